@@ -1,0 +1,64 @@
+/* OpenSSL's door: the cryptography every room uses, and nothing that it does not.
+ *
+ * Guarantees: random bytes come from the operating system; comparison takes the same
+ * time whatever the bytes; wiped memory is wiped. A failure of OpenSSL itself aborts
+ * the program: no caller could go on safely. May leak: lengths.
+ */
+#ifndef PPT_BASE_CRYPTO_H
+#define PPT_BASE_CRYPTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+#define CRYPTO_SHA256_SIZE 32
+#define CRYPTO_HEX_SIZE 65
+#define CRYPTO_KEY_SIZE 32
+#define CRYPTO_SIGNATURE_SIZE 64
+
+/* len bytes from the operating system's generator. */
+void crypto_random(void *ret, size_t len);
+
+/* Overwrites memory that held a secret; never optimised away. */
+void crypto_wipe(void *secret, size_t len);
+
+/* True if equal, in time that depends on len only. */
+bool crypto_equal(const void *a, const void *b, size_t len);
+
+/* FIPS 180-4. */
+void crypto_sha256(const void *data, size_t len,
+                   unsigned char ret_digest[CRYPTO_SHA256_SIZE]);
+
+/* Lower-case hexadecimal of a digest, NUL-terminated. */
+void crypto_hex(const unsigned char digest[CRYPTO_SHA256_SIZE],
+                char ret_hex[CRYPTO_HEX_SIZE]);
+
+/* crypto_sha256 and crypto_hex in one. */
+void crypto_sha256_hex(const void *data, size_t len, char ret_hex[CRYPTO_HEX_SIZE]);
+
+/* Ed25519 (RFC 8032). A secret key is its 32-byte seed. */
+void crypto_sign_keypair(unsigned char ret_secret[CRYPTO_KEY_SIZE],
+                         unsigned char ret_public[CRYPTO_KEY_SIZE]);
+void crypto_sign_public(const unsigned char secret[CRYPTO_KEY_SIZE],
+                        unsigned char ret_public[CRYPTO_KEY_SIZE]);
+void crypto_sign(const unsigned char secret[CRYPTO_KEY_SIZE], const void *data,
+                 size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE]);
+bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *data,
+                   size_t len, const unsigned char signature[CRYPTO_SIGNATURE_SIZE]);
+
+/* A keyed stream of random bytes: AES-256-CTR (NIST SP 800-38A) over a 128-bit block
+ * counter, so any position can be reached at once. Opaque; free with
+ * crypto_stream_free, which wipes the key. Not thread-safe. */
+struct crypto_stream;
+struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE]);
+void crypto_stream_free(struct crypto_stream *stream);
+
+/* Moves to block `low` of substream `high` (the counter is high * 2^64 + low; a block
+ * is 16 bytes), then crypto_stream_read hands out the key stream from there on. */
+void crypto_stream_seek(struct crypto_stream *stream, uint64_t high, uint64_t low);
+void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len);
+
+#endif

@@ -1,0 +1,51 @@
+/* What the scheduler hands to the worker: a signed plan in the job's directory.
+ *
+ * The directory holds plan.json, plan.sig (Ed25519 over plan.json's bytes), spec.json
+ * (the spec's canonical form) and manifest.yaml (as registered); the plan names both by
+ * SHA-256. The worker writes meter, checkpoint, report.json and the model beside them.
+ * Guarantee: plan_load returns a plan only if the signature, both digests and the job
+ * directory agree.
+ */
+#ifndef PPT_JOBS_PLAN_H
+#define PPT_JOBS_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/manifest.h"
+#include "jobs/privacy/price.h"
+#include "jobs/spec/spec.h"
+
+#define PLAN_PATH_SIZE 1024
+
+struct plan {
+    int64_t job_id;
+    int64_t attempt;                /* 1, 2, ...: a restart is a new attempt */
+    int64_t epoch;                  /* fencing: the scheduler's lease */
+    int64_t issued_at_s;            /* Unix time */
+    char directory[PLAN_PATH_SIZE]; /* absolute, of the job */
+    char data_file[PLAN_PATH_SIZE]; /* absolute, of the HDF5 file */
+    char spec_sha256[SPEC_HEX_SIZE];
+    char manifest_sha256[MANIFEST_HEX_SIZE];
+    struct price price; /* releases with their counts, noise, rate, steps */
+};
+
+/* Writes the four files, plan.sig last, each fsynced; directory exists.
+ * `secret_key`: 32-byte Ed25519 seed. Errors: PPT_EIO. */
+int plan_store(const struct plan *plan, const struct spec *spec,
+               const char *manifest_text, const unsigned char secret_key[32],
+               struct error *err);
+
+/* Reads and verifies. Errors: PPT_ETRUST (says which check failed), PPT_EIO,
+ * PPT_ESPEC. */
+int plan_load(const char *directory, const unsigned char public_key[32],
+              struct plan *ret_plan, struct spec *ret_spec,
+              struct manifest *ret_manifest, struct error *err);
+
+/* plan.directory + "/" + name into a buffer of PLAN_PATH_SIZE. Errors: PPT_EIO (too
+ * long). */
+int plan_path(const struct plan *plan, const char *name, char ret_path[PLAN_PATH_SIZE],
+              struct error *err);
+
+#endif

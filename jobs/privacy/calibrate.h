@@ -1,0 +1,24 @@
+/* The least noise that meets a target, always ending on the safe side. */
+#ifndef PPT_JOBS_PRIVACY_CALIBRATE_H
+#define PPT_JOBS_PRIVACY_CALIBRATE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/privacy/cost.h"
+
+/* The smallest noise multiplier (to a relative 1e-6, rounded up) for which n_steps
+ * subsampled Gaussian releases at sample_rate, plus the cost `already` (may be NULL),
+ * are (epsilon, delta)-DP by cost_epsilon. The answer is checked by pricing it.
+ * Errors: PPT_ERANGE where no multiplier in [0.05, 1e6] suffices or a parameter is out
+ * of range. */
+int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
+                               int64_t n_steps, const struct cost *already,
+                               double *ret_noise_multiplier, struct error *err);
+
+/* The largest number of steps, at most max_steps, that meets the target; 0 if none. */
+int calibrate_steps(double epsilon, double delta, double sample_rate,
+                    double noise_multiplier, int64_t max_steps, int64_t *ret_n_steps,
+                    struct error *err);
+
+#endif

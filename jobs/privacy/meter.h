@@ -1,0 +1,42 @@
+/* The meter: counts what a running job has used, durably, before each release.
+ *
+ * One append-only file in the job's directory, shared by nobody else: fixed-size
+ * records (attempt, release index, total used so far, CRC-32C), each fsynced before
+ * meter_charge returns. A torn last record is ignored; a damaged record before the last
+ * makes the whole reservation count as used.
+ * Guarantee: what meter_read returns is never less than what any release already made
+ * has used, after a crash at any point.
+ */
+#ifndef PPT_JOBS_PRIVACY_METER_H
+#define PPT_JOBS_PRIVACY_METER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/privacy/price.h"
+
+struct meter;
+
+/* Opens or creates the meter file for one attempt of a job; earlier attempts' charges
+ * stay. The price's counts are the bounds. Caller closes.
+ * Errors: PPT_EIO, PPT_ETRUST (damaged before its last record). */
+int meter_open(const char *path, int attempt, const struct price *price,
+               struct meter **ret_meter, struct error *err);
+void meter_close(struct meter *meter);
+
+/* Makes `n` more uses of releases[release] durable. Returns only when it is on disk.
+ * Errors: PPT_EMETER (would exceed the reserved count; nothing is charged), PPT_EIO
+ * (charge unknown: the job must stop). */
+int meter_charge(struct meter *meter, int release, int64_t n, struct error *err);
+
+/* Uses left of releases[release]. */
+int64_t meter_left(const struct meter *meter, int release);
+
+/* For settlement: total used of each release. A missing file means nothing was used.
+ * *ret_damaged: every count is set to the reserved one. Errors: PPT_EIO. */
+int meter_read(const char *path, const struct price *price,
+               int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
+               struct error *err);
+
+#endif

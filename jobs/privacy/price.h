@@ -1,0 +1,54 @@
+/* What a job will cost, from its spec and the public facts of its data set alone.
+ *
+ * A price is a list of releases: each a mechanism and how many times it may run. The
+ * meter counts uses of the same list while the job runs, and settlement prices those
+ * counts. The true record count never enters.
+ */
+#ifndef PPT_JOBS_PRIVACY_PRICE_H
+#define PPT_JOBS_PRIVACY_PRICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/privacy/cost.h"
+#include "jobs/privacy/mechanism.h"
+
+struct spec;
+struct manifest;
+
+#define PRICE_MAX_RELEASES 8
+#define PRICE_TRAINING_STEP 0 /* releases[0] of a dp job: one noisy gradient sum */
+#define PRICE_EVALUATION 1    /* releases[1], where paid for: one noisy test count */
+
+struct price_release {
+    char name[32]; /* "training-step", "evaluation" */
+    struct mechanism mechanism;
+    int64_t count; /* the most that may happen */
+};
+
+struct price {
+    bool is_private; /* false: `privacy: none` on public data; no releases, no cost */
+    enum privacy_unit unit;
+    enum privacy_relation relation;
+    int n_releases;
+    struct price_release releases[PRICE_MAX_RELEASES];
+    double delta;            /* at which epsilon is shown */
+    double epsilon;          /* of `cost` at `delta`; 0 if not private */
+    double sample_rate;      /* batch_size / nominal count, rounded to k/2^53 */
+    double noise_multiplier; /* of the training step */
+    int64_t n_steps;
+    struct cost cost;
+};
+
+/* Errors: PPT_ERANGE (no noise reaches the target, batch larger than the data set),
+ * PPT_ESPEC (spec and manifest disagree). */
+int price_job(const struct spec *spec, const struct manifest *manifest,
+              struct price *ret_price, struct error *err);
+
+/* The cost of having used used[i] of releases[i] (i < n_releases), rounded up.
+ * Errors: PPT_ERANGE (negative, or more than the count). */
+int price_used(const struct price *price, const int64_t *used, struct cost *ret_cost,
+               struct error *err);
+
+#endif

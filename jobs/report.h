@@ -1,0 +1,37 @@
+/* What the worker hands back: one small JSON file, report.json, written atomically by
+ * rank 0 when the run ends in any way that it can still speak of. No file means that
+ * the run died: settlement then goes by the meter.
+ */
+#ifndef PPT_JOBS_REPORT_H
+#define PPT_JOBS_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/privacy/price.h"
+
+enum report_outcome { REPORT_DONE, REPORT_INTERRUPTED, REPORT_FAILED, REPORT_N };
+
+struct report {
+    int64_t job_id;
+    int64_t attempt;
+    enum report_outcome outcome;
+    int error_code;                   /* enum ppt_error, 0 if done */
+    char error_text[ERROR_TEXT_SIZE]; /* "" if done */
+    int64_t used[PRICE_MAX_RELEASES]; /* what the meter says at the end */
+    int64_t n_steps;                  /* steps behind the final model */
+    bool has_test_accuracy;           /* public or paid for */
+    double test_accuracy;             /* in [0, 1]; paid: noisy, clamped */
+    double wall_s;                    /* training, without start-up */
+    double expected_examples_per_s;   /* from the public expected batch size */
+    char model[1024];                 /* path, "" if none */
+};
+
+/* Errors: PPT_EIO. */
+int report_write(const char *path, const struct report *report, struct error *err);
+
+/* Errors: PPT_ENOTFOUND (no file), PPT_EIO, PPT_ESPEC (not a report). */
+int report_read(const char *path, struct report *ret_report, struct error *err);
+
+#endif

@@ -1,0 +1,166 @@
+/* A job spec: the checked struct that every room speaks of, its canonical form and its
+ * name for ever (the SHA-256 of that form).
+ *
+ * YAML in, every fault of the file reported in one go, nothing trusted: bounded size
+ * and depth, no aliases, no tags. Field by field: ppt-jobspec(5).
+ */
+#ifndef PPT_JOBS_SPEC_SPEC_H
+#define PPT_JOBS_SPEC_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/kind.h"
+#include "jobs/privacy/unit.h"
+
+#define SPEC_MAX_BYTES (256u << 10)
+#define SPEC_MAX_LAYERS 32
+#define SPEC_NAME_SIZE 128
+#define SPEC_PATH_SIZE 1024
+#define SPEC_HEX_SIZE 65
+
+enum spec_preset { PRESET_LOGISTIC, PRESET_MLP, PRESET_CNN, PRESET_LAYERS, PRESET_N };
+
+enum spec_layer_kind {
+    LAYER_LINEAR,
+    LAYER_CONV2D,
+    LAYER_MAX_POOL,
+    LAYER_AVG_POOL,
+    LAYER_GROUP_NORM,
+    LAYER_RELU,
+    LAYER_TANH,
+    LAYER_FLATTEN,
+    LAYER_N_KINDS
+};
+
+/* Unused fields are 0. The loss (softmax cross-entropy) is not a layer. */
+struct spec_layer {
+    enum spec_layer_kind kind;
+    int64_t out;     /* linear: units; conv2d: channels; 0 on the last linear means the
+                        number of classes */
+    int64_t kernel;  /* conv2d, pools: square window */
+    int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
+    int64_t padding; /* conv2d: zeros on each side; default 0 */
+    int64_t groups;  /* group_norm */
+};
+
+enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
+enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
+
+/* How the test split may be looked at. PUBLIC: the spec states that it holds nobody's
+ * secret; every count is reported. PAID: one noisy count at the end, priced. */
+enum spec_evaluation {
+    EVALUATION_NONE,
+    EVALUATION_PUBLIC,
+    EVALUATION_PAID,
+    EVALUATION_N
+};
+
+struct spec_dataset {
+    char name[SPEC_NAME_SIZE];  /* as registered with ppt-budget dataset add */
+    char train[SPEC_NAME_SIZE]; /* HDF5 group; default "train" */
+    char test[SPEC_NAME_SIZE];  /* HDF5 group, or "" */
+    double mean, std;           /* x is fed as (x - mean) / std, after uint8 -> [0,1];
+                                   public constants; default 0 and 1 */
+};
+
+struct spec_model {
+    enum spec_preset preset;
+    int64_t hidden; /* mlp: units of the hidden layer; default 128 */
+    int n_layers;   /* PRESET_LAYERS only */
+    struct spec_layer layers[SPEC_MAX_LAYERS];
+};
+
+struct spec_privacy {
+    bool is_private; /* false: `privacy: none` */
+    enum privacy_unit unit;
+    double epsilon; /* target; 0 when noise_multiplier is given instead */
+    double delta;
+    double clip_norm;        /* L2 bound of one unit's gradient */
+    double noise_multiplier; /* 0: auto, calibrated to epsilon */
+};
+
+struct spec_training {
+    int64_t epochs; /* exactly one of epochs and steps is > 0 */
+    int64_t steps;
+    int64_t batch_size; /* expected size of the Poisson sample */
+    enum spec_optimizer optimizer;
+    double learning_rate;
+    double momentum;     /* momentum; default 0.9 */
+    double beta1, beta2; /* adam; defaults 0.9, 0.999 */
+    enum spec_schedule schedule;
+    int64_t schedule_every; /* step: every so many steps ... */
+    double schedule_factor; /* ... the rate is multiplied by this */
+    int64_t seed; /* of the initial weights ONLY; never of noise or sampling */
+    enum spec_evaluation evaluation;
+    double evaluation_noise; /* PAID: standard deviation of the noisy count */
+    int64_t evaluate_every;  /* PUBLIC: steps between evaluations; 0: at the end only */
+    int64_t checkpoint_every; /* steps; default 500 */
+};
+
+struct spec_resources {
+    int64_t ranks;          /* MPI processes, default 1 */
+    int64_t cores_per_rank; /* threads of a rank, default 1 */
+    int64_t gpus_per_rank;  /* default 0 */
+    int64_t time_limit_s;   /* default 3600 */
+    int64_t memory_bytes;   /* of all ranks together, default 2 GiB */
+    int64_t priority;       /* -100 .. 100, default 0: larger starts first */
+};
+
+struct spec_output {
+    char model[SPEC_NAME_SIZE]; /* file name inside the job's directory: model.h5 */
+};
+
+struct spec {
+    char name[SPEC_NAME_SIZE];
+    char account[SPEC_PATH_SIZE]; /* path such as acme/research/vision */
+    enum job_kind kind;
+    struct spec_dataset dataset;
+    struct spec_model model;
+    struct spec_privacy privacy;
+    struct spec_training training;
+    struct spec_resources resources;
+    struct spec_output output;
+    char sha256[SPEC_HEX_SIZE]; /* of the canonical form, filled by spec_parse */
+};
+
+/* What the site allows; read from configs/site.yaml by scheduler/conf. */
+struct spec_policy {
+    double min_epsilon, max_epsilon; /* default 0.1, 10 */
+    double max_delta;                /* default 1e-6 */
+    int64_t max_ranks, max_cores_per_rank, max_time_limit_s, max_memory_bytes;
+};
+
+/* The defaults that hold where no site.yaml is at hand. */
+struct spec_policy spec_policy_default(void);
+
+/* Parses and checks `len` bytes of YAML (or of the canonical form, which is JSON).
+ * `path` is for messages. Syntax, unknown and repeated keys, types, ranges, impossible
+ * combinations and the policy's bounds: each fault is one line
+ * "path:line:column: field.path: what was expected" in err->detail, all faults in one
+ * go (those that do not fit are counted). Errors: PPT_ESPEC; PPT_EPOLICY when the
+ * policy's bounds are the only faults. */
+int spec_parse(const char *text, size_t len, const char *path,
+               const struct spec_policy *policy, struct spec *ret_spec,
+               struct error *err);
+
+/* Reads a file of at most SPEC_MAX_BYTES and parses it. Also hands back the text where
+ * ret_text is not NULL (NUL-terminated; caller frees). Errors: PPT_EIO, PPT_ESPEC,
+ * PPT_EPOLICY. */
+int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,
+              char **ret_text, struct error *err);
+
+/* The canonical form: JSON, fixed key order, every default written out, shortest
+ * round-trip numbers, one trailing newline. NUL-terminated; caller frees. Parsing it
+ * gives the same struct and the same digest. Errors: PPT_ENOMEM. */
+int spec_canonical(const struct spec *spec, char **ret_text, struct error *err);
+
+const char *spec_preset_name(enum spec_preset preset);
+const char *spec_layer_name(enum spec_layer_kind kind);
+const char *spec_optimizer_name(enum spec_optimizer optimizer);
+const char *spec_schedule_name(enum spec_schedule schedule);
+const char *spec_evaluation_name(enum spec_evaluation evaluation);
+
+#endif
