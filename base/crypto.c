@@ -1,0 +1,171 @@
+#include "base/crypto.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static void require(bool ok, const char *what)
+{
+    if (!ok) {
+        fprintf(stderr, "ppt: cryptography failed: %s\n", what);
+        abort();
+    }
+}
+
+void crypto_random(void *ret, size_t len)
+{
+    unsigned char *at = ret;
+    while (len > 0) {
+        ssize_t got = getrandom(at, len, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        require(got > 0, "getrandom");
+        at += got;
+        len -= (size_t)got;
+    }
+}
+
+void crypto_wipe(void *secret, size_t len)
+{
+    OPENSSL_cleanse(secret, len);
+}
+
+bool crypto_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void crypto_sha256(const void *data, size_t len,
+                   unsigned char ret_digest[CRYPTO_SHA256_SIZE])
+{
+    require(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL) == 1,
+            "SHA-256");
+}
+
+void crypto_hex(const unsigned char digest[CRYPTO_SHA256_SIZE],
+                char ret_hex[CRYPTO_HEX_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < CRYPTO_SHA256_SIZE; i++) {
+        ret_hex[2 * i] = digits[digest[i] >> 4];
+        ret_hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    ret_hex[2 * CRYPTO_SHA256_SIZE] = '\0';
+}
+
+void crypto_sha256_hex(const void *data, size_t len, char ret_hex[CRYPTO_HEX_SIZE])
+{
+    unsigned char digest[CRYPTO_SHA256_SIZE];
+    crypto_sha256(data, len, digest);
+    crypto_hex(digest, ret_hex);
+}
+
+static EVP_PKEY *secret_key(const unsigned char secret[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *key =
+        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, CRYPTO_KEY_SIZE);
+    require(key != NULL, "Ed25519 secret key");
+    return key;
+}
+
+void crypto_sign_keypair(unsigned char ret_secret[CRYPTO_KEY_SIZE],
+                         unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    crypto_random(ret_secret, CRYPTO_KEY_SIZE);
+    crypto_sign_public(ret_secret, ret_public);
+}
+
+void crypto_sign_public(const unsigned char secret[CRYPTO_KEY_SIZE],
+                        unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *key = secret_key(secret);
+    size_t len = CRYPTO_KEY_SIZE;
+    require(EVP_PKEY_get_raw_public_key(key, ret_public, &len) == 1, "public key");
+    EVP_PKEY_free(key);
+}
+
+void crypto_sign(const unsigned char secret[CRYPTO_KEY_SIZE], const void *data,
+                 size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE])
+{
+    EVP_PKEY *key = secret_key(secret);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t size = CRYPTO_SIGNATURE_SIZE;
+    require(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+                EVP_DigestSign(ctx, ret_signature, &size, data, len) == 1,
+            "Ed25519 signature");
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *data,
+                   size_t len, const unsigned char signature[CRYPTO_SIGNATURE_SIZE])
+{
+    /* Bytes that are no curve point give no key or no valid signature: both false. */
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key,
+                                                CRYPTO_KEY_SIZE);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    require(ctx != NULL, "memory");
+    bool ok = key != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+              EVP_DigestVerify(ctx, signature, CRYPTO_SIGNATURE_SIZE, data, len) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+struct crypto_stream {
+    EVP_CIPHER_CTX *ctx;
+};
+
+struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE])
+{
+    struct crypto_stream *stream = malloc(sizeof *stream);
+    require(stream != NULL, "memory");
+    stream->ctx = EVP_CIPHER_CTX_new();
+    require(stream->ctx != NULL && EVP_EncryptInit_ex(stream->ctx, EVP_aes_256_ctr(),
+                                                      NULL, key, NULL) == 1,
+            "AES-256-CTR");
+    crypto_stream_seek(stream, 0, 0);
+    return stream;
+}
+
+void crypto_stream_free(struct crypto_stream *stream)
+{
+    if (stream == NULL)
+        return;
+    EVP_CIPHER_CTX_free(stream->ctx); /* OpenSSL wipes the key schedule */
+    free(stream);
+}
+
+static void store_be64(unsigned char *to, uint64_t value)
+{
+    for (int i = 7; i >= 0; i--) {
+        to[i] = (unsigned char)(value & 255);
+        value >>= 8;
+    }
+}
+
+void crypto_stream_seek(struct crypto_stream *stream, uint64_t high, uint64_t low)
+{
+    unsigned char counter[16];
+    store_be64(counter, high);
+    store_be64(counter + 8, low);
+    require(EVP_EncryptInit_ex(stream->ctx, NULL, NULL, NULL, counter) == 1,
+            "AES-256-CTR counter");
+}
+
+void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len)
+{
+    unsigned char *at = ret;
+    memset(at, 0, len); /* the key stream is the encryption of zeros, in place */
+    while (len > 0) {
+        int chunk = len > (1u << 30) ? 1 << 30 : (int)len, written = 0;
+        require(EVP_EncryptUpdate(stream->ctx, at, &written, at, chunk) == 1 &&
+                    written == chunk,
+                "AES-256-CTR stream");
+        at += chunk;
+        len -= (size_t)chunk;
+    }
+}
