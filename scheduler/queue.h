@@ -1,0 +1,189 @@
+/* The queue seen from C: submit, list, move, finish. The legal moves are a table in the
+ * database (job_move) and everything that moves a job writes a job_event.
+ *
+ * A row first, then the act: a job is *running* in the database before its processes
+ * are started. Writes of the scheduler carry its lease; a lost lease is PPT_ESTATE.
+ */
+#ifndef PPT_SCHEDULER_QUEUE_H
+#define PPT_SCHEDULER_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "scheduler/db.h"
+#include "scheduler/ledger.h"
+
+/* Contentless notifications: something was submitted or a cancellation was asked for.
+ */
+#define QUEUE_CHANNEL "ppt_queue"
+
+enum queue_state {
+    QUEUE_SUBMITTED,
+    QUEUE_WAITING, /* for budget that others have reserved */
+    QUEUE_ADMITTED,
+    QUEUE_RUNNING,
+    QUEUE_DONE,
+    QUEUE_REFUSED,
+    QUEUE_FAILED,
+    QUEUE_CANCELLED,
+    QUEUE_N_STATES
+};
+
+/* "submitted"; the reverse returns -1. */
+const char *queue_state_name(enum queue_state state);
+int queue_state_from_name(const char *name);
+/* done, refused, failed, cancelled: nothing moves it again. */
+bool queue_state_is_final(enum queue_state state);
+
+/* Times are Unix seconds, 0: not yet. Strings are "" where there is nothing. */
+struct queue_job {
+    int64_t id;
+    char name[LEDGER_NAME_SIZE];
+    char spec_sha256[65];
+    char *spec; /* canonical text; filled by the queue_for_* calls and queue_find */
+    char account[LEDGER_PATH_SIZE];
+    char dataset[LEDGER_NAME_SIZE];
+    char submitted_by[LEDGER_NAME_SIZE];
+    enum queue_state state;
+    char reason[LEDGER_TEXT_SIZE]; /* why refused, waiting, failed, cancelled */
+    bool is_cancel_requested;
+    int64_t submitted_at_s, admitted_at_s, started_at_s, ended_at_s;
+    /* from admission on */
+    char kind[16];
+    bool is_private;
+    double epsilon, delta, noise_multiplier, sample_rate;
+    int64_t n_steps; /* planned */
+    int64_t priority, n_ranks, n_cores, memory_bytes, time_limit_s;
+    /* from the start on */
+    int64_t attempt; /* 0: never started */
+    int64_t epoch;   /* of the lease that started it */
+    char directory[LEDGER_PATH_SIZE];
+    char host[LEDGER_NAME_SIZE];
+    int64_t pid;            /* of the launcher; 0: not known (started, not recorded) */
+    int64_t pid_start_time; /* field 22 of /proc/PID/stat: a pid can be reused */
+    /* at the end */
+    int error_code; /* enum ppt_error */
+    double epsilon_spent;
+    int64_t n_steps_done;
+    bool has_test_accuracy;
+    double test_accuracy;
+    double wall_s;
+    char model[LEDGER_PATH_SIZE];
+};
+
+struct queue_jobs {
+    struct queue_job *jobs;
+    int n;
+};
+void queue_jobs_free(struct queue_jobs *jobs);
+void queue_job_free(struct queue_job *job); /* its strings, not the struct */
+
+/* ---- the user's side ---- */
+
+/* Files the canonical text of a spec as this login; the database computes its SHA-256.
+ * `token`: up to 64 characters made up by the client; the same login and token again
+ * gives the same id and no second job, so an unsure submission can be repeated.
+ * Errors: PPT_EPERM (not a member), PPT_ENOTFOUND (account or data set), PPT_ERANGE,
+ * PPT_EEXISTS (that token with another spec). */
+int queue_submit(struct db *db, const char *name, const char *account,
+                 const char *dataset, const char *spec_text, const char *token,
+                 int64_t *ret_job_id, struct error *err);
+
+/* The submitter's own job (an officer's or scheduler's: any). Submitted, waiting and
+ * admitted jobs are *cancelled* at once, budget released; for a running one the request
+ * is written down for the scheduler. *ret_state is the state afterwards.
+ * Errors: PPT_ENOTFOUND (or not visible), PPT_EPERM, PPT_ESTATE (it has ended). */
+int queue_cancel(struct db *db, int64_t job_id, const char *reason,
+                 enum queue_state *ret_state, struct error *err);
+
+/* Errors: PPT_ENOTFOUND (also when this login may not see it). */
+int queue_find(struct db *db, int64_t job_id, struct queue_job *ret_job,
+               struct error *err);
+
+struct queue_filter {
+    const char *account;      /* this and below; NULL: all */
+    const char *submitted_by; /* NULL: everybody */
+    unsigned states;          /* bits 1 << enum queue_state; 0: all */
+    int limit;                /* the newest so many; <= 0: all */
+};
+
+/* Those this login may see, oldest first, without spec. filter may be NULL. Caller
+ * calls queue_jobs_free. */
+int queue_list(struct db *db, const struct queue_filter *filter,
+               struct queue_jobs *ret_jobs, struct error *err);
+
+struct queue_event {
+    int64_t id; /* increasing */
+    int64_t job_id;
+    int64_t at_s;
+    char from[16]; /* "" for the first */
+    char to[16];
+    char login[LEDGER_NAME_SIZE];
+    int64_t attempt;
+    char reason[LEDGER_TEXT_SIZE];
+};
+
+struct queue_events {
+    struct queue_event *events;
+    int n;
+};
+
+/* In order, those after event id `after` (0: all). Caller calls queue_events_free. */
+int queue_history(struct db *db, int64_t job_id, int64_t after,
+                  struct queue_events *ret_events, struct error *err);
+void queue_events_free(struct queue_events *events);
+
+/* ---- the scheduler's side ---- */
+
+/* Submitted jobs, and waiting ones where with_waiting, in order of arrival. */
+int queue_for_admission(struct db *db, bool with_waiting, int limit,
+                        struct queue_jobs *ret_jobs, struct error *err);
+
+/* Admitted jobs in the order in which they should start: priority, then the account
+ * that has had the least core time of late (half-life one week), then arrival. */
+int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
+                    struct error *err);
+
+/* Every running job. */
+int queue_running(struct db *db, struct queue_jobs *ret_jobs, struct error *err);
+
+/* submitted or waiting -> waiting or refused, with the reason users will read. Waiting
+ * -> waiting with the same reason writes nothing. Errors: PPT_ESTATE, PPT_ENOTFOUND. */
+int queue_hold(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+               const char *reason, struct error *err);
+int queue_refuse(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                 const char *reason, struct error *err);
+
+/* admitted -> running, or running -> running for a restart: a new attempt, whose number
+ * comes back. Call before anything is started; forgets pid and host of the attempt
+ * before. Errors: PPT_ESTATE (cancelled meanwhile, lease lost), PPT_ENOTFOUND. */
+int queue_start(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                const char *directory, const char *reason, int64_t *ret_attempt,
+                struct error *err);
+
+/* Writes down where the attempt runs. Errors: PPT_ESTATE (another attempt by now). */
+int queue_started(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                  int64_t attempt, const char *host, int64_t pid,
+                  int64_t pid_start_time, struct error *err);
+
+struct queue_outcome {
+    enum queue_state state; /* QUEUE_DONE, QUEUE_FAILED, QUEUE_CANCELLED */
+    int error_code;         /* enum ppt_error, 0 if done */
+    const char *reason;     /* NULL or "" if done */
+    struct cost spent;      /* ledger_settle's */
+    double epsilon_spent;   /* shown */
+    int64_t n_steps_done;
+    bool has_test_accuracy;
+    double test_accuracy;
+    double wall_s;
+    const char *model; /* NULL or "" if none */
+};
+
+/* Settles and ends a job (running, or admitted when it is given up before its start) in
+ * one transaction. Idempotent for the same state and amounts. Errors: PPT_ESTATE,
+ * PPT_ERANGE (more than reserved), PPT_ENOTFOUND. */
+int queue_finish(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                 const struct queue_outcome *outcome, struct error *err);
+
+#endif
