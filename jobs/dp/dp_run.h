@@ -1,0 +1,39 @@
+/* The kind `dp`: trains one model by differentially private SGD (or plain SGD on public
+ * data) over however many ranks, and hands back a report.
+ *
+ * Guarantees, for a job whose spec is private, under add/remove of one example:
+ * - a step releases sum_i min(1, C/|g_i|) g_i + N(0, (noise_multiplier * C)^2) over a
+ *   Poisson sample at price.sample_rate, divided by a public constant; |g_i| is an
+ * upper bound in floating point, and a NaN or Inf in an example makes it contribute
+ * nothing;
+ * - the meter has made a step's charge durable before its noise is drawn;
+ * - the sequence and sizes of collectives depend on the plan and on the clock of rank 0
+ *   only, never on records: empty samples run every one of them;
+ * - record indices, sample sizes and record counts are neither logged nor sent.
+ * Limits: noise is a double-precision Gaussian rounded to float parameters, not a
+ * discrete one; the time of a step depends on the size of its sample.
+ */
+#ifndef PPT_JOBS_DP_DP_RUN_H
+#define PPT_JOBS_DP_DP_RUN_H
+
+#include "base/error.h"
+#include "jobs/env.h"
+#include "jobs/manifest.h"
+#include "jobs/plan.h"
+#include "jobs/report.h"
+#include "jobs/spec/spec.h"
+
+/* Runs plan->price.n_steps steps (fewer if the meter refuses, which is no error), from
+ * the checkpoint if io has one, saves the model and fills the report (all of it but
+ * `model` and the two ids' origin: they are copied from the plan). Every rank calls it;
+ * reports of ranks other than 0 hold the same steps and timing but no accuracy that was
+ * paid for. Also filled, with outcome REPORT_INTERRUPTED, where it returns
+ * -PPT_EINTERRUPTED after env->stop: the checkpoint is then written.
+ * Errors: PPT_ESPEC (model does not fit the data; names the layer), PPT_EDATA, PPT_EIO,
+ * PPT_ECOMM, PPT_ENOMEM, PPT_ETRUST (checkpoint of another job), PPT_ERANGE (training
+ * diverged), PPT_EINTERRUPTED. */
+int dp_run(const struct plan *plan, const struct spec *spec,
+           const struct manifest *manifest, struct env *env, struct report *ret_report,
+           struct error *err);
+
+#endif
