@@ -28,6 +28,9 @@ struct report {
     char model[1024];                 /* path, "" if none */
 };
 
+/* "done", "interrupted", "failed". */
+const char *report_outcome_name(enum report_outcome outcome);
+
 /* Errors: PPT_EIO. */
 int report_write(const char *path, const struct report *report, struct error *err);
 

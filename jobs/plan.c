@@ -1,0 +1,335 @@
+#include "jobs/plan.h"
+
+#include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/json.h"
+#include "base/pathsafe.h"
+#include "base/ydoc.h"
+
+#define PLAN_MAX_BYTES (64u << 10)
+#define PLAN_FORMAT "ppt-plan-1"
+
+/* The site's bounds held when the plan was signed; they may have moved since. */
+static const struct spec_policy any_policy = {
+    .min_epsilon = 0,
+    .max_epsilon = DBL_MAX,
+    .max_delta = 1,
+    .max_ranks = INT64_MAX,
+    .max_cores_per_rank = INT64_MAX,
+    .max_time_limit_s = INT64_MAX,
+    .max_memory_bytes = INT64_MAX,
+};
+
+static int join(const char *directory, const char *name, char ret_path[PLAN_PATH_SIZE],
+                struct error *err)
+{
+    int len = snprintf(ret_path, PLAN_PATH_SIZE, "%s/%s", directory, name);
+    if (len < 0 || len >= PLAN_PATH_SIZE)
+        return error_set(err, PPT_EIO, "the path %s/%s is too long", directory, name);
+    return 0;
+}
+
+int plan_path(const struct plan *plan, const char *name, char ret_path[PLAN_PATH_SIZE],
+              struct error *err)
+{
+    return join(plan->directory, name, ret_path, err);
+}
+
+static void releases_to_json(struct json *json, const struct price *price)
+{
+    json_array(json, "releases");
+    for (int i = 0; i < price->n_releases; i++) {
+        const struct price_release *release = &price->releases[i];
+        json_object(json, NULL);
+        json_string(json, "name", release->name);
+        json_string(json, "mechanism", mechanism_name(release->mechanism.kind));
+        json_number(json, "noise_multiplier", release->mechanism.noise_multiplier);
+        json_number(json, "sample_rate", release->mechanism.sample_rate);
+        json_integer(json, "count", release->count);
+        json_close_object(json);
+    }
+    json_close_array(json);
+}
+
+static int to_json(const struct plan *plan, char **ret_text, struct error *err)
+{
+    const struct price *price = &plan->price;
+    struct json json = {0};
+    json_object(&json, NULL);
+    json_string(&json, "format", PLAN_FORMAT);
+    json_integer(&json, "job_id", plan->job_id);
+    json_integer(&json, "attempt", plan->attempt);
+    json_integer(&json, "epoch", plan->epoch);
+    json_integer(&json, "issued_at_s", plan->issued_at_s);
+    json_string(&json, "directory", plan->directory);
+    json_string(&json, "data_file", plan->data_file);
+    json_string(&json, "spec_sha256", plan->spec_sha256);
+    json_string(&json, "manifest_sha256", plan->manifest_sha256);
+    json_object(&json, "price");
+    json_bool(&json, "is_private", price->is_private);
+    json_string(&json, "unit", unit_name(price->unit));
+    json_string(&json, "relation", relation_name(price->relation));
+    json_number(&json, "delta", price->delta);
+    json_number(&json, "epsilon", price->epsilon);
+    json_number(&json, "sample_rate", price->sample_rate);
+    json_number(&json, "noise_multiplier", price->noise_multiplier);
+    json_integer(&json, "n_steps", price->n_steps);
+    releases_to_json(&json, price);
+    json_close_object(&json);
+    json_close_object(&json);
+    return json_end(&json, ret_text, err);
+}
+
+static int store_file(const struct plan *plan, const char *name, const void *data,
+                      size_t len, struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    int rc = plan_path(plan, name, path, err);
+    return rc != 0 ? rc : pathsafe_replace(path, data, len, 0600, err);
+}
+
+int plan_store(const struct plan *plan, const struct spec *spec,
+               const char *manifest_text, const unsigned char secret_key[32],
+               struct error *err)
+{
+    char *text = NULL, *canonical = NULL;
+    unsigned char signature[CRYPTO_SIGNATURE_SIZE];
+    int rc = to_json(plan, &text, err);
+    if (rc != 0)
+        goto out;
+    rc = spec_canonical(spec, &canonical, err);
+    if (rc != 0)
+        goto out;
+    crypto_sign(secret_key, text, strlen(text), signature);
+    rc = store_file(plan, "spec.json", canonical, strlen(canonical), err);
+    if (rc == 0)
+        rc = store_file(plan, "manifest.yaml", manifest_text, strlen(manifest_text),
+                        err);
+    if (rc == 0)
+        rc = store_file(plan, "plan.json", text, strlen(text), err);
+    if (rc == 0)
+        rc = store_file(plan, "plan.sig", signature, sizeof signature, err);
+out:
+    free(text);
+    free(canonical);
+    return rc;
+}
+
+/* The words of an enumeration are few; both of these are shorter than a table. */
+static int read_unit(struct ydoc_faults *faults, const struct ydoc_node *node,
+                     enum privacy_unit *ret_unit)
+{
+    const char *const words[] = {unit_name(UNIT_EXAMPLE), unit_name(UNIT_USER)};
+    int index = 0;
+    int rc = ydoc_word(faults, node, words, UNIT_N, &index);
+    *ret_unit = (enum privacy_unit)index;
+    return rc;
+}
+
+static int read_relation(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         enum privacy_relation *ret_relation)
+{
+    const char *const words[] = {relation_name(RELATION_ADD_REMOVE),
+                                 relation_name(RELATION_REPLACE_ONE)};
+    int index = 0;
+    int rc = ydoc_word(faults, node, words, RELATION_N, &index);
+    *ret_relation = (enum privacy_relation)index;
+    return rc;
+}
+
+static void read_release(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         struct price_release *release)
+{
+    const char *words[MECHANISM_N_KINDS];
+    for (int k = 0; k < MECHANISM_N_KINDS; k++)
+        words[k] = mechanism_name((enum mechanism_kind)k);
+    int kind = 0;
+    ydoc_string(faults, ydoc_need(faults, node, "name"), sizeof release->name,
+                release->name);
+    ydoc_word(faults, ydoc_need(faults, node, "mechanism"), words, MECHANISM_N_KINDS,
+              &kind);
+    release->mechanism.kind = (enum mechanism_kind)kind;
+    ydoc_number(faults, ydoc_need(faults, node, "noise_multiplier"),
+                (struct ydoc_range){0, 1e12, true, false},
+                &release->mechanism.noise_multiplier);
+    ydoc_number(faults, ydoc_need(faults, node, "sample_rate"),
+                (struct ydoc_range){0, 1, true, false},
+                &release->mechanism.sample_rate);
+    ydoc_integer(faults, ydoc_need(faults, node, "count"), 0, INT64_MAX,
+                 &release->count);
+}
+
+static void read_price(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       struct price *price)
+{
+    const struct ydoc_range any = {0, 1e300, false, false};
+    ydoc_bool(faults, ydoc_need(faults, node, "is_private"), &price->is_private);
+    read_unit(faults, ydoc_need(faults, node, "unit"), &price->unit);
+    read_relation(faults, ydoc_need(faults, node, "relation"), &price->relation);
+    ydoc_number(faults, ydoc_need(faults, node, "delta"), any, &price->delta);
+    ydoc_number(faults, ydoc_need(faults, node, "epsilon"), any, &price->epsilon);
+    ydoc_number(faults, ydoc_need(faults, node, "sample_rate"),
+                (struct ydoc_range){0, 1, true, false}, &price->sample_rate);
+    ydoc_number(faults, ydoc_need(faults, node, "noise_multiplier"), any,
+                &price->noise_multiplier);
+    ydoc_integer(faults, ydoc_need(faults, node, "n_steps"), 1, INT64_MAX,
+                 &price->n_steps);
+    const struct ydoc_node *releases = ydoc_need(faults, node, "releases");
+    if (releases == NULL)
+        return;
+    if (releases->kind != YDOC_SEQUENCE || releases->n_children > PRICE_MAX_RELEASES) {
+        ydoc_fault(faults, releases, "expected a list of at most %d releases",
+                   PRICE_MAX_RELEASES);
+        return;
+    }
+    price->n_releases = releases->n_children;
+    for (const struct ydoc_node *n = releases->first; n != NULL; n = n->next)
+        read_release(faults, n, &price->releases[n->index]);
+}
+
+static int from_json(const char *text, size_t len, const char *path,
+                     struct plan *ret_plan, struct error *err)
+{
+    struct ydoc_faults faults = {.path = path};
+    struct plan plan = {0};
+    char format[32] = "";
+    struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
+    const struct ydoc_node *root = ydoc_root(doc);
+    ydoc_string(&faults, ydoc_need(&faults, root, "format"), sizeof format, format);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "job_id"), 1, INT64_MAX,
+                 &plan.job_id);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "attempt"), 1, INT64_MAX,
+                 &plan.attempt);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "epoch"), 0, INT64_MAX, &plan.epoch);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "issued_at_s"), 0, INT64_MAX,
+                 &plan.issued_at_s);
+    ydoc_string(&faults, ydoc_need(&faults, root, "directory"), sizeof plan.directory,
+                plan.directory);
+    ydoc_string(&faults, ydoc_need(&faults, root, "data_file"), sizeof plan.data_file,
+                plan.data_file);
+    ydoc_string(&faults, ydoc_need(&faults, root, "spec_sha256"),
+                sizeof plan.spec_sha256, plan.spec_sha256);
+    ydoc_string(&faults, ydoc_need(&faults, root, "manifest_sha256"),
+                sizeof plan.manifest_sha256, plan.manifest_sha256);
+    read_price(&faults, ydoc_need(&faults, root, "price"), &plan.price);
+    ydoc_free(doc);
+    int rc = ydoc_faults_end(&faults, "plan", err);
+    if (rc != 0)
+        return rc;
+    if (strcmp(format, PLAN_FORMAT) != 0)
+        return error_set(err, PPT_ETRUST, "%s has format '%s': expected " PLAN_FORMAT,
+                         path, format);
+    /* The cost is a function of the releases, so the plan does not repeat it. */
+    int64_t all[PRICE_MAX_RELEASES] = {0};
+    for (int i = 0; i < plan.price.n_releases; i++)
+        all[i] = plan.price.releases[i].count;
+    rc = price_used(&plan.price, all, &plan.price.cost, err);
+    if (rc == 0)
+        *ret_plan = plan;
+    return rc;
+}
+
+static int load_file(const char *directory, const char *name, size_t max_bytes,
+                     char **ret_text, size_t *ret_len, struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    int rc = join(directory, name, path, err);
+    return rc != 0 ? rc : pathsafe_read_file(path, max_bytes, ret_text, ret_len, err);
+}
+
+static int verify(const char *directory, const unsigned char public_key[32],
+                  char **ret_text, size_t *ret_len, struct error *err)
+{
+    char *text = NULL, *signature = NULL;
+    size_t len, signature_len;
+    int rc = load_file(directory, "plan.json", PLAN_MAX_BYTES, &text, &len, err);
+    if (rc == 0)
+        rc = load_file(directory, "plan.sig", CRYPTO_SIGNATURE_SIZE, &signature,
+                       &signature_len, err);
+    if (rc == 0 &&
+        (signature_len != CRYPTO_SIGNATURE_SIZE ||
+         !crypto_verify(public_key, text, len, (unsigned char *)signature))) {
+        rc = error_set(err, PPT_ETRUST,
+                       "the signature of %s/plan.json does not fit this public key",
+                       directory);
+        error_hint(err, "the plan was edited, or another ppt-schedd signed it");
+    }
+    free(signature);
+    if (rc != 0) {
+        free(text);
+        return rc;
+    }
+    *ret_text = text;
+    *ret_len = len;
+    return 0;
+}
+
+static int check_directory(const struct plan *plan, const char *directory,
+                           struct error *err)
+{
+    char *real = realpath(directory, NULL);
+    bool is_same = real != NULL && strcmp(real, plan->directory) == 0;
+    free(real);
+    if (!is_same)
+        return error_set(err, PPT_ETRUST,
+                         "the plan in %s is for the job directory %s: it was copied",
+                         directory, plan->directory);
+    return 0;
+}
+
+static int check_digest(const char *directory, const char *name, const char *text,
+                        size_t len, const char *expected, struct error *err)
+{
+    char hex[CRYPTO_HEX_SIZE];
+    crypto_sha256_hex(text, len, hex);
+    if (strcmp(hex, expected) != 0)
+        return error_set(err, PPT_ETRUST, "%s/%s is not the one that the plan names",
+                         directory, name);
+    return 0;
+}
+
+int plan_load(const char *directory, const unsigned char public_key[32],
+              struct plan *ret_plan, struct spec *ret_spec,
+              struct manifest *ret_manifest, struct error *err)
+{
+    char *plan_text = NULL, *spec_text = NULL, *manifest_text = NULL;
+    size_t plan_len = 0, spec_len = 0, manifest_len = 0;
+    struct plan plan;
+    struct spec spec;
+    struct manifest manifest;
+    int rc = verify(directory, public_key, &plan_text, &plan_len, err);
+    if (rc == 0)
+        rc = from_json(plan_text, plan_len, "plan.json", &plan, err);
+    if (rc == 0)
+        rc = check_directory(&plan, directory, err);
+    if (rc == 0)
+        rc = load_file(directory, "spec.json", SPEC_MAX_BYTES, &spec_text, &spec_len,
+                       err);
+    if (rc == 0)
+        rc = check_digest(directory, "spec.json", spec_text, spec_len, plan.spec_sha256,
+                          err);
+    if (rc == 0)
+        rc = spec_parse(spec_text, spec_len, "spec.json", &any_policy, &spec, err);
+    if (rc == 0)
+        rc = load_file(directory, "manifest.yaml", PLAN_MAX_BYTES, &manifest_text,
+                       &manifest_len, err);
+    if (rc == 0)
+        rc = check_digest(directory, "manifest.yaml", manifest_text, manifest_len,
+                          plan.manifest_sha256, err);
+    if (rc == 0)
+        rc = manifest_parse(manifest_text, manifest_len, "manifest.yaml", &manifest,
+                            err);
+    if (rc == 0) {
+        *ret_plan = plan;
+        *ret_spec = spec;
+        *ret_manifest = manifest;
+    }
+    free(plan_text);
+    free(spec_text);
+    free(manifest_text);
+    return rc;
+}

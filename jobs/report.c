@@ -1,0 +1,116 @@
+#include "jobs/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/pathsafe.h"
+#include "base/ydoc.h"
+
+#define REPORT_MAX_BYTES (64u << 10)
+
+static const char *const outcomes[REPORT_N] = {
+    [REPORT_DONE] = "done",
+    [REPORT_INTERRUPTED] = "interrupted",
+    [REPORT_FAILED] = "failed",
+};
+
+const char *report_outcome_name(enum report_outcome outcome)
+{
+    return outcomes[outcome];
+}
+
+int report_write(const char *path, const struct report *report, struct error *err)
+{
+    struct json json = {0};
+    char *text;
+    json_object(&json, NULL);
+    json_integer(&json, "job_id", report->job_id);
+    json_integer(&json, "attempt", report->attempt);
+    json_string(&json, "outcome", outcomes[report->outcome]);
+    json_integer(&json, "error_code", report->error_code);
+    json_string(&json, "error_text", report->error_text);
+    json_array(&json, "used");
+    for (int i = 0; i < PRICE_MAX_RELEASES; i++)
+        json_integer(&json, NULL, report->used[i]);
+    json_close_array(&json);
+    json_integer(&json, "n_steps", report->n_steps);
+    json_bool(&json, "has_test_accuracy", report->has_test_accuracy);
+    json_number(&json, "test_accuracy", report->test_accuracy);
+    json_number(&json, "wall_s", report->wall_s);
+    json_number(&json, "expected_examples_per_s", report->expected_examples_per_s);
+    json_string(&json, "model", report->model);
+    json_close_object(&json);
+    int rc = json_end(&json, &text, err);
+    if (rc != 0)
+        return rc;
+    rc = pathsafe_replace(path, text, strlen(text), 0600, err);
+    free(text);
+    return rc;
+}
+
+static void read_used(struct ydoc_faults *faults, const struct ydoc_node *used,
+                      struct report *report)
+{
+    if (used == NULL)
+        return;
+    if (used->kind != YDOC_SEQUENCE || used->n_children != PRICE_MAX_RELEASES) {
+        ydoc_fault(faults, used, "expected a list of %d counts", PRICE_MAX_RELEASES);
+        return;
+    }
+    for (const struct ydoc_node *n = used->first; n != NULL; n = n->next)
+        ydoc_integer(faults, n, 0, INT64_MAX, &report->used[n->index]);
+}
+
+static int parse(const char *text, size_t len, const char *path,
+                 struct report *ret_report, struct error *err)
+{
+    const struct ydoc_range positive = {0, 1e300, false, false};
+    struct ydoc_faults faults = {.path = path};
+    struct report report = {0};
+    int64_t error_code = 0;
+    int outcome = 0;
+    struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
+    const struct ydoc_node *root = ydoc_root(doc);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "job_id"), 1, INT64_MAX,
+                 &report.job_id);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "attempt"), 1, INT64_MAX,
+                 &report.attempt);
+    ydoc_word(&faults, ydoc_need(&faults, root, "outcome"), outcomes, REPORT_N,
+              &outcome);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "error_code"), 0, 255, &error_code);
+    ydoc_string(&faults, ydoc_need(&faults, root, "error_text"),
+                sizeof report.error_text, report.error_text);
+    read_used(&faults, ydoc_need(&faults, root, "used"), &report);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "n_steps"), 0, INT64_MAX,
+                 &report.n_steps);
+    ydoc_bool(&faults, ydoc_need(&faults, root, "has_test_accuracy"),
+              &report.has_test_accuracy);
+    ydoc_number(&faults, ydoc_need(&faults, root, "test_accuracy"),
+                (struct ydoc_range){0, 1, false, false}, &report.test_accuracy);
+    ydoc_number(&faults, ydoc_need(&faults, root, "wall_s"), positive, &report.wall_s);
+    ydoc_number(&faults, ydoc_need(&faults, root, "expected_examples_per_s"), positive,
+                &report.expected_examples_per_s);
+    ydoc_string(&faults, ydoc_need(&faults, root, "model"), sizeof report.model,
+                report.model);
+    ydoc_free(doc);
+    int rc = ydoc_faults_end(&faults, "report", err);
+    if (rc != 0)
+        return rc;
+    report.outcome = (enum report_outcome)outcome;
+    report.error_code = (int)error_code;
+    *ret_report = report;
+    return 0;
+}
+
+int report_read(const char *path, struct report *ret_report, struct error *err)
+{
+    char *text;
+    size_t len;
+    int rc = pathsafe_read_file(path, REPORT_MAX_BYTES, &text, &len, err);
+    if (rc != 0)
+        return rc;
+    rc = parse(text, len, path, ret_report, err);
+    free(text);
+    return rc;
+}
