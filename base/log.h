@@ -17,6 +17,7 @@ void log_init(const char *program, bool quiet);
  * Returns the process's exit status for this error (1 to 125). */
 int log_error(const struct error *err);
 
+/* One line on stderr; log_info is silent after log_init(.., true). */
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -157,6 +157,8 @@ int spec_read(const char *path, const struct spec_policy *policy, struct spec *r
  * gives the same struct and the same digest. Errors: PPT_ENOMEM. */
 int spec_canonical(const struct spec *spec, char **ret_text, struct error *err);
 
+/* The words of the YAML for each value: "cnn", "conv2d", "momentum", "cosine",
+ * "public". */
 const char *spec_preset_name(enum spec_preset preset);
 const char *spec_layer_name(enum spec_layer_kind kind);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
