@@ -41,12 +41,13 @@ enum ppt_error {
 };
 
 #define ERROR_TEXT_SIZE 1024
+#define ERROR_DETAIL_SIZE 4096 /* room for all faults of a file */
 
 /* Zero-initialise: `struct error err = {0};`. No ownership, copy freely. */
 struct error {
     int code;                       /* 0, or an enum ppt_error (positive) */
     char text[ERROR_TEXT_SIZE];     /* what is wrong: no capital, no full stop */
-    char detail[ERROR_TEXT_SIZE];   /* more facts, may be empty, may hold newlines */
+    char detail[ERROR_DETAIL_SIZE]; /* more facts, may be empty, may hold newlines */
     char hint[ERROR_TEXT_SIZE / 2]; /* what to do, may be empty */
 };
 
