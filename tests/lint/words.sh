@@ -7,7 +7,7 @@
 while IFS= read -r words; do
     fault "$words: unfinished"
 done < <(files '*.c' '*.h' '*.sql' '*.sh' '*.lua' | grep -v '^tests/lint/' |
-    xargs grep -nE 'TODO|FIXME|XXX\b' /dev/null | cut -c1-120)
+    xargs grep -nE 'TODO|FIXME|\bXXX\b' /dev/null | cut -c1-120)
 
 while IFS= read -r words; do
     fault "$words: a path of one machine"
