@@ -94,13 +94,14 @@ bool ydoc_is_null(const struct ydoc_node *node);
 /* Adds a fault at a node, whose field path is worked out. */
 void ydoc_fault(struct ydoc_faults *faults, const struct ydoc_node *node,
                 const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* The same, counted as a matter of policy. */
-void ydoc_policy_fault(struct ydoc_faults *faults, const struct ydoc_node *node,
-                       const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Adds a fault about a key of a mapping, at the key's value if it is there, else at the
  * mapping. */
 void ydoc_fault_at(struct ydoc_faults *faults, const struct ydoc_node *mapping,
                    const char *key, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same, counted as a matter of policy. */
+void ydoc_policy_fault(struct ydoc_faults *faults, const struct ydoc_node *mapping,
+                       const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Adds a fault for each key that is not among keys[n_keys], with the nearest known one;

@@ -77,27 +77,34 @@ void ydoc_fault(struct ydoc_faults *faults, const struct ydoc_node *node,
     va_end(ap);
 }
 
-void ydoc_policy_fault(struct ydoc_faults *faults, const struct ydoc_node *node,
-                       const char *format, ...)
+/* At the key's value if it is there, else at the mapping. */
+static void add_at(struct ydoc_faults *faults, const struct ydoc_node *mapping,
+                   const char *key, const char *format, va_list ap)
 {
-    va_list ap;
-    va_start(ap, format);
-    add(faults, node, NULL, format, ap);
-    va_end(ap);
-    faults->n_policy++;
+    const struct ydoc_node *value = ydoc_get(mapping, key);
+    if (value != NULL)
+        add(faults, value, NULL, format, ap);
+    else
+        add(faults, mapping, key, format, ap);
 }
 
 void ydoc_fault_at(struct ydoc_faults *faults, const struct ydoc_node *mapping,
                    const char *key, const char *format, ...)
 {
-    const struct ydoc_node *value = ydoc_get(mapping, key);
     va_list ap;
     va_start(ap, format);
-    if (value != NULL)
-        add(faults, value, NULL, format, ap);
-    else
-        add(faults, mapping, key, format, ap);
+    add_at(faults, mapping, key, format, ap);
     va_end(ap);
+}
+
+void ydoc_policy_fault(struct ydoc_faults *faults, const struct ydoc_node *mapping,
+                       const char *key, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    add_at(faults, mapping, key, format, ap);
+    va_end(ap);
+    faults->n_policy++;
 }
 
 const struct ydoc_node *ydoc_need(struct ydoc_faults *faults,

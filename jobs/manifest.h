@@ -18,6 +18,7 @@
 #define MANIFEST_MAX_SPLITS 8
 #define MANIFEST_MAX_DIMS 4
 #define MANIFEST_HEX_SIZE 65 /* SHA-256 in hexadecimal and a NUL */
+#define MANIFEST_MAX_BYTES (64u << 10)
 #define MANIFEST_BLOCK_BYTES (64u << 20)
 
 enum manifest_type { TYPE_UINT8, TYPE_FLOAT32, TYPE_INT64, TYPE_N };
@@ -48,7 +49,8 @@ struct manifest {
 int manifest_parse(const char *text, size_t len, const char *path,
                    struct manifest *ret_manifest, struct error *err);
 
-/* Reads and parses a file of at most 64 KiB. Errors: PPT_EIO, PPT_ESPEC. */
+/* Reads and parses a file of at most 64 KiB. Errors: PPT_ENOTFOUND, PPT_EIO,
+ * PPT_ESPEC. */
 int manifest_read(const char *path, struct manifest *ret_manifest, struct error *err);
 
 /* Writes it as YAML with a head comment. Errors: PPT_EIO. */

@@ -35,11 +35,12 @@ enum spec_layer_kind {
     LAYER_N_KINDS
 };
 
-/* Unused fields are 0. The loss (softmax cross-entropy) is not a layer. */
+/* Fields that a layer does not have are 0. The loss (softmax cross-entropy) is not a
+ * layer. */
 struct spec_layer {
     enum spec_layer_kind kind;
-    int64_t out;     /* linear: units; conv2d: channels; 0 on the last linear means the
-                        number of classes */
+    int64_t out;     /* linear: units; conv2d: channels; 0 on the last linear, and only
+                        there: the number of classes */
     int64_t kernel;  /* conv2d, pools: square window */
     int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
     int64_t padding; /* conv2d: zeros on each side; default 0 */
@@ -68,7 +69,7 @@ struct spec_dataset {
 
 struct spec_model {
     enum spec_preset preset;
-    int64_t hidden; /* mlp: units of the hidden layer; default 128 */
+    int64_t hidden; /* mlp: units of the hidden layer; default 128; else 0 */
     int n_layers;   /* PRESET_LAYERS only */
     struct spec_layer layers[SPEC_MAX_LAYERS];
 };
@@ -88,15 +89,16 @@ struct spec_training {
     int64_t batch_size; /* expected size of the Poisson sample */
     enum spec_optimizer optimizer;
     double learning_rate;
-    double momentum;     /* momentum; default 0.9 */
-    double beta1, beta2; /* adam; defaults 0.9, 0.999 */
+    double momentum;     /* momentum; default 0.9; else 0 */
+    double beta1, beta2; /* adam; defaults 0.9, 0.999; else 0 */
     enum spec_schedule schedule;
     int64_t schedule_every; /* step: every so many steps ... */
     double schedule_factor; /* ... the rate is multiplied by this */
     int64_t seed; /* of the initial weights ONLY; never of noise or sampling */
     enum spec_evaluation evaluation;
-    double evaluation_noise; /* PAID: standard deviation of the noisy count */
-    int64_t evaluate_every;  /* PUBLIC: steps between evaluations; 0: at the end only */
+    double
+        evaluation_noise; /* PAID: standard deviation of the noisy count; default 20 */
+    int64_t evaluate_every; /* PUBLIC: steps between evaluations; 0: at the end only */
     int64_t checkpoint_every; /* steps; default 500 */
 };
 
@@ -140,15 +142,16 @@ struct spec_policy spec_policy_default(void);
  * `path` is for messages. Syntax, unknown and repeated keys, types, ranges, impossible
  * combinations and the policy's bounds: each fault is one line
  * "path:line:column: field.path: what was expected" in err->detail, all faults in one
- * go (those that do not fit are counted). Errors: PPT_ESPEC; PPT_EPOLICY when the
- * policy's bounds are the only faults. */
+ * go (those that do not fit are counted). `policy` NULL: no bounds are checked, as for
+ * a spec that was admitted before. Errors: PPT_ESPEC; PPT_EPOLICY when the policy's
+ * bounds are the only faults; PPT_ENOMEM. */
 int spec_parse(const char *text, size_t len, const char *path,
                const struct spec_policy *policy, struct spec *ret_spec,
                struct error *err);
 
 /* Reads a file of at most SPEC_MAX_BYTES and parses it. Also hands back the text where
- * ret_text is not NULL (NUL-terminated; caller frees). Errors: PPT_EIO, PPT_ESPEC,
- * PPT_EPOLICY. */
+ * ret_text is not NULL (NUL-terminated; caller frees). Errors: PPT_ENOTFOUND, PPT_EIO,
+ * PPT_ESPEC, PPT_EPOLICY, PPT_ENOMEM. */
 int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,
               char **ret_text, struct error *err);
 

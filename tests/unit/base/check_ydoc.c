@@ -411,7 +411,7 @@ START_TEST(policy_has_its_own_code)
     struct error err = {0};
     ck_assert_int_eq(ydoc_faults_end(&faults, "test file", &err), 0);
     ck_assert_int_eq(err.code, 0);
-    ydoc_policy_fault(&faults, ydoc_get(root, "a"), "expected less");
+    ydoc_policy_fault(&faults, root, "a", "expected less");
     ck_assert_int_eq(ydoc_faults_end(&faults, "test file", &err), -PPT_EPOLICY);
     ck_assert_str_eq(err.text, "f is not a valid test file: 1 fault");
     ydoc_fault_at(&faults, root, "b", "expected y");

@@ -1,0 +1,134 @@
+#include "jobs/spec/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_given(const struct ydoc_node *section, const char *key)
+{
+    return ydoc_get(section, key) != NULL;
+}
+
+static void check_kind(struct ydoc_faults *faults, const struct ydoc_node *root,
+                       const struct spec *spec)
+{
+    if (!job_kinds[spec->kind].is_available)
+        ydoc_fault_at(faults, root, "kind",
+                      "expected kind dp: %s is not available in this version",
+                      job_kinds[spec->kind].name);
+}
+
+/* Either the target or the noise; not both, not neither. */
+static void check_target(struct ydoc_faults *faults, const struct ydoc_node *root,
+                         const struct spec *spec)
+{
+    const struct ydoc_node *privacy = ydoc_get(root, "privacy");
+    if (privacy == NULL || privacy->kind != YDOC_MAPPING)
+        return;
+    bool has_noise = spec->privacy.noise_multiplier > 0;
+    if (has_noise && is_given(privacy, "epsilon"))
+        ydoc_fault_at(faults, privacy, "noise_multiplier",
+                      "expected either epsilon or noise_multiplier, found both");
+    const struct ydoc_node *noise = ydoc_get(privacy, "noise_multiplier");
+    bool is_auto = noise == NULL ||
+                   (noise->kind == YDOC_SCALAR && strcmp(noise->text, "auto") == 0);
+    if (is_auto && !is_given(privacy, "epsilon"))
+        ydoc_fault_at(faults, privacy, "epsilon",
+                      "expected epsilon, or noise_multiplier in its place");
+}
+
+static void check_length(struct ydoc_faults *faults, const struct ydoc_node *root)
+{
+    const struct ydoc_node *training = ydoc_get(root, "training");
+    if (training == NULL || training->kind != YDOC_MAPPING)
+        return;
+    bool has_epochs = is_given(training, "epochs"),
+         has_steps = is_given(training, "steps");
+    if (has_epochs && has_steps)
+        ydoc_fault_at(faults, training, "steps",
+                      "expected either epochs or steps, found both");
+    if (!has_epochs && !has_steps)
+        ydoc_fault(faults, training, "expected epochs or steps, found neither");
+}
+
+static void check_evaluation(struct ydoc_faults *faults, const struct ydoc_node *root,
+                             const struct spec *spec)
+{
+    const struct ydoc_node *training = ydoc_get(root, "training");
+    const struct ydoc_node *dataset = ydoc_get(root, "dataset");
+    enum spec_evaluation evaluation = spec->training.evaluation;
+    bool is_wanted = evaluation == EVALUATION_PUBLIC || evaluation == EVALUATION_PAID;
+    bool has_test =
+        is_given(dataset, "test") && !ydoc_is_null(ydoc_get(dataset, "test"));
+    if (is_wanted && !has_test)
+        ydoc_fault_at(faults, training, "evaluation",
+                      "expected none, or a test group in dataset.test");
+    if (evaluation == EVALUATION_PAID && !spec->privacy.is_private)
+        ydoc_fault_at(faults, training, "evaluation",
+                      "expected none or public: privacy is none, so nothing can be "
+                      "paid for");
+    if (spec->dataset.test[0] != '\0' &&
+        strcmp(spec->dataset.test, spec->dataset.train) == 0)
+        ydoc_fault_at(faults, dataset, "test",
+                      "expected another group than the one trained on (%s)",
+                      spec->dataset.train);
+}
+
+static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *root,
+                          const struct spec *spec)
+{
+    if (spec->resources.gpus_per_rank > 0)
+        ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
+                      "expected 0: this build has no CUDA engine yet");
+}
+
+void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
+                 const struct spec *spec)
+{
+    check_kind(faults, root, spec);
+    check_target(faults, root, spec);
+    check_length(faults, root);
+    check_evaluation(faults, root, spec);
+    check_devices(faults, root, spec);
+}
+
+/* `resources` may be left out of a file while its default is too much for the site. */
+static void check_most(struct ydoc_faults *faults, const struct ydoc_node *root,
+                       const char *key, int64_t value, int64_t most, const char *unit)
+{
+    const struct ydoc_node *resources = ydoc_get(root, "resources");
+    char path[64];
+    snprintf(path, sizeof path, "resources.%s", key);
+    if (value > most)
+        ydoc_policy_fault(faults, resources != NULL ? resources : root,
+                          resources != NULL ? key : path,
+                          "expected at most %lld%s by this site's policy, found "
+                          "%lld%s",
+                          (long long)most, unit, (long long)value, unit);
+}
+
+void check_policy(struct ydoc_faults *faults, const struct ydoc_node *root,
+                  const struct spec *spec, const struct spec_policy *policy)
+{
+    const struct ydoc_node *privacy = ydoc_get(root, "privacy");
+    const struct spec_privacy *p = &spec->privacy;
+    if (p->epsilon > 0 &&
+        (p->epsilon < policy->min_epsilon || p->epsilon > policy->max_epsilon))
+        ydoc_policy_fault(
+            faults, privacy, "epsilon",
+            "expected an epsilon from %g to %g by this site's policy, found %g",
+            policy->min_epsilon, policy->max_epsilon, p->epsilon);
+    if (p->delta > policy->max_delta)
+        ydoc_policy_fault(faults, privacy, "delta",
+                          "expected a delta of at most %g by this site's policy, found "
+                          "%g",
+                          policy->max_delta, p->delta);
+
+    const struct spec_resources *r = &spec->resources;
+    check_most(faults, root, "ranks", r->ranks, policy->max_ranks, "");
+    check_most(faults, root, "cores_per_rank", r->cores_per_rank,
+               policy->max_cores_per_rank, "");
+    check_most(faults, root, "time_limit", r->time_limit_s, policy->max_time_limit_s,
+               "s");
+    check_most(faults, root, "memory", r->memory_bytes, policy->max_memory_bytes,
+               " bytes");
+}

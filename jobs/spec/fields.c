@@ -1,0 +1,581 @@
+/* The table of all fields, section by section, and the few that need words of their
+ * own. The order of a section's rows is the canonical form's order: never move a row.
+ */
+#include <string.h>
+
+#include "jobs/spec/field.h"
+#include "jobs/spec/layer.h"
+
+#define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
+#define SECTION(name, path_, rows)                                                     \
+    static const struct field_section name = {path_, rows, COUNT(rows)}
+
+#define MOST_UNITS 65536
+#define MOST_BYTES ((int64_t)1 << 50)
+#define MOST_STEPS 1000000000
+
+static const char *optimizer_word(int i)
+{
+    return spec_optimizer_name((enum spec_optimizer)i);
+}
+
+static const char *evaluation_word(int i)
+{
+    return spec_evaluation_name((enum spec_evaluation)i);
+}
+
+static const char *unit_word(int i)
+{
+    return unit_name((enum privacy_unit)i);
+}
+
+static const char *preset_word(int i)
+{
+    return spec_preset_name((enum spec_preset)i);
+}
+
+static bool is_word(const struct ydoc_node *node, const char *word)
+{
+    return node != NULL && node->kind == YDOC_SCALAR && strcmp(node->text, word) == 0;
+}
+
+/* kind: both names of each */
+
+static void read_kind(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      void *base)
+{
+    const char *words[2 * JOB_N_KINDS];
+    for (int k = 0; k < JOB_N_KINDS; k++) {
+        words[k] = job_kinds[k].name;
+        words[JOB_N_KINDS + k] = job_kinds[k].long_name;
+    }
+    int index = JOB_DP;
+    ydoc_word(faults, node, words, 2 * JOB_N_KINDS, &index);
+    struct spec *spec = base;
+    spec->kind = (enum job_kind)(index % JOB_N_KINDS);
+}
+
+static void write_kind(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec *spec = base;
+    json_string(json, field->key, job_kinds[spec->kind].name);
+}
+
+/* dataset */
+
+static const struct field dataset_fields[] = {
+    {.key = "name",
+     .type = FIELD_NAME,
+     .offset = offsetof(struct spec_dataset, name),
+     .is_required = true},
+    {.key = "train",
+     .type = FIELD_NAME,
+     .offset = offsetof(struct spec_dataset, train),
+     .text_default = "train"},
+    {.key = "test", .type = FIELD_NAME, .offset = offsetof(struct spec_dataset, test)},
+    {.key = "mean",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_dataset, mean),
+     .range = {-1e6, 1e6, false, false}},
+    {.key = "std",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_dataset, std),
+     .range = {0, 1e6, true, false},
+     .number_default = 1},
+};
+SECTION(dataset_section, "dataset", dataset_fields);
+
+/* model: a preset's name, or a mapping with a preset or with layers */
+
+static bool is_mlp(const void *base)
+{
+    const struct spec_model *model = base;
+    return model->preset == PRESET_MLP;
+}
+
+static void read_preset(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        void *base)
+{
+    const char *words[PRESET_LAYERS];
+    for (int p = 0; p < PRESET_LAYERS; p++)
+        words[p] = preset_word(p);
+    struct spec_model *model = base;
+    int index = PRESET_LAYERS;
+    ydoc_word(faults, node, words, PRESET_LAYERS, &index);
+    model->preset = (enum spec_preset)index;
+}
+
+static void write_preset(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_model *model = base;
+    if (model->preset != PRESET_LAYERS)
+        json_string(json, field->key, preset_word((int)model->preset));
+}
+
+static void read_layers(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        void *base)
+{
+    if (node != NULL)
+        layer_read_list(faults, node, base);
+}
+
+static void write_layers(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_model *model = base;
+    if (model->preset == PRESET_LAYERS)
+        layer_write_list(json, field->key, model);
+}
+
+static const struct field model_fields[] = {
+    {.key = "preset", .type = FIELD_OWN, .read = read_preset, .write = write_preset},
+    {.key = "hidden",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_model, hidden),
+     .n_least = 1,
+     .n_most = MOST_UNITS,
+     .n_default = 128,
+     .applies = is_mlp,
+     .only_with = "preset: mlp"},
+    {.key = "layers", .type = FIELD_OWN, .read = read_layers, .write = write_layers},
+};
+SECTION(model_section, "model", model_fields);
+
+static void read_model(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       void *base)
+{
+    struct spec *spec = base;
+    if (node != NULL && node->kind == YDOC_SCALAR) {
+        field_read(faults, NULL, &model_section, &spec->model);
+        read_preset(faults, node, &spec->model);
+        if (is_mlp(&spec->model))
+            spec->model.hidden = model_fields[1].n_default;
+        return;
+    }
+    field_read(faults, node, &model_section, &spec->model);
+    if (node == NULL || node->kind != YDOC_MAPPING)
+        return;
+    bool has_preset = ydoc_get(node, "preset") != NULL;
+    bool has_layers = ydoc_get(node, "layers") != NULL;
+    if (has_preset && has_layers)
+        ydoc_fault_at(faults, node, "layers",
+                      "expected either a preset or layers, found both");
+    if (!has_preset && !has_layers)
+        ydoc_fault(faults, node, "expected a preset or layers, found neither");
+}
+
+static void write_model(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec *spec = base;
+    json_object(json, field->key);
+    field_write(json, &model_section, &spec->model);
+    json_close_object(json);
+}
+
+/* privacy: a mapping, or the word none */
+
+static const struct field privacy_fields[] = {
+    {.key = "unit",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_privacy, unit),
+     .word = unit_word,
+     .n_words = UNIT_N,
+     .n_default = UNIT_EXAMPLE},
+    {.key = "epsilon",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_privacy, epsilon),
+     .range = {0, 1000, true, false},
+     .hides_zero = true},
+    {.key = "delta",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_privacy, delta),
+     .is_required = true,
+     .range = {0, 1, true, true}},
+    {.key = "clip_norm",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_privacy, clip_norm),
+     .is_required = true,
+     .range = {0, 1e6, true, false}},
+    {.key = "noise_multiplier",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_privacy, noise_multiplier),
+     .range = {0.05, 1e6, false, false},
+     .zero_word = "auto"},
+};
+SECTION(privacy_section, "privacy", privacy_fields);
+
+static void read_privacy(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         void *base)
+{
+    struct spec *spec = base;
+    spec->privacy.is_private = !is_word(node, "none");
+    if (node == NULL || !spec->privacy.is_private)
+        return;
+    if (node->kind == YDOC_MAPPING)
+        field_read(faults, node, &privacy_section, &spec->privacy);
+    else
+        ydoc_fault(faults, node,
+                   "expected none, or a mapping with epsilon, delta and clip_norm");
+}
+
+static void write_privacy(struct json *json, const struct field *field,
+                          const void *base)
+{
+    const struct spec *spec = base;
+    if (!spec->privacy.is_private) {
+        json_string(json, field->key, "none");
+        return;
+    }
+    json_object(json, field->key);
+    field_write(json, &privacy_section, &spec->privacy);
+    json_close_object(json);
+}
+
+/* training */
+
+static const struct field step_fields[] = {
+    {.key = "every",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, schedule_every),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_STEPS},
+    {.key = "factor",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, schedule_factor),
+     .is_required = true,
+     .range = {0, 1, true, false}},
+};
+SECTION(step_section, "training.schedule.step", step_fields);
+
+static const struct field schedule_fields[] = {
+    {.key = "step",
+     .type = FIELD_SECTION,
+     .is_required = true,
+     .section = &step_section},
+};
+SECTION(schedule_section, "training.schedule", schedule_fields);
+
+static void read_schedule(struct ydoc_faults *faults, const struct ydoc_node *node,
+                          void *base)
+{
+    struct spec_training *training = base;
+    training->schedule = SCHEDULE_CONSTANT;
+    if (node == NULL || is_word(node, spec_schedule_name(SCHEDULE_CONSTANT)))
+        return;
+    if (is_word(node, spec_schedule_name(SCHEDULE_COSINE))) {
+        training->schedule = SCHEDULE_COSINE;
+    } else if (node->kind == YDOC_MAPPING) {
+        training->schedule = SCHEDULE_STEP;
+        field_read(faults, node, &schedule_section, training);
+    } else {
+        ydoc_fault(faults, node,
+                   "expected constant, cosine or step: {every: STEPS, factor: F}");
+    }
+}
+
+static void write_schedule(struct json *json, const struct field *field,
+                           const void *base)
+{
+    const struct spec_training *training = base;
+    if (training->schedule != SCHEDULE_STEP) {
+        json_string(json, field->key, spec_schedule_name(training->schedule));
+        return;
+    }
+    json_object(json, field->key);
+    field_write(json, &schedule_section, training);
+    json_close_object(json);
+}
+
+static bool has_momentum(const void *base)
+{
+    const struct spec_training *training = base;
+    return training->optimizer == OPTIMIZER_MOMENTUM ||
+           training->optimizer == OPTIMIZER_N;
+}
+
+static bool has_betas(const void *base)
+{
+    const struct spec_training *training = base;
+    return training->optimizer == OPTIMIZER_ADAM || training->optimizer == OPTIMIZER_N;
+}
+
+static bool is_paid(const void *base)
+{
+    const struct spec_training *training = base;
+    return training->evaluation == EVALUATION_PAID ||
+           training->evaluation == EVALUATION_N;
+}
+
+static bool is_public(const void *base)
+{
+    const struct spec_training *training = base;
+    return training->evaluation == EVALUATION_PUBLIC ||
+           training->evaluation == EVALUATION_N;
+}
+
+static const struct field training_fields[] = {
+    {.key = "epochs",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, epochs),
+     .n_least = 1,
+     .n_most = 1000000,
+     .hides_zero = true},
+    {.key = "steps",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, steps),
+     .n_least = 1,
+     .n_most = MOST_STEPS,
+     .hides_zero = true},
+    {.key = "batch_size",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, batch_size),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = INT32_MAX},
+    {.key = "optimizer",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_training, optimizer),
+     .word = optimizer_word,
+     .n_words = OPTIMIZER_N,
+     .n_default = OPTIMIZER_SGD},
+    {.key = "learning_rate",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, learning_rate),
+     .is_required = true,
+     .range = {0, 1000, true, false}},
+    {.key = "momentum",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, momentum),
+     .range = {0, 1, false, true},
+     .number_default = 0.9,
+     .applies = has_momentum,
+     .only_with = "optimizer: momentum"},
+    {.key = "beta1",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, beta1),
+     .range = {0, 1, false, true},
+     .number_default = 0.9,
+     .applies = has_betas,
+     .only_with = "optimizer: adam"},
+    {.key = "beta2",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, beta2),
+     .range = {0, 1, false, true},
+     .number_default = 0.999,
+     .applies = has_betas,
+     .only_with = "optimizer: adam"},
+    {.key = "schedule",
+     .type = FIELD_OWN,
+     .read = read_schedule,
+     .write = write_schedule},
+    {.key = "seed",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, seed),
+     .n_most = INT64_MAX},
+    {.key = "evaluation",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_training, evaluation),
+     .word = evaluation_word,
+     .n_words = EVALUATION_N,
+     .n_default = EVALUATION_NONE},
+    {.key = "evaluation_noise",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, evaluation_noise),
+     .range = {0.05, 1e6, false, false},
+     .number_default = 20,
+     .applies = is_paid,
+     .only_with = "evaluation: paid"},
+    {.key = "evaluate_every",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, evaluate_every),
+     .n_most = MOST_STEPS,
+     .applies = is_public,
+     .only_with = "evaluation: public"},
+    {.key = "checkpoint_every",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, checkpoint_every),
+     .n_least = 1,
+     .n_most = MOST_STEPS,
+     .n_default = 500},
+};
+SECTION(training_section, "training", training_fields);
+
+static const struct field resources_fields[] = {
+    {.key = "ranks",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_resources, ranks),
+     .n_least = 1,
+     .n_most = 4096,
+     .n_default = 1},
+    {.key = "cores_per_rank",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_resources, cores_per_rank),
+     .n_least = 1,
+     .n_most = 1024,
+     .n_default = 1},
+    {.key = "gpus_per_rank",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_resources, gpus_per_rank),
+     .n_most = 16},
+    {.key = "time_limit",
+     .type = FIELD_DURATION,
+     .offset = offsetof(struct spec_resources, time_limit_s),
+     .n_least = 1,
+     .n_most = 365 * 86400,
+     .n_default = 3600},
+    {.key = "memory",
+     .type = FIELD_SIZE,
+     .offset = offsetof(struct spec_resources, memory_bytes),
+     .n_least = 1 << 20,
+     .n_most = MOST_BYTES,
+     .n_default = (int64_t)2 << 30},
+    {.key = "priority",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_resources, priority),
+     .n_least = -100,
+     .n_most = 100},
+};
+SECTION(resources_section, "resources", resources_fields);
+
+/* output */
+
+static const struct field output_fields[] = {
+    {.key = "model",
+     .type = FIELD_FILE,
+     .offset = offsetof(struct spec_output, model),
+     .text_default = "model.h5"},
+};
+SECTION(output_section, "output", output_fields);
+
+static const struct field top_fields[] = {
+    {.key = "name",
+     .type = FIELD_NAME,
+     .offset = offsetof(struct spec, name),
+     .is_required = true},
+    {.key = "account",
+     .type = FIELD_ACCOUNT,
+     .offset = offsetof(struct spec, account),
+     .is_required = true},
+    {.key = "kind",
+     .type = FIELD_OWN,
+     .is_required = true,
+     .read = read_kind,
+     .write = write_kind},
+    {.key = "dataset",
+     .type = FIELD_SECTION,
+     .offset = offsetof(struct spec, dataset),
+     .is_required = true,
+     .section = &dataset_section},
+    {.key = "model",
+     .type = FIELD_OWN,
+     .is_required = true,
+     .read = read_model,
+     .write = write_model},
+    {.key = "privacy",
+     .type = FIELD_OWN,
+     .is_required = true,
+     .read = read_privacy,
+     .write = write_privacy},
+    {.key = "training",
+     .type = FIELD_SECTION,
+     .offset = offsetof(struct spec, training),
+     .is_required = true,
+     .section = &training_section},
+    {.key = "resources",
+     .type = FIELD_SECTION,
+     .offset = offsetof(struct spec, resources),
+     .section = &resources_section},
+    {.key = "output",
+     .type = FIELD_SECTION,
+     .offset = offsetof(struct spec, output),
+     .section = &output_section},
+};
+const struct field_section field_top = {"", top_fields, COUNT(top_fields)};
+
+/* layers */
+
+static const struct field linear_fields[] = {
+    {.key = "out",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, out),
+     .n_least = 1,
+     .n_most = MOST_UNITS,
+     .zero_word = "classes"},
+};
+static const struct field conv2d_fields[] = {
+    {.key = "out",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, out),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_UNITS},
+    {.key = "kernel",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, kernel),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = 64},
+    {.key = "stride",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, stride),
+     .n_least = 1,
+     .n_most = 64,
+     .n_default = 1},
+    {.key = "padding",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, padding),
+     .n_most = 63},
+};
+static const struct field pool_fields[] = {
+    {.key = "kernel",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, kernel),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = 64},
+    {.key = "stride", /* 0 until layer.c puts the kernel's width there */
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, stride),
+     .n_least = 1,
+     .n_most = 64},
+};
+static const struct field group_norm_fields[] = {
+    {.key = "groups",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, groups),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_UNITS},
+};
+
+const struct field_section field_layer[LAYER_N_KINDS] = {
+    [LAYER_LINEAR] = {"linear", linear_fields, COUNT(linear_fields)},
+    [LAYER_CONV2D] = {"conv2d", conv2d_fields, COUNT(conv2d_fields)},
+    [LAYER_MAX_POOL] = {"max_pool", pool_fields, COUNT(pool_fields)},
+    [LAYER_AVG_POOL] = {"avg_pool", pool_fields, COUNT(pool_fields)},
+    [LAYER_GROUP_NORM] = {"group_norm", group_norm_fields, COUNT(group_norm_fields)},
+    [LAYER_RELU] = {"relu", NULL, 0},
+    [LAYER_TANH] = {"tanh", NULL, 0},
+    [LAYER_FLATTEN] = {"flatten", NULL, 0},
+};
+
+const struct field_section *const field_sections[] = {
+    &field_top,
+    &dataset_section,
+    &model_section,
+    &field_layer[LAYER_LINEAR],
+    &field_layer[LAYER_CONV2D],
+    &field_layer[LAYER_MAX_POOL],
+    &field_layer[LAYER_AVG_POOL],
+    &field_layer[LAYER_GROUP_NORM],
+    &field_layer[LAYER_RELU],
+    &field_layer[LAYER_TANH],
+    &field_layer[LAYER_FLATTEN],
+    &privacy_section,
+    &training_section,
+    &schedule_section,
+    &step_section,
+    &resources_section,
+    &output_section,
+    NULL,
+};

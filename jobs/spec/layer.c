@@ -1,0 +1,162 @@
+#include "jobs/spec/layer.h"
+
+#include <string.h>
+
+#include "jobs/spec/field.h"
+
+/* The word or the one key that names a layer; NULL after a fault. *ret_options gets
+ * its mapping, NULL if there is none. */
+static const char *layer_word(struct ydoc_faults *faults, const struct ydoc_node *node,
+                              const struct ydoc_node **ret_options)
+{
+    *ret_options = NULL;
+    if (node->kind == YDOC_SCALAR && !ydoc_is_null(node))
+        return node->text;
+    if (node->kind == YDOC_MAPPING && node->n_children == 1) {
+        if (!ydoc_is_null(node->first))
+            *ret_options = node->first;
+        return node->first->key;
+    }
+    ydoc_fault(faults, node,
+               "expected one layer, such as tanh or conv2d: {out: 16, kernel: 8}");
+    return NULL;
+}
+
+static int layer_kind(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      const char *word, enum spec_layer_kind *ret_kind)
+{
+    for (int k = 0; k < LAYER_N_KINDS; k++)
+        if (strcmp(word, field_layer[k].path) == 0) {
+            *ret_kind = (enum spec_layer_kind)k;
+            return 0;
+        }
+    ydoc_fault(
+        faults, node,
+        "expected a layer: linear, conv2d, max_pool, avg_pool, group_norm, relu, "
+        "tanh or flatten, found \"%.40s\"",
+        word);
+    return -PPT_ESPEC;
+}
+
+static const char *first_required(const struct field_section *section)
+{
+    for (int f = 0; f < section->n_fields; f++)
+        if (section->fields[f].is_required)
+            return section->fields[f].key;
+    return NULL;
+}
+
+static int read_layer(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      struct spec_layer *layer)
+{
+    const struct ydoc_node *options;
+    const char *word = layer_word(faults, node, &options);
+    if (word == NULL || layer_kind(faults, node, word, &layer->kind) != 0)
+        return -PPT_ESPEC;
+    int n_before = faults->n;
+    const struct field_section *section = &field_layer[layer->kind];
+    const char *required = first_required(section);
+    if (options == NULL && required != NULL)
+        ydoc_fault(faults, node, "expected options for %s: {%s: ...}", word, required);
+    field_read(faults, options, section, layer);
+    bool is_pool = layer->kind == LAYER_MAX_POOL || layer->kind == LAYER_AVG_POOL;
+    if (is_pool && layer->stride == 0)
+        layer->stride = layer->kernel;
+    if (layer->kind == LAYER_CONV2D && layer->kernel > 0 &&
+        layer->padding >= layer->kernel)
+        ydoc_fault_at(faults, options, "padding",
+                      "expected less padding than the kernel's %lld",
+                      (long long)layer->kernel);
+    return faults->n > n_before ? -PPT_ESPEC : 0;
+}
+
+/* What a list of layers is doing to the data so far. */
+struct shape {
+    bool is_flat;       /* after flatten or linear */
+    bool is_image;      /* a layer that needs an image came before */
+    int64_t n_channels; /* of the image; 0: not known */
+};
+
+static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
+                   const struct spec_layer *layer, bool is_last, struct shape *shape)
+{
+    const char *name = spec_layer_name(layer->kind);
+    switch (layer->kind) {
+    case LAYER_CONV2D:
+    case LAYER_MAX_POOL:
+    case LAYER_AVG_POOL:
+    case LAYER_GROUP_NORM:
+        if (shape->is_flat)
+            ydoc_fault(faults, node, "expected %s before any flatten or linear", name);
+        if (layer->kind == LAYER_GROUP_NORM && shape->n_channels % layer->groups != 0)
+            ydoc_fault(faults, node,
+                       "expected a number of groups that divides the %lld channels",
+                       (long long)shape->n_channels);
+        if (layer->kind == LAYER_CONV2D)
+            shape->n_channels = layer->out;
+        shape->is_image = true;
+        break;
+    case LAYER_LINEAR:
+        if (shape->is_image && !shape->is_flat)
+            ydoc_fault(faults, node, "expected flatten between an image and linear");
+        if (layer->out == 0 && !is_last)
+            ydoc_fault(faults, node,
+                       "expected the number of units in out: only the last layer has "
+                       "as many as there are classes");
+        shape->is_flat = true;
+        break;
+    case LAYER_FLATTEN:
+        shape->is_flat = true;
+        break;
+    case LAYER_RELU:
+    case LAYER_TANH:
+    case LAYER_N_KINDS:
+        break;
+    }
+    if (!is_last)
+        return;
+    if (layer->kind != LAYER_LINEAR)
+        ydoc_fault(faults, node, "expected linear as the last layer, found %s", name);
+    else if (layer->out != 0)
+        ydoc_fault(faults, node,
+                   "expected the last linear without out: it has as many units as "
+                   "there are classes");
+}
+
+void layer_read_list(struct ydoc_faults *faults, const struct ydoc_node *node,
+                     struct spec_model *model)
+{
+    if (node->kind != YDOC_SEQUENCE || node->n_children < 1 ||
+        node->n_children > SPEC_MAX_LAYERS) {
+        ydoc_fault(faults, node, "expected a list of 1 to %d layers", SPEC_MAX_LAYERS);
+        return;
+    }
+    int rc = 0;
+    for (const struct ydoc_node *n = node->first; n != NULL; n = n->next)
+        if (read_layer(faults, n, &model->layers[model->n_layers++]) != 0)
+            rc = -PPT_ESPEC;
+    if (rc != 0)
+        return;
+    struct shape shape = {0};
+    for (const struct ydoc_node *n = node->first; n != NULL; n = n->next)
+        follow(faults, n, &model->layers[n->index], n->next == NULL, &shape);
+}
+
+void layer_write_list(struct json *json, const char *key,
+                      const struct spec_model *model)
+{
+    json_array(json, key);
+    for (int l = 0; l < model->n_layers; l++) {
+        const struct field_section *section = &field_layer[model->layers[l].kind];
+        if (section->n_fields == 0) {
+            json_string(json, NULL, section->path);
+            continue;
+        }
+        json_object(json, NULL);
+        json_object(json, section->path);
+        field_write(json, section, &model->layers[l]);
+        json_close_object(json);
+        json_close_object(json);
+    }
+    json_close_array(json);
+}

@@ -1,0 +1,138 @@
+#include "jobs/spec/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/json.h"
+#include "base/pathsafe.h"
+#include "base/ydoc.h"
+#include "jobs/spec/check.h"
+#include "jobs/spec/field.h"
+
+static const char *const preset_names[PRESET_N] = {
+    [PRESET_LOGISTIC] = "logistic",
+    [PRESET_MLP] = "mlp",
+    [PRESET_CNN] = "cnn",
+    [PRESET_LAYERS] = "layers",
+};
+
+static const char *const optimizer_names[OPTIMIZER_N] = {
+    [OPTIMIZER_SGD] = "sgd",
+    [OPTIMIZER_MOMENTUM] = "momentum",
+    [OPTIMIZER_ADAM] = "adam",
+};
+
+static const char *const schedule_names[SCHEDULE_N] = {
+    [SCHEDULE_CONSTANT] = "constant",
+    [SCHEDULE_COSINE] = "cosine",
+    [SCHEDULE_STEP] = "step",
+};
+
+static const char *const evaluation_names[EVALUATION_N] = {
+    [EVALUATION_NONE] = "none",
+    [EVALUATION_PUBLIC] = "public",
+    [EVALUATION_PAID] = "paid",
+};
+
+const char *spec_preset_name(enum spec_preset preset)
+{
+    return preset_names[preset];
+}
+
+const char *spec_layer_name(enum spec_layer_kind kind)
+{
+    return field_layer[kind].path;
+}
+
+const char *spec_optimizer_name(enum spec_optimizer optimizer)
+{
+    return optimizer_names[optimizer];
+}
+
+const char *spec_schedule_name(enum spec_schedule schedule)
+{
+    return schedule_names[schedule];
+}
+
+const char *spec_evaluation_name(enum spec_evaluation evaluation)
+{
+    return evaluation_names[evaluation];
+}
+
+struct spec_policy spec_policy_default(void)
+{
+    return (struct spec_policy){
+        .min_epsilon = 0.1,
+        .max_epsilon = 10,
+        .max_delta = 1e-6,
+        .max_ranks = 128,
+        .max_cores_per_rank = 64,
+        .max_time_limit_s = 7 * 86400,
+        .max_memory_bytes = (int64_t)1 << 40,
+    };
+}
+
+/* The digest of a spec that is complete but for it. */
+static int name_spec(struct spec *spec, struct error *err)
+{
+    char *text;
+    int rc = spec_canonical(spec, &text, err);
+    if (rc != 0)
+        return rc;
+    crypto_sha256_hex(text, strlen(text), spec->sha256);
+    free(text);
+    return 0;
+}
+
+int spec_parse(const char *text, size_t len, const char *path,
+               const struct spec_policy *policy, struct spec *ret_spec,
+               struct error *err)
+{
+    struct spec spec;
+    memset(&spec, 0, sizeof spec);
+    struct ydoc_limits limits = {.max_bytes = SPEC_MAX_BYTES};
+    struct ydoc_faults faults = {.path = path};
+    struct ydoc *doc = ydoc_parse(text, len, &limits, &faults);
+    const struct ydoc_node *root = ydoc_root(doc);
+    field_read(&faults, root, &field_top, &spec);
+    check_sense(&faults, root, &spec);
+    if (policy != NULL)
+        check_policy(&faults, root, &spec, policy);
+    ydoc_free(doc);
+
+    int rc = ydoc_faults_end(&faults, "job spec", err);
+    if (rc != 0) {
+        error_hint(err, "ppt-jobspec(5) describes every field");
+        return rc;
+    }
+    rc = name_spec(&spec, err);
+    if (rc == 0)
+        *ret_spec = spec;
+    return rc;
+}
+
+int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,
+              char **ret_text, struct error *err)
+{
+    char *text;
+    size_t len;
+    int rc = pathsafe_read_file(path, SPEC_MAX_BYTES, &text, &len, err);
+    if (rc != 0)
+        return rc;
+    rc = spec_parse(text, len, path, policy, ret_spec, err);
+    if (rc == 0 && ret_text != NULL)
+        *ret_text = text;
+    else
+        free(text);
+    return rc;
+}
+
+int spec_canonical(const struct spec *spec, char **ret_text, struct error *err)
+{
+    struct json json = {0};
+    json_object(&json, NULL);
+    field_write(&json, &field_top, spec);
+    json_close_object(&json);
+    return json_end(&json, ret_text, err);
+}
