@@ -1,0 +1,111 @@
+#include "jobs/dp/evaluate.h"
+
+#include <stdlib.h>
+
+#include "jobs/dp/verdict.h"
+#include "jobs/privacy/meter.h"
+
+/* Correct ones among this rank's share of the split. */
+static int count_correct(struct trainer *trainer, double *ret_correct,
+                         struct error *err)
+{
+    struct rows *rows = trainer->env->io->test;
+    const struct kernels *kernels = trainer->env->kernels;
+    struct net *net = &trainer->net;
+    int64_t n_correct = 0;
+    for (int64_t at = 0; at < rows->n_rows; at += net->max_n) {
+        int64_t left = rows->n_rows - at;
+        int64_t n = left < net->max_n ? left : net->max_n;
+        for (int64_t i = 0; i < n; i++) {
+            trainer->indices[i] = at + i;
+        }
+        int rc =
+            rows->read(rows, trainer->indices, (size_t)n, net->read, net->label, err);
+        if (rc != 0) {
+            return rc;
+        }
+        const float *logits = net_forward(net, kernels, trainer->params, n);
+        n_correct += kernels->xent_correct(n, net->n_classes, logits, net->label);
+    }
+    *ret_correct = (double)n_correct;
+    return 0;
+}
+
+int evaluate_public(struct trainer *trainer, double *ret_accuracy, struct error *err)
+{
+    struct comm *comm = trainer->env->comm;
+    double counts[2] = {0.0, (double)trainer->env->io->test->n_rows};
+    int rc = count_correct(trainer, &counts[0], err);
+    if (rc == 0) {
+        rc = comm->ops->sum_f64(comm, counts, 2, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (counts[1] < 1.0) {
+        return error_set(err, PPT_ESPEC, "dataset.test: the test split is empty");
+    }
+    *ret_accuracy = counts[0] / counts[1];
+    return 0;
+}
+
+static int pay(struct trainer *trainer, int64_t *ret_is_paid, struct error *err)
+{
+    struct env *env = trainer->env;
+    int rc = 0;
+    if (env->comm->rank == 0) {
+        rc = meter_charge(env->meter, PRICE_EVALUATION, 1, err);
+        *ret_is_paid = rc == 0;
+        rc = rc == -PPT_EMETER ? 0 : rc;
+    }
+    rc = verdict_share(env->comm, rc, err);
+    if (rc != 0) {
+        return rc;
+    }
+    return env->comm->ops->broadcast(env->comm, ret_is_paid, sizeof *ret_is_paid, 0,
+                                     err);
+}
+
+/* Rank 0: the substream after every step's, which no step can reach. */
+static double noisy(struct trainer *trainer, double count)
+{
+    uint64_t bits[2];
+    double value[2] = {count, 0.0};
+    crypto_stream_seek(trainer->noise, UINT64_MAX, 0);
+    crypto_stream_read(trainer->noise, bits, sizeof bits);
+    trainer->env->kernels->gaussian(2, bits, trainer->spec->training.evaluation_noise,
+                                    value);
+    crypto_wipe(bits, sizeof bits);
+    return value[0];
+}
+
+int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accuracy,
+                  struct error *err)
+{
+    struct comm *comm = trainer->env->comm;
+    int64_t is_paid = 0;
+    int rc = pay(trainer, &is_paid, err);
+    if (rc != 0 || is_paid == 0) {
+        *ret_is_paid = false;
+        return rc;
+    }
+    double *counts = calloc((size_t)comm->size, sizeof *counts), total = 0.0;
+    if (counts == NULL) {
+        return error_set(err, PPT_ENOMEM, "cannot allocate the evaluation's counts");
+    }
+    rc = count_correct(trainer, &counts[0], err);
+    if (rc == 0) {
+        rc = comm->ops->reduce_scatter_f64(comm, counts, &total, 1, err);
+    }
+    free(counts);
+    if (rc != 0) {
+        return rc;
+    }
+    double accuracy = 0.0;
+    if (comm->rank == 0) {
+        accuracy = noisy(trainer, total) / (double)trainer->nominal_test;
+    }
+    *ret_accuracy = accuracy < 0.0 ? 0.0 : accuracy > 1.0 ? 1.0 : accuracy;
+    *ret_is_paid = true;
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* The state of one rank of a running dp job: net, parameters, this rank's slice of them
+ * and of the optimizer, sampler and noise. Private to this room.
+ *
+ * The parameters are padded with zeros to size * n_slice floats so that each rank owns
+ * one slice of the same length. Memory beside the net (net.h), for P padded parameters:
+ * 4 P + 8 P + n_slice (8 + 8 + 4 + 8) bytes. It does not depend on the batch size.
+ */
+#ifndef PPT_JOBS_DP_TRAINER_H
+#define PPT_JOBS_DP_TRAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jobs/dp/sampler.h"
+#include "jobs/env.h"
+#include "jobs/model/net.h"
+#include "jobs/plan.h"
+
+struct trainer {
+    const struct plan *plan;
+    const struct spec *spec;
+    struct env *env;
+    struct net net;
+    bool is_private;
+    double sample_rate;
+    double expected_batch; /* public: sample_rate times the nominal count */
+    int64_t nominal_test;  /* of the test split, 0 if not stated */
+    int64_t n_steps, step; /* in all, and done */
+
+    struct sampler sampler;
+    struct crypto_stream *noise; /* private jobs only */
+    int64_t *indices;            /* net.max_n */
+    int64_t n_padded, n_slice;
+    float *params;  /* n_padded, the same on every rank */
+    double *sum;    /* n_padded: this rank's clipped sum */
+    double *slice;  /* n_slice: the total of this rank's slice */
+    float *updated; /* n_slice */
+    float *state;   /* 2 * n_slice: velocity; or adam's mean, then square */
+    uint64_t *bits; /* n_slice */
+
+    double loss_sum; /* plain jobs only: over the examples since the last look */
+    double loss_count;
+};
+
+/* Allocates and initialises everything for step 0. Close with trainer_close, which
+ * wipes the keys. Errors: PPT_ESPEC, PPT_ENOMEM, PPT_ERANGE. */
+int trainer_open(struct trainer *trainer, const struct plan *plan,
+                 const struct spec *spec, const struct manifest *manifest,
+                 struct env *env, struct error *err);
+void trainer_close(struct trainer *trainer);
+
+/* This rank's sum over its sample of trainer->step: clipped if the job is private. An
+ * empty sample gives zeros. Errors: those of rows->read. */
+int trainer_gradient(struct trainer *trainer, struct error *err);
+
+/* Reduces, adds the noise (each slice's owner, once), updates, gathers; step grows by
+ * one. The step must have been charged. Every rank calls it. Errors: PPT_ECOMM. */
+int trainer_release(struct trainer *trainer, struct error *err);
+
+/* How many arrays of n_slice the optimizer keeps: 0, 1 or 2. */
+int trainer_n_states(const struct trainer *trainer);
+
+#endif

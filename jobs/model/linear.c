@@ -1,0 +1,76 @@
+/* y = x W + b, W[in, out]. An example's gradient is the outer product of x and dy, so
+ * its norm is the product of theirs (Goodfellow 2015): nothing cancels. */
+#include "jobs/model/layer.h"
+
+#include <math.h>
+
+static int shape(struct layer *layer, struct error *err)
+{
+    if (layer->in.h != 1 || layer->in.w != 1) {
+        return layer_error(
+            layer, err,
+            "its input is %lld x %lld places of %lld channels; put a flatten "
+            "layer before it",
+            (long long)layer->in.h, (long long)layer->in.w, (long long)layer->in.c);
+    }
+    if (layer->spec.out < 1) {
+        return layer_error(layer, err, "out must be at least 1");
+    }
+    layer->out = (struct shape){1, 1, layer->spec.out};
+    layer->n_weights = layer->in.c * layer->out.c;
+    layer->n_params = layer->n_weights + layer->out.c;
+    return 0;
+}
+
+static void forward(struct layer *layer, const struct kernels *kernels,
+                    const float *params, int64_t n)
+{
+    int64_t d = layer->in.c, p = layer->out.c;
+    kernels->gemm(false, false, n, p, d, layer->x, params, 0.0f, layer->y);
+    kernels->add_bias(n, p, params + layer->n_weights, layer->y);
+}
+
+static void backward(struct layer *layer, const struct kernels *kernels,
+                     const float *params, int64_t n)
+{
+    if (layer->dx != NULL) {
+        kernels->gemm(false, true, n, layer->in.c, layer->out.c, layer->dy, params,
+                      0.0f, layer->dx);
+    }
+}
+
+static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
+                  double *square, double *slack)
+{
+    double *xx = layer->temp, *gg = layer->temp + layer->max_n;
+    double gamma = layer_gamma(n + 2);
+    kernels->square_rows(n, layer->in.c, layer->x, xx);
+    kernels->square_rows(n, layer->out.c, layer->dy, gg);
+    for (int64_t i = 0; i < n; i++) {
+        /* larger inputs times factors below FLT_MIN would round absolutely */
+        double weight = xx[i] <= 1e30 ? xx[i] * gg[i] : INFINITY;
+        square[i] += weight + gg[i];
+        slack[i] += gamma * sqrt(weight);
+    }
+}
+
+static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
+                const float *factor, float *grad)
+{
+    int64_t d = layer->in.c, p = layer->out.c;
+    if (factor != NULL) {
+        kernels->scale_rows(n, p, factor, layer->dy);
+        layer_drop_rows(n, d, factor, layer->x);
+    }
+    kernels->gemm(true, false, d, p, n, layer->x, layer->dy, 0.0f, grad);
+    kernels->sum_rows(n, p, layer->dy, grad + layer->n_weights);
+}
+
+const struct layer_ops layer_linear = {
+    .name = "linear",
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+    .norms = norms,
+    .sum = sum,
+};

@@ -1,0 +1,282 @@
+#include "jobs/model/net.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(struct spec_model *model, struct spec_layer layer)
+{
+    model->layers[model->n_layers++] = layer;
+}
+
+/* A preset as the list of layers that it stands for. */
+static struct spec_model spell_out(const struct spec_model *model)
+{
+    struct spec_model list = {.preset = PRESET_LAYERS};
+    struct spec_layer flatten = {.kind = LAYER_FLATTEN};
+    struct spec_layer last = {.kind = LAYER_LINEAR};
+    struct spec_layer act = {.kind = LAYER_TANH};
+    struct spec_layer pool = {.kind = LAYER_MAX_POOL, .kernel = 2, .stride = 1};
+    switch (model->preset) {
+    case PRESET_LOGISTIC:
+        add(&list, flatten);
+        break;
+    case PRESET_MLP:
+        add(&list, flatten);
+        add(&list, (struct spec_layer){.kind = LAYER_LINEAR, .out = model->hidden});
+        add(&list, act);
+        break;
+    case PRESET_CNN:
+        add(&list, (struct spec_layer){.kind = LAYER_CONV2D,
+                                       .out = 16,
+                                       .kernel = 8,
+                                       .stride = 2,
+                                       .padding = 3});
+        add(&list, act);
+        add(&list, pool);
+        add(&list, (struct spec_layer){
+                       .kind = LAYER_CONV2D, .out = 32, .kernel = 4, .stride = 2});
+        add(&list, act);
+        add(&list, pool);
+        add(&list, flatten);
+        add(&list, (struct spec_layer){.kind = LAYER_LINEAR, .out = 32});
+        add(&list, act);
+        break;
+    default:
+        return *model;
+    }
+    add(&list, last);
+    return list;
+}
+
+/* dims {n}, {h, w} or {c, h, w}. */
+static struct shape shape_of(const struct manifest_split *split)
+{
+    const int64_t *dims = split->dims;
+    switch (split->n_dims) {
+    case 1:
+        return (struct shape){1, 1, dims[0]};
+    case 2:
+        return (struct shape){dims[0], dims[1], 1};
+    default:
+        return (struct shape){dims[1], dims[2], dims[0]};
+    }
+}
+
+static int fit_layer(struct net *net, struct layer *layer, int number,
+                     const struct spec_layer *spec, bool is_last, struct error *err)
+{
+    *layer = (struct layer){
+        .ops = layer_ops_of(spec->kind),
+        .spec = *spec,
+        .number = number,
+        .in = number == 0 ? net->in : layer[-1].out,
+        .is_private = net->is_private,
+        .offset = net->n_params,
+    };
+    if (is_last && spec->kind == LAYER_LINEAR && spec->out == 0) {
+        layer->spec.out = net->n_classes;
+    }
+    int rc = layer->ops->shape(layer, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (layer_size(layer->out) > INT32_MAX || layer->n_params > INT32_MAX) {
+        return layer_error(layer, err, "more than 2^31 outputs or parameters");
+    }
+    net->n_params += layer->n_params;
+    return 0;
+}
+
+int net_build(const struct spec_model *model, const struct manifest_split *split,
+              bool is_private, struct net *ret_net, struct error *err)
+{
+    struct spec_model list = spell_out(model);
+    struct net net = {
+        .in = shape_of(split), .n_classes = split->n_classes, .is_private = is_private};
+    net.n_features = layer_size(net.in);
+    net.first = -1;
+    if (list.n_layers < 1) {
+        return error_set(err, PPT_ESPEC, "model.layers: expected at least one layer");
+    }
+    for (int i = 0; i < list.n_layers; i++) {
+        int rc = fit_layer(&net, &net.layers[i], i, &list.layers[i],
+                           i == list.n_layers - 1, err);
+        if (rc != 0) {
+            return rc;
+        }
+        net.n_layers = i + 1;
+        net.first = net.first < 0 && net.layers[i].n_params > 0 ? i : net.first;
+    }
+    const struct layer *last = &net.layers[net.n_layers - 1];
+    if (last->out.h != 1 || last->out.w != 1 || last->out.c != net.n_classes) {
+        return layer_error(
+            last, err,
+            "the last layer gives %lld x %lld x %lld values but the data set has %lld "
+            "classes; end with a linear layer",
+            (long long)last->out.h, (long long)last->out.w, (long long)last->out.c,
+            (long long)net.n_classes);
+    }
+    if (net.first < 0) {
+        return error_set(err, PPT_ESPEC, "model.layers: no layer has parameters");
+    }
+    *ret_net = net;
+    return 0;
+}
+
+void net_free(struct net *net)
+{
+    free(net->memory);
+    net->memory = NULL;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): for initial weights only, where neither secrecy
+ * nor long streams matter. */
+static double next_uniform(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+void net_init(const struct net *net, int64_t seed, float *params)
+{
+    uint64_t state = (uint64_t)seed;
+    memset(params, 0, (size_t)net->n_params * sizeof *params);
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer *layer = &net->layers[i];
+        float *block = params + layer->offset;
+        if (layer->spec.kind == LAYER_GROUP_NORM) {
+            for (int64_t j = 0; j < layer->n_weights; j++) {
+                block[j] = 1.0f;
+            }
+        } else if (layer->n_weights > 0) {
+            double fan_in = (double)(layer->n_weights / layer->out.c);
+            double width = sqrt(3.0 / fan_in);
+            for (int64_t j = 0; j < layer->n_weights; j++) {
+                block[j] = (float)(width * (2.0 * next_uniform(&state) - 1.0));
+            }
+        }
+    }
+}
+
+/* Records come as c x h x w; layers want h x w x c. */
+static void channels_last(struct net *net, int64_t n)
+{
+    int64_t places = net->in.h * net->in.w, c = net->in.c;
+    for (int64_t i = 0; i < n; i++) {
+        const float *from = net->read + i * net->n_features;
+        float *to = net->layers[0].x + i * net->n_features;
+        for (int64_t j = 0; j < c; j++) {
+            for (int64_t t = 0; t < places; t++) {
+                to[t * c + j] = from[j * places + t];
+            }
+        }
+    }
+}
+
+const float *net_forward(struct net *net, const struct kernels *kernels,
+                         const float *params, int64_t n)
+{
+    if (net->layers[0].x != net->read) {
+        channels_last(net, n);
+    }
+    for (int i = 0; i < net->n_layers; i++) {
+        struct layer *layer = &net->layers[i];
+        if (layer->ops->is_in_place && layer->y != layer->x) {
+            memcpy(layer->y, layer->x,
+                   (size_t)(n * layer_size(layer->in)) * sizeof *layer->y);
+        }
+        layer->ops->forward(layer, kernels, params + layer->offset, n);
+    }
+    return net->layers[net->n_layers - 1].y;
+}
+
+void net_backward(struct net *net, const struct kernels *kernels, const float *params,
+                  int64_t n)
+{
+    struct layer *last = &net->layers[net->n_layers - 1];
+    kernels->xent(n, net->n_classes, last->y, net->label, last->dy, net->loss);
+    for (int i = net->n_layers - 1; i >= net->first; i--) {
+        struct layer *layer = &net->layers[i];
+        layer->ops->backward(layer, kernels, params + layer->offset, n);
+        if (layer->ops->is_in_place && layer->dx != layer->dy) {
+            memcpy(layer->dx, layer->dy,
+                   (size_t)(n * layer_size(layer->in)) * sizeof *layer->dx);
+        }
+    }
+}
+
+static void sum_layers(struct net *net, const struct kernels *kernels, int64_t n,
+                       const float *factor)
+{
+    for (int i = net->n_layers - 1; i >= net->first; i--) {
+        struct layer *layer = &net->layers[i];
+        if (layer->n_params > 0) {
+            layer->ops->sum(layer, kernels, n, factor, net->grad + layer->offset);
+        }
+    }
+}
+
+/* Terms of different examples are added in float, and the order of a sum depends on who
+ * is in the sample. That rounding is some 1e-6 of the clip norm in practice; this much
+ * of the norm is kept free for it. */
+static const double clip_margin = 0x1p-10;
+
+void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
+                     int64_t n)
+{
+    memset(net->square, 0, (size_t)n * sizeof *net->square);
+    memset(net->slack, 0, (size_t)n * sizeof *net->slack);
+    for (int i = net->n_layers - 1; i >= net->first; i--) {
+        struct layer *layer = &net->layers[i];
+        if (layer->n_params > 0) {
+            layer->ops->norms(layer, kernels, n, net->square, net->slack);
+        }
+    }
+    kernels->clip_factors(n, clip_norm * (1.0 - clip_margin), net->square, net->slack,
+                          net->factor);
+    sum_layers(net, kernels, n, net->factor);
+}
+
+void net_plain_sum(struct net *net, const struct kernels *kernels, int64_t n)
+{
+    sum_layers(net, kernels, n, NULL);
+}
+
+static void name_tensor(const struct layer *layer, const char *part, int64_t offset,
+                        struct net_tensor *ret_tensor)
+{
+    snprintf(ret_tensor->name, sizeof ret_tensor->name, "%d.%s.%s", layer->number,
+             layer->ops->name, part);
+    ret_tensor->offset = offset;
+}
+
+int net_tensors(const struct net *net, struct net_tensor *ret_tensors)
+{
+    int n_tensors = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer *layer = &net->layers[i];
+        if (layer->n_params == 0) {
+            continue;
+        }
+        struct net_tensor *weight = &ret_tensors[n_tensors++];
+        struct net_tensor *bias = &ret_tensors[n_tensors++];
+        *weight = (struct net_tensor){.n_dims = 1, .dims = {layer->n_weights}};
+        if (layer->spec.kind == LAYER_LINEAR) {
+            *weight =
+                (struct net_tensor){.n_dims = 2, .dims = {layer->in.c, layer->out.c}};
+        } else if (layer->spec.kind == LAYER_CONV2D) {
+            int64_t size = layer->window.size;
+            *weight = (struct net_tensor){
+                .n_dims = 4, .dims = {size, size, layer->in.c, layer->out.c}};
+        }
+        *bias = (struct net_tensor){.n_dims = 1,
+                                    .dims = {layer->n_params - layer->n_weights}};
+        name_tensor(layer, "weight", layer->offset, weight);
+        name_tensor(layer, "bias", layer->offset + layer->n_weights, bias);
+    }
+    return n_tensors;
+}

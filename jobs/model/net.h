@@ -1,0 +1,95 @@
+/* A net: the layers of a spec fitted to a data set's shape, and the work memory of one
+ * micro-batch, allocated once.
+ *
+ * The parameters are one flat array of n_params floats that belongs to the caller; each
+ * layer's block is weight then bias. Layouts: linear.weight [in, out], conv2d.weight
+ * [kernel, kernel, in, out], flatten in the order (h, w, c).
+ *
+ * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
+ *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
+ *   + 60 m bytes of per-example scalars,
+ * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
+ * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool
+ * and 2 groups + 2 c for group_norm. Records with c > 1 channels add 4 m features.
+ */
+#ifndef PPT_JOBS_MODEL_NET_H
+#define PPT_JOBS_MODEL_NET_H
+
+#include "jobs/manifest.h"
+#include "jobs/model/layer.h"
+
+#define NET_MAX_TENSORS (2 * SPEC_MAX_LAYERS)
+
+struct net {
+    int n_layers;
+    struct layer layers[SPEC_MAX_LAYERS];
+    int first; /* the first layer with parameters: backward stops there */
+    struct shape in;
+    int64_t n_features, n_classes, n_params;
+    bool is_private;
+
+    /* Set by net_alloc. */
+    int64_t max_n; /* examples in a micro-batch */
+    float *read;   /* [max_n, n_features]: where records are read to */
+    int32_t *label;
+    double *loss; /* of each example, after net_backward */
+    double *square, *slack;
+    float *factor;
+    float *grad; /* n_params: the last sum */
+    void *memory;
+};
+
+/* The layers of spec for records of this split; presets are spelt out here:
+ *   logistic  flatten, linear
+ *   mlp       flatten, linear hidden, tanh, linear
+ *   cnn       conv2d 16 8x8 stride 2 padding 3, tanh, max_pool 2 stride 1,
+ *             conv2d 32 4x4 stride 2, tanh, max_pool 2 stride 1, flatten, linear 32,
+ *             tanh, linear (the usual small private net for 28 x 28 images)
+ * Allocates nothing. Errors: PPT_ESPEC "model.layers[i] (name): ..." */
+int net_build(const struct spec_model *model, const struct manifest_split *split,
+              bool is_private, struct net *ret_net, struct error *err);
+
+/* Bytes that net_alloc will take for micro-batches of max_n. */
+size_t net_memory_bytes(const struct net *net, int64_t max_n);
+
+/* A micro-batch of 16 to 256 examples whose activations stay near the caches and whose
+ * memory stays within limit_bytes (at least 1). Independent of any batch size. */
+int64_t net_micro_batch(const struct net *net, size_t limit_bytes);
+
+/* The one allocation. Caller frees. Errors: PPT_ENOMEM. */
+int net_alloc(struct net *net, int64_t max_n, struct error *err);
+void net_free(struct net *net);
+
+/* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
+ * 1 / fan_in), zero biases, group norm scale 1 and shift 0. */
+void net_init(const struct net *net, int64_t seed, float *params);
+
+/* Logits [n, n_classes] of the first n records in net->read; valid until the next call.
+ * n <= max_n. */
+const float *net_forward(struct net *net, const struct kernels *kernels,
+                         const float *params, int64_t n);
+
+/* After net_forward, with net->label filled: every layer's output gradients. */
+void net_backward(struct net *net, const struct kernels *kernels, const float *params,
+                  int64_t n);
+
+/* After net_backward: net->grad = sum_i c_i g_i, each term of norm at most clip_norm.
+ * An example with NaN or Inf anywhere has c_i = 0 and adds exactly nothing. */
+void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
+                     int64_t n);
+
+/* After net_backward: net->grad = sum_i g_i, unclipped. */
+void net_plain_sum(struct net *net, const struct kernels *kernels, int64_t n);
+
+/* One parameter tensor. */
+struct net_tensor {
+    char name[64]; /* "0.conv2d.weight" */
+    int n_dims;
+    int64_t dims[4];
+    int64_t offset;
+};
+
+/* Fills at most NET_MAX_TENSORS, in the order of the flat array; returns how many. */
+int net_tensors(const struct net *net, struct net_tensor *ret_tensors);
+
+#endif

@@ -1,0 +1,83 @@
+/* Group norm: scale[c], then shift[c]. An example's gradient is 2 c floats, so all of a
+ * micro-batch are computed and kept. */
+#include "jobs/model/layer.h"
+
+static int shape(struct layer *layer, struct error *err)
+{
+    int64_t groups = layer->spec.groups;
+    if (groups < 1 || layer->in.c % groups != 0) {
+        return layer_error(layer, err, "groups %lld does not divide its %lld channels",
+                           (long long)groups, (long long)layer->in.c);
+    }
+    layer->out = layer->in;
+    layer->n_weights = layer->in.c;
+    layer->n_params = 2 * layer->in.c;
+    return 0;
+}
+
+static struct grouping grouping_of(const struct layer *layer)
+{
+    return (struct grouping){.n_places = layer->in.h * layer->in.w,
+                             .c = layer->in.c,
+                             .groups = layer->spec.groups};
+}
+
+static int64_t own_floats(const struct layer *layer)
+{
+    return 2 * layer->spec.groups + layer->n_params;
+}
+
+static float *each_of(const struct layer *layer)
+{
+    return layer->own + layer->max_n * 2 * layer->spec.groups;
+}
+
+static void forward(struct layer *layer, const struct kernels *kernels,
+                    const float *params, int64_t n)
+{
+    struct grouping grouping = grouping_of(layer);
+    kernels->group_norm_forward(&grouping, n, layer->x, params,
+                                params + layer->n_weights, layer->y, layer->own);
+}
+
+static void backward(struct layer *layer, const struct kernels *kernels,
+                     const float *params, int64_t n)
+{
+    struct grouping grouping = grouping_of(layer);
+    kernels->group_norm_each(&grouping, n, layer->x, layer->own, layer->dy,
+                             each_of(layer));
+    if (layer->dx != NULL) {
+        kernels->group_norm_backward(&grouping, n, layer->x, params, layer->own,
+                                     layer->dy, layer->dx);
+    }
+}
+
+static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
+                  double *square, double *slack)
+{
+    (void)slack;
+    kernels->square_rows(n, layer->n_params, each_of(layer), layer->temp);
+    for (int64_t i = 0; i < n; i++) {
+        square[i] += layer->temp[i];
+    }
+}
+
+static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
+                const float *factor, float *grad)
+{
+    if (factor != NULL) {
+        kernels->weighted_sum(n, layer->n_params, factor, each_of(layer), grad);
+    } else {
+        kernels->sum_rows(n, layer->n_params, each_of(layer), grad);
+    }
+}
+
+const struct layer_ops layer_group_norm = {
+    .name = "group_norm",
+    .shape = shape,
+    .own_floats = own_floats,
+    .forward = forward,
+    .backward = backward,
+    .norms = norms,
+    .sum = sum,
+};

@@ -1,0 +1,85 @@
+/* The functions behind kernels_cpu, one file each group; what they do is said at their
+ * slots in kernels/kernels.h. Private to this room.
+ */
+#ifndef PPT_KERNELS_CPU_H
+#define PPT_KERNELS_CPU_H
+
+#include "kernels/kernels.h"
+
+/* One function, compiled for plain x86-64, AVX2 and AVX-512; the loader picks. Not
+ * under sanitizers, whose start-up does not survive the loader's choice, nor elsewhere.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CPU_CLONES                                                                     \
+    __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define CPU_CLONES
+#endif
+
+/* Products by OpenBLAS (gemm.c is its door), and what goes with them. */
+void gemm_set_threads(int n_threads);
+void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+              const float *a, const float *b, float beta, float *c);
+void gemm_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                     const float *g, float *each, int64_t stride);
+void gemm_add_bias(int64_t rows, int64_t cols, const float *bias, float *y);
+void gemm_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum);
+
+/* Windows of images as rows of a matrix, and back. */
+void conv2d_unfold(const struct window *window, int64_t n, const float *x, float *cols,
+                   float *scratch);
+void conv2d_fold(const struct window *window, const float *cols, float *x,
+                 float *scratch);
+
+/* Pooling. */
+void pool_max_forward(const struct window *window, int64_t n, const float *x, float *y,
+                      int32_t *index);
+void pool_max_backward(const struct window *window, int64_t n, const float *dy,
+                       const int32_t *index, float *dx);
+void pool_avg_forward(const struct window *window, int64_t n, const float *x, float *y);
+void pool_avg_backward(const struct window *window, int64_t n, const float *dy,
+                       float *dx);
+
+/* Group normalisation. */
+void norm_forward(const struct grouping *grouping, int64_t n, const float *x,
+                  const float *scale, const float *shift, float *y, float *stats);
+void norm_backward(const struct grouping *grouping, int64_t n, const float *x,
+                   const float *scale, const float *stats, const float *dy, float *dx);
+void norm_each(const struct grouping *grouping, int64_t n, const float *x,
+               const float *stats, const float *dy, float *each);
+
+/* Activations. */
+void act_relu_forward(int64_t len, float *x);
+void act_relu_backward(int64_t len, const float *y, float *dy);
+void act_tanh_forward(int64_t len, float *x);
+void act_tanh_backward(int64_t len, const float *y, float *dy);
+
+/* Softmax cross-entropy. */
+void xent_grad(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+               float *grad, double *loss);
+int64_t xent_correct(int64_t n, int64_t classes, const float *logits,
+                     const int32_t *label);
+
+/* Norms, clip factors, weighted sums. */
+void clip_square_rows(int64_t n, int64_t len, const float *x, double *square);
+void clip_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                       const float *g, double *square, double *error);
+void clip_factors(int64_t n, double clip, const double *square, const double *slack,
+                  float *factor);
+void clip_scale_rows(int64_t n, int64_t len, const float *factor, float *x);
+void clip_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,
+                       float *sum);
+void clip_accumulate(int64_t len, const float *x, double *sum);
+
+/* Normal draws. */
+void noise_gaussian(int64_t n, const uint64_t *bits, double std, double *x);
+
+/* Updates. */
+void optim_sgd(const struct optim *optim, int64_t n, const double *grad, float *param);
+void optim_momentum(const struct optim *optim, int64_t n, const double *grad,
+                    float *param, float *velocity);
+void optim_adam(const struct optim *optim, int64_t n, const double *grad, float *param,
+                float *mean, float *square);
+
+#endif

@@ -1,0 +1,141 @@
+/* The table of numeric kernels: the only way the engine does arithmetic on arrays.
+ *
+ * Pure loops: no allocation, no log, no I/O, nothing of the other rooms. kernels_cpu is
+ * the definition; another device is another table. Images are channel-last: one example
+ * is h x w x c floats, batches are n such examples in a row. Matrices are row-major and
+ * dense. NaN and Inf go through every kernel by the rules of IEEE 754 and never
+ * leave their own example, except where a slot says otherwise.
+ * Threads: any thread may call any slot on buffers of its own.
+ */
+#ifndef PPT_KERNELS_KERNELS_H
+#define PPT_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A square window that slides over an image h x w x c and gives out_h x out_w places.
+ * pad counts zeros on each side. */
+struct window {
+    int64_t h, w, c;
+    int64_t size, stride, pad;
+    int64_t out_h, out_w;
+};
+
+/* Group normalisation of h*w places by c channels in `groups` groups. */
+struct grouping {
+    int64_t n_places, c, groups;
+};
+
+struct optim {
+    double learning_rate;
+    double momentum;     /* momentum */
+    double beta1, beta2; /* adam */
+    int64_t step;        /* adam: 1 for the first update */
+};
+
+struct kernels {
+    const char *name;
+
+    /* Threads that a call may use; once, at start. */
+    void (*set_threads)(int n_threads);
+
+    /* c[m,n] = op(a) op(b) + beta c, beta 0 or 1; op(a) is m x k, op(b) is k x n,
+     * op is the transpose where the flag says so. */
+    void (*gemm)(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+                 const float *a, const float *b, float beta, float *c);
+    /* y[rows, cols] += bias[cols]. */
+    void (*add_bias)(int64_t rows, int64_t cols, const float *bias, float *y);
+    /* sum[cols] = column sums of x[rows, cols], accumulated in double. */
+    void (*sum_rows)(int64_t rows, int64_t cols, const float *x, float *sum);
+
+    /* cols[n * out_h * out_w, size * size * c] from x[n, h, w, c]; `scratch` holds
+     * (h + 2 pad)(w + 2 pad) c floats. */
+    void (*unfold)(const struct window *window, int64_t n, const float *x, float *cols,
+                   float *scratch);
+    /* The transpose for ONE example: x[h, w, c] = sum over cols. Same scratch. */
+    void (*fold)(const struct window *window, const float *cols, float *x,
+                 float *scratch);
+
+    /* y = max over the window (no padding), index[] = which place of the window won;
+     * backward sends dy there. Overwrites dx. */
+    void (*max_pool_forward)(const struct window *window, int64_t n, const float *x,
+                             float *y, int32_t *index);
+    void (*max_pool_backward)(const struct window *window, int64_t n, const float *dy,
+                              const int32_t *index, float *dx);
+    void (*avg_pool_forward)(const struct window *window, int64_t n, const float *x,
+                             float *y);
+    void (*avg_pool_backward)(const struct window *window, int64_t n, const float *dy,
+                              float *dx);
+
+    /* y = scale * xhat + shift with mean and variance of each example's groups (Wu, He
+     * 2018, arXiv 1803.08494), epsilon 1e-5. stats[n, groups, 2] = mean, 1/std. */
+    void (*group_norm_forward)(const struct grouping *grouping, int64_t n,
+                               const float *x, const float *scale, const float *shift,
+                               float *y, float *stats);
+    /* dx may be NULL. */
+    void (*group_norm_backward)(const struct grouping *grouping, int64_t n,
+                                const float *x, const float *scale, const float *stats,
+                                const float *dy, float *dx);
+    /* Each example's own gradient: each[n, 2 c] = d scale, d shift. */
+    void (*group_norm_each)(const struct grouping *grouping, int64_t n, const float *x,
+                            const float *stats, const float *dy, float *each);
+
+    /* In place. tanh: relative error at most 1e-6. */
+    void (*relu_forward)(int64_t len, float *x);
+    void (*relu_backward)(int64_t len, const float *y, float *dy);
+    void (*tanh_forward)(int64_t len, float *x);
+    void (*tanh_backward)(int64_t len, const float *y, float *dy);
+
+    /* Softmax cross-entropy of each row: grad[n, classes] = softmax - onehot(label),
+     * loss[n] in nats. Either may be NULL. */
+    void (*xent)(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                 float *grad, double *loss);
+    /* How many rows have their largest logit at the label; a row with a NaN counts as
+     * wrong. */
+    int64_t (*xent_correct)(int64_t n, int64_t classes, const float *logits,
+                            const int32_t *label);
+
+    /* square[n] = sum of squares of each row of x[n, len], in double: exact to a
+     * relative len * 2^-52. */
+    void (*square_rows)(int64_t n, int64_t len, const float *x, double *square);
+    /* Ghost norm: square[i] = |A_i^T G_i|_F^2 = <A_i A_i^T, G_i G_i^T> from a[n, t, d]
+     * and g[n, t, p] without the product (Goodfellow 2015, arXiv 1510.01799; Li et al.
+     * 2021, arXiv 2110.05679), every product and sum in double. error[i] bounds the
+     * absolute rounding error of square[i]: the sum cancels. */
+    void (*ghost_square)(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                         const float *g, double *square, double *error);
+    /* each[i * stride ...] = A_i^T G_i (d x p), one product an example. */
+    void (*outer_each)(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                       const float *g, float *each, int64_t stride);
+    /* factor[i] = min(1, clip / up), rounded towards zero, where up = sqrt(square[i])
+     * (1 + 2^-20) + slack[i]; 0 where up is NaN, Inf or above 1e12 clip. */
+    void (*clip_factors)(int64_t n, double clip, const double *square,
+                         const double *slack, float *factor);
+    /* Row i of x[n, len] times factor[i]; a factor of 0 gives zeros, whatever the row
+     * holds. */
+    void (*scale_rows)(int64_t n, int64_t len, const float *factor, float *x);
+    /* sum[len] = sum_i factor[i] each[i, len]; rows with a factor of 0 are not read
+     * into the sum. */
+    void (*weighted_sum)(int64_t n, int64_t len, const float *factor, const float *each,
+                         float *sum);
+    /* sum[len] += x[len]. */
+    void (*accumulate)(int64_t len, const float *x, double *sum);
+
+    /* x[n] += std * z[n], z standard normal from 64 random bits each (Box, Muller 1958,
+     * on 53-bit uniforms, |z| <= 8.58); n is even and z[2i], z[2i+1] depend on
+     * bits[2i], bits[2i+1] only. */
+    void (*gaussian)(int64_t n, const uint64_t *bits, double std, double *x);
+
+    /* One update of param[n] from grad[n]; the states are zero before the first. */
+    void (*sgd)(const struct optim *optim, int64_t n, const double *grad, float *param);
+    /* v = momentum v + grad; param -= learning_rate v (Polyak 1964). */
+    void (*momentum)(const struct optim *optim, int64_t n, const double *grad,
+                     float *param, float *velocity);
+    /* Kingma, Ba 2015 (arXiv 1412.6980), epsilon 1e-8, with bias correction. */
+    void (*adam)(const struct optim *optim, int64_t n, const double *grad, float *param,
+                 float *mean, float *square);
+};
+
+extern const struct kernels kernels_cpu;
+
+#endif

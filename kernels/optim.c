@@ -1,0 +1,40 @@
+/* Updates on a flat block of parameters. */
+#include "kernels/cpu.h"
+
+#include <math.h>
+
+CPU_CLONES void optim_sgd(const struct optim *optim, int64_t n, const double *grad,
+                          float *param)
+{
+    double rate = optim->learning_rate;
+    for (int64_t i = 0; i < n; i++) {
+        param[i] = (float)((double)param[i] - rate * grad[i]);
+    }
+}
+
+CPU_CLONES void optim_momentum(const struct optim *optim, int64_t n, const double *grad,
+                               float *param, float *velocity)
+{
+    double rate = optim->learning_rate, momentum = optim->momentum;
+    for (int64_t i = 0; i < n; i++) {
+        velocity[i] = (float)(momentum * (double)velocity[i] + grad[i]);
+        param[i] = (float)((double)param[i] - rate * (double)velocity[i]);
+    }
+}
+
+CPU_CLONES void optim_adam(const struct optim *optim, int64_t n, const double *grad,
+                           float *param, float *mean, float *square)
+{
+    double beta1 = optim->beta1, beta2 = optim->beta2;
+    double mean_scale = 1.0 / (1.0 - pow(beta1, (double)optim->step));
+    double square_scale = 1.0 / (1.0 - pow(beta2, (double)optim->step));
+    double rate = optim->learning_rate;
+    for (int64_t i = 0; i < n; i++) {
+        mean[i] = (float)(beta1 * (double)mean[i] + (1.0 - beta1) * grad[i]);
+        square[i] =
+            (float)(beta2 * (double)square[i] + (1.0 - beta2) * grad[i] * grad[i]);
+        double step = (double)mean[i] * mean_scale /
+                      (sqrt((double)square[i] * square_scale) + 1e-8);
+        param[i] = (float)((double)param[i] - rate * step);
+    }
+}
