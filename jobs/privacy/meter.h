@@ -1,9 +1,10 @@
 /* The meter: counts what a running job has used, durably, before each release.
  *
  * One append-only file in the job's directory, shared by nobody else: fixed-size
- * records (attempt, release index, total used so far, CRC-32C), each fsynced before
- * meter_charge returns. A torn last record is ignored; a damaged record before the last
- * makes the whole reservation count as used.
+ * records (attempt, release index, total used so far, CRC-32C), each synced to disk
+ * before meter_charge returns. A torn last record (cut short, or its end never written)
+ * is ignored: its charge never returned. Any other damage makes the whole reservation
+ * count as used.
  * Guarantee: what meter_read returns is never less than what any release already made
  * has used, after a crash at any point.
  */
@@ -20,14 +21,16 @@ struct meter;
 
 /* Opens or creates the meter file for one attempt of a job; earlier attempts' charges
  * stay. The price's counts are the bounds. Caller closes.
- * Errors: PPT_EIO, PPT_ETRUST (damaged before its last record). */
+ * Errors: PPT_EIO, PPT_ETRUST (damaged), PPT_ESTATE (another process has it open, or a
+ * later attempt has charged it), PPT_ERANGE (attempt < 1). */
 int meter_open(const char *path, int attempt, const struct price *price,
                struct meter **ret_meter, struct error *err);
 void meter_close(struct meter *meter);
 
 /* Makes `n` more uses of releases[release] durable. Returns only when it is on disk.
- * Errors: PPT_EMETER (would exceed the reserved count; nothing is charged), PPT_EIO
- * (charge unknown: the job must stop). */
+ * Errors: PPT_EMETER (would exceed the reserved count; nothing is charged), PPT_ERANGE
+ * (n < 1 or no such release; nothing is charged), PPT_EIO (charge unknown: the job must
+ * stop, and every later charge fails). */
 int meter_charge(struct meter *meter, int release, int64_t n, struct error *err);
 
 /* Uses left of releases[release]. */

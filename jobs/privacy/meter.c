@@ -1,0 +1,345 @@
+#include "jobs/privacy/meter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A record, little-endian: sequence number (from 0), attempt, release index, a zero,
+ * total used of that release, CRC-32C of all before it, the CRC's complement. The last
+ * two are never both zero, so a record whose end was never written is told from a
+ * damaged one. The size divides a disk's sector: no record lies on two. */
+#define RECORD_SIZE 32
+#define CRC_OFFSET 24
+
+struct record {
+    uint32_t sequence, attempt, release;
+    uint64_t total;
+};
+
+struct meter {
+    int fd;
+    uint32_t attempt, n_records;
+    int n_releases;
+    int64_t count[PRICE_MAX_RELEASES], used[PRICE_MAX_RELEASES];
+    bool has_failed;
+};
+
+/* RFC 3720, appendix B.4; 24 bytes a charge need no table. */
+static uint32_t crc32c(const unsigned char *data, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+static void put32(unsigned char *to, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (unsigned char)(value >> 8 * i);
+}
+
+static uint32_t get32(const unsigned char *from)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < 4; i++)
+        value |= (uint32_t)from[i] << 8 * i;
+    return value;
+}
+
+static void encode(const struct record *record, unsigned char bytes[RECORD_SIZE])
+{
+    put32(bytes, record->sequence);
+    put32(bytes + 4, record->attempt);
+    put32(bytes + 8, record->release);
+    put32(bytes + 12, 0);
+    put32(bytes + 16, (uint32_t)record->total);
+    put32(bytes + 20, (uint32_t)(record->total >> 32));
+    uint32_t crc = crc32c(bytes, CRC_OFFSET);
+    put32(bytes + CRC_OFFSET, crc);
+    put32(bytes + CRC_OFFSET + 4, ~crc);
+}
+
+/* False unless every byte is what encode writes. */
+static bool decode(const unsigned char bytes[RECORD_SIZE], struct record *ret_record)
+{
+    struct record record = {
+        .sequence = get32(bytes),
+        .attempt = get32(bytes + 4),
+        .release = get32(bytes + 8),
+        .total = get32(bytes + 16) | (uint64_t)get32(bytes + 20) << 32,
+    };
+    unsigned char again[RECORD_SIZE];
+    encode(&record, again);
+    if (memcmp(bytes, again, RECORD_SIZE) != 0)
+        return false;
+    *ret_record = record;
+    return true;
+}
+
+/* What a meter file says. */
+struct tally {
+    int64_t used[PRICE_MAX_RELEASES];
+    uint32_t n_records, last_attempt;
+    bool is_damaged;
+};
+
+/* True if the record continues the tally: in sequence, attempts never go back, totals
+ * only grow and stay within what was reserved. */
+static bool follows(const struct record *record, const struct tally *tally,
+                    const struct price *price)
+{
+    return record->sequence == tally->n_records &&
+           record->attempt >= tally->last_attempt &&
+           record->release < (uint32_t)price->n_releases &&
+           record->total <= (uint64_t)price->releases[record->release].count &&
+           record->total > (uint64_t)tally->used[record->release];
+}
+
+/* True if the last 8 bytes were never written: the file grew, the data did not arrive.
+ */
+static bool is_torn(const unsigned char bytes[RECORD_SIZE])
+{
+    static const unsigned char zero[RECORD_SIZE - CRC_OFFSET];
+    return memcmp(bytes + CRC_OFFSET, zero, sizeof zero) == 0;
+}
+
+/* Reads a whole record; *ret_len is less at the end of the file. */
+static int read_record(int fd, unsigned char bytes[RECORD_SIZE], size_t *ret_len,
+                       struct error *err)
+{
+    size_t len = 0;
+    while (len < RECORD_SIZE) {
+        ssize_t n = read(fd, bytes + len, RECORD_SIZE - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, PPT_EIO, "cannot read the meter");
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    *ret_len = len;
+    return 0;
+}
+
+/* Reads from the start of fd. A short or unwritten record at the very end is left out:
+ * its charge never returned, so nothing was released on it. Anything else that is not
+ * the next record is damage. */
+static int scan(int fd, const struct price *price, struct tally *ret_tally,
+                struct error *err)
+{
+    struct tally tally = {0};
+    bool has_torn = false;
+    for (;;) {
+        unsigned char bytes[RECORD_SIZE];
+        struct record record;
+        size_t len = 0;
+        int rc = read_record(fd, bytes, &len, err);
+        if (rc != 0)
+            return rc;
+        if (len < RECORD_SIZE) {
+            tally.is_damaged = tally.is_damaged || (has_torn && len > 0);
+            break;
+        }
+        if (has_torn) {
+            tally.is_damaged = true; /* something stands behind the torn record */
+            break;
+        }
+        if (decode(bytes, &record) && follows(&record, &tally, price)) {
+            tally.used[record.release] = (int64_t)record.total;
+            tally.last_attempt = record.attempt;
+            tally.n_records++;
+        } else if (is_torn(bytes)) {
+            has_torn = true;
+        } else {
+            tally.is_damaged = true;
+            break;
+        }
+    }
+    *ret_tally = tally;
+    return 0;
+}
+
+/* Makes a new file's name durable. */
+static int sync_directory(const char *path, struct error *err)
+{
+    char copy[PATH_MAX];
+    if (strlen(path) >= sizeof copy)
+        return error_set(err, PPT_EIO, "path of the meter is too long: %s", path);
+    strcpy(copy, path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot open the directory of %s", path);
+    int rc = 0;
+    if (fsync(fd) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot sync the directory of %s", path);
+    close(fd);
+    return rc;
+}
+
+static int lock(int fd, const char *path, struct error *err)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return error_errno(err, PPT_EIO, "cannot lock meter %s", path);
+    error_set(err, PPT_ESTATE, "meter %s is in use by another process", path);
+    return error_hint(err, "wait for the other attempt to end, or stop it");
+}
+
+/* Cuts a torn record off, so that the next one stands in its place. */
+static int take_over(struct meter *meter, const struct tally *tally, const char *path,
+                     struct error *err)
+{
+    off_t size = (off_t)tally->n_records * RECORD_SIZE;
+    if (tally->is_damaged) {
+        error_set(err, PPT_ETRUST, "meter %s is damaged after %u records", path,
+                  tally->n_records);
+        return error_hint(err, "settle the job: its whole reservation counts as used");
+    }
+    if (tally->last_attempt > meter->attempt)
+        return error_set(err, PPT_ESTATE,
+                         "meter %s has charges of attempt %u, expected none after "
+                         "attempt %u",
+                         path, tally->last_attempt, meter->attempt);
+    if (ftruncate(meter->fd, size) != 0 || fsync(meter->fd) != 0)
+        return error_errno(err, PPT_EIO, "cannot prepare meter %s", path);
+    meter->n_records = tally->n_records;
+    memcpy(meter->used, tally->used, sizeof meter->used);
+    return 0;
+}
+
+int meter_open(const char *path, int attempt, const struct price *price,
+               struct meter **ret_meter, struct error *err)
+{
+    assert(price->n_releases <= PRICE_MAX_RELEASES);
+    if (attempt < 1)
+        return error_set(err, PPT_ERANGE,
+                         "attempt is %d, expected a number of at least 1", attempt);
+    struct tally tally;
+    int rc;
+    struct meter *meter = calloc(1, sizeof *meter);
+    if (meter == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for a meter");
+    meter->attempt = (uint32_t)attempt;
+    meter->n_releases = price->n_releases;
+    for (int i = 0; i < price->n_releases; i++)
+        meter->count[i] = price->releases[i].count;
+    meter->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (meter->fd < 0) {
+        rc = error_errno(err, PPT_EIO, "cannot open meter %s", path);
+        goto out;
+    }
+    rc = lock(meter->fd, path, err);
+    if (rc == 0)
+        rc = scan(meter->fd, price, &tally, err);
+    if (rc == 0)
+        rc = take_over(meter, &tally, path, err);
+    if (rc == 0)
+        rc = sync_directory(path, err);
+    if (rc == 0) {
+        *ret_meter = meter;
+        meter = NULL;
+    }
+out:
+    meter_close(meter);
+    return rc;
+}
+
+void meter_close(struct meter *meter)
+{
+    if (meter == NULL)
+        return;
+    if (meter->fd >= 0)
+        close(meter->fd);
+    free(meter);
+}
+
+static int append(struct meter *meter, const unsigned char bytes[RECORD_SIZE],
+                  struct error *err)
+{
+    for (size_t done = 0; done < RECORD_SIZE;) {
+        ssize_t n = write(meter->fd, bytes + done, RECORD_SIZE - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, PPT_EIO, "cannot write to the meter");
+        done += (size_t)n;
+    }
+    if (fdatasync(meter->fd) != 0)
+        return error_errno(err, PPT_EIO, "cannot sync the meter");
+    return 0;
+}
+
+int meter_charge(struct meter *meter, int release, int64_t n, struct error *err)
+{
+    if (release < 0 || release >= meter->n_releases || n < 1)
+        return error_set(err, PPT_ERANGE,
+                         "charge of %lld for release %d, expected at least 1 for a "
+                         "release in [0, %d]",
+                         (long long)n, release, meter->n_releases - 1);
+    if (meter->has_failed)
+        return error_set(err, PPT_EIO,
+                         "an earlier charge failed, and what the meter holds is "
+                         "unknown");
+    if (n > meter_left(meter, release)) {
+        error_set(err, PPT_EMETER,
+                  "charge of %lld for release %d, expected at most the %lld left of "
+                  "%lld reserved",
+                  (long long)n, release, (long long)meter_left(meter, release),
+                  (long long)meter->count[release]);
+        return error_hint(err, "submit a new job: it reserves budget of its own");
+    }
+    unsigned char bytes[RECORD_SIZE];
+    struct record record = {.sequence = meter->n_records,
+                            .attempt = meter->attempt,
+                            .release = (uint32_t)release,
+                            .total = (uint64_t)(meter->used[release] + n)};
+    encode(&record, bytes);
+    int rc = append(meter, bytes, err);
+    if (rc != 0) {
+        meter->has_failed = true;
+        return rc;
+    }
+    meter->n_records++;
+    meter->used[release] += n;
+    return 0;
+}
+
+int64_t meter_left(const struct meter *meter, int release)
+{
+    assert(release >= 0 && release < meter->n_releases);
+    return meter->count[release] - meter->used[release];
+}
+
+int meter_read(const char *path, const struct price *price,
+               int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
+               struct error *err)
+{
+    struct tally tally = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ENOENT)
+        return error_errno(err, PPT_EIO, "cannot open meter %s", path);
+    int rc = fd < 0 ? 0 : scan(fd, price, &tally, err);
+    if (fd >= 0)
+        close(fd);
+    if (rc != 0)
+        return rc;
+    for (int i = 0; i < PRICE_MAX_RELEASES; i++) {
+        int64_t all = i < price->n_releases ? price->releases[i].count : 0;
+        ret_used[i] = tally.is_damaged ? all : tally.used[i];
+    }
+    *ret_damaged = tally.is_damaged;
+    return 0;
+}

@@ -1,0 +1,245 @@
+#include "jobs/privacy/price.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "jobs/manifest.h"
+#include "jobs/privacy/calibrate.h"
+#include "jobs/spec/spec.h"
+
+/* Looked up here, not with manifest_split: this library stands below the parser's. */
+static const struct manifest_split *find_split(const struct manifest *manifest,
+                                               const char *name)
+{
+    for (int i = 0; i < manifest->n_splits; i++)
+        if (strcmp(manifest->splits[i].name, name) == 0)
+            return &manifest->splits[i];
+    return NULL;
+}
+
+static int need_split(const struct manifest *manifest, const char *name,
+                      const char *field, const struct manifest_split **ret_split,
+                      struct error *err)
+{
+    *ret_split = find_split(manifest, name);
+    if (*ret_split != NULL)
+        return 0;
+    error_set(err, PPT_ESPEC, "%s is '%s', but data set '%s' has no such split", field,
+              name, manifest->name);
+    char list[ERROR_TEXT_SIZE / 4] = "";
+    size_t used = 0;
+    for (int i = 0; i < manifest->n_splits && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 i == 0 ? "" : ", ", manifest->splits[i].name);
+    error_hint(err, "use one of the manifest's splits: %s", list);
+    return -PPT_ESPEC;
+}
+
+static int check_unit(const struct spec *spec, const struct manifest *manifest,
+                      struct error *err)
+{
+    if (spec->privacy.unit != manifest->unit) {
+        error_set(err, PPT_ESPEC,
+                  "privacy.unit is '%s', but the records of data set '%s' are one per "
+                  "%s",
+                  unit_name(spec->privacy.unit), manifest->name,
+                  unit_name(manifest->unit));
+        return error_hint(err,
+                          "set privacy.unit to '%s', or import the data anew "
+                          "with one record per %s",
+                          unit_name(manifest->unit), unit_name(spec->privacy.unit));
+    }
+    if (manifest->relation != RELATION_ADD_REMOVE) {
+        error_set(err, PPT_ESPEC,
+                  "data set '%s' is protected under %s, and this version prices "
+                  "private training under add_remove only",
+                  manifest->name, relation_name(manifest->relation));
+        return error_hint(err, "import the data set with relation add_remove");
+    }
+    return 0;
+}
+
+/* batch / count, rounded up to a multiple of 2^-53: the sampler draws by whole-number
+ * thresholds, and its rate must be exactly the one that is paid for. */
+static double sample_rate_up(int64_t batch, int64_t count)
+{
+    unsigned __int128 scaled = (unsigned __int128)batch << 53;
+    unsigned __int128 n = (unsigned __int128)count;
+    uint64_t thresholds = (uint64_t)((scaled + n - 1) / n);
+    return (double)thresholds * 0x1p-53; /* thresholds <= 2^53: exact */
+}
+
+static int sampling(const struct spec *spec, const struct manifest_split *train,
+                    struct price *price, struct error *err)
+{
+    int64_t batch = spec->training.batch_size, count = train->nominal_count;
+    if (count < 1)
+        return error_set(err, PPT_ESPEC,
+                         "the manifest states no nominal_count for split '%s', "
+                         "expected a number of at least 1 for training",
+                         train->name);
+    if (batch < 1 || batch > count) {
+        error_set(err, PPT_ERANGE,
+                  "training.batch_size is %lld, expected a number in [1, %lld]",
+                  (long long)batch, (long long)count);
+        return error_hint(err, "split '%s' has a nominal count of %lld records",
+                          train->name, (long long)count);
+    }
+    price->sample_rate = sample_rate_up(batch, count);
+    int64_t steps = spec->training.steps, per_epoch = 1;
+    if (steps == 0) { /* an epoch: the fewest steps that expect to see every record */
+        steps = spec->training.epochs;
+        per_epoch = count / batch + (count % batch != 0);
+    }
+    if (steps < 1 || steps > CALIBRATE_MAX_STEPS / per_epoch)
+        return error_set(err, PPT_ERANGE,
+                         "training.%s is %lld (%lld steps each), expected between 1 "
+                         "and %lld steps in all",
+                         spec->training.steps == 0 ? "epochs" : "steps",
+                         (long long)steps, (long long)per_epoch,
+                         (long long)CALIBRATE_MAX_STEPS);
+    price->n_steps = steps * per_epoch;
+    return 0;
+}
+
+/* The test split must be there if it is looked at; a paid look needs a public divisor
+ * as well. */
+static int check_evaluation(const struct spec *spec, const struct manifest *manifest,
+                            struct error *err)
+{
+    const struct manifest_split *test;
+    if (spec->training.evaluation == EVALUATION_NONE)
+        return 0;
+    int rc = need_split(manifest, spec->dataset.test, "dataset.test", &test, err);
+    if (rc == 0 && spec->training.evaluation == EVALUATION_PAID &&
+        test->nominal_count < 1) {
+        error_set(err, PPT_ESPEC,
+                  "training.evaluation is 'paid', but the manifest states no "
+                  "nominal_count for split '%s'",
+                  test->name);
+        rc = error_hint(err, "the accuracy is the noisy count over the public nominal "
+                             "count: add nominal_count to the manifest");
+    }
+    return rc;
+}
+
+static void add_release(struct price *price, const char *name,
+                        struct mechanism mechanism, int64_t count)
+{
+    assert(price->n_releases < PRICE_MAX_RELEASES);
+    struct price_release *release = &price->releases[price->n_releases++];
+    *release = (struct price_release){.mechanism = mechanism, .count = count};
+    snprintf(release->name, sizeof release->name, "%s", name);
+}
+
+static int release_cost(const struct price *price, int i, int64_t count,
+                        struct cost *ret_cost, struct error *err)
+{
+    struct curve curve;
+    int rc = mechanism_curve(&price->releases[i].mechanism, price->unit, &curve, err);
+    if (rc == 0)
+        rc = cost_from_curve(&curve, count, ret_cost, err);
+    if (rc != 0)
+        error_prefix(err, "pricing release '%s'", price->releases[i].name);
+    return rc;
+}
+
+/* The noise of the training step: as given, or the least with which all releases
+ * together meet the target. */
+static int training_noise(const struct spec *spec, const struct cost *evaluation,
+                          struct price *price, struct error *err)
+{
+    if (spec->privacy.noise_multiplier != 0) {
+        price->noise_multiplier = spec->privacy.noise_multiplier;
+        return 0;
+    }
+    return calibrate_noise_multiplier(spec->privacy.epsilon, spec->privacy.delta,
+                                      price->sample_rate, price->n_steps, evaluation,
+                                      &price->noise_multiplier, err);
+}
+
+static int price_private(const struct spec *spec, struct price *price,
+                         struct error *err)
+{
+    price->is_private = true;
+    price->unit = spec->privacy.unit;
+    price->delta = spec->privacy.delta;
+    add_release(price, "training-step",
+                (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                   .sample_rate = price->sample_rate},
+                price->n_steps);
+    struct cost evaluation = cost_zero(price->unit, price->relation);
+    int rc = 0;
+    if (spec->training.evaluation == EVALUATION_PAID) {
+        /* one record changes the count of right answers by at most 1 */
+        add_release(
+            price, "evaluation",
+            (struct mechanism){.kind = MECHANISM_GAUSSIAN,
+                               .noise_multiplier = spec->training.evaluation_noise,
+                               .sample_rate = 1},
+            1);
+        rc = release_cost(price, PRICE_EVALUATION, 1, &evaluation, err);
+    }
+    if (rc == 0)
+        rc = training_noise(spec, &evaluation, price, err);
+    if (rc != 0)
+        return rc;
+    price->releases[PRICE_TRAINING_STEP].mechanism.noise_multiplier =
+        price->noise_multiplier;
+    struct cost training;
+    rc = release_cost(price, PRICE_TRAINING_STEP, price->n_steps, &training, err);
+    if (rc == 0)
+        rc = cost_add(&training, &evaluation, &price->cost, err);
+    if (rc == 0)
+        rc = cost_epsilon(&price->cost, price->delta, &price->epsilon, NULL, err);
+    return rc;
+}
+
+int price_job(const struct spec *spec, const struct manifest *manifest,
+              struct price *ret_price, struct error *err)
+{
+    if (spec->kind != JOB_DP)
+        return error_set(err, PPT_ESPEC, "this version prices jobs of kind 'dp' only");
+    struct price price = {.relation = RELATION_ADD_REMOVE, .unit = manifest->unit};
+    price.cost = cost_zero(price.unit, price.relation);
+    const struct manifest_split *train;
+    int rc = need_split(manifest, spec->dataset.train, "dataset.train", &train, err);
+    if (rc == 0)
+        rc = check_evaluation(spec, manifest, err);
+    if (rc == 0 && spec->privacy.is_private)
+        rc = check_unit(spec, manifest, err);
+    if (rc == 0)
+        rc = sampling(spec, train, &price, err);
+    if (rc == 0 && spec->privacy.is_private)
+        rc = price_private(spec, &price, err);
+    if (rc == 0)
+        *ret_price = price;
+    return rc;
+}
+
+int price_used(const struct price *price, const int64_t *used, struct cost *ret_cost,
+               struct error *err)
+{
+    struct cost sum = cost_zero(price->unit, price->relation);
+    for (int i = 0; i < price->n_releases; i++) {
+        const struct price_release *release = &price->releases[i];
+        if (used[i] < 0 || used[i] > release->count)
+            return error_set(err, PPT_ERANGE,
+                             "use of release '%s' is %lld, expected a number in "
+                             "[0, %lld]",
+                             release->name, (long long)used[i],
+                             (long long)release->count);
+        struct cost cost;
+        int rc = release_cost(price, i, used[i], &cost, err);
+        if (rc == 0)
+            rc = cost_add(&sum, &cost, &sum, err);
+        if (rc != 0)
+            return rc;
+    }
+    *ret_cost = sum;
+    return 0;
+}
