@@ -1,0 +1,168 @@
+#include "worker/comm_mpi.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdlib.h>
+
+/* The most elements of one MPI call: its counts are ints. */
+#define MAX_COUNT ((size_t)1 << 30)
+
+struct state {
+    MPI_Comm mpi;
+};
+
+static int check(int status, const char *what, struct error *err)
+{
+    if (status == MPI_SUCCESS)
+        return 0;
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int len = 0;
+    MPI_Error_string(status, text, &len);
+    error_set(err, PPT_ECOMM, "the ranks could not %s", what);
+    return error_detail(err, "%s", text);
+}
+
+static MPI_Comm mpi_of(const struct comm *comm)
+{
+    const struct state *state = comm->state;
+    return state->mpi;
+}
+
+/* A reduction to rank 0 and a broadcast, and not an all-reduce: MPI allows that one to
+ * add in a different order on each rank, and the contract is the same bits on all. */
+static int sum_f64(struct comm *comm, double *data, size_t n, struct error *err)
+{
+    MPI_Comm mpi = mpi_of(comm);
+    int rc = 0;
+    for (size_t k; rc == 0 && n > 0; data += k, n -= k) {
+        k = n < MAX_COUNT ? n : MAX_COUNT;
+        const void *send = comm->rank == 0 ? MPI_IN_PLACE : (const void *)data;
+        rc = check(MPI_Reduce(send, data, (int)k, MPI_DOUBLE, MPI_SUM, 0, mpi),
+                   "add up", err);
+        if (rc == 0)
+            rc = check(MPI_Bcast(data, (int)k, MPI_DOUBLE, 0, mpi), "share a sum", err);
+    }
+    return rc;
+}
+
+static int max_i64(struct comm *comm, int64_t *data, size_t n, struct error *err)
+{
+    int rc = 0;
+    for (size_t k; rc == 0 && n > 0; data += k, n -= k) {
+        k = n < MAX_COUNT ? n : MAX_COUNT;
+        rc = check(MPI_Allreduce(MPI_IN_PLACE, data, (int)k, MPI_INT64_T, MPI_MAX,
+                                 mpi_of(comm)),
+                   "find a maximum", err);
+    }
+    return rc;
+}
+
+static int check_slice(size_t n_slice, struct error *err)
+{
+    if (n_slice > INT_MAX)
+        return error_set(err, PPT_ERANGE,
+                         "%zu numbers in one slice, MPI can move at most %d", n_slice,
+                         INT_MAX);
+    return 0;
+}
+
+static int reduce_scatter_f64(struct comm *comm, const double *send, double *recv,
+                              size_t n_slice, struct error *err)
+{
+    int rc = check_slice(n_slice, err);
+    if (rc != 0)
+        return rc;
+    return check(MPI_Reduce_scatter_block(send, recv, (int)n_slice, MPI_DOUBLE, MPI_SUM,
+                                          mpi_of(comm)),
+                 "add up slices", err);
+}
+
+static int all_gather_f32(struct comm *comm, const float *send, float *recv,
+                          size_t n_slice, struct error *err)
+{
+    int rc = check_slice(n_slice, err);
+    if (rc != 0)
+        return rc;
+    return check(MPI_Allgather(send, (int)n_slice, MPI_FLOAT, recv, (int)n_slice,
+                               MPI_FLOAT, mpi_of(comm)),
+                 "gather slices", err);
+}
+
+static int broadcast(struct comm *comm, void *data, size_t len, int root,
+                     struct error *err)
+{
+    char *at = data;
+    int rc = 0;
+    for (size_t k; rc == 0 && len > 0; at += k, len -= k) {
+        k = len < MAX_COUNT ? len : MAX_COUNT;
+        rc = check(MPI_Bcast(at, (int)k, MPI_BYTE, root, mpi_of(comm)), "share data",
+                   err);
+    }
+    return rc;
+}
+
+static int barrier(struct comm *comm, struct error *err)
+{
+    return check(MPI_Barrier(mpi_of(comm)), "meet", err);
+}
+
+static const struct comm_ops mpi_ops = {
+    .sum_f64 = sum_f64,
+    .max_i64 = max_i64,
+    .reduce_scatter_f64 = reduce_scatter_f64,
+    .all_gather_f32 = all_gather_f32,
+    .broadcast = broadcast,
+    .barrier = barrier,
+};
+
+int comm_mpi_start(int *argc, char ***argv, struct error *err)
+{
+    int provided = MPI_THREAD_SINGLE;
+    int rc = check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
+                   "start MPI", err);
+    if (rc != 0)
+        return rc;
+    if (provided < MPI_THREAD_FUNNELED)
+        return error_set(err, PPT_ECOMM,
+                         "this MPI library cannot run beside other threads");
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    return 0;
+}
+
+void comm_mpi_end(void)
+{
+    MPI_Finalize();
+}
+
+_Noreturn void comm_mpi_abort(int status)
+{
+    MPI_Abort(MPI_COMM_WORLD, status);
+    _Exit(status);
+}
+
+int comm_mpi_new(struct comm *ret_comm, struct error *err)
+{
+    struct state *state = calloc(1, sizeof *state);
+    if (state == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for a communicator");
+    int rc = check(MPI_Comm_dup(MPI_COMM_WORLD, &state->mpi), "open a channel", err);
+    if (rc != 0) {
+        free(state);
+        return rc;
+    }
+    MPI_Comm_set_errhandler(state->mpi, MPI_ERRORS_RETURN);
+    *ret_comm = (struct comm){.ops = &mpi_ops, .state = state};
+    MPI_Comm_rank(state->mpi, &ret_comm->rank);
+    MPI_Comm_size(state->mpi, &ret_comm->size);
+    return 0;
+}
+
+void comm_mpi_free(struct comm *comm)
+{
+    struct state *state = comm->state;
+    if (state == NULL)
+        return;
+    MPI_Comm_free(&state->mpi);
+    free(state);
+    *comm = (struct comm){0};
+}

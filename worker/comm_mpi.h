@@ -1,0 +1,27 @@
+/* MPI's door: struct comm over an MPI communicator. With the start and end of MPI
+ * itself, so that no other file knows MPI.
+ *
+ * MPI's errors are returned as PPT_ECOMM, not fatal; a rank that dies takes the job
+ * with it (mpirun ends the others), so no call waits for a dead one for ever.
+ */
+#ifndef PPT_WORKER_COMM_MPI_H
+#define PPT_WORKER_COMM_MPI_H
+
+#include "base/error.h"
+#include "jobs/comm.h"
+
+/* Starts MPI; one thread may call it. Once a process. Errors: PPT_ECOMM. */
+int comm_mpi_start(int *argc, char ***argv, struct error *err);
+
+/* Ends MPI on every rank together. */
+void comm_mpi_end(void);
+
+/* Ends every rank's process at once; mpirun's exit status is `status`. */
+_Noreturn void comm_mpi_abort(int status);
+
+/* A communicator of its own over all ranks: messages of two of them never meet. Every
+ * rank calls it. Free by comm_mpi_free before comm_mpi_end. Errors: PPT_ECOMM. */
+int comm_mpi_new(struct comm *ret_comm, struct error *err);
+void comm_mpi_free(struct comm *comm);
+
+#endif

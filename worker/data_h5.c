@@ -1,0 +1,200 @@
+#include "worker/data_h5.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int data_h5_create(const char *path, enum privacy_unit unit,
+                   enum privacy_relation relation, struct data_h5 *ret_data,
+                   struct error *err)
+{
+    struct h5 *file;
+    int rc = h5_create(path, &file, err);
+    if (rc != 0)
+        return rc;
+    rc = h5_set_integer(file, "/", "ppt_data_version", DATA_H5_VERSION, err);
+    if (rc == 0)
+        rc = h5_set_text(file, "/", "unit", unit_name(unit), err);
+    if (rc == 0)
+        rc = h5_set_text(file, "/", "relation", relation_name(relation), err);
+    if (rc != 0) {
+        h5_close(file, NULL);
+        return rc;
+    }
+    *ret_data = (struct data_h5){.file = file, .unit = unit, .relation = relation};
+    return 0;
+}
+
+static void member_path(const char *split, char member, char ret_path[2 * H5_MAX_NAME])
+{
+    snprintf(ret_path, 2 * H5_MAX_NAME, "%s/%c", split, member);
+}
+
+int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
+                struct error *err)
+{
+    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
+    member_path(name, 'x', x_path);
+    member_path(name, 'y', y_path);
+    struct h5_shape x = {.type = split->x_type, .n_dims = split->n_dims + 1};
+    x.dims[0] = split->n_rows;
+    for (int d = 0; d < split->n_dims; d++)
+        x.dims[d + 1] = split->dims[d];
+    struct h5_shape y = {.type = split->y_type, .n_dims = 1, .dims = {split->n_rows}};
+    int rc = h5_group(data->file, name, err);
+    if (rc == 0)
+        rc = h5_set_integer(data->file, name, "n_classes", split->n_classes, err);
+    if (rc == 0)
+        rc = h5_data_create(data->file, x_path, &x, 0, &split->x, err);
+    if (rc != 0)
+        return rc;
+    rc = h5_data_create(data->file, y_path, &y, 0, &split->y, err);
+    if (rc != 0) {
+        h5_data_close(split->x);
+        split->x = NULL;
+    }
+    return rc;
+}
+
+static int read_name(struct h5 *file, const char *attribute,
+                     int (*from_name)(const char *), int *ret_value, struct error *err)
+{
+    char name[64];
+    int rc = h5_get_text(file, "/", attribute, name, sizeof name, err);
+    if (rc != 0)
+        return rc;
+    int value = from_name(name);
+    if (value < 0)
+        return error_set(err, PPT_EDATA, "%s: unknown %s \"%s\"", h5_path(file),
+                         attribute, name);
+    *ret_value = value;
+    return 0;
+}
+
+int data_h5_open(const char *path, struct data_h5 *ret_data, struct error *err)
+{
+    struct h5 *file;
+    int64_t version;
+    int unit, relation;
+    int rc = h5_open(path, &file, err);
+    if (rc != 0)
+        return rc;
+    rc = h5_get_integer(file, "/", "ppt_data_version", &version, err);
+    if (rc != 0)
+        error_hint(err, "make data set files with ppt-data import; their layout is in "
+                        "ppt-data(5)");
+    if (rc == 0 && version != DATA_H5_VERSION)
+        rc = error_set(err, PPT_EDATA, "%s: layout version %lld, expected %d", path,
+                       (long long)version, DATA_H5_VERSION);
+    if (rc == 0)
+        rc = read_name(file, "unit", unit_from_name, &unit, err);
+    if (rc == 0)
+        rc = read_name(file, "relation", relation_from_name, &relation, err);
+    if (rc != 0) {
+        h5_close(file, NULL);
+        return rc;
+    }
+    *ret_data = (struct data_h5){.file = file,
+                                 .unit = (enum privacy_unit)unit,
+                                 .relation = (enum privacy_relation)relation};
+    return 0;
+}
+
+int data_h5_close(struct data_h5 *data, struct error *err)
+{
+    struct h5 *file = data->file;
+    data->file = NULL;
+    return h5_close(file, err);
+}
+
+/* x is (count x 1..3 dims) of uint8 or float32, y is (count) of uint8 or int64. */
+static int check_split(const char *path, const char *name, const struct h5_shape *x,
+                       const struct h5_shape *y, int64_t n_classes, struct error *err)
+{
+    if (x->type != TYPE_UINT8 && x->type != TYPE_FLOAT32)
+        return error_set(err, PPT_EDATA, "%s: %s/x is %s, expected uint8 or float32",
+                         path, name, manifest_type_name(x->type));
+    if (y->type != TYPE_UINT8 && y->type != TYPE_INT64)
+        return error_set(err, PPT_EDATA, "%s: %s/y is %s, expected uint8 or int64",
+                         path, name, manifest_type_name(y->type));
+    if (x->n_dims < 2)
+        return error_set(err, PPT_EDATA,
+                         "%s: %s/x has 1 dimension, expected the count and 1 to 3 of a "
+                         "record",
+                         path, name);
+    if (y->n_dims != 1)
+        return error_set(err, PPT_EDATA, "%s: %s/y has %d dimensions, expected 1", path,
+                         name, y->n_dims);
+    if (x->dims[0] != y->dims[0])
+        return error_set(err, PPT_EDATA,
+                         "%s: %s/x and %s/y do not hold the same number of records",
+                         path, name, name);
+    if (n_classes < 2 || n_classes > INT32_MAX)
+        return error_set(err, PPT_EDATA,
+                         "%s: %s has n_classes %lld, expected 2 or more", path, name,
+                         (long long)n_classes);
+    return 0;
+}
+
+int data_h5_split(const struct data_h5 *data, const char *name,
+                  struct data_split *ret_split, struct error *err)
+{
+    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
+    struct data_split split = {0};
+    member_path(name, 'x', x_path);
+    member_path(name, 'y', y_path);
+    int rc = h5_get_integer(data->file, name, "n_classes", &split.n_classes, err);
+    if (rc == 0)
+        rc = h5_data_open(data->file, x_path, &split.x, err);
+    if (rc == 0)
+        rc = h5_data_open(data->file, y_path, &split.y, err);
+    if (rc != 0)
+        goto out;
+    const struct h5_shape *x = h5_data_shape(split.x), *y = h5_data_shape(split.y);
+    rc = check_split(h5_path(data->file), name, x, y, split.n_classes, err);
+    if (rc != 0)
+        goto out;
+    split.n_rows = x->dims[0];
+    split.x_type = x->type;
+    split.y_type = y->type;
+    split.n_dims = x->n_dims - 1;
+    for (int d = 0; d < split.n_dims; d++)
+        split.dims[d] = x->dims[d + 1];
+    *ret_split = split;
+    return 0;
+out:
+    data_split_close(&split);
+    return rc;
+}
+
+void data_split_close(struct data_split *split)
+{
+    h5_data_close(split->x);
+    h5_data_close(split->y);
+    split->x = split->y = NULL;
+}
+
+int data_split_match(const struct data_split *split,
+                     const struct manifest_split *stated, const char *path,
+                     struct error *err)
+{
+    if (split->x_type != stated->x_type)
+        return error_set(err, PPT_EDATA, "%s: %s/x is %s, the manifest says %s", path,
+                         stated->name, manifest_type_name(split->x_type),
+                         manifest_type_name(stated->x_type));
+    if (split->n_dims != stated->n_dims)
+        return error_set(err, PPT_EDATA,
+                         "%s: a record of %s has %d dimensions, the manifest says %d",
+                         path, stated->name, split->n_dims, stated->n_dims);
+    for (int d = 0; d < split->n_dims; d++)
+        if (split->dims[d] != stated->dims[d])
+            return error_set(err, PPT_EDATA,
+                             "%s: dimension %d of a record of %s is %lld, the manifest "
+                             "says %lld",
+                             path, d + 1, stated->name, (long long)split->dims[d],
+                             (long long)stated->dims[d]);
+    if (split->n_classes != stated->n_classes)
+        return error_set(
+            err, PPT_EDATA, "%s: %s has %lld classes, the manifest says %lld", path,
+            stated->name, (long long)split->n_classes, (long long)stated->n_classes);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* The layout of a data set's HDF5 file, ppt-data(5): one group per split with arrays x
+ * (count x dims; uint8 or float32) and y (count; uint8 or int64), and attributes that
+ * say version, unit, relation and number of classes. */
+#ifndef PPT_WORKER_DATA_H5_H
+#define PPT_WORKER_DATA_H5_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/manifest.h"
+#include "worker/h5.h"
+
+#define DATA_H5_VERSION 1
+
+struct data_h5 {
+    struct h5 *file;
+    enum privacy_unit unit;
+    enum privacy_relation relation;
+};
+
+/* An open split. n_rows is the true count: a secret under add/remove. */
+struct data_split {
+    int64_t n_rows;
+    enum manifest_type x_type, y_type;
+    int n_dims; /* of one record */
+    int64_t dims[MANIFEST_MAX_DIMS];
+    int64_t n_classes;
+    struct h5_data *x, *y;
+};
+
+/* Starts a new file; caller closes. Errors: PPT_EIO. */
+int data_h5_create(const char *path, enum privacy_unit unit,
+                   enum privacy_relation relation, struct data_h5 *ret_data,
+                   struct error *err);
+
+/* Adds a split of n_rows records to a new file; fill split->x and split->y by
+ * h5_data_write, then data_split_close. On call the split's fields but x and y are set.
+ * Labels are stored as uint8 where y_type says so. Errors: PPT_EIO. */
+int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
+                struct error *err);
+
+/* Errors: those of h5_open; PPT_EDATA (no or another version, unknown unit). */
+int data_h5_open(const char *path, struct data_h5 *ret_data, struct error *err);
+int data_h5_close(struct data_h5 *data, struct error *err);
+
+/* Opens a split and checks its layout; caller closes it before the file.
+ * Errors: PPT_EDATA says which object is missing or has the wrong type or shape. */
+int data_h5_split(const struct data_h5 *data, const char *name,
+                  struct data_split *ret_split, struct error *err);
+void data_split_close(struct data_split *split);
+
+/* PPT_EDATA unless file and manifest state the same record shape, type and number of
+ * classes. The counts are not compared: one is public, the other private. */
+int data_split_match(const struct data_split *split,
+                     const struct manifest_split *stated, const char *path,
+                     struct error *err);
+
+#endif

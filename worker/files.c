@@ -1,0 +1,83 @@
+#include "worker/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *ret_data,
+                  struct error *err)
+{
+    unsigned char *at = ret_data;
+    while (len > 0) {
+        ssize_t n = pread(fd, at, len, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, PPT_EIO, "%s: cannot be read", path);
+        if (n == 0)
+            return error_set(err, PPT_EDATA, "%s: became shorter while it was read",
+                             path);
+        at += n;
+        offset += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int files_sync(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "%s", path);
+    int rc = 0;
+    if (fsync(fd) != 0)
+        rc = error_errno(err, PPT_EIO, "%s: cannot be made durable", path);
+    close(fd);
+    return rc;
+}
+
+static int sync_parent(const char *path, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return files_sync(".", err);
+    if (slash == path)
+        return files_sync("/", err);
+    char *parent = strndup(path, (size_t)(slash - path));
+    if (parent == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for a path");
+    int rc = files_sync(parent, err);
+    free(parent);
+    return rc;
+}
+
+int files_replace(const char *temporary, const char *path, struct error *err)
+{
+    if (rename(temporary, path) != 0) {
+        int rc = error_errno(err, PPT_EIO, "%s: cannot be put in place", path);
+        unlink(temporary);
+        return rc;
+    }
+    return sync_parent(path, err);
+}
+
+int files_check_readable(const char *path, struct error *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_errno(err, errno == ENOENT ? PPT_ENOTFOUND : PPT_EIO, "%s", path);
+    int rc = 0;
+    if (fstat(fd, &st) != 0)
+        rc = error_errno(err, PPT_EIO, "%s", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = error_set(err, PPT_EIO, "%s: not a regular file", path);
+    else if (st.st_size == 0)
+        rc = error_set(err, PPT_EDATA, "%s: empty", path);
+    close(fd);
+    return rc;
+}

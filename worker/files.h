@@ -1,0 +1,26 @@
+/* Small steps with plain files that several files of this room share. */
+#ifndef PPT_WORKER_FILES_H
+#define PPT_WORKER_FILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Exactly len bytes at an offset of an open file; `path` is for messages.
+ * Errors: PPT_EIO, PPT_EDATA (the file ends before). */
+int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *ret_data,
+                  struct error *err);
+
+/* What a file or directory holds is on disk when this returns 0. Errors: PPT_EIO. */
+int files_sync(const char *path, struct error *err);
+
+/* Puts `temporary`, already synced, in the place of `path`, durably. On failure it is
+ * removed. Errors: PPT_EIO. */
+int files_replace(const char *temporary, const char *path, struct error *err);
+
+/* Errors: PPT_ENOTFOUND, PPT_EIO (not to be read, not a regular file), PPT_EDATA
+ * (empty). */
+int files_check_readable(const char *path, struct error *err);
+
+#endif

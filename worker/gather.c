@@ -1,0 +1,66 @@
+#include "worker/gather.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* A gap this small costs less to copy than a second system call. */
+#define GAP_BYTES 2048u
+
+static size_t count_adjacent(const int64_t *rows, size_t n)
+{
+    size_t k = 1;
+    while (k < n && rows[k] == rows[k - 1] + 1)
+        k++;
+    return k;
+}
+
+/* How many rows fit a span with only small gaps between them. */
+static size_t count_near(const int64_t *rows, size_t n, size_t row_bytes)
+{
+    size_t k = 1;
+    while (k < n && (uint64_t)(rows[k] - rows[k - 1] - 1) * row_bytes <= GAP_BYTES &&
+           (uint64_t)(rows[k] - rows[0] + 1) * row_bytes <= GATHER_SPAN_BYTES)
+        k++;
+    return k;
+}
+
+static int read_span(struct h5_data *data, const int64_t *rows, size_t k,
+                     unsigned char *ret_rows, unsigned char *span, struct error *err)
+{
+    size_t row_bytes = h5_data_row_bytes(data);
+    int rc =
+        h5_data_read(data, rows[0], (size_t)(rows[k - 1] - rows[0] + 1), span, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < k; i++)
+        memcpy(ret_rows + i * row_bytes, span + (size_t)(rows[i] - rows[0]) * row_bytes,
+               row_bytes);
+    return 0;
+}
+
+int gather_rows(struct h5_data *data, const int64_t *rows, size_t n, void *ret_rows,
+                void *span, struct error *err)
+{
+    size_t row_bytes = h5_data_row_bytes(data);
+    bool is_direct = h5_data_is_direct(data);
+    unsigned char *at = ret_rows;
+    for (size_t i = 1; i < n; i++)
+        if (rows[i] <= rows[i - 1])
+            return error_set(err, PPT_EINTERNAL, "row indices do not ascend");
+    while (n > 0) {
+        size_t k = count_adjacent(rows, n);
+        size_t near = is_direct ? count_near(rows, n, row_bytes) : 1;
+        int rc;
+        if (near > k)
+            rc = read_span(data, rows, near, at, span, err);
+        else
+            rc = h5_data_read(data, rows[0], k, at, err);
+        if (rc != 0)
+            return rc;
+        k = near > k ? near : k;
+        rows += k;
+        n -= k;
+        at += k * row_bytes;
+    }
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* HDF5's door: files, attributes and arrays whose first dimension counts rows.
+ *
+ * Guarantees: only hard links are followed, no external or virtual storage is read and
+ * no filter plugin is loaded, so a file can name no other file and no code. HDF5's own
+ * error stack is never printed: it becomes the error's detail. A process may hold many
+ * open files; one thread at a time may call. Every rank opens files for itself.
+ */
+#ifndef PPT_WORKER_H5_H
+#define PPT_WORKER_H5_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/manifest.h"
+
+#define H5_MAX_DIMS 4 /* rows and up to three dimensions of one record */
+#define H5_MAX_NAME MANIFEST_NAME_SIZE
+#define H5_MAX_ROW_BYTES (1u << 30)
+
+struct h5;
+struct h5_data;
+
+struct h5_shape {
+    enum manifest_type type;
+    int n_dims;
+    int64_t dims[H5_MAX_DIMS]; /* dims[0] counts rows */
+};
+
+/* Creates (truncates) a file, aligned to 4 KiB; caller closes. Errors: PPT_EIO. */
+int h5_create(const char *path, struct h5 **ret_file, struct error *err);
+
+/* Opens for reading. Errors: PPT_ENOTFOUND, PPT_EIO (cannot be opened), PPT_EDATA (not
+ * an HDF5 file, truncated). */
+int h5_open(const char *path, struct h5 **ret_file, struct error *err);
+
+/* Closes; a written file is on disk when this returns 0. NULL is allowed.
+ * Errors: PPT_EIO. The struct is gone in any case. */
+int h5_close(struct h5 *file, struct error *err);
+
+/* As it was opened. */
+const char *h5_path(const struct h5 *file);
+
+/* Makes a group "train". Errors: PPT_EIO. */
+int h5_group(struct h5 *file, const char *name, struct error *err);
+
+/* The names of the groups under the root, in order of name; at most `max`.
+ * Errors: PPT_EDATA (more than max, or a name that is too long). */
+int h5_groups(struct h5 *file, int max, char (*ret_names)[H5_MAX_NAME], int *ret_n,
+              struct error *err);
+
+/* Attributes of the object at `where` ("/" or "train"). Errors: PPT_EIO. */
+int h5_set_text(struct h5 *file, const char *where, const char *name, const char *value,
+                struct error *err);
+int h5_set_integer(struct h5 *file, const char *where, const char *name, int64_t value,
+                   struct error *err);
+int h5_set_number(struct h5 *file, const char *where, const char *name, double value,
+                  struct error *err);
+
+/* The reverse. A text must fit `size` with its NUL.
+ * Errors: PPT_EDATA (no such attribute, another type, too long). */
+int h5_get_text(struct h5 *file, const char *where, const char *name, char *ret_value,
+                size_t size, struct error *err);
+int h5_get_integer(struct h5 *file, const char *where, const char *name,
+                   int64_t *ret_value, struct error *err);
+int h5_get_number(struct h5 *file, const char *where, const char *name,
+                  double *ret_value, struct error *err);
+
+/* Makes an array "train/x"; its group exists. chunk_rows 0: contiguous, space reserved
+ * at once; else chunks of so many rows, allocated when written. Caller closes it before
+ * the file. Errors: PPT_EIO. */
+int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *shape,
+                   int64_t chunk_rows, struct h5_data **ret_data, struct error *err);
+
+/* Errors: PPT_EDATA (missing, not an array, a type other than the three, rank not in
+ * 1..4, storage outside the file, data beyond the file's end). */
+int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
+                 struct error *err);
+void h5_data_close(struct h5_data *data);
+
+/* Valid until the array is closed. */
+const struct h5_shape *h5_data_shape(const struct h5_data *data);
+size_t h5_data_row_bytes(const struct h5_data *data);
+
+/* True where rows are read by pread at a known offset: contiguous, no filter, native
+ * type, wholly inside the file. Otherwise HDF5 itself reads. */
+bool h5_data_is_direct(const struct h5_data *data);
+
+/* Rows [first, first + n) from or to native elements. Reading: errors PPT_EDATA,
+ * PPT_EIO and, for a range outside the array, PPT_EINTERNAL. Writing: PPT_EIO. */
+int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
+                 struct error *err);
+int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
+                  struct error *err);
+
+#endif

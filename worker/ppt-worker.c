@@ -1,0 +1,86 @@
+/* ppt-worker: runs one plan of a job, one process a rank, under mpirun. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "base/pathsafe.h"
+#include "worker/agree.h"
+#include "worker/comm_mpi.h"
+#include "worker/run.h"
+#include "worker/stop.h"
+
+struct request {
+    const char *plan, *public_key;
+    bool is_verbose;
+};
+
+static int parse(int argc, char **argv, struct request *request, struct error *err)
+{
+    const struct opt options[] = {
+        {"plan", 0, OPT_STRING, &request->plan, "DIR", "the job's directory", NULL},
+        {"public-key", 0, OPT_STRING, &request->public_key, "FILE",
+         "the scheduler's key, 32 bytes", NULL},
+        {"verbose", 'v', OPT_FLAG, &request->is_verbose, NULL, "say what is done",
+         NULL}};
+    const struct opt_program program = {
+        .name = "ppt-worker",
+        .usage = "--plan DIR --public-key FILE",
+        .summary = "Runs a signed plan: mpirun -n RANKS ppt-worker ...",
+        .epilogue = "Exit status: 0 done, 75 stopped by a signal after a checkpoint,\n"
+                    "otherwise the error's code. See ppt-worker(1).",
+        .options = options,
+        .n_options = (int)(sizeof options / sizeof options[0])};
+    int n_operands;
+    int rc = opt_parse(&program, argc, argv, &n_operands, err);
+    if (rc != 0 || (request->plan != NULL && request->public_key != NULL))
+        return rc;
+    error_set(err, PPT_EUSAGE, "%s is missing",
+              request->plan == NULL ? "--plan DIR" : "--public-key FILE");
+    return error_hint(err, "run ppt-worker --help");
+}
+
+static int run(const struct request *request, int parse_rc, struct comm *comm,
+               struct comm *control, struct error *err)
+{
+    unsigned char public_key[CRYPTO_KEY_SIZE];
+    int rc = parse_rc;
+    if (rc == 0)
+        rc = pathsafe_read_public(request->public_key, public_key, sizeof public_key,
+                                  err);
+    rc = agree(control, rc, err);
+    if (rc != 0)
+        return rc;
+    log_init("ppt-worker", !request->is_verbose || comm->rank != 0);
+    log_info("%d ranks run the plan in %s", comm->size, request->plan);
+    return run_plan(request->plan, public_key, comm, control, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct request request = {0};
+    struct error err = {0};
+    struct comm comm = {0}, control = {0};
+    log_init("ppt-worker", true);
+    int parse_rc = parse(argc, argv, &request, &err);
+    struct error mpi_err = {0};
+    int rc = comm_mpi_start(&argc, &argv, &mpi_err);
+    if (rc == 0)
+        rc = comm_mpi_new(&comm, &mpi_err);
+    if (rc == 0)
+        rc = comm_mpi_new(&control, &mpi_err);
+    if (rc != 0)
+        comm_mpi_abort(log_error(&mpi_err));
+    stop_watch();
+    rc = run(&request, parse_rc, &comm, &control, &err);
+    int status = 0;
+    if (rc != 0)
+        status = comm.rank == 0 ? log_error(&err) : err.code;
+    if (rc == -PPT_ECOMM)
+        comm_mpi_abort(status);
+    comm_mpi_free(&control);
+    comm_mpi_free(&comm);
+    comm_mpi_end();
+    return status;
+}

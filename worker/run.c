@@ -1,0 +1,258 @@
+#include "worker/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/dp/dp_run.h"
+#include "jobs/env.h"
+#include "jobs/plan.h"
+#include "jobs/privacy/meter.h"
+#include "jobs/report.h"
+#include "kernels/kernels.h"
+#include "worker/agree.h"
+#include "worker/checkpoint.h"
+#include "worker/digest.h"
+#include "worker/model_h5.h"
+#include "worker/progress.h"
+#include "worker/shard.h"
+#include "worker/stop.h"
+
+#define METER_FILE "meter"
+#define CHECKPOINT_FILE "checkpoint"
+#define REPORT_FILE "report.json"
+
+/* How long a failed rank waits for the others to hear of it. */
+#define PATIENCE_S 30
+
+struct run {
+    struct comm *comm, *control;
+    struct plan plan;
+    struct spec spec;
+    struct manifest manifest;
+    struct data_h5 data;
+    struct rows train, test;
+    struct meter *meter; /* rank 0 of a private job, else NULL */
+    struct io io;
+    struct report report;
+};
+
+static int job_checkpoint_save(struct io *io, const void *data, size_t len,
+                               struct error *err)
+{
+    const struct run *run = io->state;
+    char path[PLAN_PATH_SIZE];
+    int rc = plan_path(&run->plan, CHECKPOINT_FILE, path, err);
+    return rc != 0 ? rc
+                   : checkpoint_save(path, run->plan.job_id, run->plan.spec_sha256,
+                                     data, len, err);
+}
+
+static int job_checkpoint_load(struct io *io, void **ret_data, size_t *ret_len,
+                               struct error *err)
+{
+    const struct run *run = io->state;
+    char path[PLAN_PATH_SIZE];
+    int rc = plan_path(&run->plan, CHECKPOINT_FILE, path, err);
+    return rc != 0 ? rc
+                   : checkpoint_load(path, run->plan.job_id, run->plan.spec_sha256,
+                                     ret_data, ret_len, err);
+}
+
+/* What the meter holds durably; zeros where there is none. */
+static int read_used(const struct run *run, int64_t ret_used[PRICE_MAX_RELEASES],
+                     struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    bool is_damaged;
+    memset(ret_used, 0, PRICE_MAX_RELEASES * sizeof *ret_used);
+    if (!run->plan.price.is_private)
+        return 0;
+    int rc = plan_path(&run->plan, METER_FILE, path, err);
+    return rc != 0 ? rc
+                   : meter_read(path, &run->plan.price, ret_used, &is_damaged, err);
+}
+
+static int job_model_save(struct io *io, const struct tensor_view *tensors,
+                          int n_tensors, struct error *err)
+{
+    struct run *run = io->state;
+    int64_t used[PRICE_MAX_RELEASES];
+    char path[PLAN_PATH_SIZE];
+    int rc = plan_path(&run->plan, run->spec.output.model, path, err);
+    if (rc == 0)
+        rc = read_used(run, used, err);
+    if (rc == 0)
+        rc = model_h5_save(path, &run->plan, &run->spec, used, tensors, n_tensors, err);
+    if (rc == 0)
+        memcpy(run->report.model, path, sizeof path);
+    return rc;
+}
+_Static_assert(sizeof((struct report){0}).model == PLAN_PATH_SIZE, "a path fits");
+
+static int check_world(const struct run *run, struct error *err)
+{
+    if (run->spec.kind != JOB_DP)
+        return error_set(err, PPT_ESTATE, "this worker cannot run jobs of kind %s",
+                         job_kinds[run->spec.kind].name);
+    if (run->comm->size == run->spec.resources.ranks)
+        return 0;
+    error_set(err, PPT_ESTATE, "the plan is for %lld ranks and %d were started",
+              (long long)run->spec.resources.ranks, run->comm->size);
+    return error_hint(err, "start it with mpirun -n %lld",
+                      (long long)run->spec.resources.ranks);
+}
+
+static int open_meter(struct run *run, struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    if (run->comm->rank != 0 || !run->plan.price.is_private)
+        return 0;
+    int rc = plan_path(&run->plan, METER_FILE, path, err);
+    return rc != 0 ? rc
+                   : meter_open(path, (int)run->plan.attempt, &run->plan.price,
+                                &run->meter, err);
+}
+
+/* A quarter of the job's memory may hold records. */
+static size_t cache_bytes(const struct run *run)
+{
+    int64_t share = run->spec.resources.memory_bytes / run->comm->size / 4;
+    return share < SHARD_CACHE_BYTES ? (size_t)share : SHARD_CACHE_BYTES;
+}
+
+static int open_split(struct run *run, const char *name, struct rows *ret_rows,
+                      struct error *err)
+{
+    const struct manifest_split *stated = manifest_split(&run->manifest, name);
+    if (stated == NULL)
+        return error_set(err, PPT_ESPEC, "the manifest of %s has no split %s",
+                         run->manifest.name, name);
+    return shard_open(&run->data, stated, run->spec.dataset.mean, run->spec.dataset.std,
+                      run->comm->rank, run->comm->size, cache_bytes(run), ret_rows,
+                      err);
+}
+
+static int open_data(struct run *run, struct error *err)
+{
+    int rc = data_h5_open(run->plan.data_file, &run->data, err);
+    if (rc == 0 && (run->data.unit != run->manifest.unit ||
+                    run->data.relation != run->manifest.relation))
+        rc = error_set(err, PPT_EDATA,
+                       "%s: its privacy unit or relation is not the manifest's",
+                       run->plan.data_file);
+    if (rc == 0)
+        rc = open_split(run, run->spec.dataset.train, &run->train, err);
+    if (rc == 0 && run->spec.dataset.test[0] != '\0')
+        rc = open_split(run, run->spec.dataset.test, &run->test, err);
+    return rc;
+}
+
+/* The ladder before the first step; each rung is agreed on by all ranks. */
+static int prepare(struct run *run, struct error *err)
+{
+    int rc = agree(run->control, check_world(run, err), err);
+    if (rc == 0)
+        rc = agree(run->control, open_meter(run, err), err);
+    if (rc == 0)
+        rc = agree(
+            run->control,
+            digest_check(run->plan.data_file, run->manifest.digest, run->control, err),
+            err);
+    if (rc == 0)
+        rc = agree(run->control, open_data(run, err), err);
+    return rc;
+}
+
+static int train(struct run *run, struct error *err)
+{
+    struct progress_line line = {.file = stderr, .is_terminal = isatty(STDERR_FILENO)};
+    struct env env = {.comm = run->comm,
+                      .io = &run->io,
+                      .kernels = &kernels_cpu,
+                      .meter = run->meter,
+                      .stop = &stop_requested};
+    if (run->comm->rank == 0) {
+        env.progress = progress_show;
+        env.progress_state = &line;
+    }
+    run->io = (struct io){.train = &run->train,
+                          .test = run->test.read != NULL ? &run->test : NULL,
+                          .state = run,
+                          .checkpoint_save = job_checkpoint_save,
+                          .checkpoint_load = job_checkpoint_load,
+                          .model_save = job_model_save};
+    crypto_random(env.noise_key, sizeof env.noise_key);
+    crypto_random(env.sampling_key, sizeof env.sampling_key);
+    kernels_cpu.set_threads((int)run->spec.resources.cores_per_rank);
+    struct report report = {0};
+    int rc = dp_run(&run->plan, &run->spec, &run->manifest, &env, &report, err);
+    crypto_wipe(env.noise_key, sizeof env.noise_key);
+    crypto_wipe(env.sampling_key, sizeof env.sampling_key);
+    progress_end(&line);
+    memcpy(report.model, run->report.model, sizeof report.model);
+    run->report = report;
+    if (rc != 0)
+        stop_within(PATIENCE_S, err);
+    rc = agree(run->control, rc, err);
+    stop_at_ease();
+    return rc;
+}
+
+/* Rank 0 tells how it ended; a report that cannot be written is an error of its own
+ * only where there was none. */
+static int write_report(struct run *run, int rc, struct error *err)
+{
+    struct report *report = &run->report;
+    struct error report_err = {0};
+    char path[PLAN_PATH_SIZE];
+    report->job_id = run->plan.job_id;
+    report->attempt = run->plan.attempt;
+    report->outcome = rc == 0                   ? REPORT_DONE
+                      : rc == -PPT_EINTERRUPTED ? REPORT_INTERRUPTED
+                                                : REPORT_FAILED;
+    report->error_code = -rc;
+    if (rc != 0) {
+        memcpy(report->error_text, err->text, sizeof report->error_text);
+        report->model[0] = '\0';
+    }
+    int report_rc = read_used(run, report->used, &report_err);
+    if (report_rc == 0)
+        report_rc = plan_path(&run->plan, REPORT_FILE, path, &report_err);
+    if (report_rc == 0)
+        report_rc = report_write(path, report, &report_err);
+    if (report_rc == 0 || rc != 0)
+        return rc;
+    *err = report_err;
+    return report_rc;
+}
+
+int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
+             struct comm *comm, struct comm *control, struct error *err)
+{
+    struct run *run = calloc(1, sizeof *run);
+    int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
+    if (rc == 0) {
+        run->comm = comm;
+        run->control = control;
+        rc = plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest,
+                       err);
+    }
+    rc = agree(control, rc, err);
+    if (rc != 0)
+        goto out;
+    rc = prepare(run, err);
+    if (rc == 0)
+        rc = train(run, err);
+    if (comm->rank == 0)
+        rc = write_report(run, rc, err);
+    rc = agree(control, rc, err);
+    shard_close(&run->train);
+    shard_close(&run->test);
+    data_h5_close(&run->data, NULL);
+    meter_close(run->meter);
+out:
+    free(run);
+    return rc;
+}

@@ -1,0 +1,228 @@
+#include "worker/shard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/gather.h"
+
+#define BLOCK_BYTES (512u << 10)
+#define MAX_BLOCK_ROWS 4096u
+
+struct shard {
+    struct data_split split;
+    char path[MANIFEST_PATH_SIZE];
+    char name[MANIFEST_NAME_SIZE];
+    int64_t first; /* row of the split that is our row 0 */
+    int64_t n_rows;
+    size_t n_features;
+    double mean, std;
+    float of_byte[256]; /* uint8 records: the value fed for each byte */
+    bool may_cache;
+    unsigned char *cached_x, *cached_y; /* the whole shard, raw, or NULL */
+    size_t block_rows;
+    int64_t *block_indices; /* of the split, block_rows of them */
+    unsigned char *block_x, *block_y;
+    unsigned char *span; /* for gather_rows */
+};
+
+void shard_bounds(int64_t n_rows, int rank, int size, int64_t *ret_first,
+                  int64_t *ret_n)
+{
+    int64_t whole = n_rows / size, rest = n_rows % size;
+    int64_t extra = rank < rest ? rank : rest;
+    *ret_first = whole * rank + extra;
+    *ret_n = whole + (rank < rest ? 1 : 0);
+}
+
+/* Raw record bytes become floats: one table look-up, or one multiply and add. */
+static void feed(const struct shard *shard, const unsigned char *raw, float *x)
+{
+    if (shard->split.x_type == TYPE_UINT8) {
+        for (size_t j = 0; j < shard->n_features; j++)
+            x[j] = shard->of_byte[raw[j]];
+        return;
+    }
+    memcpy(x, raw, shard->n_features * sizeof *x);
+    if (shard->mean == 0.0 && shard->std == 1.0)
+        return;
+    for (size_t j = 0; j < shard->n_features; j++)
+        x[j] = (float)(((double)x[j] - shard->mean) / shard->std);
+}
+
+static int feed_label(const struct shard *shard, const unsigned char *raw, int32_t *y,
+                      struct error *err)
+{
+    int64_t label = raw[0];
+    if (shard->split.y_type == TYPE_INT64)
+        memcpy(&label, raw, sizeof label);
+    if (label < 0 || label >= shard->split.n_classes)
+        return error_set(err, PPT_EDATA, "%s: a label of %s is outside 0..%lld",
+                         shard->path, shard->name,
+                         (long long)shard->split.n_classes - 1);
+    *y = (int32_t)label;
+    return 0;
+}
+
+static int fill_cache(struct shard *shard, struct error *err)
+{
+    size_t n = (size_t)shard->n_rows;
+    shard->cached_x = malloc(n * h5_data_row_bytes(shard->split.x));
+    shard->cached_y = malloc(n * h5_data_row_bytes(shard->split.y));
+    int rc = 0;
+    if (shard->cached_x == NULL || shard->cached_y == NULL)
+        rc = error_set(err, PPT_ENOMEM, "no memory for this rank's part of %s",
+                       shard->path);
+    if (rc == 0)
+        rc = h5_data_read(shard->split.x, shard->first, n, shard->cached_x, err);
+    if (rc == 0)
+        rc = h5_data_read(shard->split.y, shard->first, n, shard->cached_y, err);
+    if (rc != 0) {
+        free(shard->cached_x), free(shard->cached_y);
+        shard->cached_x = shard->cached_y = NULL;
+    }
+    return rc;
+}
+
+static int read_cached(const struct shard *shard, const int64_t *indices, size_t n,
+                       float *x, int32_t *y, struct error *err)
+{
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t y_bytes = h5_data_row_bytes(shard->split.y);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = (size_t)indices[i];
+        int rc = feed_label(shard, shard->cached_y + row * y_bytes, y + i, err);
+        if (rc != 0)
+            return rc;
+        feed(shard, shard->cached_x + row * x_bytes, x + i * shard->n_features);
+    }
+    return 0;
+}
+
+/* At most block_rows records. */
+static int read_block(struct shard *shard, const int64_t *indices, size_t n, float *x,
+                      int32_t *y, struct error *err)
+{
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t y_bytes = h5_data_row_bytes(shard->split.y);
+    for (size_t i = 0; i < n; i++)
+        shard->block_indices[i] = shard->first + indices[i];
+    int rc = gather_rows(shard->split.x, shard->block_indices, n, shard->block_x,
+                         shard->span, err);
+    if (rc == 0)
+        rc = gather_rows(shard->split.y, shard->block_indices, n, shard->block_y,
+                         shard->span, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = feed_label(shard, shard->block_y + i * y_bytes, y + i, err);
+        feed(shard, shard->block_x + i * x_bytes, x + i * shard->n_features);
+    }
+    return rc;
+}
+
+static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                      int32_t *y, struct error *err)
+{
+    struct shard *shard = rows->state;
+    for (size_t i = 0; i < n; i++)
+        if (indices[i] < 0 || indices[i] >= shard->n_rows ||
+            (i > 0 && indices[i] <= indices[i - 1]))
+            return error_set(err, PPT_EINTERNAL,
+                             "record indices do not ascend within the shard");
+    if (n == 0)
+        return 0;
+    if (shard->may_cache && shard->cached_x == NULL) {
+        int rc = fill_cache(shard, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (shard->cached_x != NULL)
+        return read_cached(shard, indices, n, x, y, err);
+    while (n > 0) {
+        size_t k = n < shard->block_rows ? n : shard->block_rows;
+        int rc = read_block(shard, indices, k, x, y, err);
+        if (rc != 0)
+            return rc;
+        indices += k;
+        n -= k;
+        x += k * shard->n_features;
+        y += k;
+    }
+    return 0;
+}
+
+/* Space for reading block by block. */
+static int make_blocks(struct shard *shard, struct error *err)
+{
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t fit = BLOCK_BYTES / x_bytes;
+    shard->block_rows = fit < 1 ? 1 : fit > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : fit;
+    shard->block_indices = malloc(shard->block_rows * sizeof *shard->block_indices);
+    shard->block_x = malloc(shard->block_rows * x_bytes);
+    shard->block_y = malloc(shard->block_rows * h5_data_row_bytes(shard->split.y));
+    shard->span = malloc(GATHER_SPAN_BYTES);
+    if (shard->block_indices == NULL || shard->block_x == NULL ||
+        shard->block_y == NULL || shard->span == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory to read %s", shard->path);
+    return 0;
+}
+
+static void shard_free(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    data_split_close(&shard->split);
+    free(shard->cached_x), free(shard->cached_y);
+    free(shard->block_indices);
+    free(shard->block_x), free(shard->block_y);
+    free(shard->span);
+    free(shard);
+}
+
+static void set_scale(struct shard *shard, double mean, double std)
+{
+    shard->mean = mean;
+    shard->std = std;
+    for (int v = 0; v < 256; v++)
+        shard->of_byte[v] = (float)((v / 255.0 - mean) / std);
+}
+
+int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
+               double mean, double std, int rank, int size, size_t cache_bytes,
+               struct rows *ret_rows, struct error *err)
+{
+    const char *path = h5_path(data->file);
+    struct shard *shard = calloc(1, sizeof *shard);
+    if (shard == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory to open %s", path);
+    snprintf(shard->path, sizeof shard->path, "%s", path);
+    snprintf(shard->name, sizeof shard->name, "%s", stated->name);
+    int rc = data_h5_split(data, stated->name, &shard->split, err);
+    if (rc == 0)
+        rc = data_split_match(&shard->split, stated, path, err);
+    if (rc == 0)
+        rc = make_blocks(shard, err);
+    if (rc != 0) {
+        shard_free(shard);
+        return rc;
+    }
+    set_scale(shard, mean, std);
+    shard_bounds(shard->split.n_rows, rank, size, &shard->first, &shard->n_rows);
+    shard->n_features = 1;
+    for (int d = 0; d < shard->split.n_dims; d++)
+        shard->n_features *= (size_t)shard->split.dims[d];
+    uint64_t row_bytes =
+        h5_data_row_bytes(shard->split.x) + h5_data_row_bytes(shard->split.y);
+    shard->may_cache = (uint64_t)shard->n_rows <= cache_bytes / row_bytes;
+    *ret_rows = (struct rows){.n_rows = shard->n_rows,
+                              .n_features = shard->n_features,
+                              .n_classes = shard->split.n_classes,
+                              .state = shard,
+                              .read = shard_read};
+    return 0;
+}
+
+void shard_close(struct rows *rows)
+{
+    shard_free(rows->state);
+    *rows = (struct rows){0};
+}

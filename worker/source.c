@@ -1,0 +1,16 @@
+#include "worker/source.h"
+
+size_t source_row_bytes(const struct source *source)
+{
+    size_t bytes = source->x_type == TYPE_UINT8 ? 1 : sizeof(float);
+    for (int d = 0; d < source->n_dims; d++)
+        bytes *= (size_t)source->dims[d];
+    return bytes;
+}
+
+void source_close(struct source *source)
+{
+    if (source->close != NULL)
+        source->close(source);
+    *source = (struct source){0};
+}
