@@ -140,6 +140,10 @@ int json_end(struct json *json, char **ret_text, struct error *err)
 
 void json_shortest(double value, char ret_text[32])
 {
+    if (fabs(value) < 1e15 && value == trunc(value)) {
+        snprintf(ret_text, 32, "%.0f", value); /* 10, not 1e+01 */
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(ret_text, 32, "%.*g", digits, value);
         if (strtod(ret_text, NULL) == value)

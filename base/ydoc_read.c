@@ -123,9 +123,12 @@ static int parse_number(const char *text, double *ret_value)
 
 static void describe_range(struct ydoc_range range, char *ret_text, size_t size)
 {
-    snprintf(ret_text, size, "a number %s %g and %s %g",
-             range.is_above_min ? "above" : "of at least", range.min,
-             range.is_below_max ? "below" : "at most", range.max);
+    if (!range.is_above_min && !range.is_below_max)
+        snprintf(ret_text, size, "a number from %g to %g", range.min, range.max);
+    else
+        snprintf(ret_text, size, "a number %s %g and %s %g",
+                 range.is_above_min ? "above" : "of at least", range.min,
+                 range.is_below_max ? "below" : "at most", range.max);
 }
 
 int ydoc_number(struct ydoc_faults *faults, const struct ydoc_node *node,
@@ -255,7 +258,9 @@ int ydoc_only_keys(struct ydoc_faults *faults, const struct ydoc_node *node,
         const char *near = nearest(n->key, keys, n_keys);
         char all[240];
         join(keys, n_keys, " or ", all, sizeof all);
-        if (near != NULL)
+        if (n_keys == 0)
+            ydoc_fault(faults, &place, "expected no keys here");
+        else if (near != NULL)
             ydoc_fault(faults, &place, "expected a known key: did you mean \"%s\"?",
                        near);
         else
@@ -280,28 +285,59 @@ int ydoc_word(struct ydoc_faults *faults, const struct ydoc_node *node,
     return expected(faults, node, all);
 }
 
+static const struct {
+    const char *name;
+    int shift;
+} size_units[] = {{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}};
+
+static const struct {
+    char letter;
+    int64_t seconds;
+} time_units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* In the largest unit that divides it: 512MiB. */
+static const char *size_text(int64_t bytes, char ret_text[32])
+{
+    for (size_t u = 0; u < COUNT(size_units); u++)
+        if (bytes != 0 && bytes % ((int64_t)1 << size_units[u].shift) == 0) {
+            snprintf(ret_text, 32, "%lld%s", (long long)bytes >> size_units[u].shift,
+                     size_units[u].name);
+            return ret_text;
+        }
+    snprintf(ret_text, 32, "%lld", (long long)bytes);
+    return ret_text;
+}
+
+static const char *time_text(int64_t seconds, char ret_text[32])
+{
+    size_t u = 0;
+    while (time_units[u].letter != 's' &&
+           (seconds == 0 || seconds % time_units[u].seconds != 0))
+        u++;
+    snprintf(ret_text, 32, "%lld%c", (long long)(seconds / time_units[u].seconds),
+             time_units[u].letter);
+    return ret_text;
+}
+
 int ydoc_size(struct ydoc_faults *faults, const struct ydoc_node *node, int64_t min,
               int64_t max, int64_t *ret_bytes)
 {
-    static const struct {
-        const char *name;
-        int shift;
-    } units[] = {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
     if (node == NULL)
         return -PPT_ESPEC;
-    char what[128];
+    char what[160], least[32], most[32];
     snprintf(what, sizeof what,
-             "a size such as 512MiB or 2GiB (KiB, MiB, GiB, TiB, or bytes), from %lld "
-             "to %lld bytes",
-             (long long)min, (long long)max);
+             "a size in KiB, MiB, GiB or TiB, or an integer of bytes, from %s to %s",
+             size_text(min, least), size_text(max, most));
     if (!is_scalar(node))
         return expected(faults, node, what);
     size_t len = strspn(node->text, "0123456789");
     const char *suffix = node->text + len + (len > 0 && node->text[len] == ' ');
     int shift = node->text[len] == '\0' && node->is_plain ? 0 : -1;
-    for (size_t u = 0; u < sizeof units / sizeof units[0]; u++)
-        if (strcmp(suffix, units[u].name) == 0)
-            shift = units[u].shift;
+    for (size_t u = 0; u < COUNT(size_units); u++)
+        if (strcmp(suffix, size_units[u].name) == 0)
+            shift = size_units[u].shift;
     int64_t value;
     if (shift < 0 || !parse_integer(node->text, len, &value) ||
         value > INT64_MAX >> shift)
@@ -344,17 +380,13 @@ static bool parse_clock(const char *text, int64_t *ret_s)
 /* 90s, 15m, 2h, 1d */
 static bool parse_span(const char *text, int64_t *ret_s)
 {
-    static const struct {
-        char letter;
-        int64_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
     const char *p = text;
     if (!take_whole(&p) || p[0] == '\0' || p[1] != '\0')
         return false;
-    for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
+    for (size_t u = 0; u < COUNT(time_units); u++) {
         const char *digits = text;
-        if (p[0] == units[u].letter && take_field(&digits, 0, p[0], ret_s)) {
-            *ret_s *= units[u].seconds;
+        if (p[0] == time_units[u].letter && take_field(&digits, 0, p[0], ret_s)) {
+            *ret_s *= time_units[u].seconds;
             return true;
         }
     }
@@ -373,10 +405,9 @@ int ydoc_duration(struct ydoc_faults *faults, const struct ydoc_node *node,
         *ret_s = value_s;
         return 0;
     }
-    char what[128];
+    char what[160], least[32], most[32];
     snprintf(what, sizeof what,
-             "a time such as 90s, 15m, 2h, 1d, HH:MM:SS or D-HH:MM:SS, from %llds to "
-             "%llds",
-             (long long)min_s, (long long)max_s);
+             "a time such as 90s, 15m, 2h, 1d, HH:MM:SS or D-HH:MM:SS, from %s to %s",
+             time_text(min_s, least), time_text(max_s, most));
     return expected(faults, node, what);
 }

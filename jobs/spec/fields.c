@@ -80,7 +80,7 @@ static const struct field dataset_fields[] = {
     {.key = "std",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_dataset, std),
-     .range = {0, 1e6, true, false},
+     .range = {1e-6, 1e6, false, false},
      .number_default = 1},
 };
 SECTION(dataset_section, "dataset", dataset_fields);
@@ -189,12 +189,12 @@ static const struct field privacy_fields[] = {
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_privacy, delta),
      .is_required = true,
-     .range = {0, 1, true, true}},
+     .range = {1e-15, 1, false, true}},
     {.key = "clip_norm",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_privacy, clip_norm),
      .is_required = true,
-     .range = {0, 1e6, true, false}},
+     .range = {1e-6, 1e6, false, false}},
     {.key = "noise_multiplier",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_privacy, noise_multiplier),

@@ -137,6 +137,8 @@ START_TEST(shortest_numbers_read_back)
     char text[32];
     json_shortest(0.1, text);
     ck_assert_str_eq(text, "0.1");
+    json_shortest(-600, text);
+    ck_assert_str_eq(text, "-600");
 }
 END_TEST
 

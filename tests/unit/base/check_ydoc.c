@@ -362,21 +362,21 @@ START_TEST(messages_say_what_was_found)
     ck_assert_int_eq(ydoc_only_keys(&faults, root, keys, 3), -PPT_ESPEC);
     ydoc_integer(&faults, ydoc_get(root, "b"), 0, 10, &value);
     ydoc_integer(&faults, ydoc_get(a, "steps"), 1, INT64_MAX, &value);
-    ydoc_size(&faults, ydoc_get(a, "size"), 1, 2, &value);
+    ydoc_size(&faults, ydoc_get(a, "size"), 1, 2048, &value);
     ydoc_word(&faults, ydoc_get(a, "list")->first, words, 2, &word);
     ydoc_only_keys(&faults, ydoc_get(a, "list"), keys, 3);
     ck_assert_ptr_null(ydoc_need(&faults, a, "mode"));
     ck_assert_str_eq(
-        detail(), "f:1:4: b: expected an integer from 0 to 10, found the text \"3\"\n"
-                  "f:2:4: a.mode: expected this key, it is missing\n"
-                  "f:2:12: a.steps: expected an integer of at least 1, found \"ten\"\n"
-                  "f:2:23: a.size: expected a size such as 512MiB or 2GiB (KiB, MiB, "
-                  "GiB, TiB, or "
-                  "bytes), from 1 to 2 bytes, found nothing\n"
-                  "f:2:31: a.list: expected a mapping, found a list\n"
-                  "f:2:32: a.list[0]: expected sgd or adam, found \"x\"\n"
-                  "f:3:1: epsilom: expected a known key: did you mean \"epsilon\"?\n"
-                  "f:4:1: zzz: expected one of the keys a, b or epsilon");
+        detail(),
+        "f:1:4: b: expected an integer from 0 to 10, found the text \"3\"\n"
+        "f:2:4: a.mode: expected this key, it is missing\n"
+        "f:2:12: a.steps: expected an integer of at least 1, found \"ten\"\n"
+        "f:2:23: a.size: expected a size in KiB, MiB, GiB or TiB, or an integer of "
+        "bytes, from 1 to 2KiB, found nothing\n"
+        "f:2:31: a.list: expected a mapping, found a list\n"
+        "f:2:32: a.list[0]: expected sgd or adam, found \"x\"\n"
+        "f:3:1: epsilom: expected a known key: did you mean \"epsilon\"?\n"
+        "f:4:1: zzz: expected one of the keys a, b or epsilon");
     ydoc_free(doc);
 }
 END_TEST
