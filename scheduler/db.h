@@ -48,9 +48,21 @@ int db_drain(struct db *db, int *ret_n_notifications, struct error *err);
 
 /* ---- below: for the files of this room that speak SQL ---- */
 
-/* Runs one statement with n text parameters ($1 ..; NULL is SQL's NULL). ret_result may
- * be NULL; else the caller frees it. */
-int db_run(struct db *db, const char *sql, int n, const char *const *params,
+/* Parameters $1, $2, ... of one statement; texts are not copied. Zero-initialise. */
+#define DB_MAX_PARAMS 20
+struct db_params {
+    int n;
+    const char *values[DB_MAX_PARAMS];
+    char numbers[DB_MAX_PARAMS][32];
+};
+void db_param_text(struct db_params *params, const char *text); /* NULL: SQL's NULL */
+void db_param_int64(struct db_params *params, int64_t value);
+void db_param_double(struct db_params *params, double value);
+void db_param_bool(struct db_params *params, bool value);
+
+/* Runs one statement with parameters (NULL: none). ret_result may be NULL;
+ * else the caller frees it. */
+int db_run(struct db *db, const char *sql, const struct db_params *params,
            struct db_result **ret_result, struct error *err);
 
 /* Runs a script of several statements without parameters; results are dropped. */

@@ -55,7 +55,8 @@ struct ledger_request {
     int64_t n_steps;
     /* from the spec, kept with the job for choosing what starts next */
     char kind[16]; /* "dp" */
-    int64_t priority, n_ranks, n_cores, memory_bytes, time_limit_s;
+    int64_t priority, time_limit_s;
+    int64_t n_ranks, n_cores, memory_bytes; /* cores and memory of all ranks together */
 };
 
 /* One pot with its limit in force. Orders are indexed like cost_orders. */
@@ -130,8 +131,9 @@ int ledger_reserved(struct db *db, int64_t job_id, struct cost *ret_cost,
 
 /* ---- the officer's work ---- */
 
-/* path: "acme" or "acme/research"; the parent must exist. Words of a-z 0-9 _ . -, at
- * most 16 deep. Errors: PPT_EEXISTS, PPT_ENOTFOUND (parent), PPT_ERANGE, PPT_EPERM. */
+/* path: "acme" or "acme/research"; the parent must exist. Words of letters, digits, _ .
+ * -, at most 16 deep. Errors: PPT_EEXISTS, PPT_ENOTFOUND (parent), PPT_ERANGE,
+ * PPT_EPERM. */
 int ledger_account_create(struct db *db, const char *path, struct error *err);
 
 /* Members of an account may submit to it and to every account below it.
@@ -192,7 +194,7 @@ int ledger_show(struct db *db, const char *account, struct ledger_pots *ret_pots
                 struct error *err);
 
 /* The pots a job of this account on this data set would be charged to, from the top
- * account down, the data set's own last. Errors: PPT_ENOTFOUND, PPT_EPERM. */
+ * account down, the data set's own last. Errors: PPT_ENOTFOUND (or not visible). */
 int ledger_path(struct db *db, const char *account, const char *dataset,
                 struct ledger_pots *ret_pots, struct error *err);
 void ledger_pots_free(struct ledger_pots *pots);

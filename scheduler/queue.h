@@ -157,7 +157,8 @@ int queue_refuse(struct db *db, const struct ledger_lease *lease, int64_t job_id
 
 /* admitted -> running, or running -> running for a restart: a new attempt, whose number
  * comes back. Call before anything is started; forgets pid and host of the attempt
- * before. Errors: PPT_ESTATE (cancelled meanwhile, lease lost), PPT_ENOTFOUND. */
+ * before. Called again after a lost connection it is one attempt more. Errors:
+ * PPT_ESTATE (cancelled meanwhile, settled, lease lost), PPT_ENOTFOUND. */
 int queue_start(struct db *db, const struct ledger_lease *lease, int64_t job_id,
                 const char *directory, const char *reason, int64_t *ret_attempt,
                 struct error *err);
