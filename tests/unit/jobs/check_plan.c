@@ -1,0 +1,207 @@
+/* A plan is believed only as it was signed: each thing that could be swapped is swapped
+ * once. */
+#include "base/crypto.h"
+#include "base/pathsafe.h"
+#include "jobs/plan.h"
+#include "jobs/report.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char spec_text[] =
+    "name: digits\n"
+    "account: acme/research\n"
+    "kind: dp\n"
+    "dataset: {name: mnist}\n"
+    "model: logistic\n"
+    "privacy: {epsilon: 2, delta: 1e-6, clip_norm: 1.0}\n"
+    "training: {steps: 100, batch_size: 256, learning_rate: 0.5}\n";
+
+static const char *const files[] = {"plan.json", "plan.sig", "spec.json",
+                                    "manifest.yaml", "report.json"};
+
+static char directory[64];
+static unsigned char secret[32], public_key[32];
+static struct plan plan;
+static struct spec spec;
+static struct manifest manifest;
+static char *manifest_text;
+static struct error err;
+
+static void make_manifest(void)
+{
+    manifest = (struct manifest){.name = "mnist", .file = "mnist.h5", .n_splits = 1};
+    manifest.splits[0] = (struct manifest_split){.name = "train",
+                                                 .nominal_count = 60000,
+                                                 .n_dims = 2,
+                                                 .dims = {28, 28},
+                                                 .n_classes = 10};
+    memset(manifest.digest, 'a', 64);
+    size_t len;
+    FILE *out = open_memstream(&manifest_text, &len);
+    ck_assert_int_eq(manifest_write(&manifest, out, &err), 0);
+    fclose(out);
+}
+
+static void setup(void)
+{
+    struct spec_policy policy = spec_policy_default();
+    strcpy(directory, "/tmp/check_plan.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    crypto_sign_keypair(secret, public_key);
+    make_manifest();
+    int rc = spec_parse(spec_text, strlen(spec_text), "job.yaml", &policy, &spec, &err);
+    ck_assert_msg(rc == 0, "%s\n%s", err.text, err.detail);
+    plan = (struct plan){.job_id = 7, .attempt = 2, .epoch = 3, .issued_at_s = 1};
+    snprintf(plan.directory, sizeof plan.directory, "%s", directory);
+    snprintf(plan.data_file, sizeof plan.data_file, "/data/mnist.h5");
+    snprintf(plan.spec_sha256, sizeof plan.spec_sha256, "%s", spec.sha256);
+    crypto_sha256_hex(manifest_text, strlen(manifest_text), plan.manifest_sha256);
+    rc = price_job(&spec, &manifest, &plan.price, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, secret, &err), 0);
+}
+
+static void teardown(void)
+{
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        unlink(path);
+    }
+    rmdir(directory);
+    free(manifest_text);
+}
+
+static int load(struct plan *ret_plan)
+{
+    struct spec loaded_spec;
+    struct manifest loaded_manifest;
+    return plan_load(directory, public_key, ret_plan, &loaded_spec, &loaded_manifest,
+                     &err);
+}
+
+START_TEST(a_plan_comes_back_as_it_was)
+{
+    struct plan loaded;
+    int rc = load(&loaded);
+    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
+    ck_assert_int_eq(loaded.job_id, 7);
+    ck_assert_int_eq(loaded.attempt, 2);
+    ck_assert_str_eq(loaded.data_file, plan.data_file);
+    ck_assert_double_eq(loaded.price.noise_multiplier, plan.price.noise_multiplier);
+    ck_assert_double_eq(loaded.price.sample_rate, plan.price.sample_rate);
+    ck_assert_int_eq(loaded.price.n_releases, plan.price.n_releases);
+    ck_assert_mem_eq(&loaded.price.cost, &plan.price.cost, sizeof plan.price.cost);
+}
+END_TEST
+
+/* Flips one bit of a file at an offset from its end. */
+static void damage(const char *name, long from_end)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "r+");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, -from_end, SEEK_END);
+    int c = fgetc(file);
+    fseek(file, -from_end, SEEK_END);
+    fputc(c ^ 1, file);
+    fclose(file);
+}
+
+START_TEST(any_changed_file_is_refused)
+{
+    struct plan loaded;
+    damage(files[_i], 5);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+}
+END_TEST
+
+START_TEST(another_key_is_refused)
+{
+    struct plan loaded;
+    unsigned char other_secret[32];
+    crypto_sign_keypair(other_secret, public_key);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    ck_assert_ptr_nonnull(strstr(err.hint, "edited"));
+}
+END_TEST
+
+START_TEST(a_copied_plan_is_refused)
+{
+    struct plan loaded;
+    char moved[64];
+    snprintf(moved, sizeof moved, "%.50s.moved", directory);
+    ck_assert_int_eq(rename(directory, moved), 0);
+    memcpy(directory, moved, sizeof directory);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    ck_assert_ptr_nonnull(strstr(err.text, "copied"));
+}
+END_TEST
+
+START_TEST(a_short_signature_or_missing_file_is_refused)
+{
+    struct plan loaded;
+    char path[256];
+    snprintf(path, sizeof path, "%s/plan.sig", directory);
+    ck_assert_int_eq(truncate(path, 63), 0);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    unlink(path);
+    ck_assert_int_eq(load(&loaded), -PPT_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(a_report_comes_back_as_it_was)
+{
+    struct report report = {.job_id = 7,
+                            .attempt = 2,
+                            .outcome = REPORT_FAILED,
+                            .error_code = PPT_EDATA,
+                            .error_text = "a \"label\"\nis wrong",
+                            .used = {100, 1},
+                            .n_steps = 99,
+                            .has_test_accuracy = true,
+                            .test_accuracy = 0.9375,
+                            .wall_s = 12.5,
+                            .model = "/x/model.h5"},
+                  loaded;
+    char path[256];
+    snprintf(path, sizeof path, "%s/report.json", directory);
+    ck_assert_int_eq(report_read(path, &loaded, &err), -PPT_ENOTFOUND);
+    ck_assert_int_eq(report_write(path, &report, &err), 0);
+    int rc = report_read(path, &loaded, &err);
+    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
+    ck_assert_int_eq(loaded.outcome, report.outcome);
+    ck_assert_int_eq(loaded.error_code, report.error_code);
+    ck_assert_str_eq(loaded.error_text, report.error_text);
+    ck_assert_int_eq(loaded.used[0], 100);
+    ck_assert_int_eq(loaded.n_steps, 99);
+    ck_assert_double_eq(loaded.test_accuracy, report.test_accuracy);
+    ck_assert_str_eq(loaded.model, report.model);
+    ck_assert_int_eq(truncate(path, 40), 0);
+    ck_assert_int_eq(report_read(path, &loaded, &err), -PPT_ESPEC);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plan");
+    TCase *tc = tcase_create("plan");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_plan_comes_back_as_it_was);
+    tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
+    tcase_add_test(tc, another_key_is_refused);
+    tcase_add_test(tc, a_copied_plan_is_refused);
+    tcase_add_test(tc, a_short_signature_or_missing_file_is_refused);
+    tcase_add_test(tc, a_report_comes_back_as_it_was);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed != 0;
+}
