@@ -3,12 +3,14 @@
 #include <limits.h>
 #include <mpi.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* The most elements of one MPI call: its counts are ints. */
 #define MAX_COUNT ((size_t)1 << 30)
 
 struct state {
     MPI_Comm mpi;
+    const volatile sig_atomic_t *give_up; /* of a control channel, else NULL */
 };
 
 static int check(int status, const char *what, struct error *err)
@@ -115,6 +117,59 @@ static const struct comm_ops mpi_ops = {
     .barrier = barrier,
 };
 
+/* Waits for a request of a control channel; status is that of its start. */
+static int wait_for(const struct comm *comm, int status, MPI_Request *request,
+                    const char *what, struct error *err)
+{
+    const struct state *state = comm->state;
+    const struct timespec nap = {.tv_nsec = 1000000};
+    int is_done = 0;
+    int rc = check(status, what, err);
+    while (rc == 0) {
+        rc = check(MPI_Test(request, &is_done, MPI_STATUS_IGNORE), what, err);
+        if (rc != 0 || is_done)
+            break;
+        if (*state->give_up != 0)
+            return error_set(err, PPT_ECOMM, "the other ranks do not answer");
+        nanosleep(&nap, NULL);
+    }
+    return rc;
+}
+
+static int control_max_i64(struct comm *comm, int64_t *data, size_t n,
+                           struct error *err)
+{
+    MPI_Request request;
+    if (n > MAX_COUNT)
+        return error_set(err, PPT_ERANGE, "%zu numbers on the control channel", n);
+    int status = MPI_Iallreduce(MPI_IN_PLACE, data, (int)n, MPI_INT64_T, MPI_MAX,
+                                mpi_of(comm), &request);
+    return wait_for(comm, status, &request, "find a maximum", err);
+}
+
+static int control_broadcast(struct comm *comm, void *data, size_t len, int root,
+                             struct error *err)
+{
+    char *at = data;
+    int rc = 0;
+    for (size_t k; rc == 0 && len > 0; at += k, len -= k) {
+        MPI_Request request;
+        k = len < MAX_COUNT ? len : MAX_COUNT;
+        int status = MPI_Ibcast(at, (int)k, MPI_BYTE, root, mpi_of(comm), &request);
+        rc = wait_for(comm, status, &request, "share data", err);
+    }
+    return rc;
+}
+
+static const struct comm_ops control_ops = {
+    .sum_f64 = sum_f64,
+    .max_i64 = control_max_i64,
+    .reduce_scatter_f64 = reduce_scatter_f64,
+    .all_gather_f32 = all_gather_f32,
+    .broadcast = control_broadcast,
+    .barrier = barrier,
+};
+
 int comm_mpi_start(int *argc, char ***argv, struct error *err)
 {
     int provided = MPI_THREAD_SINGLE;
@@ -140,7 +195,9 @@ _Noreturn void comm_mpi_abort(int status)
     _Exit(status);
 }
 
-int comm_mpi_new(struct comm *ret_comm, struct error *err)
+static int open_channel(const struct comm_ops *ops,
+                        const volatile sig_atomic_t *give_up, struct comm *ret_comm,
+                        struct error *err)
 {
     struct state *state = calloc(1, sizeof *state);
     if (state == NULL)
@@ -151,10 +208,22 @@ int comm_mpi_new(struct comm *ret_comm, struct error *err)
         return rc;
     }
     MPI_Comm_set_errhandler(state->mpi, MPI_ERRORS_RETURN);
-    *ret_comm = (struct comm){.ops = &mpi_ops, .state = state};
+    state->give_up = give_up;
+    *ret_comm = (struct comm){.ops = ops, .state = state};
     MPI_Comm_rank(state->mpi, &ret_comm->rank);
     MPI_Comm_size(state->mpi, &ret_comm->size);
     return 0;
+}
+
+int comm_mpi_new(struct comm *ret_comm, struct error *err)
+{
+    return open_channel(&mpi_ops, NULL, ret_comm, err);
+}
+
+int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
+                         struct error *err)
+{
+    return open_channel(&control_ops, give_up, ret_comm, err);
 }
 
 void comm_mpi_free(struct comm *comm)

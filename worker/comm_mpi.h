@@ -7,6 +7,8 @@
 #ifndef PPT_WORKER_COMM_MPI_H
 #define PPT_WORKER_COMM_MPI_H
 
+#include <signal.h>
+
 #include "base/error.h"
 #include "jobs/comm.h"
 
@@ -23,5 +25,11 @@ _Noreturn void comm_mpi_abort(int status);
  * rank calls it. Free by comm_mpi_free before comm_mpi_end. Errors: PPT_ECOMM. */
 int comm_mpi_new(struct comm *ret_comm, struct error *err);
 void comm_mpi_free(struct comm *comm);
+
+/* The same, to agree about errors on: max_i64 and broadcast sleep while they wait, and
+ * give up with PPT_ECOMM once *give_up is not 0. After that only comm_mpi_abort ends
+ * the process cleanly. */
+int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
+                         struct error *err);
 
 #endif

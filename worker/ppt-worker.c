@@ -69,15 +69,15 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = comm_mpi_new(&comm, &mpi_err);
     if (rc == 0)
-        rc = comm_mpi_new(&control, &mpi_err);
+        rc = comm_mpi_new_control(&stop_overdue, &control, &mpi_err);
     if (rc != 0)
         comm_mpi_abort(log_error(&mpi_err));
     stop_watch();
     rc = run(&request, parse_rc, &comm, &control, &err);
     int status = 0;
     if (rc != 0)
-        status = comm.rank == 0 ? log_error(&err) : err.code;
-    if (rc == -PPT_ECOMM)
+        status = comm.rank == 0 || stop_overdue ? log_error(&err) : err.code;
+    if (rc == -PPT_ECOMM || stop_overdue)
         comm_mpi_abort(status);
     comm_mpi_free(&control);
     comm_mpi_free(&comm);

@@ -23,9 +23,6 @@
 #define CHECKPOINT_FILE "checkpoint"
 #define REPORT_FILE "report.json"
 
-/* How long a failed rank waits for the others to hear of it. */
-#define PATIENCE_S 30
-
 struct run {
     struct comm *comm, *control;
     struct plan plan;
@@ -185,7 +182,6 @@ static int train(struct run *run, struct error *err)
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);
     crypto_random(env.sampling_key, sizeof env.sampling_key);
-    kernels_cpu.set_threads((int)run->spec.resources.cores_per_rank);
     struct report report = {0};
     int rc = dp_run(&run->plan, &run->spec, &run->manifest, &env, &report, err);
     crypto_wipe(env.noise_key, sizeof env.noise_key);
@@ -194,13 +190,13 @@ static int train(struct run *run, struct error *err)
     memcpy(report.model, run->report.model, sizeof report.model);
     run->report = report;
     if (rc != 0)
-        stop_within(PATIENCE_S, err);
+        stop_within(RUN_PATIENCE_S);
     rc = agree(run->control, rc, err);
     stop_at_ease();
     return rc;
 }
 
-/* Rank 0 tells how it ended; a report that cannot be written is an error of its own
+/* Tells how it ended; a report that cannot be written is an error of its own
  * only where there was none. */
 static int write_report(struct run *run, int rc, struct error *err)
 {
@@ -245,9 +241,10 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     rc = prepare(run, err);
     if (rc == 0)
         rc = train(run, err);
-    if (comm->rank == 0)
+    if (comm->rank == 0 || stop_overdue)
         rc = write_report(run, rc, err);
-    rc = agree(control, rc, err);
+    if (!stop_overdue)
+        rc = agree(control, rc, err);
     shard_close(&run->train);
     shard_close(&run->test);
     data_h5_close(&run->data, NULL);

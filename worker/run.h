@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "jobs/comm.h"
 
+/* How long a failed rank waits for the others to hear of it. */
+#define RUN_PATIENCE_S 15
+
 /* Every rank calls it with the same arguments and gets the same answer, 0 or the error
  * of the lowest rank that failed. `comm` is the job's channel; `control` a second one
  * over the same ranks, on which they agree about errors. Where some rank cannot be

@@ -1,23 +1,21 @@
-/* Signals that ask a job to stop, as a flag, and a last resort against waiting for
- * ever.
- */
+/* Signals that ask a job to stop, and a clock against waiting for ever, as flags. */
 #ifndef PPT_WORKER_STOP_H
 #define PPT_WORKER_STOP_H
 
 #include <signal.h>
 
-#include "base/error.h"
-
 /* Set to 1 by SIGTERM, SIGINT and SIGUSR1 once stop_watch was called. */
 extern volatile sig_atomic_t stop_requested;
+
+/* Set to 1 when the time of stop_within is over: the control channel then gives up. */
+extern volatile sig_atomic_t stop_overdue;
 
 /* Installs the handlers. Call after MPI has started, whose own would replace them. */
 void stop_watch(void);
 
-/* Unless stop_at_ease is called within so many seconds, prints the error's text on
- * stderr and ends the process with its code. For a rank that cannot know whether the
- * others still listen. */
-void stop_within(unsigned seconds, const struct error *err);
+/* Starts the clock, for a rank that has failed and cannot know whether the others still
+ * listen; stop_at_ease stops it. */
+void stop_within(unsigned seconds);
 void stop_at_ease(void);
 
 #endif

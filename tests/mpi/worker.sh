@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# worker.sh PPT_WORKER PLAN_TOOL CASE: plans that real ranks run, and plans they refuse.
+# shellcheck source=tests/mpi/lib.sh
+. "$(dirname "$0")/lib.sh"
+worker=$1 tool=$2 case=$3
+dir=$(mktemp -d "${TMPDIR:-/tmp}/mpi-worker.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+job=$dir/job
+n_true=1234 # the manifest says 1200
+
+# setup STEPS PRIVACY EVALUATION [spoil]: data, keys and the plan of a job in $job.
+setup() {
+    mkdir "$job"
+    "$tool" data "$dir/planes.h5" $n_true ${4:+"$4"}
+    "$tool" key "$dir/key"
+    cat >"$dir/job.yaml" <<SPEC
+name: planes
+account: acme
+kind: dp
+dataset: {name: planes, train: train, test: test}
+model: logistic
+privacy: $2
+training: {steps: $1, batch_size: 60, learning_rate: 0.5, evaluation: $3}
+resources: {ranks: 2}
+SPEC
+    plan 1
+}
+
+plan() {
+    "$tool" plan "$dir/job.yaml" "$dir/planes.h5" "$dir/key" "$job" "$1"
+}
+
+private='{epsilon: 8, delta: 1e-6, clip_norm: 1.0}'
+
+# start RANKS: in the background; the pid of `timeout`, mpirun's parent, in $pid.
+start() {
+    "${mpi_command[@]}" "$1" "$worker" --plan "$job" --public-key "$dir/key.pub" >"$dir/log" 2>&1 &
+    pid=$!
+}
+
+run() {
+    mpi "$1" "$worker" --plan "$job" --public-key "$dir/key.pub"
+}
+
+# Steps that the last line of progress speaks of; 0 before the first.
+progress() {
+    sed -n 's/.*step \([0-9]*\)\/.*/\1/p' "$dir/log" | tail -1 | grep . || echo 0
+}
+
+wait_for_progress() {
+    for _ in $(seq 300); do
+        [ "$(progress)" -gt 0 ] && return
+        sleep 0.1
+    done
+    die "no progress: $(cat "$dir/log")"
+}
+
+ranks_of() {
+    pgrep -P "$(pgrep -P "$1")" -x ppt-worker | tr '\n' ' '
+}
+
+report_says() {
+    grep -qF "$1" "$job/report.json" || die "no $1 in $(cat "$job/report.json")"
+}
+
+trains() {
+    setup 200 "$private" public
+    run 2 >"$dir/out" 2>"$dir/log" || die "$(cat "$dir/log")"
+    [ ! -s "$dir/out" ] || die "something on stdout"
+    report_says '"outcome": "done"'
+    report_says '"n_steps": 200'
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 200 ] || die "meter is not at 200"
+    accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
+    awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
+    [ -s "$job/model.h5" ] || die "no model"
+    # The true count is private: it stands in no file and no line that leaves the job.
+    grep -aw $n_true "$dir/log" "$job"/* && die "the true count is told"
+    grep -qi loss "$dir/log" && die "a private job tells its loss"
+    grep -q 'epsilon' "$dir/log" || die "no epsilon in the progress"
+}
+
+public_job() {
+    setup 200 none public
+    run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    grep -q 'loss' "$dir/log" || die "no loss in the progress"
+    [ ! -e "$job/meter" ] || die "a public job has a meter"
+}
+
+# stop_by SIGNAL WHOM: to each rank, as a batch system does, or to mpirun. Leaves the step
+# it stopped behind in $stopped_at.
+stop_by() {
+    local status=0
+    start 2
+    wait_for_progress
+    if [ "$2" = ranks ]; then
+        # shellcheck disable=SC2046
+        kill -s "$1" $(ranks_of $pid)
+    else
+        kill -s "$1" "$(pgrep -P $pid)"
+    fi
+    wait $pid || status=$?
+    [ $status = 75 ] || die "status $status after $1: $(cat "$dir/log")"
+    report_says '"outcome": "interrupted"'
+    [ -s "$job/checkpoint" ] || die "no checkpoint"
+    [ "$(stat -c %a "$job/checkpoint")" = 600 ] || die "others may read the checkpoint"
+    stopped_at=$(sed 's/.*"n_steps": \([0-9]*\).*/\1/' "$job/report.json")
+    [ "$stopped_at" -gt 0 ] || die "stopped at step 0"
+    [ "$("$tool" used "$job" "$dir/key.pub")" -ge "$stopped_at" ] ||
+        die "the meter is below $stopped_at"
+}
+
+resumes() {
+    setup 100000 "$private" none
+    stop_by TERM ranks
+    first=$stopped_at
+    plan 2
+    stop_by USR1 mpirun
+    [ "$stopped_at" -gt "$first" ] || die "resumed at $stopped_at, not behind $first"
+    # A damaged checkpoint is refused; from the one it wrote the job ends as if nothing had
+    # happened, but for the steps that were paid for and never made.
+    plan 3
+    cp "$job/checkpoint" "$dir/good"
+    printf 'x' | dd of="$job/checkpoint" bs=1 seek=200 conv=notrunc 2>/dev/null
+    expect 13 'damaged checkpoint' run 2
+    report_says '"outcome": "failed"'
+    plan 4
+    cp "$dir/good" "$job/checkpoint"
+    run 2 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    [ "$("$tool" used "$job" "$dir/key.pub")" -le 100000 ] || die "more than was reserved"
+}
+
+killed() {
+    local status=0 steps used began
+    setup 2000000 "$private" none
+    start 2
+    wait_for_progress
+    sleep 1.5
+    began=$SECONDS
+    kill -9 "$(ranks_of $pid | cut -d' ' -f"$((RANDOM % 2 + 1))")"
+    wait $pid || status=$?
+    [ $status != 0 ] || die "mpirun says that all is well"
+    [ $((SECONDS - began)) -lt 20 ] || die "took $((SECONDS - began)) s to end"
+    [ ! -e "$job/report.json" ] || die "a dead job wrote a report"
+    steps=$(progress)
+    used=$("$tool" used "$job" "$dir/key.pub")
+    [ "$used" -ge "$steps" ] || die "meter $used is below the progress $steps"
+}
+
+refused_trust() {
+    setup 50 "$private" none
+    cp -r "$job" "$dir/kept"
+    restore() { rm -rf "$job" && cp -r "$dir/kept" "$job"; }
+    "$tool" key "$dir/other"
+    expect 13 'signature' mpi 2 "$worker" --plan "$job" --public-key "$dir/other.pub"
+    sed -i 's/"n_steps": 50/"n_steps": 5000/' "$job/plan.json"
+    expect 13 'signature' run 2
+    restore
+    sed -i 's/"learning_rate":0.5/"learning_rate":0.6/; s/0\.5/0.6/' "$job/spec.json"
+    expect 13 'spec.json' run 2
+    restore
+    sed -i 's/1200/9999/' "$job/manifest.yaml"
+    expect 13 'manifest.yaml' run 2
+    restore
+    mv "$job" "$dir/elsewhere"
+    expect 13 'directory' mpi 2 "$worker" --plan "$dir/elsewhere" \
+        --public-key "$dir/key.pub"
+    mv "$dir/elsewhere" "$job"
+    chmod 666 "$dir/key.pub"
+    expect 13 'key.pub' run 2
+    [ ! -e "$job/report.json" ] || die "a plan that is not trusted has a report"
+}
+
+refused_data() {
+    setup 50 "$private" none
+    cp "$dir/planes.h5" "$dir/kept.h5"
+    printf 'x' | dd of="$dir/planes.h5" bs=1 seek=20000 conv=notrunc 2>/dev/null
+    expect 15 'not those the manifest was made for' run 2
+    report_says '"outcome": "failed"'
+    report_says '"error_code": 15'
+    truncate -s 30000 "$dir/planes.h5"
+    expect 15 'not those the manifest was made for' run 2
+    : >"$dir/planes.h5"
+    expect 15 'not those the manifest was made for' run 2
+    rm "$dir/planes.h5"
+    expect 5 'planes.h5' run 2
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+}
+
+other_world() {
+    setup 50 "$private" none
+    expect 18 'the plan is for 2 ranks and 3 were started' run 3
+    expect 18 'the plan is for 2 ranks and 1 were started' run 1
+    report_says '"error_code": 18'
+}
+
+# A bad label is met by the second rank only, in the middle of a step.
+lonely_error() {
+    local began=$SECONDS
+    setup 2000 "$private" none spoil
+    expect 15 'a label of train is outside 0..2' run 2
+    [ $((SECONDS - began)) -lt 60 ] || die "took $((SECONDS - began)) s"
+    report_says '"outcome": "failed"'
+    report_says '"error_code": 15'
+    grep -aw $n_true "$dir/err" && die "the true count is told"
+    return 0
+}
+
+usage() {
+    setup 50 "$private" none
+    expect 2 '--plan DIR is missing' mpi 2 "$worker"
+    [ "$(grep -c 'is missing' "$dir/err")" = 1 ] || die "every rank complains"
+    expect 2 '--public-key FILE is missing' "$worker" --plan "$job"
+    expect 3 'nowhere' mpi 1 "$worker" --plan "$job" --public-key "$dir/nowhere"
+    "$worker" --help | grep -q 'Usage: ppt-worker' || die "no help"
+}
+
+"$case"
+echo "$case: ok"
