@@ -1,0 +1,242 @@
+#include "scheduler/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pathsafe.h"
+#include "base/ydoc.h"
+
+#define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
+#define DAY_S 86400
+#define MOST_BYTES ((int64_t)1 << 50)
+
+struct conf conf_default(void)
+{
+    struct conf conf;
+    memset(&conf, 0, sizeof conf);
+    strcpy(conf.spool, "/var/lib/ppt/jobs");
+    strcpy(conf.secret_key, "/etc/ppt/plan.key");
+    strcpy(conf.public_key, "/etc/ppt/plan.pub");
+    strcpy(conf.mpirun, "mpirun");
+    strcpy(conf.worker, "ppt-worker");
+    conf.max_restarts = 3;
+    conf.poll_ms = 250;
+    conf.lease_s = 30;
+    conf.grace_s = 60;
+    conf.patience_s = 3600;
+    conf.policy = spec_policy_default();
+    return conf;
+}
+
+/* A path without bytes that would break a message or a command. */
+static int read_text(struct ydoc_faults *faults, const struct ydoc_node *node,
+                     const char *what, size_t size, char *ret_text)
+{
+    char text[CONF_PATH_SIZE];
+    if (ydoc_string(faults, node, size, text) != 0)
+        return -PPT_ESPEC;
+    if (text[0] == '\0' || strpbrk(text, "\t\r\n") != NULL) {
+        ydoc_fault(faults, node, "expected %s in one line", what);
+        return -PPT_ESPEC;
+    }
+    strcpy(ret_text, text);
+    return 0;
+}
+
+static void read_absolute(struct ydoc_faults *faults, const struct ydoc_node *node,
+                          char ret_path[CONF_PATH_SIZE])
+{
+    char path[CONF_PATH_SIZE];
+    if (read_text(faults, node, "an absolute path", sizeof path, path) != 0)
+        return;
+    if (path[0] != '/')
+        ydoc_fault(faults, node, "expected an absolute path, found \"%.100s\"", path);
+    else
+        strcpy(ret_path, path);
+}
+
+/* An absolute path, or a name without a slash. */
+static void read_program(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         char ret_path[CONF_PATH_SIZE])
+{
+    char path[CONF_PATH_SIZE];
+    if (read_text(faults, node, "a program", sizeof path, path) != 0)
+        return;
+    if (path[0] != '/' && strchr(path, '/') != NULL)
+        ydoc_fault(faults, node,
+                   "expected a program's name or its absolute path, found \"%.100s\"",
+                   path);
+    else
+        strcpy(ret_path, path);
+}
+
+static void read_database(struct ydoc_faults *faults, const struct ydoc_node *node,
+                          struct conf *conf)
+{
+    char text[CONF_PATH_SIZE];
+    if (read_text(faults, node, "a connection string", sizeof text, text) != 0)
+        return;
+    const char *at = strchr(text, '@'), *scheme = strstr(text, "://");
+    const char *colon = scheme == NULL ? NULL : strchr(scheme + 3, ':');
+    bool has_password =
+        strstr(text, "password") != NULL || (at != NULL && colon != NULL && colon < at);
+    if (has_password)
+        ydoc_fault(faults, node,
+                   "expected no password here: this file is for everybody to read, "
+                   "~/.pgpass is not");
+    else
+        strcpy(conf->database, text);
+}
+
+/* The mapping of a section, NULL (no fault) if it is not there. */
+static const struct ydoc_node *section(struct ydoc_faults *faults,
+                                       const struct ydoc_node *root, const char *name,
+                                       const char *const *keys, int n_keys)
+{
+    const struct ydoc_node *node = ydoc_get(root, name);
+    if (node != NULL)
+        ydoc_only_keys(faults, node, keys, n_keys);
+    return node;
+}
+
+static void read_keys(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      struct conf *conf)
+{
+    static const char *const keys[] = {"secret", "public"};
+    const struct ydoc_node *node = section(faults, root, "keys", keys, COUNT(keys));
+    read_absolute(faults, ydoc_get(node, "secret"), conf->secret_key);
+    read_absolute(faults, ydoc_get(node, "public"), conf->public_key);
+}
+
+static bool is_all(const struct ydoc_node *node)
+{
+    return node != NULL && node->kind == YDOC_SCALAR && strcmp(node->text, "all") == 0;
+}
+
+static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      struct conf *conf)
+{
+    static const char *const keys[] = {"cores", "memory"};
+    const struct ydoc_node *node = section(faults, root, "node", keys, COUNT(keys));
+    const struct ydoc_node *cores = ydoc_get(node, "cores");
+    const struct ydoc_node *memory = ydoc_get(node, "memory");
+    if (!is_all(cores))
+        ydoc_integer(faults, cores, 1, 65536, &conf->n_cores);
+    if (!is_all(memory))
+        ydoc_size(faults, memory, 1 << 20, MOST_BYTES, &conf->memory_bytes);
+}
+
+static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
+                          struct conf *conf)
+{
+    static const char *const keys[] = {"mpirun", "worker", "arguments"};
+    const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
+    read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
+    read_program(faults, ydoc_get(node, "worker"), conf->worker);
+    const struct ydoc_node *list = ydoc_get(node, "arguments");
+    if (list == NULL)
+        return;
+    if (list->kind != YDOC_SEQUENCE || list->n_children > CONF_MAX_ARGUMENTS) {
+        ydoc_fault(faults, list, "expected a list of at most %d arguments",
+                   CONF_MAX_ARGUMENTS);
+        return;
+    }
+    for (const struct ydoc_node *n = list->first; n != NULL; n = n->next)
+        read_text(faults, n, "an argument", CONF_ARGUMENT_SIZE,
+                  conf->arguments[conf->n_arguments++]);
+}
+
+static void read_scheduling(struct ydoc_faults *faults, const struct ydoc_node *root,
+                            struct conf *conf)
+{
+    static const char *const keys[] = {"max_restarts", "poll_ms", "lease", "grace",
+                                       "patience"};
+    const struct ydoc_node *node =
+        section(faults, root, "scheduling", keys, COUNT(keys));
+    ydoc_integer(faults, ydoc_get(node, "max_restarts"), 0, 1000, &conf->max_restarts);
+    ydoc_integer(faults, ydoc_get(node, "poll_ms"), 10, 60000, &conf->poll_ms);
+    ydoc_duration(faults, ydoc_get(node, "lease"), 3, 3600, &conf->lease_s);
+    ydoc_duration(faults, ydoc_get(node, "grace"), 1, DAY_S, &conf->grace_s);
+    ydoc_duration(faults, ydoc_get(node, "patience"), 1, 365 * DAY_S,
+                  &conf->patience_s);
+}
+
+static void read_policy(struct ydoc_faults *faults, const struct ydoc_node *root,
+                        struct spec_policy *policy)
+{
+    static const char *const keys[] = {
+        "min_epsilon",        "max_epsilon",    "max_delta", "max_ranks",
+        "max_cores_per_rank", "max_time_limit", "max_memory"};
+    const struct ydoc_range epsilon = {0, 1000, true, false};
+    const struct ydoc_node *node = section(faults, root, "policy", keys, COUNT(keys));
+    ydoc_number(faults, ydoc_get(node, "min_epsilon"), epsilon, &policy->min_epsilon);
+    ydoc_number(faults, ydoc_get(node, "max_epsilon"), epsilon, &policy->max_epsilon);
+    ydoc_number(faults, ydoc_get(node, "max_delta"),
+                (struct ydoc_range){1e-15, 1, false, true}, &policy->max_delta);
+    ydoc_integer(faults, ydoc_get(node, "max_ranks"), 1, 4096, &policy->max_ranks);
+    ydoc_integer(faults, ydoc_get(node, "max_cores_per_rank"), 1, 1024,
+                 &policy->max_cores_per_rank);
+    ydoc_duration(faults, ydoc_get(node, "max_time_limit"), 1, 365 * DAY_S,
+                  &policy->max_time_limit_s);
+    ydoc_size(faults, ydoc_get(node, "max_memory"), 1 << 20, MOST_BYTES,
+              &policy->max_memory_bytes);
+    if (policy->min_epsilon > policy->max_epsilon)
+        ydoc_fault_at(faults, node, "min_epsilon",
+                      "expected at most max_epsilon, which is %g", policy->max_epsilon);
+}
+
+static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      struct conf *conf)
+{
+    static const char *const keys[] = {"database", "spool",      "keys",  "node",
+                                       "launcher", "scheduling", "policy"};
+    ydoc_only_keys(faults, root, keys, COUNT(keys));
+    read_database(faults, ydoc_get(root, "database"), conf);
+    read_absolute(faults, ydoc_get(root, "spool"), conf->spool);
+    read_keys(faults, root, conf);
+    read_node(faults, root, conf);
+    read_launcher(faults, root, conf);
+    read_scheduling(faults, root, conf);
+    read_policy(faults, root, &conf->policy);
+}
+
+int conf_parse(const char *text, size_t len, const char *path, struct conf *ret_conf,
+               struct error *err)
+{
+    struct conf conf = conf_default();
+    struct ydoc_limits limits = {.max_bytes = CONF_MAX_BYTES};
+    struct ydoc_faults faults = {.path = path};
+    struct ydoc *doc = ydoc_parse(text, len, &limits, &faults);
+    if (doc != NULL)
+        read_conf(&faults, ydoc_root(doc), &conf);
+    ydoc_free(doc);
+    int rc = ydoc_faults_end(&faults, "site file", err);
+    if (rc != 0)
+        return rc;
+    snprintf(conf.path, sizeof conf.path, "%s", path);
+    *ret_conf = conf;
+    return 0;
+}
+
+int conf_read(const char *option, struct conf *ret_conf, struct error *err)
+{
+    const char *path = option != NULL ? option : getenv("PPT_CONFIG");
+    bool is_named = path != NULL && path[0] != '\0';
+    if (!is_named)
+        path = CONF_DEFAULT_PATH;
+    char *text;
+    size_t len;
+    int rc = pathsafe_read_file(path, CONF_MAX_BYTES, &text, &len, err);
+    if (rc == -PPT_ENOTFOUND && !is_named) {
+        if (err != NULL)
+            memset(err, 0, sizeof *err);
+        *ret_conf = conf_default();
+        return 0;
+    }
+    if (rc != 0)
+        return rc;
+    rc = conf_parse(text, len, path, ret_conf, err);
+    free(text);
+    return rc;
+}

@@ -1,0 +1,61 @@
+/* The site's configuration, configs/site.yaml: every knob, checked, with defaults.
+ *
+ * All faults of the file are reported in one go. It holds no secret: keys are files of
+ * their own, and a password in the connection string is refused (libpq has ~/.pgpass).
+ */
+#ifndef PPT_SCHEDULER_CONF_H
+#define PPT_SCHEDULER_CONF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/spec/spec.h"
+
+#define CONF_PATH_SIZE 1024
+#define CONF_DEFAULT_PATH "/etc/ppt/site.yaml"
+#define CONF_MAX_BYTES (64u << 10)
+#define CONF_MAX_ARGUMENTS 16
+#define CONF_ARGUMENT_SIZE 256
+
+/* In the order of the file. Copy freely. */
+struct conf {
+    char path[CONF_PATH_SIZE]; /* that was read; "" if only defaults stand here */
+    /* libpq connection string or URI; "": libpq's own environment variables */
+    char database[CONF_PATH_SIZE];
+    char spool[CONF_PATH_SIZE];      /* absolute; of the job directories */
+    char secret_key[CONF_PATH_SIZE]; /* absolute; signs plans (Ed25519 seed) */
+    char public_key[CONF_PATH_SIZE]; /* absolute; workers verify them by it */
+
+    int64_t n_cores;      /* of this node for jobs; 0: all it has */
+    int64_t memory_bytes; /* the same; 0: all it has */
+
+    char mpirun[CONF_PATH_SIZE]; /* a name to be looked for in PATH, or absolute */
+    char
+        worker[CONF_PATH_SIZE]; /* absolute, or a name beside the scheduler's program */
+    int n_arguments;            /* more for mpirun, before the worker's name */
+    char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
+
+    int64_t max_restarts; /* attempts after the first */
+    int64_t poll_ms;      /* longest sleep between two looks at the queue */
+    int64_t lease_s;    /* a scheduler that is silent for so long has lost its right */
+    int64_t grace_s;    /* from asking a job to stop to killing it */
+    int64_t patience_s; /* a job that waited so long is not overtaken any more */
+
+    struct spec_policy policy;
+};
+
+struct conf conf_default(void);
+
+/* Parses the text of a site file; `path` is for messages and ret_conf->path. What the
+ * file leaves out has its default. Errors: PPT_ESPEC with path:line:column lines in
+ * err->detail; PPT_ENOMEM. */
+int conf_parse(const char *text, size_t len, const char *path, struct conf *ret_conf,
+               struct error *err);
+
+/* Reads the site file: `option` (from --config; may be NULL), else $PPT_CONFIG, else
+ * CONF_DEFAULT_PATH. A file that was named must be there; without the last one the
+ * defaults hold. Errors: PPT_ENOTFOUND, PPT_EIO, PPT_ESPEC, PPT_ENOMEM. */
+int conf_read(const char *option, struct conf *ret_conf, struct error *err);
+
+#endif
