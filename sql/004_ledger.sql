@@ -79,7 +79,7 @@ $$;
 -- The filter "some order has room" is sound against adaptive jobs only when each order
 -- has its own share of delta, fixed before the first job. Nine tenths stand on the
 -- order that admits most of a Gaussian-shaped demand (rho proportional to alpha), the
--- rest is spread evenly.
+-- rest is spread evenly. Multiples of 2^-53, so that their sum is exact and at most 1.
 CREATE FUNCTION ppt.limit_weights(p_epsilon float8, p_delta float8) RETURNS float8[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -101,14 +101,15 @@ BEGIN
                              'could hold any cost', p_epsilon, p_delta),
             HINT = 'raise epsilon or delta';
     END IF;
-    RETURN ARRAY(SELECT CASE WHEN idx = v_order THEN 0.9
-                             ELSE 0.1 / (v_n - 1) END::float8
+    RETURN ARRAY(SELECT CASE WHEN idx = v_order THEN 0.9::float8
+                             ELSE floor(0.1::float8 / (v_n - 1) * 2.0::float8 ^ 53)
+                                  / 2.0::float8 ^ 53 END
                  FROM ppt.renyi_order ORDER BY idx);
 END $$;
 
 -- In 2^-40 nat, rounded down. The margin (one unit, and 2^-48 of the terms' size: 32
--- times the rounding of a double) is wider than the error of ln, of the sums and of the
--- weights, so that no cap is above its exact value. -1: the order is not usable.
+-- times the rounding of a double) is wider than the error of ln and of the sums, so that
+-- no cap is above its exact value. -1: the order is not usable.
 CREATE FUNCTION ppt.limit_caps(p_epsilon float8, p_delta float8, p_weights float8[])
 RETURNS bigint[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
