@@ -25,9 +25,9 @@ static inline void max_run(const struct window *w, int64_t len, const float *res
     for (int32_t place = 1; place < w->size * w->size; place++) {
         const float *from = x + ((place / w->size) * w->w + place % w->size) * w->c;
         for (int64_t i = 0; i < len; i++) {
-            bool wins = from[i] > y[i];
-            y[i] = wins ? from[i] : y[i];
-            index[i] = wins ? place : index[i];
+            float best = y[i], other = from[i];
+            index[i] = other > best ? place : index[i];
+            y[i] = other > best ? other : best;
         }
     }
 }

@@ -62,7 +62,10 @@ static int64_t own_floats(const struct layer *layer)
     return places(layer) * depth(layer) + kept;
 }
 
-/* The padded image, and the unfolded input gradients of one example. */
+/* Examples whose unfolded input gradients are computed at once: enough for the product
+ * to be fast, few enough for them to stay in the cache. */
+enum { CHUNK = 8 };
+
 static int64_t padded_floats(const struct layer *layer)
 {
     const struct window *w = &layer->window;
@@ -71,7 +74,7 @@ static int64_t padded_floats(const struct layer *layer)
 
 static int64_t shared_floats(const struct layer *layer)
 {
-    return padded_floats(layer) + places(layer) * depth(layer);
+    return padded_floats(layer) + CHUNK * places(layer) * depth(layer);
 }
 
 static void forward(struct layer *layer, const struct kernels *kernels,
@@ -91,10 +94,14 @@ static void backward(struct layer *layer, const struct kernels *kernels,
     if (layer->dx == NULL) {
         return;
     }
-    for (int64_t i = 0; i < n; i++) {
-        kernels->gemm(false, true, t, d, p, layer->dy + i * t * p, params, 0.0f, dcols);
-        kernels->fold(&layer->window, dcols, layer->dx + i * layer_size(layer->in),
-                      layer->shared);
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t end = from + CHUNK < n ? from + CHUNK : n;
+        kernels->gemm(false, true, (end - from) * t, d, p, layer->dy + from * t * p,
+                      params, 0.0f, dcols);
+        for (int64_t i = from; i < end; i++) {
+            kernels->fold(&layer->window, dcols + (i - from) * t * d,
+                          layer->dx + i * layer_size(layer->in), layer->shared);
+        }
     }
 }
 

@@ -1,0 +1,262 @@
+/* The kernels against plain definitions in double. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+static const struct kernels *const k = &kernels_cpu;
+
+static uint64_t seed;
+
+static float uniform(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (float)((double)(seed >> 11) * 0x1p-52 - 1.0);
+}
+
+static void fill(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = uniform();
+    }
+}
+
+static void setup(void)
+{
+    seed = 0x2545f4914f6cdd1du;
+}
+
+static const struct window windows[] = {
+    {.h = 28, .w = 28, .c = 1, .size = 8, .stride = 2, .pad = 3, 14, 14},
+    {.h = 6, .w = 7, .c = 5, .size = 3, .stride = 1, .pad = 1, 6, 7},
+    {.h = 5, .w = 4, .c = 3, .size = 2, .stride = 2, .pad = 0, 2, 2},
+    {.h = 9, .w = 9, .c = 17, .size = 4, .stride = 3, .pad = 2, 4, 4},
+};
+
+/* Element (ky, kx, c) of the window at (oy, ox), or -1 in the padding. */
+static int64_t source(const struct window *w, int64_t oy, int64_t ox, int64_t j)
+{
+    int64_t c = j % w->c, kx = j / w->c % w->size, ky = j / w->c / w->size;
+    int64_t y = oy * w->stride + ky - w->pad, x = ox * w->stride + kx - w->pad;
+    bool is_in = y >= 0 && y < w->h && x >= 0 && x < w->w;
+    return is_in ? (y * w->w + x) * w->c + c : -1;
+}
+
+START_TEST(unfold_and_fold)
+{
+    const struct window *w = &windows[_i];
+    int64_t n = 3, image = w->h * w->w * w->c, d = w->size * w->size * w->c;
+    int64_t t = w->out_h * w->out_w;
+    float *x = malloc((size_t)(n * image) * 4), *cols = malloc((size_t)(n * t * d) * 4);
+    float *scratch =
+        malloc((size_t)((w->h + 2 * w->pad) * (w->w + 2 * w->pad) * w->c) * 4);
+    float *back = malloc((size_t)image * 4);
+    double *expected = calloc((size_t)image, sizeof *expected);
+    fill(x, n * image);
+    k->unfold(w, n, x, cols, scratch);
+    for (int64_t i = 0; i < n * t * d; i++) {
+        int64_t place = i / d % t;
+        int64_t at = source(w, place / w->out_w, place % w->out_w, i % d);
+        float wanted = at < 0 ? 0.0f : x[i / d / t * image + at];
+        ck_assert_float_eq(cols[i], wanted);
+    }
+    k->fold(w, cols, back, scratch);
+    for (int64_t i = 0; i < t * d; i++) {
+        int64_t at = source(w, i / d / w->out_w, i / d % w->out_w, i % d);
+        if (at >= 0) {
+            expected[at] += (double)cols[i];
+        }
+    }
+    for (int64_t i = 0; i < image; i++) {
+        ck_assert_double_eq_tol((double)back[i], expected[i], 1e-4);
+    }
+    free(x), free(cols), free(scratch), free(back), free(expected);
+}
+END_TEST
+
+static const struct window pools[] = {
+    {.h = 14, .w = 14, .c = 16, .size = 2, .stride = 1, .pad = 0, 13, 13},
+    {.h = 7, .w = 6, .c = 3, .size = 3, .stride = 2, .pad = 0, 3, 2},
+    {.h = 8, .w = 8, .c = 5, .size = 2, .stride = 2, .pad = 0, 4, 4},
+};
+
+START_TEST(pooling)
+{
+    const struct window *w = &pools[_i];
+    int64_t n = 2, image = w->h * w->w * w->c, out = w->out_h * w->out_w * w->c;
+    float *x = malloc((size_t)(n * image) * 4), *y = malloc((size_t)(n * out) * 4);
+    float *dy = malloc((size_t)(n * out) * 4), *dx = malloc((size_t)(n * image) * 4);
+    float *mean = malloc((size_t)(n * out) * 4),
+          *dmean = malloc((size_t)(n * image) * 4);
+    int32_t *index = malloc((size_t)(n * out) * 4);
+    double *max_back = calloc((size_t)(n * image), sizeof *max_back);
+    double *mean_back = calloc((size_t)(n * image), sizeof *mean_back);
+    fill(x, n * image);
+    fill(dy, n * out);
+    k->max_pool_forward(w, n, x, y, index);
+    k->max_pool_backward(w, n, dy, index, dx);
+    k->avg_pool_forward(w, n, x, mean);
+    k->avg_pool_backward(w, n, dy, dmean);
+    for (int64_t i = 0; i < n * out; i++) {
+        int64_t place = i % out / w->c, base = i / out * image, best = -1;
+        double sum = 0.0;
+        for (int64_t j = i % w->c; j < w->size * w->size * w->c; j += w->c) {
+            int64_t at = base + source(w, place / w->out_w, place % w->out_w, j);
+            best = best < 0 || x[at] > x[best] ? at : best;
+            sum += (double)x[at];
+            mean_back[at] += (double)dy[i] / (double)(w->size * w->size);
+        }
+        max_back[best] += (double)dy[i];
+        ck_assert_float_eq(y[i], x[best]);
+        ck_assert_double_eq_tol((double)mean[i], sum / (double)(w->size * w->size),
+                                1e-6);
+    }
+    for (int64_t i = 0; i < n * image; i++) {
+        ck_assert_double_eq_tol((double)dx[i], max_back[i], 1e-5);
+        ck_assert_double_eq_tol((double)dmean[i], mean_back[i], 1e-5);
+    }
+    free(x), free(y), free(dy), free(dx), free(mean), free(dmean), free(index);
+    free(max_back), free(mean_back);
+}
+END_TEST
+
+/* The header promises a relative error of 1e-6 for tanh everywhere. */
+START_TEST(tanh_is_close)
+{
+    enum { N = 400000 };
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    for (int i = 0; i < N; i++) {
+        double size = pow(10.0, -6.0 + 8.0 * i / N);
+        x[i] = (float)(i % 2 == 0 ? size : -size);
+        y[i] = x[i];
+    }
+    k->tanh_forward(N, y);
+    double worst = 0.0;
+    for (int i = 0; i < N; i++) {
+        double exact = tanh((double)x[i]);
+        worst = fmax(worst, fabs((double)y[i] - exact) / fabs(exact));
+    }
+    ck_assert_double_lt(worst, 1e-6);
+    float special[4] = {0.0f, INFINITY, -INFINITY, NAN};
+    k->tanh_forward(4, special);
+    ck_assert_float_eq(special[0], 0.0f);
+    ck_assert_float_eq(special[1], 1.0f);
+    ck_assert_float_eq(special[2], -1.0f);
+    ck_assert(isnan(special[3]));
+    free(x), free(y);
+}
+END_TEST
+
+START_TEST(activations_backward)
+{
+    float y[5] = {-0.5f, 0.0f, 0.25f, 0.9f, 1.0f};
+    float relu[5] = {1, 1, 1, 1, 1}, tanh_grad[5] = {1, 1, 1, 1, 1};
+    k->relu_backward(5, y, relu);
+    k->tanh_backward(5, y, tanh_grad);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_float_eq(relu[i], y[i] > 0.0f ? 1.0f : 0.0f);
+        ck_assert_double_eq_tol((double)tanh_grad[i], 1.0 - (double)y[i] * (double)y[i],
+                                1e-7);
+    }
+}
+END_TEST
+
+START_TEST(cross_entropy)
+{
+    enum { N = 50, C = 10 };
+    float logits[N * C], grad[N * C];
+    int32_t label[N];
+    double loss[N];
+    fill(logits, N * C);
+    for (int i = 0; i < N; i++) {
+        label[i] = (int32_t)(i % C);
+        for (int j = 0; j < C; j++) {
+            logits[i * C + j] *= i < 40 ? 5.0f : 80.0f;
+        }
+    }
+    k->xent(N, C, logits, label, grad, loss);
+    int64_t n_correct = 0;
+    for (int i = 0; i < N; i++) {
+        const float *row = logits + i * C;
+        double sum = 0.0, max = -INFINITY;
+        for (int j = 0; j < C; j++) {
+            max = fmax(max, (double)row[j]);
+        }
+        for (int j = 0; j < C; j++) {
+            sum += exp((double)row[j] - max);
+        }
+        ck_assert_double_eq_tol(loss[i], log(sum) + max - (double)row[label[i]], 1e-4);
+        for (int j = 0; j < C; j++) {
+            double wanted = exp((double)row[j] - max) / sum - (j == label[i]);
+            ck_assert_double_eq_tol((double)grad[i * C + j], wanted, 1e-6);
+        }
+        n_correct += (double)row[label[i]] == max;
+    }
+    ck_assert_int_eq(k->xent_correct(N, C, logits, label), n_correct);
+    logits[label[0]] = INFINITY;
+    logits[(label[0] + 1) % C] = NAN;
+    ck_assert_int_eq(k->xent_correct(1, C, logits, label), 0);
+}
+END_TEST
+
+START_TEST(updates)
+{
+    enum { N = 19 };
+    double grad[N];
+    float sgd[N], momentum[N], velocity[N] = {0}, adam[N], mean[N] = {0},
+                               square[N] = {0};
+    double p[N], v[N] = {0}, q[N], m[N] = {0}, s[N] = {0}, plain[N];
+    for (int i = 0; i < N; i++) {
+        sgd[i] = momentum[i] = adam[i] = uniform();
+        plain[i] = p[i] = q[i] = (double)sgd[i];
+    }
+    for (int step = 1; step <= 5; step++) {
+        struct optim optim = {.learning_rate = 0.1 / step,
+                              .momentum = 0.9,
+                              .beta1 = 0.9,
+                              .beta2 = 0.99,
+                              .step = step};
+        for (int i = 0; i < N; i++) {
+            grad[i] = (double)uniform();
+            plain[i] -= optim.learning_rate * grad[i];
+            v[i] = 0.9 * v[i] + grad[i];
+            p[i] -= optim.learning_rate * v[i];
+            m[i] = 0.9 * m[i] + 0.1 * grad[i];
+            s[i] = 0.99 * s[i] + 0.01 * grad[i] * grad[i];
+            q[i] -= optim.learning_rate * (m[i] / (1.0 - pow(0.9, step))) /
+                    (sqrt(s[i] / (1.0 - pow(0.99, step))) + 1e-8);
+        }
+        k->sgd(&optim, N, grad, sgd);
+        k->momentum(&optim, N, grad, momentum, velocity);
+        k->adam(&optim, N, grad, adam, mean, square);
+    }
+    for (int i = 0; i < N; i++) {
+        ck_assert_double_eq_tol((double)sgd[i], plain[i], 1e-6);
+        ck_assert_double_eq_tol((double)momentum[i], p[i], 1e-6);
+        ck_assert_double_eq_tol((double)adam[i], q[i], 1e-5);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kernels");
+    TCase *tcase = tcase_create("loops");
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_loop_test(tcase, unfold_and_fold, 0, 4);
+    tcase_add_loop_test(tcase, pooling, 0, 3);
+    tcase_add_test(tcase, tanh_is_close);
+    tcase_add_test(tcase, activations_backward);
+    tcase_add_test(tcase, cross_entropy);
+    tcase_add_test(tcase, updates);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,412 @@
+/* Every kind of layer: gradients against finite differences, norms and clipped sums
+ * against one example at a time, and examples that are not numbers. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/model/net.h"
+#include "kernels/kernels.h"
+
+enum { N = 5, PROBES = 12 };
+static const struct kernels *const k = &kernels_cpu;
+
+struct sample {
+    const char *name;
+    enum spec_preset preset;
+    struct manifest_split split;
+    int n_layers;
+    struct spec_layer layers[12];
+};
+
+/* The last two hold each layer that the presets do not: a convolution whose norms are
+ * ghosts, one whose gradients are kept, group norm, pools of both kinds and strides,
+ * activations in a row (the second may not write over the first), channels-first input.
+ */
+static const struct sample samples[] = {
+    {"logistic", PRESET_LOGISTIC, {.n_dims = 1, .dims = {9}, .n_classes = 4}, 0, {{0}}},
+    {"mlp", PRESET_MLP, {.n_dims = 2, .dims = {4, 4}, .n_classes = 3}, 0, {{0}}},
+    {"cnn", PRESET_CNN, {.n_dims = 2, .dims = {28, 28}, .n_classes = 10}, 0, {{0}}},
+    {"ghost",
+     PRESET_LAYERS,
+     {.n_dims = 3, .dims = {8, 6, 6}, .n_classes = 3},
+     8,
+     {{.kind = LAYER_GROUP_NORM, .groups = 2},
+      {.kind = LAYER_CONV2D, .out = 64, .kernel = 3, .stride = 3},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_CONV2D, .out = 40, .kernel = 2, .padding = 1},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_AVG_POOL, .kernel = 2, .stride = 1},
+      {.kind = LAYER_FLATTEN},
+      {.kind = LAYER_LINEAR}}},
+    {"kept",
+     PRESET_LAYERS,
+     {.n_dims = 3, .dims = {3, 9, 8}, .n_classes = 4},
+     12,
+     {{.kind = LAYER_TANH},
+      {.kind = LAYER_CONV2D, .out = 6, .kernel = 3, .padding = 1},
+      {.kind = LAYER_GROUP_NORM, .groups = 3},
+      {.kind = LAYER_RELU},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_MAX_POOL, .kernel = 2},
+      {.kind = LAYER_CONV2D, .out = 5, .kernel = 2},
+      {.kind = LAYER_AVG_POOL, .kernel = 2, .stride = 1},
+      {.kind = LAYER_FLATTEN},
+      {.kind = LAYER_LINEAR, .out = 7},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_LINEAR}}},
+};
+enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
+
+static uint64_t seed;
+
+static float uniform(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (float)((double)(seed >> 11) * 0x1p-52 - 1.0);
+}
+
+struct bench {
+    struct net net;
+    float *params, *x;
+    int32_t y[N];
+};
+
+static struct spec_model model_of(const struct sample *sample)
+{
+    struct spec_model model = {.preset = sample->preset, .hidden = 6};
+    model.n_layers = sample->n_layers;
+    memcpy(model.layers, sample->layers, sizeof sample->layers);
+    return model;
+}
+
+static struct bench open_bench(int i, bool is_private)
+{
+    struct bench b;
+    struct error err = {0};
+    struct spec_model model = model_of(&samples[i]);
+    seed = 88172645463325252u + (uint64_t)i;
+    ck_assert_int_eq(net_build(&model, &samples[i].split, is_private, &b.net, &err), 0);
+    ck_assert_int_eq(net_alloc(&b.net, N, &err), 0);
+    b.params = malloc((size_t)b.net.n_params * sizeof *b.params);
+    b.x = malloc((size_t)(N * b.net.n_features) * sizeof *b.x);
+    net_init(&b.net, 3, b.params);
+    for (int64_t j = 0; j < b.net.n_params; j++) {
+        b.params[j] += 0.05f * uniform(); /* biases too */
+    }
+    for (int64_t j = 0; j < N * b.net.n_features; j++) {
+        b.x[j] = uniform();
+    }
+    for (int j = 0; j < N; j++) {
+        b.y[j] = (int32_t)(j % b.net.n_classes);
+    }
+    return b;
+}
+
+static void close_bench(struct bench *b)
+{
+    net_free(&b->net);
+    free(b->params);
+    free(b->x);
+}
+
+/* Forward and backward of examples first .. first + n - 1. */
+static void pass(struct bench *b, int first, int n)
+{
+    int64_t features = b->net.n_features;
+    memcpy(b->net.read, b->x + first * features, (size_t)(n * features) * sizeof *b->x);
+    memcpy(b->net.label, b->y + first, (size_t)n * sizeof *b->y);
+    net_forward(&b->net, k, b->params, n);
+    net_backward(&b->net, k, b->params, n);
+}
+
+static double loss(struct bench *b)
+{
+    double sum = 0.0;
+    pass(b, 0, N);
+    for (int i = 0; i < N; i++) {
+        sum += b->net.loss[i];
+    }
+    return sum;
+}
+
+static float *grad_of(struct bench *b, int first, int n)
+{
+    size_t bytes = (size_t)b->net.n_params * sizeof(float);
+    float *grad = malloc(bytes);
+    pass(b, first, n);
+    net_plain_sum(&b->net, k, n);
+    memcpy(grad, b->net.grad, bytes);
+    return grad;
+}
+
+static double norm(const float *x, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    return sqrt(sum);
+}
+
+/* d loss / d v by central differences, v of norm 1 in the layer's block. */
+static double slope(struct bench *b, const struct layer *layer, const double *v)
+{
+    const double step = 2e-4; /* small: max_pool has kinks */
+    size_t bytes = (size_t)layer->n_params * sizeof(float);
+    float *block = b->params + layer->offset, *saved = malloc(bytes);
+    memcpy(saved, block, bytes);
+    double at[2];
+    for (int side = 0; side < 2; side++) {
+        for (int64_t j = 0; j < layer->n_params; j++) {
+            block[j] = (float)((double)saved[j] + (side == 0 ? -step : step) * v[j]);
+        }
+        at[side] = loss(b);
+    }
+    memcpy(block, saved, bytes);
+    free(saved);
+    return (at[1] - at[0]) / (2.0 * step);
+}
+
+/* Along the gradient itself, along random directions, and along single parameters. */
+static void probe(struct bench *b, const struct layer *layer, const float *grad,
+                  int way)
+{
+    int64_t n = layer->n_params;
+    const float *g = grad + layer->offset;
+    double *v = calloc((size_t)n, sizeof *v), size = 0.0, expected = 0.0;
+    for (int64_t j = 0; j < n; j++) {
+        v[j] = way == 0 ? (double)g[j] : way < PROBES / 2 ? (double)uniform() : 0.0;
+    }
+    if (way >= PROBES / 2) { /* the last one is a bias */
+        v[way == PROBES - 1 ? n - 1 : (int64_t)(seed % (uint64_t)n)] = 1.0;
+        uniform();
+    }
+    for (int64_t j = 0; j < n; j++) {
+        size += v[j] * v[j];
+    }
+    for (int64_t j = 0; j < n; j++) {
+        v[j] /= sqrt(size);
+        expected += v[j] * (double)g[j];
+    }
+    double measured = slope(b, layer, v);
+    ck_assert_msg(fabs(measured - expected) <= 2e-3 * norm(g, n) + 6e-3,
+                  "%s, layer %d (%s), way %d: measured %g, computed %g of norm %g",
+                  "finite differences", layer->number, layer->ops->name, way, measured,
+                  expected, norm(g, n));
+    free(v);
+}
+
+START_TEST(gradients)
+{
+    struct bench b = open_bench(_i, false);
+    float *grad = grad_of(&b, 0, N);
+    for (int i = 0; i < b.net.n_layers; i++) {
+        const struct layer *layer = &b.net.layers[i];
+        for (int way = 0; layer->n_params > 0 && way < PROBES; way++) {
+            probe(&b, layer, grad, way);
+        }
+    }
+    free(grad);
+    close_bench(&b);
+}
+END_TEST
+
+/* The clip norm is in the middle of the norms, so some are clipped and some are not. */
+START_TEST(norms_and_clipped_sum)
+{
+    struct bench b = open_bench(_i, true);
+    int64_t n_params = b.net.n_params;
+    float *each[N];
+    double *sum = calloc((size_t)n_params, sizeof *sum), norms[N], clip = 0.0;
+    for (int i = 0; i < N; i++) {
+        each[i] = grad_of(&b, i, 1);
+        norms[i] = norm(each[i], n_params);
+        clip += norms[i] / N;
+    }
+    for (int i = 0; i < N; i++) {
+        double factor = fmin(1.0, clip / norms[i]);
+        for (int64_t j = 0; j < n_params; j++) {
+            sum[j] += factor * (double)each[i][j];
+        }
+    }
+    pass(&b, 0, N);
+    net_clipped_sum(&b.net, k, clip, N);
+    for (int i = 0; i < N; i++) {
+        double up = sqrt(b.net.square[i]) + b.net.slack[i];
+        ck_assert_double_ge(up, norms[i] * (1.0 - 1e-6));
+        ck_assert_double_le(up, norms[i] * (1.0 + 1e-3));
+    }
+    double off = 0.0;
+    for (int64_t j = 0; j < n_params; j++) {
+        double d = (double)b.net.grad[j] - sum[j];
+        off += d * d;
+    }
+    ck_assert_double_lt(sqrt(off), 4e-3 * clip); /* the margin is 1e-3 an example */
+    for (int i = 0; i < N; i++) {
+        free(each[i]);
+    }
+    free(sum);
+    close_bench(&b);
+}
+END_TEST
+
+/* Whatever stands in such an example, the sum is that of the others, to the bit the
+ * same for each kind of rubbish. */
+START_TEST(rubbish_adds_nothing)
+{
+    const float rubbish[] = {NAN, INFINITY, -INFINITY, 3e38f, -1e30f};
+    struct bench b = open_bench(_i, true);
+    size_t bytes = (size_t)b.net.n_params * sizeof(float);
+    float *first = malloc(bytes);
+    double *others = calloc((size_t)b.net.n_params, sizeof *others);
+    for (int i = 0; i < N; i++) {
+        float *grad = grad_of(&b, i, 1);
+        double factor = fmin(1.0, 0.5 / norm(grad, b.net.n_params));
+        for (int64_t j = 0; j < b.net.n_params; j++) {
+            others[j] += i == 2 ? 0.0 : factor * (double)grad[j];
+        }
+        free(grad);
+    }
+    /* a tanh in front makes numbers of infinities */
+    int n_kinds = samples[_i].layers[0].kind == LAYER_TANH ? 1 : 3;
+    for (int kind = 0; kind < n_kinds; kind++) {
+        for (int64_t j = 0; j < b.net.n_features; j++) {
+            b.x[2 * b.net.n_features + j] =
+                kind == 0 || j % 3 == 0 ? rubbish[kind] : b.x[j];
+        }
+        pass(&b, 0, N);
+        net_clipped_sum(&b.net, k, 0.5, N);
+        ck_assert_float_eq(b.net.factor[2], 0.0f);
+        if (kind == 0) {
+            memcpy(first, b.net.grad, bytes);
+        }
+        ck_assert_mem_eq(first, b.net.grad, bytes);
+    }
+    for (int64_t j = 0; j < b.net.n_params; j++) {
+        ck_assert_double_eq_tol((double)first[j], others[j], 2e-3);
+    }
+    /* huge but finite: may be squashed to something usable, may not pass the bound */
+    for (int kind = 3; kind < 5; kind++) {
+        for (int64_t j = 0; j < b.net.n_features; j++) {
+            b.x[2 * b.net.n_features + j] = rubbish[kind];
+        }
+        pass(&b, 0, N);
+        net_clipped_sum(&b.net, k, 0.5, N);
+        double off = 0.0;
+        for (int64_t j = 0; j < b.net.n_params; j++) {
+            double d = (double)b.net.grad[j] - (double)first[j];
+            off += d * d;
+        }
+        ck_assert_double_le(sqrt(off), 0.5);
+    }
+    free(first), free(others);
+    close_bench(&b);
+}
+END_TEST
+
+/* net.h's formula, spelt out for the cnn; nothing grows with the data set. */
+START_TEST(memory)
+{
+    struct net net;
+    struct error err = {0};
+    struct spec_model model = {.preset = PRESET_CNN};
+    struct manifest_split split = {.n_dims = 2, .dims = {28, 28}, .n_classes = 10};
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), 0);
+    ck_assert_int_eq(net.n_params, 26010);
+    double outs = 2.0 * (16 * 196 + 16 * 169 + 32 * 25 + 32 * 16 + 32 + 10);
+    double own = 196 * 64 + 1040 + 16 * 169 + 25 * 256 + 8224 + 32 * 16;
+    double m = 64, shared = 34 * 34 + 8 * 196 * 64;
+    double bytes = 4 * m * (784 + outs + own) + 4 * (shared + 26010) + 64 * m;
+    ck_assert_double_eq_tol((double)net_memory_bytes(&net, 64) / bytes, 1.0, 0.01);
+    ck_assert_uint_le(net_memory_bytes(&net, net_micro_batch(&net, 2u << 20)),
+                      2u << 20);
+    ck_assert_int_eq(net_micro_batch(&net, 1), 1);
+}
+END_TEST
+
+static void refused(struct spec_layer layer, struct spec_layer last, const char *words)
+{
+    struct net net;
+    struct error err = {0};
+    struct spec_model model = {.preset = PRESET_LAYERS, .n_layers = 3};
+    struct manifest_split split = {.n_dims = 2, .dims = {6, 6}, .n_classes = 3};
+    model.layers[0] = layer;
+    model.layers[1] = (struct spec_layer){.kind = LAYER_TANH};
+    model.layers[2] = last;
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), -PPT_ESPEC);
+    ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
+}
+
+START_TEST(shapes_that_do_not_fit)
+{
+    struct spec_layer linear = {.kind = LAYER_LINEAR};
+    struct spec_layer flatten = {.kind = LAYER_FLATTEN};
+    refused((struct spec_layer){.kind = LAYER_CONV2D, .out = 4, .kernel = 7}, linear,
+            "model.layers[0] (conv2d): kernel 7 is larger than its input of 6 x 6");
+    refused((struct spec_layer){.kind = LAYER_CONV2D, .out = 4, .kernel = 3}, linear,
+            "model.layers[2] (linear): its input is 4 x 4 places of 4 channels; put a "
+            "flatten layer before it");
+    refused((struct spec_layer){.kind = LAYER_GROUP_NORM, .groups = 2}, flatten,
+            "model.layers[0] (group_norm): groups 2 does not divide its 1 channels");
+    refused(flatten, flatten,
+            "model.layers[2] (flatten): the last layer gives 1 x 1 x 36 values but the "
+            "data set has 3 classes");
+    refused(flatten, (struct spec_layer){.kind = LAYER_LINEAR, .out = 5},
+            "model.layers[2] (linear): the last layer gives 1 x 1 x 5 values");
+    refused((struct spec_layer){.kind = LAYER_MAX_POOL}, linear,
+            "model.layers[0] (max_pool): kernel 0");
+}
+END_TEST
+
+START_TEST(tensors_and_seeds)
+{
+    struct bench b = open_bench(2, true);
+    struct net_tensor tensors[NET_MAX_TENSORS];
+    int n = net_tensors(&b.net, tensors);
+    int64_t next = 0;
+    ck_assert_int_eq(n, 8);
+    ck_assert_str_eq(tensors[0].name, "0.conv2d.weight");
+    ck_assert_str_eq(tensors[7].name, "9.linear.bias");
+    for (int i = 0; i < n; i++) {
+        int64_t len = 1;
+        for (int d = 0; d < tensors[i].n_dims; d++) {
+            len *= tensors[i].dims[d];
+        }
+        ck_assert_int_eq(tensors[i].offset, next);
+        next += len;
+    }
+    ck_assert_int_eq(next, b.net.n_params);
+    size_t bytes = (size_t)b.net.n_params * sizeof(float);
+    float *other = malloc(bytes);
+    net_init(&b.net, 5, b.params);
+    net_init(&b.net, 5, other);
+    ck_assert_mem_eq(b.params, other, bytes);
+    net_init(&b.net, 6, other);
+    ck_assert_int_ne(memcmp(b.params, other, bytes), 0);
+    free(other);
+    close_bench(&b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("model");
+    TCase *tcase = tcase_create("net");
+    tcase_set_timeout(tcase, 60);
+    k->set_threads(1);
+    tcase_add_loop_test(tcase, gradients, 0, N_SAMPLES);
+    tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES);
+    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, N_SAMPLES);
+    tcase_add_test(tcase, memory);
+    tcase_add_test(tcase, shapes_that_do_not_fit);
+    tcase_add_test(tcase, tensors_and_seeds);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}
