@@ -305,6 +305,7 @@ static const struct {
     {SIZE, "010"},
     {SIZE, "1025TiB"},
     {SIZE, "99999999999TiB"},
+    {SIZE, "16777216TiB"}, /* 2^64: nothing, if it wrapped */
     {SIZE, "\"4096\""},
     {DURATION, "90"},
     {DURATION, "0s"},
