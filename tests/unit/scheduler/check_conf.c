@@ -1,0 +1,184 @@
+/* configs/site.yaml says what the defaults are; faults have their words; the search
+ * order holds.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "scheduler/conf.h"
+
+static struct error err;
+static struct conf conf;
+
+START_TEST(shipped_file_is_the_defaults)
+{
+    char path[1024];
+    struct conf preset = conf_default();
+    snprintf(path, sizeof path, "%s/configs/site.yaml", getenv("PPT_SOURCE_DIR"));
+    ck_assert_msg(conf_read(path, &conf, &err) == 0, "%s\n%s", err.text, err.detail);
+    ck_assert_str_eq(conf.path, path);
+    ck_assert_str_eq(conf.database, "host=/run/postgresql dbname=ppt");
+    ck_assert_str_eq(conf.spool, preset.spool);
+    ck_assert_str_eq(conf.secret_key, preset.secret_key);
+    ck_assert_str_eq(conf.public_key, preset.public_key);
+    ck_assert_int_eq(conf.n_cores, 0);
+    ck_assert_int_eq(conf.memory_bytes, 0);
+    ck_assert_str_eq(conf.mpirun, preset.mpirun);
+    ck_assert_str_eq(conf.worker, preset.worker);
+    ck_assert_int_eq(conf.n_arguments, 0);
+    ck_assert_int_eq(conf.max_restarts, preset.max_restarts);
+    ck_assert_int_eq(conf.poll_ms, preset.poll_ms);
+    ck_assert_int_eq(conf.lease_s, preset.lease_s);
+    ck_assert_int_eq(conf.grace_s, preset.grace_s);
+    ck_assert_int_eq(conf.patience_s, preset.patience_s);
+    ck_assert(conf.policy.min_epsilon == preset.policy.min_epsilon);
+    ck_assert(conf.policy.max_epsilon == preset.policy.max_epsilon);
+    ck_assert(conf.policy.max_delta == preset.policy.max_delta);
+    ck_assert_int_eq(conf.policy.max_ranks, preset.policy.max_ranks);
+    ck_assert_int_eq(conf.policy.max_cores_per_rank, preset.policy.max_cores_per_rank);
+    ck_assert_int_eq(conf.policy.max_time_limit_s, preset.policy.max_time_limit_s);
+    ck_assert_int_eq(conf.policy.max_memory_bytes, preset.policy.max_memory_bytes);
+}
+END_TEST
+
+START_TEST(every_knob_turns)
+{
+    static const char text[] =
+        "database: postgresql://ppt@db.example/ppt\n"
+        "spool: /srv/jobs\n"
+        "keys: {secret: /k/s, public: /k/p}\n"
+        "node: {cores: 12, memory: 20GiB}\n"
+        "launcher: {mpirun: /opt/bin/mpirun, worker: w, arguments: [--bind-to, core]}\n"
+        "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
+        "1d}\n"
+        "policy: {min_epsilon: 0.5, max_epsilon: 2, max_delta: 1e-7, max_ranks: 4,\n"
+        "  max_cores_per_rank: 2, max_time_limit: 1h, max_memory: 3GiB}\n";
+    ck_assert_msg(conf_parse(text, strlen(text), "f", &conf, &err) == 0, "%s",
+                  err.detail);
+    ck_assert_str_eq(conf.database, "postgresql://ppt@db.example/ppt");
+    ck_assert_str_eq(conf.spool, "/srv/jobs");
+    ck_assert_str_eq(conf.secret_key, "/k/s");
+    ck_assert_str_eq(conf.public_key, "/k/p");
+    ck_assert_int_eq(conf.n_cores, 12);
+    ck_assert_int_eq(conf.memory_bytes, (int64_t)20 << 30);
+    ck_assert_str_eq(conf.mpirun, "/opt/bin/mpirun");
+    ck_assert_str_eq(conf.worker, "w");
+    ck_assert_int_eq(conf.n_arguments, 2);
+    ck_assert_str_eq(conf.arguments[1], "core");
+    ck_assert_int_eq(conf.max_restarts, 0);
+    ck_assert_int_eq(conf.poll_ms, 50);
+    ck_assert_int_eq(conf.lease_s, 5);
+    ck_assert_int_eq(conf.grace_s, 120);
+    ck_assert_int_eq(conf.patience_s, 86400);
+    ck_assert(conf.policy.min_epsilon == 0.5 && conf.policy.max_epsilon == 2);
+    ck_assert(conf.policy.max_delta == 1e-7);
+    ck_assert_int_eq(conf.policy.max_ranks, 4);
+    ck_assert_int_eq(conf.policy.max_cores_per_rank, 2);
+    ck_assert_int_eq(conf.policy.max_time_limit_s, 3600);
+    ck_assert_int_eq(conf.policy.max_memory_bytes, (int64_t)3 << 30);
+}
+END_TEST
+
+static const struct {
+    const char *text, *detail;
+} faults[] = {
+    {"", "f:1:1: expected a document, found nothing"},
+    {"- a\n", "f:1:1: expected a mapping, found a list"},
+    {"databse: x\n",
+     "f:1:1: databse: expected a known key: did you mean \"database\"?"},
+    {"database: host=h password=x\n",
+     "f:1:11: database: expected no password here: this file is for everybody to read, "
+     "~/.pgpass is not"},
+    {"database: postgresql://u:secret@h/d\n",
+     "f:1:11: database: expected no password here: this file is for everybody to read, "
+     "~/.pgpass is not"},
+    {"spool: jobs\n", "f:1:8: spool: expected an absolute path, found \"jobs\""},
+    {"spool: \"/a\\nb\"\n", "f:1:8: spool: expected an absolute path in one line"},
+    {"keys: [a]\nnode: {cores: 0, memory: some}\n",
+     "f:1:7: keys: expected a mapping, found a list\n"
+     "f:2:15: node.cores: expected an integer from 1 to 65536, found \"0\"\n"
+     "f:2:26: node.memory: expected a size in KiB, MiB, GiB or TiB, or an integer of "
+     "bytes, from 1MiB to 1024TiB, found \"some\""},
+    {"launcher: {mpirun: ./mpirun, arguments: --oversubscribe}\n",
+     "f:1:20: launcher.mpirun: expected a program's name or its absolute path, found "
+     "\"./mpirun\"\n"
+     "f:1:41: launcher.arguments: expected a list of at most 16 arguments"},
+    {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
+     "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
+    {"scheduling: {max_restarts: -1, poll_ms: 0, lease: 30}\n",
+     "f:1:28: scheduling.max_restarts: expected an integer from 0 to 1000, found "
+     "\"-1\"\n"
+     "f:1:41: scheduling.poll_ms: expected an integer from 10 to 60000, found \"0\"\n"
+     "f:1:51: scheduling.lease: expected a time such as 90s, 15m, 2h, 1d, HH:MM:SS or "
+     "D-HH:MM:SS, from 3s to 1h, found \"30\""},
+    {"policy: {min_epsilon: 5, max_epsilon: 2}\n",
+     "f:1:23: policy.min_epsilon: expected at most max_epsilon, which is 2"},
+    {"policy: {max_epsilon: 0.01}\n",
+     "f:1:9: policy.min_epsilon: expected at most max_epsilon, which is 0.01"},
+};
+
+START_TEST(faults_have_their_words)
+{
+    conf = conf_default();
+    ck_assert_int_eq(
+        conf_parse(faults[_i].text, strlen(faults[_i].text), "f", &conf, &err),
+        -PPT_ESPEC);
+    ck_assert_str_eq(err.detail, faults[_i].detail);
+    ck_assert_str_eq(conf.spool, "/var/lib/ppt/jobs");
+}
+END_TEST
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+START_TEST(search_order)
+{
+    char dir[] = "/tmp/check_conf.XXXXXX", a[64], b[64];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(a, sizeof a, "%s/a.yaml", dir);
+    snprintf(b, sizeof b, "%s/b.yaml", dir);
+    write_file(a, "spool: /a\n");
+    write_file(b, "spool: /b\n");
+    setenv("PPT_CONFIG", b, 1);
+    ck_assert_int_eq(conf_read(a, &conf, &err), 0);
+    ck_assert_str_eq(conf.spool, "/a");
+    ck_assert_int_eq(conf_read(NULL, &conf, &err), 0);
+    ck_assert_str_eq(conf.spool, "/b");
+    unlink(b);
+    ck_assert_int_eq(conf_read(NULL, &conf, &err), -PPT_ENOTFOUND);
+    ck_assert_str_eq(conf.spool, "/b");
+    unlink(a);
+    ck_assert_int_eq(conf_read(a, &conf, &err), -PPT_ENOTFOUND);
+    rmdir(dir);
+    unsetenv("PPT_CONFIG");
+    if (access(CONF_DEFAULT_PATH, F_OK) != 0) {
+        ck_assert_int_eq(conf_read(NULL, &conf, &err), 0);
+        ck_assert_str_eq(conf.spool, "/var/lib/ppt/jobs");
+        ck_assert_str_eq(conf.path, "");
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("conf");
+    TCase *tcase = tcase_create("conf");
+    tcase_add_test(tcase, shipped_file_is_the_defaults);
+    tcase_add_test(tcase, every_knob_turns);
+    tcase_add_loop_test(tcase, faults_have_their_words, 0,
+                        sizeof faults / sizeof faults[0]);
+    tcase_add_test(tcase, search_order);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}
