@@ -45,6 +45,7 @@ struct conf {
     struct spec_policy policy;
 };
 
+/* What holds where no site file is at hand; database is "". */
 struct conf conf_default(void);
 
 /* Parses the text of a site file; `path` is for messages and ret_conf->path. What the

@@ -12,6 +12,7 @@
 void layer_read_list(struct ydoc_faults *faults, const struct ydoc_node *node,
                      struct spec_model *model);
 
+/* Adds the list under `key`; a layer without options is its bare name. */
 void layer_write_list(struct json *json, const char *key,
                       const struct spec_model *model);
 
