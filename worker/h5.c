@@ -51,23 +51,34 @@ static herr_t trace_line(unsigned n, const H5E_error2_t *entry, void *state)
     return 0;
 }
 
-/* error_set, with HDF5's error stack moved into the detail. */
+/* HDF5's account of the last failure; its own is lost with its next call. */
+static struct trace last;
+
+/* Passes on what an HDF5 function returned and keeps its account where it failed. */
+static hid_t keep(hid_t result)
+{
+    if (result < 0) {
+        last.text[0] = '\0';
+        H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, trace_line, &last);
+    }
+    return result;
+}
+
+/* error_set, with the account as the detail. */
 static int fail(struct error *err, enum ppt_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 static int fail(struct error *err, enum ppt_error code, const char *format, ...)
 {
-    struct trace trace = {{0}};
     char text[ERROR_TEXT_SIZE];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, trace_line, &trace);
-    H5Eclear2(H5E_DEFAULT);
     error_set(err, code, "%s", text);
-    if (trace.text[0] != '\0')
-        error_detail(err, "%s", trace.text);
+    if (last.text[0] != '\0')
+        error_detail(err, "%s", last.text);
+    last.text[0] = '\0';
     return -(int)code;
 }
 
@@ -108,8 +119,8 @@ static int wrap_file(hid_t id, const char *path, bool is_writable, struct h5 **r
         H5Fclose(id);
         return error_set(err, PPT_ENOMEM, "no memory to open %s", path);
     }
-    if (H5Fget_vfd_handle(id, H5P_DEFAULT, (void **)&handle) < 0 || handle == NULL ||
-        fstat(*handle, &st) != 0) {
+    if (keep(H5Fget_vfd_handle(id, H5P_DEFAULT, (void **)&handle)) < 0 ||
+        handle == NULL || fstat(*handle, &st) != 0) {
         fail(err, PPT_EIO, "%s: cannot find its size", path);
         free(file), free(copy);
         H5Fclose(id);
@@ -129,7 +140,7 @@ int h5_create(const char *path, struct h5 **ret_file, struct error *err)
     quieten();
     hid_t list = access_list();
     hid_t create = untimed(H5P_FILE_CREATE);
-    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, create, list);
+    hid_t id = keep(H5Fcreate(path, H5F_ACC_TRUNC, create, list));
     H5Pclose(create);
     H5Pclose(list);
     if (id < 0)
@@ -147,7 +158,7 @@ int h5_open(const char *path, struct h5 **ret_file, struct error *err)
     if (is_hdf5 <= 0)
         return fail(err, PPT_EDATA, "%s: not an HDF5 file", path);
     hid_t list = access_list();
-    hid_t id = H5Fopen(path, H5F_ACC_RDONLY, list);
+    hid_t id = keep(H5Fopen(path, H5F_ACC_RDONLY, list));
     H5Pclose(list);
     if (id < 0)
         return fail(err, PPT_EDATA, "%s: damaged or truncated HDF5 file", path);
@@ -159,7 +170,7 @@ int h5_close(struct h5 *file, struct error *err)
     if (file == NULL)
         return 0;
     int rc = 0;
-    if (H5Fclose(file->id) < 0)
+    if (keep(H5Fclose(file->id)) < 0)
         rc = fail(err, PPT_EIO, "%s: cannot be closed", file->path);
     else if (file->is_writable)
         rc = files_sync(file->path, err);
@@ -176,7 +187,7 @@ const char *h5_path(const struct h5 *file)
 int h5_group(struct h5 *file, const char *name, struct error *err)
 {
     hid_t create = untimed(H5P_GROUP_CREATE);
-    hid_t id = H5Gcreate2(file->id, name, H5P_DEFAULT, create, H5P_DEFAULT);
+    hid_t id = keep(H5Gcreate2(file->id, name, H5P_DEFAULT, create, H5P_DEFAULT));
     H5Pclose(create);
     if (id < 0)
         return fail(err, PPT_EIO, "%s: group %s cannot be created", file->path, name);
@@ -217,7 +228,6 @@ static H5O_type_t object_type(struct h5 *file, const char *name)
 {
     H5O_info_t info;
     if (H5Oget_info_by_name(file->id, name, &info, H5P_DEFAULT) < 0) {
-        H5Eclear2(H5E_DEFAULT);
         return H5O_TYPE_UNKNOWN;
     }
     return info.type;
@@ -227,7 +237,7 @@ int h5_groups(struct h5 *file, int max, char (*ret_names)[H5_MAX_NAME], int *ret
               struct error *err)
 {
     H5G_info_t root;
-    if (H5Gget_info(file->id, &root) < 0)
+    if (keep(H5Gget_info(file->id, &root)) < 0)
         return fail(err, PPT_EDATA, "%s: its root group cannot be read", file->path);
     int n = 0;
     for (hsize_t i = 0; i < root.nlinks; i++) {
@@ -257,9 +267,9 @@ static int set_attribute(struct h5 *file, const char *where, const char *name,
                          struct error *err)
 {
     hid_t space = H5Screate(H5S_SCALAR);
-    hid_t id = H5Acreate_by_name(file->id, where, name, file_type, space, H5P_DEFAULT,
-                                 H5P_DEFAULT, H5P_DEFAULT);
-    herr_t status = id < 0 ? -1 : H5Awrite(id, memory_type, value);
+    hid_t id = keep(H5Acreate_by_name(file->id, where, name, file_type, space,
+                                      H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    hid_t status = id < 0 ? -1 : keep(H5Awrite(id, memory_type, value));
     int rc = 0;
     if (status < 0)
         rc = fail(err, PPT_EIO, "%s: attribute %s of %s cannot be written", file->path,
@@ -305,7 +315,7 @@ static int open_attribute(struct h5 *file, const char *where, const char *name,
         return rc;
     hid_t id = -1;
     if (H5Aexists_by_name(file->id, where, name, H5P_DEFAULT) > 0)
-        id = H5Aopen_by_name(file->id, where, name, H5P_DEFAULT, H5P_DEFAULT);
+        id = keep(H5Aopen_by_name(file->id, where, name, H5P_DEFAULT, H5P_DEFAULT));
     if (id < 0)
         return fail(err, PPT_EDATA, "%s: %s has no attribute %s", file->path, where,
                     name);
@@ -342,7 +352,7 @@ int h5_get_text(struct h5 *file, const char *where, const char *name, char *ret_
                        file->path, name, where, len, size);
     else if (text == NULL)
         rc = error_set(err, PPT_ENOMEM, "no memory for attribute %s", name);
-    else if (H5Aread(id, type, text) < 0)
+    else if (keep(H5Aread(id, type, text)) < 0)
         rc = fail(err, PPT_EDATA, "%s: attribute %s of %s cannot be read", file->path,
                   name, where);
     else if (strlen(text) >= size)
@@ -364,7 +374,7 @@ static int get_value(struct h5 *file, const char *where, const char *name,
     int rc = open_attribute(file, where, name, class, class_name, &id, err);
     if (rc != 0)
         return rc;
-    if (H5Aread(id, memory_type, ret_value) < 0)
+    if (keep(H5Aread(id, memory_type, ret_value)) < 0)
         rc = fail(err, PPT_EDATA, "%s: attribute %s of %s cannot be read", file->path,
                   name, where);
     H5Aclose(id);
@@ -484,8 +494,8 @@ int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *sha
         dims[d] = (hsize_t)shape->dims[d];
     hid_t space = H5Screate_simple(shape->n_dims, dims, NULL);
     hid_t list = creation_list(shape, chunk_rows);
-    hid_t id = H5Dcreate2(file->id, name, memory_type(shape->type), space, H5P_DEFAULT,
-                          list, H5P_DEFAULT);
+    hid_t id = keep(H5Dcreate2(file->id, name, memory_type(shape->type), space,
+                               H5P_DEFAULT, list, H5P_DEFAULT));
     H5Pclose(list);
     H5Sclose(space);
     if (id < 0)
@@ -593,7 +603,6 @@ static int find_offset(struct h5_data *data, hid_t list, struct error *err)
     H5Pget_userblock(create, &user_block);
     H5Pclose(create);
     haddr_t offset = H5Dget_offset(data->id);
-    H5Eclear2(H5E_DEFAULT);
     if (!is_native || user_block != 0 || offset == HADDR_UNDEF)
         return 0;
     uint64_t need = (uint64_t)data->shape.dims[0] * data->row_bytes;
@@ -610,7 +619,7 @@ static int find_offset(struct h5_data *data, hid_t list, struct error *err)
 static int open_dataset(struct h5 *file, const char *name, hid_t *ret_id,
                         hid_t *ret_list, struct h5_shape *ret_shape, struct error *err)
 {
-    hid_t id = H5Dopen2(file->id, name, H5P_DEFAULT);
+    hid_t id = keep(H5Dopen2(file->id, name, H5P_DEFAULT));
     if (id < 0)
         return fail(err, PPT_EDATA, "%s: %s cannot be opened", file->path, name);
     hid_t list = H5Dget_create_plist(id);
@@ -622,7 +631,7 @@ static int open_dataset(struct h5 *file, const char *name, hid_t *ret_id,
         H5Dclose(id);
         hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
         H5Pset_chunk_cache(access, CACHE_SLOTS, cache, 0.75);
-        id = H5Dopen2(file->id, name, access);
+        id = keep(H5Dopen2(file->id, name, access));
         H5Pclose(access);
         if (id < 0)
             rc = fail(err, PPT_EDATA, "%s: %s cannot be opened", file->path, name);
@@ -710,8 +719,8 @@ static int check_range(const struct h5_data *data, int64_t first, size_t n,
 }
 
 /* Reads or writes a run of rows through HDF5. */
-static herr_t transfer(struct h5_data *data, int64_t first, size_t n, void *read_to,
-                       const void *write_from)
+static hid_t transfer(struct h5_data *data, int64_t first, size_t n, void *read_to,
+                      const void *write_from)
 {
     hsize_t start[H5_MAX_DIMS] = {(hsize_t)first};
     hsize_t count[H5_MAX_DIMS] = {n};
@@ -719,13 +728,14 @@ static herr_t transfer(struct h5_data *data, int64_t first, size_t n, void *read
         count[d] = (hsize_t)data->shape.dims[d];
     hid_t file_space = H5Dget_space(data->id);
     hid_t memory = H5Screate_simple(data->shape.n_dims, count, NULL);
-    herr_t status =
-        H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, count, NULL);
-    if (status >= 0)
-        status = read_to != NULL ? H5Dread(data->id, data->memory_type, memory,
-                                           file_space, H5P_DEFAULT, read_to)
-                                 : H5Dwrite(data->id, data->memory_type, memory,
-                                            file_space, H5P_DEFAULT, write_from);
+    hid_t status =
+        keep(H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, count, NULL));
+    if (status >= 0 && read_to != NULL)
+        status = keep(H5Dread(data->id, data->memory_type, memory, file_space,
+                              H5P_DEFAULT, read_to));
+    else if (status >= 0)
+        status = keep(H5Dwrite(data->id, data->memory_type, memory, file_space,
+                               H5P_DEFAULT, write_from));
     H5Sclose(memory);
     H5Sclose(file_space);
     return status;

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# check_ppt_data.sh PPT_DATA: the program itself, on MNIST and on what people type.
+set -euo pipefail
+data=$1
+mnist=${PPT_SOURCE_DIR:?set by ctest}/tests/data/mnist
+dir=$(mktemp -d "${TMPDIR:-/tmp}/check-ppt-data.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+
+die() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# expect STATUS WORDS ARGUMENTS...: the status and the words on stderr must fit.
+expect() {
+    local status=$1 words=$2 got=0
+    shift 2
+    "$data" "$@" >"$dir/out" 2>"$dir/err" || got=$?
+    [ "$got" = "$status" ] || die "status $got, expected $status: $* $(cat "$dir/err")"
+    [ -z "$words" ] || grep -qF -- "$words" "$dir/err" || die "no \"$words\" in: $(cat "$dir/err")"
+}
+
+digits=(import idx --name digits --nominal-count 60000 --nominal-test-count 10000
+    --train-x "$mnist/train-images-idx3-ubyte.gz"
+    --train-y "$mnist/train-labels-idx1-ubyte.gz"
+    --test-x "$mnist/t10k-images-idx3-ubyte.gz"
+    --test-y "$mnist/t10k-labels-idx1-ubyte.gz")
+
+"$data" "${digits[@]}" -o "$dir/mnist.h5" >"$dir/out" 2>"$dir/err"
+[ "$(cat "$dir/out")" = "$dir/mnist.manifest.yaml" ] || die "stdout: $(cat "$dir/out")"
+grep -q '^name: "\?digits"\?$' "$dir/mnist.manifest.yaml" || die "the name is lost"
+grep -q '10 classes' "$dir/err" || die "no word on where the classes came from"
+expect 6 'exists already' "${digits[@]}" -o "$dir/mnist.h5"
+before=$(sha256sum "$dir/mnist.h5" "$dir/mnist.manifest.yaml")
+sleep 1.1 # nothing in the files may depend on the clock
+expect 0 '' "${digits[@]}" -o "$dir/mnist.h5" --force
+[ "$before" = "$(sha256sum "$dir/mnist.h5" "$dir/mnist.manifest.yaml")" ] ||
+    die "the same import gave other bytes"
+
+expect 0 'private' info "$dir/mnist.h5"
+grep -Eq '^train +60000 +uint8 +28 x 28 +10 +uint8 +contiguous' "$dir/out" ||
+    die "info: $(cat "$dir/out")"
+expect 0 'private' info "$dir/mnist.h5" --json
+grep -qF '"n_records": 60000' "$dir/out" || die "json: $(cat "$dir/out")"
+
+expect 0 '' verify "$dir/mnist.h5"
+printf 'x' | dd of="$dir/mnist.h5" bs=1 seek=30000000 conv=notrunc 2>/dev/null
+expect 15 'not those the manifest was made for' verify "$dir/mnist.h5"
+rm "$dir/mnist.manifest.yaml"
+expect 5 'mnist.manifest.yaml' verify "$dir/mnist.h5"
+expect 15 'not an HDF5 file' info "$mnist/README.md"
+expect 5 'nowhere' info "$dir/nowhere"
+
+printf 'age,income,class\n31,1.5,0\n45,2.5,1\n' >"$dir/people.csv"
+expect 2 '--nominal-count is missing' import csv --train "$dir/people.csv" -o "$dir/p.h5"
+grep -q 'private' "$dir/err" || die "no word on why the count must be stated"
+expect 2 '--train FILE is missing' import csv --nominal-count 2 -o "$dir/p.h5"
+expect 2 '-o FILE.h5 is missing' import csv --train "$dir/people.csv" --nominal-count 2
+expect 2 'no column "sex"' import csv --train "$dir/people.csv" --nominal-count 2 \
+    --label sex -o "$dir/p.h5"
+expect 2 '--header is "maybe"' import csv --train "$dir/people.csv" --nominal-count 2 \
+    --header maybe -o "$dir/p.h5"
+expect 2 '--unit is "dog"' import csv --train "$dir/people.csv" --nominal-count 2 \
+    --unit dog -o "$dir/p.h5"
+expect 2 'nominal count must be 1 or more' import csv --train "$dir/people.csv" \
+    --nominal-count 0 -o "$dir/p.h5"
+expect 0 'far from the true one' import csv --train "$dir/people.csv" \
+    --nominal-count 1000 -o "$dir/p.h5"
+grep -q '1000' "$dir/p.manifest.yaml" || die "the nominal count is lost"
+grep -qw '2' <(grep -i count "$dir/p.manifest.yaml") && die "the true count is told"
+expect 0 '' verify "$dir/p.h5"
+
+expect 2 'unknown format "parquet"' import parquet
+expect 2 'import what?' import
+expect 2 'unknown command "export"' export
+"$data" --help | grep -q '^Usage: ppt-data' || die "no help"
+for format in idx npy csv; do
+    [ "$("$data" import $format --help | wc -l)" -le 24 ] || die "help of $format is long"
+done
+"$data" --version | grep -q '^ppt-data [0-9]' || die "no version"
+echo "ok"

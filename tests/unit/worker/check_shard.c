@@ -1,0 +1,320 @@
+/* Ranks' parts of a split: every record once, the same floats whether cached or not,
+ * and a terabyte in bounded memory. */
+#include <check.h>
+#include <hdf5.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/worker/scratch.h"
+#include "worker/shard.h"
+
+#define N_ROWS 1003
+#define N_FEATURES 5
+#define TERABYTE_ROWS ((hsize_t)1 << 28)
+#define TERABYTE_FEATURES 1024
+#define MAX_GROWTH_BYTES ((int64_t)192 << 20)
+
+static struct error err;
+
+static const struct manifest_split bytes_stated = {.name = "train",
+                                                   .nominal_count = 1000,
+                                                   .x_type = TYPE_UINT8,
+                                                   .n_dims = 1,
+                                                   .dims = {N_FEATURES},
+                                                   .n_classes = 10};
+
+static unsigned char byte_at(int64_t row, int j)
+{
+    return (unsigned char)(row * 31 + j * 7);
+}
+
+/* The last label is `last`. */
+static void make_bytes(const char *path, int64_t last)
+{
+    struct data_h5 data;
+    struct data_split split = {.n_rows = N_ROWS,
+                               .x_type = TYPE_UINT8,
+                               .y_type = TYPE_INT64,
+                               .n_dims = 1,
+                               .dims = {N_FEATURES},
+                               .n_classes = 10};
+    ck_assert_int_eq(
+        data_h5_create(path, UNIT_EXAMPLE, RELATION_ADD_REMOVE, &data, &err), 0);
+    ck_assert_int_eq(data_h5_add(&data, "train", &split, &err), 0);
+    for (int64_t i = 0; i < N_ROWS; i++) {
+        unsigned char x[N_FEATURES];
+        int64_t y = i == N_ROWS - 1 ? last : i % 10;
+        for (int j = 0; j < N_FEATURES; j++)
+            x[j] = byte_at(i, j);
+        ck_assert_int_eq(h5_data_write(split.x, i, 1, x, &err), 0);
+        ck_assert_int_eq(h5_data_write(split.y, i, 1, &y, &err), 0);
+    }
+    data_split_close(&split);
+    ck_assert_int_eq(data_h5_close(&data, &err), 0);
+}
+
+START_TEST(bounds_cover_every_row_once)
+{
+    const int64_t counts[] = {0, 1, 2, 7, 1000, INT64_MAX / 2};
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++)
+        for (int size = 1; size <= 101; size += 10) {
+            int64_t next = 0, least = INT64_MAX, most = 0;
+            for (int rank = 0; rank < size; rank++) {
+                int64_t first, n;
+                shard_bounds(counts[c], rank, size, &first, &n);
+                ck_assert_int_eq(first, next);
+                next += n;
+                least = n < least ? n : least;
+                most = n > most ? n : most;
+            }
+            ck_assert_int_eq(next, counts[c]);
+            ck_assert_int_le(most - least, 1);
+        }
+}
+END_TEST
+
+/* Every third record of the shard, against the formula. */
+static void check_rank(const struct data_h5 *data, int rank, int size, size_t cache)
+{
+    const double mean = 0.25, std = 0.5;
+    struct rows rows;
+    int64_t first, n_own;
+    ck_assert_int_eq(
+        shard_open(data, &bytes_stated, mean, std, rank, size, cache, &rows, &err), 0);
+    shard_bounds(N_ROWS, rank, size, &first, &n_own);
+    ck_assert_int_eq(rows.n_rows, n_own);
+    ck_assert_uint_eq(rows.n_features, N_FEATURES);
+    ck_assert_int_eq(rows.n_classes, 10);
+    int64_t indices[N_ROWS];
+    size_t n = 0;
+    for (int64_t i = rank % 3; i < n_own; i += 3)
+        indices[n++] = i;
+    float *x = malloc((n + 1) * N_FEATURES * sizeof *x);
+    int32_t *y = malloc((n + 1) * sizeof *y);
+    ck_assert_int_eq(rows.read(&rows, indices, n, x, y, &err), 0);
+    for (size_t i = 0; i < n; i++) {
+        int64_t row = first + indices[i];
+        ck_assert_int_eq(y[i], row % 10);
+        for (int j = 0; j < N_FEATURES; j++) {
+            double want = (byte_at(row, j) / 255.0 - mean) / std;
+            ck_assert_float_eq(x[i * N_FEATURES + (size_t)j], (float)want);
+        }
+    }
+    ck_assert_int_eq(rows.read(&rows, NULL, 0, NULL, NULL, &err), 0);
+    free(x), free(y);
+    shard_close(&rows);
+}
+
+START_TEST(ranks_read_their_own)
+{
+    struct data_h5 data;
+    make_bytes(scratch_path("a.h5"), 2);
+    ck_assert_int_eq(data_h5_open(scratch_path("a.h5"), &data, &err), 0);
+    for (int size = 1; size <= 4; size++)
+        for (int rank = 0; rank < size; rank++) {
+            check_rank(&data, rank, size, 0);
+            check_rank(&data, rank, size, SHARD_CACHE_BYTES);
+        }
+    data_h5_close(&data, NULL);
+}
+END_TEST
+
+/* More ranks than records: some have none and read none. */
+START_TEST(a_rank_may_have_no_records)
+{
+    struct data_h5 data;
+    struct rows rows;
+    make_bytes(scratch_path("a.h5"), 2);
+    ck_assert_int_eq(data_h5_open(scratch_path("a.h5"), &data, &err), 0);
+    ck_assert_int_eq(
+        shard_open(&data, &bytes_stated, 0, 1, N_ROWS, N_ROWS + 1, 0, &rows, &err), 0);
+    ck_assert_int_eq(rows.n_rows, 0);
+    ck_assert_int_eq(rows.read(&rows, NULL, 0, NULL, NULL, &err), 0);
+    shard_close(&rows);
+    data_h5_close(&data, NULL);
+}
+END_TEST
+
+static const int64_t bad_labels[] = {10, -1, INT64_MAX};
+
+START_TEST(a_label_out_of_range_is_refused)
+{
+    struct data_h5 data;
+    struct rows rows;
+    float x[2 * N_FEATURES];
+    int32_t y[2];
+    const int64_t good[] = {0, 5}, bad[] = {0, N_ROWS - 1}, outside[] = {0, N_ROWS},
+                  down[] = {5, 4};
+    make_bytes(scratch_path("a.h5"), bad_labels[_i % 3]);
+    ck_assert_int_eq(data_h5_open(scratch_path("a.h5"), &data, &err), 0);
+    ck_assert_int_eq(shard_open(&data, &bytes_stated, 0, 1, 0, 1,
+                                _i < 3 ? 0 : SHARD_CACHE_BYTES, &rows, &err),
+                     0);
+    ck_assert_int_eq(rows.read(&rows, good, 2, x, y, &err), 0);
+    ck_assert_int_eq(rows.read(&rows, bad, 2, x, y, &err), -PPT_EDATA);
+    scratch_expect(&err, "a label of train is outside 0..9");
+    /* Neither which record nor which label: the message may leave the rank. */
+    ck_assert_ptr_null(strstr(err.text, "1002"));
+    ck_assert_int_eq(rows.read(&rows, outside, 2, x, y, &err), -PPT_EINTERNAL);
+    ck_assert_int_eq(rows.read(&rows, down, 2, x, y, &err), -PPT_EINTERNAL);
+    shard_close(&rows);
+    data_h5_close(&data, NULL);
+}
+END_TEST
+
+/* float32 is normalised too; NaN and infinities are passed on as they are. */
+START_TEST(floats_are_passed_on)
+{
+    struct data_h5 data;
+    struct rows rows;
+    const struct manifest_split stated = {.name = "train",
+                                          .x_type = TYPE_FLOAT32,
+                                          .n_dims = 1,
+                                          .dims = {3},
+                                          .n_classes = 2};
+    struct data_split split = {.n_rows = 1,
+                               .x_type = TYPE_FLOAT32,
+                               .y_type = TYPE_UINT8,
+                               .n_dims = 1,
+                               .dims = {3},
+                               .n_classes = 2};
+    const float values[] = {3.0f, NAN, -INFINITY};
+    const unsigned char label = 1;
+    const int64_t index = 0;
+    float x[3];
+    int32_t y;
+    ck_assert_int_eq(data_h5_create(scratch_path("a.h5"), UNIT_EXAMPLE,
+                                    RELATION_ADD_REMOVE, &data, &err),
+                     0);
+    ck_assert_int_eq(data_h5_add(&data, "train", &split, &err), 0);
+    ck_assert_int_eq(h5_data_write(split.x, 0, 1, values, &err), 0);
+    ck_assert_int_eq(h5_data_write(split.y, 0, 1, &label, &err), 0);
+    data_split_close(&split);
+    ck_assert_int_eq(data_h5_close(&data, &err), 0);
+    ck_assert_int_eq(data_h5_open(scratch_path("a.h5"), &data, &err), 0);
+    ck_assert_int_eq(shard_open(&data, &stated, 1.0, 4.0, 0, 1, 0, &rows, &err), 0);
+    ck_assert_int_eq(rows.read(&rows, &index, 1, x, &y, &err), 0);
+    ck_assert_float_eq(x[0], 0.5f);
+    ck_assert(isnan(x[1]) && isinf(x[2]) && x[2] < 0);
+    ck_assert_int_eq(y, 1);
+    shard_close(&rows);
+    data_h5_close(&data, NULL);
+}
+END_TEST
+
+static int64_t resident_bytes(void)
+{
+    long long total, resident;
+    FILE *file = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%lld %lld", &total, &resident), 2);
+    fclose(file);
+    return resident * 4096;
+}
+
+static void raw_scalar(hid_t where, const char *name, hid_t type, const void *value)
+{
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t id = H5Acreate2(where, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(id, type, value);
+    H5Aclose(id), H5Sclose(space);
+}
+
+static void raw_text(hid_t where, const char *name, const char *value)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, strlen(value) + 1);
+    raw_scalar(where, name, type, value);
+    H5Tclose(type);
+}
+
+static hid_t raw_chunked(hid_t file, const char *name, hid_t type, int n_dims,
+                         const hsize_t *dims, const hsize_t *chunk)
+{
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate_simple(n_dims, dims, NULL);
+    H5Pset_chunk(create, n_dims, chunk);
+    H5Pset_alloc_time(create, H5D_ALLOC_TIME_INCR);
+    hid_t id = H5Dcreate2(file, name, type, space, H5P_DEFAULT, create, H5P_DEFAULT);
+    H5Sclose(space), H5Pclose(create);
+    return id;
+}
+
+/* 2^28 x 1024 float32 is 1 TiB; only the row in the middle is written. */
+static void make_terabyte(const char *path)
+{
+    const hsize_t x_dims[] = {TERABYTE_ROWS, TERABYTE_FEATURES};
+    const hsize_t x_chunk[] = {64, TERABYTE_FEATURES}, y_chunk[] = {1 << 20};
+    const hsize_t start[] = {TERABYTE_ROWS / 2, 0}, count[] = {1, TERABYTE_FEATURES};
+    const int64_t version = 1, n_classes = 2;
+    float row[TERABYTE_FEATURES];
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t group = H5Gcreate2(file, "train", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    raw_scalar(file, "ppt_data_version", H5T_NATIVE_INT64, &version);
+    raw_text(file, "unit", "example");
+    raw_text(file, "relation", "add_remove");
+    raw_scalar(group, "n_classes", H5T_NATIVE_INT64, &n_classes);
+    hid_t x = raw_chunked(file, "train/x", H5T_IEEE_F32LE, 2, x_dims, x_chunk);
+    hid_t y = raw_chunked(file, "train/y", H5T_STD_U8LE, 1, x_dims, y_chunk);
+    for (int j = 0; j < TERABYTE_FEATURES; j++)
+        row[j] = (float)j;
+    hid_t space = H5Dget_space(x), memory = H5Screate_simple(2, count, NULL);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+    ck_assert_int_ge(H5Dwrite(x, H5T_NATIVE_FLOAT, memory, space, H5P_DEFAULT, row), 0);
+    H5Sclose(space), H5Sclose(memory);
+    H5Dclose(x), H5Dclose(y), H5Gclose(group), H5Fclose(file);
+}
+
+START_TEST(a_terabyte_opens_and_shards)
+{
+    enum { N = 300 };
+    const struct manifest_split stated = {.name = "train",
+                                          .x_type = TYPE_FLOAT32,
+                                          .n_dims = 1,
+                                          .dims = {TERABYTE_FEATURES},
+                                          .n_classes = 2};
+    struct data_h5 data;
+    struct rows rows;
+    int64_t indices[N];
+    float *x = malloc(N * TERABYTE_FEATURES * sizeof *x);
+    int32_t y[N];
+    make_terabyte(scratch_path("tera.h5"));
+    ck_assert_int_lt(scratch_size(scratch_path("tera.h5")), 4 << 20);
+    int64_t began = resident_bytes();
+    ck_assert_int_eq(data_h5_open(scratch_path("tera.h5"), &data, &err), 0);
+    ck_assert_int_eq(
+        shard_open(&data, &stated, 0, 1, 2, 4, SHARD_CACHE_BYTES, &rows, &err), 0);
+    ck_assert_int_eq(rows.n_rows, (int64_t)TERABYTE_ROWS / 4);
+    for (int64_t i = 0; i < N; i++)
+        indices[i] = i * (rows.n_rows / N);
+    ck_assert_int_eq(rows.read(&rows, indices, N, x, y, &err), 0);
+    ck_assert_float_eq(x[5], 5.0f);
+    ck_assert_float_eq(x[TERABYTE_FEATURES + 5], 0.0f);
+    ck_assert_int_lt(resident_bytes() - began, MAX_GROWTH_BYTES);
+    shard_close(&rows);
+    data_h5_close(&data, NULL);
+    free(x);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shard");
+    TCase *tc = tcase_create("shard");
+    tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, bounds_cover_every_row_once);
+    tcase_add_test(tc, ranks_read_their_own);
+    tcase_add_test(tc, a_rank_may_have_no_records);
+    tcase_add_loop_test(tc, a_label_out_of_range_is_refused, 0, 6);
+    tcase_add_test(tc, floats_are_passed_on);
+    tcase_add_test(tc, a_terabyte_opens_and_shards);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
