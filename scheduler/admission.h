@@ -1,0 +1,78 @@
+/* May this job run, and who pays? Trusts nothing that the client computed: the spec is
+ * parsed again under the site's policy, the price worked out again from the manifest
+ * that was registered, the budget reserved by the database.
+ */
+#ifndef PPT_SCHEDULER_ADMISSION_H
+#define PPT_SCHEDULER_ADMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/manifest.h"
+#include "jobs/privacy/price.h"
+#include "jobs/spec/spec.h"
+#include "scheduler/ledger.h"
+#include "scheduler/nodes.h"
+#include "scheduler/queue.h"
+
+#define ADMISSION_REASON_SIZE (2 * LEDGER_TEXT_SIZE)
+
+/* A job's spec with what follows from it. */
+struct admission_job {
+    struct spec spec;
+    struct manifest manifest;
+    struct ledger_dataset dataset; /* admission_job_free frees its text */
+    struct price price;
+};
+
+/* Looks up the spec's data set and prices it. `db` may be a submitter's.
+ * Errors: PPT_ENOTFOUND (data set), PPT_EPOLICY (privacy: none on data that is not
+ * public), PPT_ERANGE, PPT_ESPEC, PPT_EDB. */
+int admission_price(struct db *db, const struct spec *spec,
+                    struct admission_job *ret_job, struct error *err);
+void admission_job_free(struct admission_job *job);
+
+/* The request that ledger_reserve or ledger_preview is asked with. */
+struct ledger_request admission_request(int64_t job_id,
+                                        const struct admission_job *job);
+
+/* Cores and memory of all ranks together. */
+struct nodes_room admission_need(const struct spec *spec);
+
+/* The largest request of this job's shape that every one of its pots has room for:
+ * epsilon at the job's delta in thousandths, or, where the spec gives the noise
+ * multiplier, the number of steps. Found by pricing candidates, so what it names does
+ * fit. Both 0 where nothing fits that the policy allows. */
+struct admission_largest {
+    double epsilon;
+    int64_t n_steps;
+};
+
+/* What fits now; with after_release, what fits once all reservations have come back.
+ * Errors: PPT_ENOMEM. */
+int admission_largest(const struct admission_job *job, const struct ledger_pots *pots,
+                      const struct spec_policy *policy, bool after_release,
+                      struct admission_largest *ret_largest, struct error *err);
+
+/* One sentence for the user: which limit is in the way, what is left of it, what the
+ * job needs and the largest request that would fit. */
+int admission_explain(struct db *db, const struct admission_job *job,
+                      const struct ledger_verdict *verdict,
+                      const struct spec_policy *policy,
+                      char ret_reason[ADMISSION_REASON_SIZE], struct error *err);
+
+struct admission {
+    struct db *db;
+    const struct ledger_lease *lease;
+    const struct spec_policy *policy;
+    struct nodes_room node; /* all there is, free or not */
+};
+
+/* Judges a submitted or waiting job and moves it: admitted, waiting or refused, told in
+ * *ret_answer. A job that was cancelled meanwhile is PPT_ESTATE. Errors: PPT_ESTATE,
+ * PPT_EDB, PPT_ENOMEM; a fault of the job itself is a refusal, not an error. */
+int admission_judge(const struct admission *admission, const struct queue_job *job,
+                    enum ledger_answer *ret_answer, struct error *err);
+
+#endif

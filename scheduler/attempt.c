@@ -1,0 +1,325 @@
+#include "scheduler/attempt.h"
+
+#include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "jobs/plan.h"
+#include "scheduler/admission.h"
+#include "scheduler/settle.h"
+#include "scheduler/spool.h"
+
+/* What was admitted stays admitted when the site's bounds move afterwards. */
+static const struct spec_policy any_policy = {
+    .min_epsilon = 0,
+    .max_epsilon = DBL_MAX,
+    .max_delta = 1,
+    .max_ranks = INT64_MAX,
+    .max_cores_per_rank = INT64_MAX,
+    .max_time_limit_s = INT64_MAX,
+    .max_memory_bytes = INT64_MAX,
+};
+
+/* ---- ending ---- */
+
+static int finish(const struct attempt_context *context, const struct queue_job *job,
+                  const struct settle_verdict *verdict, const struct report *report,
+                  struct error *err)
+{
+    struct queue_outcome outcome = {.state = verdict->state,
+                                    .error_code = verdict->error_code};
+    struct cost reserved;
+    char note[LEDGER_TEXT_SIZE], reason[2 * LEDGER_TEXT_SIZE + 2];
+    int rc = ledger_reserved(context->db, job->id, &reserved, err);
+    if (rc == 0)
+        rc = settle_cost(verdict->charge, job->directory, context->loop->public_key,
+                         &reserved, job->delta, &outcome.spent, &outcome.epsilon_spent,
+                         note, err);
+    if (rc != 0)
+        return rc;
+    snprintf(reason, sizeof reason, "%s%s%s", verdict->reason,
+             *verdict->reason && *note ? "; " : "", note);
+    reason[LEDGER_TEXT_SIZE - 1] = '\0';
+    outcome.reason = reason;
+    if (report != NULL) {
+        outcome.n_steps_done = report->n_steps;
+        outcome.has_test_accuracy = report->has_test_accuracy;
+        outcome.test_accuracy = report->test_accuracy;
+        outcome.wall_s = report->wall_s;
+        outcome.model = report->model;
+    }
+    rc = queue_finish(context->db, context->lease, job->id, &outcome, err);
+    if (rc == 0)
+        log_info("job %lld: %s%s%s", (long long)job->id,
+                 queue_state_name(outcome.state), *reason ? ": " : "", reason);
+    return rc;
+}
+
+/* ---- starting ---- */
+
+/* Spec and price as they were admitted, and a data file that can be opened. */
+static int prepare(const struct attempt_context *context, const struct queue_job *job,
+                   struct admission_job *ret_prepared, struct error *err)
+{
+    struct spec *spec = malloc(sizeof *spec);
+    if (spec == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory starting a job");
+    int rc = spec_parse(job->spec, strlen(job->spec), "spec", &any_policy, spec, err);
+    if (rc == 0)
+        rc = admission_price(context->db, spec, ret_prepared, err);
+    free(spec);
+    if (rc != 0)
+        return rc;
+    if (access(ret_prepared->dataset.file, R_OK) != 0) {
+        rc = error_errno(err, PPT_ELAUNCH, "cannot read the data file %s",
+                         ret_prepared->dataset.file);
+        admission_job_free(ret_prepared);
+    }
+    return rc;
+}
+
+/* A newer version of the program may price differently: never above what was paid. */
+static int check_price(const struct attempt_context *context,
+                       const struct queue_job *job, const struct price *price,
+                       struct error *err)
+{
+    struct cost reserved;
+    int rc = ledger_reserved(context->db, job->id, &reserved, err);
+    if (rc != 0)
+        return rc;
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        if (price->cost.rho[i] > reserved.rho[i])
+            return error_set(err, PPT_EBUDGET,
+                             "its price is above what was reserved for it");
+    return 0;
+}
+
+static int store_plan(const struct attempt_context *context,
+                      const struct queue_job *job, const struct admission_job *prepared,
+                      const char *directory, int64_t attempt, struct error *err)
+{
+    struct plan plan = {.job_id = job->id,
+                        .attempt = attempt,
+                        .epoch = context->lease->epoch,
+                        .issued_at_s = time(NULL),
+                        .price = prepared->price};
+    snprintf(plan.directory, sizeof plan.directory, "%s", directory);
+    snprintf(plan.data_file, sizeof plan.data_file, "%s", prepared->dataset.file);
+    memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);
+    memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
+           sizeof plan.manifest_sha256);
+    return plan_store(&plan, &prepared->spec, prepared->dataset.manifest,
+                      context->loop->secret_key, err);
+}
+
+/* From here on the attempt counts as one that may have run, unless the launcher says
+ * that nothing was started. */
+static int launch(const struct attempt_context *context, const struct queue_job *job,
+                  const struct admission_job *prepared, const char *directory,
+                  int64_t attempt, int lock, struct launcher_started *ret_started,
+                  struct error *err)
+{
+    struct launcher *launcher = context->loop->launcher;
+    struct launcher_request request = {.directory = directory,
+                                       .n_ranks = prepared->spec.resources.ranks,
+                                       .cores_per_rank =
+                                           prepared->spec.resources.cores_per_rank};
+    struct spool_state before, state;
+    int rc = store_plan(context, job, prepared, directory, attempt, err);
+    if (rc == 0)
+        rc = spool_load(directory, &before, err);
+    if (rc == 0)
+        rc = ledger_lease_renew(context->db, context->lease,
+                                context->loop->conf->lease_s, err);
+    if (rc != 0)
+        return rc;
+    state = before;
+    state.started_attempt = attempt;
+    state.started_at_s = time(NULL);
+    state.stop = SPOOL_STOP_NONE;
+    state.stop_at_s = 0;
+    rc = spool_save(directory, &state, err);
+    if (rc != 0)
+        return rc;
+    rc = launcher->ops->start(launcher, &request, lock, ret_started, err);
+    if (rc == -PPT_ELAUNCH && spool_save(directory, &before, NULL) != 0)
+        log_warning("job %lld: cannot take back its start", (long long)job->id);
+    return rc;
+}
+
+/* Nothing runs: give it up, with what earlier attempts have used. */
+static int give_up(const struct attempt_context *context, const struct queue_job *job,
+                   const struct error *why, struct error *err)
+{
+    struct settle_verdict verdict = {.state = QUEUE_FAILED, .error_code = why->code};
+    struct spool_state state = {0};
+    if (job->attempt == 0)
+        verdict.charge = SETTLE_NOTHING;
+    else if (spool_load(job->directory, &state, NULL) != 0 || state.n_losses > 0)
+        verdict.charge = SETTLE_ALL;
+    else
+        verdict.charge = state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
+    snprintf(verdict.reason, sizeof verdict.reason, "cannot be started: %.480s",
+             why->text);
+    return finish(context, job, &verdict, NULL, err);
+}
+
+/* Is it the fault of this job or directory, or of the database and our right to it? */
+static bool is_ours(int rc)
+{
+    return rc == -PPT_EDB || rc == -PPT_ESTATE || rc == -PPT_ENOMEM || rc == -PPT_EPERM;
+}
+
+static int begin(const struct attempt_context *context, const struct queue_job *job,
+                 const struct admission_job *prepared, const char *reason,
+                 struct error *err)
+{
+    char directory[SPOOL_PATH_SIZE];
+    struct launcher_started started = {0};
+    int64_t attempt;
+    int lock = -1;
+    int rc = check_price(context, job, &prepared->price, err);
+    if (rc == 0)
+        rc = spool_job(context->loop->spool, job->id, directory, err);
+    if (rc == 0)
+        rc = spool_lock(directory, &lock, err);
+    if (rc != 0)
+        return rc;
+    rc = queue_start(context->db, context->lease, job->id, directory, reason, &attempt,
+                     err);
+    if (rc == 0)
+        rc = launch(context, job, prepared, directory, attempt, lock, &started, err);
+    close(lock);
+    if (rc != 0)
+        return rc;
+    log_info("job %lld: attempt %lld started, pid %lld", (long long)job->id,
+             (long long)attempt, (long long)started.pid);
+    return queue_started(context->db, context->lease, job->id, attempt,
+                         context->loop->host, started.pid, started.start_time, err);
+}
+
+int attempt_start(const struct attempt_context *context, int64_t job_id,
+                  const char *reason, struct error *err)
+{
+    struct queue_job job = {0};
+    struct error why = {0};
+    struct admission_job *prepared = malloc(sizeof *prepared);
+    if (prepared == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory starting a job");
+    int rc = queue_find(context->db, job_id, &job, &why);
+    if (rc != 0)
+        goto out;
+    rc = prepare(context, &job, prepared, &why);
+    if (rc == 0) {
+        rc = begin(context, &job, prepared, reason, &why);
+        admission_job_free(prepared);
+    }
+    if (rc != 0 && !is_ours(rc)) {
+        queue_job_free(&job);
+        rc = queue_find(context->db, job_id, &job, &why); /* directory, attempt */
+        if (rc == 0)
+            rc = give_up(context, &job, &why, err);
+        goto done;
+    }
+out:
+    if (rc != 0 && err != NULL)
+        *err = why;
+done:
+    queue_job_free(&job);
+    free(prepared);
+    return rc;
+}
+
+/* ---- watching ---- */
+
+static int ask_to_stop(const struct attempt_context *context,
+                       const struct queue_job *job, struct spool_state *state,
+                       enum spool_stop why, struct error *err)
+{
+    struct launcher *launcher = context->loop->launcher;
+    state->stop = why;
+    state->stop_at_s = time(NULL);
+    int rc = spool_save(job->directory, state, err);
+    if (rc != 0)
+        return rc;
+    log_info("job %lld: asked to stop: %s", (long long)job->id,
+             why == SPOOL_STOP_CANCEL ? "cancelled" : "time limit");
+    launcher->ops->stop(launcher, job->directory);
+    return 0;
+}
+
+/* Its processes live. Without a state it is left to end by itself. */
+static int watch_living(const struct attempt_context *context,
+                        const struct queue_job *job, struct error *err)
+{
+    struct launcher *launcher = context->loop->launcher;
+    const struct conf *conf = context->loop->conf;
+    struct spool_state state;
+    int64_t now_s = time(NULL);
+    if (spool_load(job->directory, &state, NULL) != 0)
+        return 0;
+    if (state.stop != SPOOL_STOP_NONE) {
+        if (now_s - state.stop_at_s >= conf->grace_s)
+            launcher->ops->kill(launcher, job->directory);
+        return 0;
+    }
+    if (job->is_cancel_requested)
+        return ask_to_stop(context, job, &state, SPOOL_STOP_CANCEL, err);
+    if (now_s - state.started_at_s >= job->time_limit_s)
+        return ask_to_stop(context, job, &state, SPOOL_STOP_TIME, err);
+    return 0;
+}
+
+static int settle_dead(const struct attempt_context *context,
+                       const struct queue_job *job, bool *ret_ended, struct error *err)
+{
+    struct settle_facts facts = {.attempt = job->attempt,
+                                 .is_cancel_requested = job->is_cancel_requested,
+                                 .max_restarts = context->loop->conf->max_restarts};
+    struct settle_verdict verdict;
+    facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
+    facts.has_report =
+        settle_find_report(job->directory, job->id, job->attempt, &facts.report);
+    settle_decide(&facts, &verdict);
+    if (verdict.is_loss && facts.state.last_loss != job->attempt) {
+        facts.state.n_losses++;
+        facts.state.last_loss = job->attempt;
+        int rc = spool_save(job->directory, &facts.state, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (verdict.runs_again) {
+        log_info("job %lld: attempt %lld: %s", (long long)job->id,
+                 (long long)job->attempt, verdict.reason);
+        return attempt_start(context, job->id, verdict.reason, err);
+    }
+    int rc =
+        finish(context, job, &verdict, facts.has_report ? &facts.report : NULL, err);
+    if (rc == 0)
+        *ret_ended = true;
+    return rc;
+}
+
+int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
+                  bool *ret_ended, struct error *err)
+{
+    struct launcher *launcher = context->loop->launcher;
+    bool is_locked;
+    if (job->host[0] != '\0' && strcmp(job->host, context->loop->host) != 0)
+        return 0; /* another machine's scheduler started it: only there can one look */
+    int rc = spool_is_locked(job->directory, &is_locked, err);
+    if (rc != 0)
+        return rc;
+    if (is_locked)
+        return watch_living(context, job, err);
+    /* mpirun has gone; a rank that outlived it could still charge the meter. */
+    if (launcher->ops->count(launcher, job->directory) > 0) {
+        launcher->ops->kill(launcher, job->directory);
+        return 0;
+    }
+    return settle_dead(context, job, ret_ended, err);
+}

@@ -1,0 +1,132 @@
+#include "scheduler/client.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "scheduler/conf.h"
+#include "scheduler/queue.h"
+
+#define RECONNECT_S 120
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+int client_connect(struct client *client, const char *program, struct error *err)
+{
+    struct conf conf;
+    client->program = program;
+    if (client->database != NULL && client->config == NULL) {
+        snprintf(client->conninfo, sizeof client->conninfo, "%s", client->database);
+    } else {
+        int rc = conf_read(client->config, &conf, err);
+        if (rc != 0)
+            return rc;
+        snprintf(client->conninfo, sizeof client->conninfo, "%s",
+                 client->database != NULL ? client->database : conf.database);
+    }
+    return db_open(client->conninfo, program, &client->db, err);
+}
+
+int client_reconnect(struct client *client, int wait_s, struct error *err)
+{
+    int rc;
+    time_t until = time(NULL) + wait_s;
+    client_close(client);
+    while ((rc = db_open(client->conninfo, client->program, &client->db, err)) ==
+               -PPT_EDB &&
+           time(NULL) < until)
+        pause_ms(500);
+    return rc;
+}
+
+void client_close(struct client *client)
+{
+    db_close(client->db);
+    client->db = NULL;
+}
+
+int client_policy(const struct client *client, struct spec_policy *ret_policy,
+                  struct error *err)
+{
+    struct conf conf;
+    int rc = conf_read(client->config, &conf, err);
+    if (rc == 0)
+        *ret_policy = conf.policy;
+    return rc;
+}
+
+int client_expect(int *argc, char ***argv, const char *word,
+                  const struct opt_program *program, struct error *err)
+{
+    if (*argc > 1 && strcmp((*argv)[1], word) == 0) {
+        (*argc)--;
+        (*argv)++;
+        return 0;
+    }
+    if (*argc > 1 && (*argv)[1][0] == '-')
+        return 0; /* --help, or an option that stands alone: opt_parse says so */
+    error_set(err, PPT_EUSAGE, "'%s' is expected after %s", word, (*argv)[0]);
+    return error_hint(err, "run %s --help", program->name);
+}
+
+/* Tells the moves made since event *last. */
+static int tell_moves(struct client *client, int64_t job_id, int64_t *last,
+                      struct error *err)
+{
+    struct queue_events events = {0};
+    int rc = queue_history(client->db, job_id, *last, &events, err);
+    for (int i = 0; rc == 0 && i < events.n; i++) {
+        const struct queue_event *event = &events.events[i];
+        if (!queue_state_is_final((enum queue_state)queue_state_from_name(event->to)) ||
+            event->reason[0] == '\0')
+            log_info("job %lld: %s%s%s", (long long)job_id, event->to,
+                     event->reason[0] != '\0' ? ": " : "", event->reason);
+        *last = event->id;
+    }
+    queue_events_free(&events);
+    return rc;
+}
+
+/* 0 and *ret_is_over, or the job's end as an error. */
+static int look(struct client *client, int64_t job_id, bool *ret_is_over,
+                struct error *err)
+{
+    struct queue_job job = {0};
+    int rc = queue_find(client->db, job_id, &job, err);
+    if (rc != 0)
+        return rc;
+    *ret_is_over = queue_state_is_final(job.state);
+    if (*ret_is_over && job.state != QUEUE_DONE)
+        rc = error_set(err, PPT_EJOB, "job %lld %s%s%s%s", (long long)job_id,
+                       job.state == QUEUE_FAILED ? "" : "was ",
+                       queue_state_name(job.state), job.reason[0] != '\0' ? ": " : "",
+                       job.reason);
+    queue_job_free(&job);
+    return rc;
+}
+
+int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err)
+{
+    int64_t last = 0;
+    bool is_over = false;
+    int rc = 0;
+    while (rc == 0 && !is_over) {
+        rc = look(client, job_id, &is_over, err);
+        if (tell && db_is_alive(client->db) && (rc == 0 || is_over)) {
+            int tell_rc = tell_moves(client, job_id, &last, rc == 0 ? err : NULL);
+            rc = rc == 0 ? tell_rc : rc;
+        }
+        if (rc == -PPT_EDB && !db_is_alive(client->db)) {
+            is_over = false;
+            rc = client_reconnect(client, RECONNECT_S, err);
+        }
+        if (rc == 0 && !is_over)
+            pause_ms(300);
+    }
+    return rc;
+}

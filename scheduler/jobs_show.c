@@ -1,0 +1,205 @@
+/* ppt-queue show ID: all that is known about a job. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "scheduler/client.h"
+#include "scheduler/figures.h"
+#include "scheduler/jobs.h"
+#include "scheduler/queue.h"
+
+int jobs_id(const char *text, int64_t *ret_job_id, struct error *err)
+{
+    int64_t id;
+    if (opt_integer(text, &id, NULL) != 0 || id < 1)
+        return error_set(err, PPT_EUSAGE, "'%s' is not the number of a job", text);
+    *ret_job_id = id;
+    return 0;
+}
+
+static void times_to_json(struct json *json, const struct queue_job *job)
+{
+    const struct {
+        const char *key;
+        int64_t at_s;
+    } times[] = {{"submitted_at_s", job->submitted_at_s},
+                 {"admitted_at_s", job->admitted_at_s},
+                 {"started_at_s", job->started_at_s},
+                 {"ended_at_s", job->ended_at_s}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (times[i].at_s != 0)
+            json_integer(json, times[i].key, times[i].at_s);
+}
+
+static void outcome_to_json(struct json *json, const struct queue_job *job)
+{
+    json_integer(json, "error_code", job->error_code);
+    json_number(json, "epsilon_spent", job->epsilon_spent);
+    json_integer(json, "steps_done", job->n_steps_done);
+    if (job->has_test_accuracy)
+        json_number(json, "test_accuracy", job->test_accuracy);
+    json_number(json, "wall_s", job->wall_s);
+    json_string(json, "model", job->model);
+}
+
+void jobs_to_json(struct json *json, const struct queue_job *job)
+{
+    json_object(json, NULL);
+    json_integer(json, "id", job->id);
+    json_string(json, "name", job->name);
+    json_string(json, "account", job->account);
+    json_string(json, "dataset", job->dataset);
+    json_string(json, "submitted_by", job->submitted_by);
+    json_string(json, "state", queue_state_name(job->state));
+    json_string(json, "reason", job->reason);
+    json_string(json, "spec_sha256", job->spec_sha256);
+    times_to_json(json, job);
+    if (job->admitted_at_s != 0) {
+        json_string(json, "kind", job->kind);
+        json_bool(json, "is_private", job->is_private);
+        json_number(json, "epsilon", job->epsilon);
+        json_number(json, "delta", job->delta);
+        json_number(json, "noise_multiplier", job->noise_multiplier);
+        json_number(json, "sample_rate", job->sample_rate);
+        json_integer(json, "steps", job->n_steps);
+        json_integer(json, "priority", job->priority);
+        json_integer(json, "ranks", job->n_ranks);
+        json_integer(json, "cores", job->n_cores);
+        json_integer(json, "memory_bytes", job->memory_bytes);
+        json_integer(json, "time_limit_s", job->time_limit_s);
+    }
+    if (job->attempt > 0) {
+        json_integer(json, "attempt", job->attempt);
+        json_string(json, "directory", job->directory);
+        json_string(json, "host", job->host);
+        json_integer(json, "pid", job->pid);
+    }
+    if (job->ended_at_s != 0)
+        outcome_to_json(json, job);
+    json_close_object(json);
+}
+
+static void print_time(const char *label, int64_t at_s)
+{
+    char at[FIGURES_SIZE];
+    if (at_s == 0)
+        return;
+    figures_time(at_s, at);
+    printf("%-17s %s\n", label, at);
+}
+
+static void print_price(const struct queue_job *job)
+{
+    char epsilon[FIGURES_SIZE], memory[FIGURES_SIZE], limit[FIGURES_SIZE];
+    if (job->is_private) {
+        figures_up(job->epsilon, epsilon);
+        printf("%-17s epsilon %s at delta %g\n", "reserved", epsilon, job->delta);
+        printf("%-17s %.6g\n", "noise multiplier", job->noise_multiplier);
+    } else {
+        printf("%-17s none (public data)\n", "privacy");
+    }
+    figures_bytes(job->memory_bytes, memory);
+    figures_duration(job->time_limit_s, limit);
+    printf("%-17s %.6g\n", "sample rate", job->sample_rate);
+    printf("%-17s %lld\n", "steps", (long long)job->n_steps);
+    printf("%-17s %lld ranks, %lld cores, %s, at most %s\n", "resources",
+           (long long)job->n_ranks, (long long)job->n_cores, memory, limit);
+}
+
+static void print_outcome(const struct queue_job *job)
+{
+    char epsilon[FIGURES_SIZE], took[FIGURES_SIZE];
+    if (job->is_private) {
+        figures_up(job->epsilon_spent, epsilon);
+        printf("%-17s epsilon %s at delta %g\n", "spent", epsilon, job->delta);
+    }
+    if (job->attempt > 0) {
+        figures_duration((int64_t)job->wall_s, took);
+        printf("%-17s %lld in %s\n", "steps done", (long long)job->n_steps_done, took);
+    }
+    if (job->has_test_accuracy)
+        printf("%-17s %.2f %%\n", "test accuracy", 100 * job->test_accuracy);
+    if (job->model[0] != '\0')
+        printf("%-17s %s\n", "model", job->model);
+}
+
+static void print_job(const struct queue_job *job)
+{
+    printf("%-17s %lld\n", "job", (long long)job->id);
+    printf("%-17s %s\n", "name", job->name);
+    printf("%-17s %s\n", "account", job->account);
+    printf("%-17s %s\n", "data set", job->dataset);
+    printf("%-17s %s\n", "submitted by", job->submitted_by);
+    printf("%-17s %s%s\n", "state", queue_state_name(job->state),
+           job->is_cancel_requested && job->state == QUEUE_RUNNING
+               ? " (cancellation asked for)"
+               : "");
+    if (job->reason[0] != '\0')
+        printf("%-17s %s\n", "reason", job->reason);
+    print_time("submitted", job->submitted_at_s);
+    print_time("admitted", job->admitted_at_s);
+    print_time("started", job->started_at_s);
+    print_time("ended", job->ended_at_s);
+    if (job->admitted_at_s != 0)
+        print_price(job);
+    if (job->attempt > 0) {
+        printf("%-17s %lld\n", "attempt", (long long)job->attempt);
+        printf("%-17s %s\n", "directory", job->directory);
+    }
+    if (job->ended_at_s != 0)
+        print_outcome(job);
+    printf("%-17s %s\n", "spec", job->spec_sha256);
+}
+
+static int show(struct client *client, int64_t job_id, bool is_json, struct error *err)
+{
+    struct queue_job job = {0};
+    struct json json = {0};
+    char *text = NULL;
+    int rc = client_connect(client, "ppt-queue", err);
+    if (rc == 0)
+        rc = queue_find(client->db, job_id, &job, err);
+    if (rc == 0 && is_json) {
+        jobs_to_json(&json, &job);
+        rc = json_end(&json, &text, err);
+        if (rc == 0)
+            fputs(text, stdout);
+        free(text);
+    } else if (rc == 0) {
+        print_job(&job);
+    }
+    queue_job_free(&job);
+    return rc;
+}
+
+int jobs_show(int argc, char **argv)
+{
+    struct client client = {0};
+    bool is_json = false;
+    const struct opt options[] = {
+        {"json", 0, OPT_FLAG, &is_json, NULL, "print a JSON object", NULL},
+        CLIENT_OPTIONS(client),
+    };
+    const struct opt_program program = {
+        .name = "ppt-queue show",
+        .usage = "ID [OPTION]...",
+        .summary = "Shows all that is known about a job.",
+        .options = options,
+        .n_options = sizeof options / sizeof *options,
+        .min_operands = 1,
+        .max_operands = 1,
+    };
+    struct error err = {0};
+    int64_t job_id = 0;
+    int n_operands;
+    int rc = opt_parse(&program, argc, argv, &n_operands, &err);
+    if (rc == 0)
+        rc = jobs_id(argv[1], &job_id, &err);
+    if (rc == 0)
+        rc = show(&client, job_id, is_json, &err);
+    client_close(&client);
+    return rc == 0 ? 0 : log_error(&err);
+}

@@ -1,0 +1,27 @@
+/* The launcher for one machine: Open MPI's mpirun, in a session of its own.
+ *
+ * The environment is a short allow list; no shell is involved; standard output and
+ * error are appended to the file `log` of the job's directory. SIGTERM goes to the
+ * ranks and not to mpirun: mpirun would leave at once and let them finish unwatched.
+ */
+#ifndef PPT_SCHEDULER_LAUNCH_MPIRUN_H
+#define PPT_SCHEDULER_LAUNCH_MPIRUN_H
+
+#include "base/error.h"
+#include "scheduler/conf.h"
+#include "scheduler/launcher.h"
+
+/* Absolute paths or, for mpirun, a name to be looked for in PATH. Strings are the
+ * caller's and outlive the launcher. */
+struct launch_mpirun {
+    const char *mpirun;
+    const char *worker;     /* ppt-worker */
+    const char *public_key; /* the file the worker verifies the plan by */
+    int n_arguments;        /* more for mpirun, before the worker's name */
+    const char (*arguments)[CONF_ARGUMENT_SIZE];
+};
+
+/* No ownership: `mpirun` outlives the launcher. */
+struct launcher launch_mpirun(struct launch_mpirun *mpirun);
+
+#endif

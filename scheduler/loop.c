@@ -1,0 +1,304 @@
+#include "scheduler/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "jobs/privacy/cost.h"
+#include "scheduler/admission.h"
+#include "scheduler/attempt.h"
+#include "scheduler/db.h"
+#include "scheduler/migrate.h"
+#include "scheduler/policy.h"
+#include "scheduler/queue.h"
+
+#define ROUND_MS 250
+#define MAX_BACKOFF_MS 5000
+#define RETRY_WAITING_MS 5000 /* an officer may have raised a limit meanwhile */
+#define WARN_EVERY_MS 10000
+#define BATCH 256
+
+struct state {
+    struct loop *loop;
+    struct db *db; /* NULL while the database is away */
+    struct ledger_lease lease;
+    int64_t renewed_at_ms, waiting_tried_at_ms, warned_at_ms;
+    bool waiting_may_fit; /* something was released or said since they were tried */
+    bool was_connected, is_silent;
+    int backoff_ms;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- the connection and the lease ---- */
+
+static void disconnect(struct state *state)
+{
+    db_close(state->db);
+    state->db = NULL;
+}
+
+static int connect_and_lease(struct state *state, struct error *err)
+{
+    const struct loop *loop = state->loop;
+    char holder[LEDGER_NAME_SIZE];
+    snprintf(holder, sizeof holder, "%.40s:%.80s", loop->host, loop->spool->root);
+    int rc = db_open(loop->database, "ppt-schedd", &state->db, err);
+    if (rc != 0)
+        return rc;
+    rc = migrate_check(state->db, cost_orders, COST_N_ORDERS, err);
+    if (rc == 0)
+        rc = ledger_lease_acquire(state->db, holder, loop->conf->lease_s, &state->lease,
+                                  err);
+    if (rc == 0)
+        rc = db_listen(state->db, QUEUE_CHANNEL, err);
+    if (rc != 0) {
+        disconnect(state);
+        return rc;
+    }
+    state->renewed_at_ms = now_ms();
+    state->waiting_may_fit = true;
+    log_info("%s the database, epoch %lld",
+             state->was_connected ? "back at" : "connected to",
+             (long long)state->lease.epoch);
+    state->was_connected = true;
+    state->is_silent = false;
+    state->backoff_ms = ROUND_MS;
+    return 0;
+}
+
+static int renew(struct state *state, struct error *err)
+{
+    int64_t now = now_ms();
+    if (now - state->renewed_at_ms < state->loop->conf->lease_s * 1000 / 3)
+        return 0;
+    int rc =
+        ledger_lease_renew(state->db, &state->lease, state->loop->conf->lease_s, err);
+    if (rc == 0)
+        state->renewed_at_ms = now;
+    return rc;
+}
+
+/* ---- the three parts of a round ---- */
+
+/* A job's own trouble must not stop the others'. Errors that end the round: a lost
+ * connection, a lost lease. */
+static int after(struct state *state, int rc, int64_t job_id, struct error *err)
+{
+    if (rc == 0)
+        return 0;
+    if (!db_is_alive(state->db))
+        return rc;
+    if (rc == -PPT_ESTATE) { /* the job's state, or our lease? */
+        struct error why = {0};
+        int lease_rc = ledger_lease_renew(state->db, &state->lease,
+                                          state->loop->conf->lease_s, &why);
+        if (lease_rc != 0) {
+            *err = why;
+            return lease_rc;
+        }
+    }
+    if (now_ms() - state->warned_at_ms >= WARN_EVERY_MS) {
+        log_warning("job %lld: %s; trying again", (long long)job_id, err->text);
+        state->warned_at_ms = now_ms();
+    }
+    memset(err, 0, sizeof *err);
+    return 0;
+}
+
+static struct attempt_context context_of(const struct state *state)
+{
+    return (struct attempt_context){
+        .loop = state->loop, .db = state->db, .lease = &state->lease};
+}
+
+static int watch_running(struct state *state, struct nodes_room *ret_room,
+                         struct error *err)
+{
+    struct attempt_context context = context_of(state);
+    struct queue_jobs jobs = {0};
+    int rc = queue_running(state->db, &jobs, err);
+    if (rc != 0)
+        return rc;
+    *ret_room = state->loop->node;
+    for (int i = 0; rc == 0 && i < jobs.n; i++) {
+        struct nodes_room held = {jobs.jobs[i].n_cores, jobs.jobs[i].memory_bytes};
+        bool has_ended = false;
+        rc = attempt_watch(&context, &jobs.jobs[i], &has_ended, err);
+        if (has_ended)
+            state->waiting_may_fit = true;
+        else
+            nodes_take(ret_room, &held);
+        rc = after(state, rc, jobs.jobs[i].id, err);
+    }
+    queue_jobs_free(&jobs);
+    return rc;
+}
+
+static int admit(struct state *state, struct error *err)
+{
+    struct admission admission = {.db = state->db,
+                                  .lease = &state->lease,
+                                  .policy = &state->loop->conf->policy,
+                                  .node = state->loop->node};
+    struct queue_jobs jobs = {0};
+    bool with_waiting = state->waiting_may_fit ||
+                        now_ms() - state->waiting_tried_at_ms >= RETRY_WAITING_MS;
+    if (with_waiting) {
+        state->waiting_may_fit = false;
+        state->waiting_tried_at_ms = now_ms();
+    }
+    int rc = queue_for_admission(state->db, with_waiting, with_waiting ? 0 : BATCH,
+                                 &jobs, err);
+    for (int i = 0; rc == 0 && i < jobs.n; i++) {
+        enum ledger_answer answer = LEDGER_WAIT;
+        rc = admission_judge(&admission, &jobs.jobs[i], &answer, err);
+        if (rc == 0 && answer == LEDGER_ADMITTED)
+            log_info("job %lld: admitted", (long long)jobs.jobs[i].id);
+        if (rc == 0 && answer == LEDGER_REFUSED)
+            log_info("job %lld: refused", (long long)jobs.jobs[i].id);
+        rc = after(state, rc, jobs.jobs[i].id, err);
+        if (rc == 0)
+            rc = renew(state, err);
+    }
+    queue_jobs_free(&jobs);
+    return rc;
+}
+
+static int start_chosen(struct state *state, const struct queue_jobs *jobs,
+                        const bool *starts, struct error *err)
+{
+    struct attempt_context context = context_of(state);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < jobs->n; i++) {
+        if (!starts[i])
+            continue;
+        rc = attempt_start(&context, jobs->jobs[i].id, "", err);
+        rc = after(state, rc, jobs->jobs[i].id, err);
+    }
+    return rc;
+}
+
+static int start(struct state *state, struct nodes_room room, struct error *err)
+{
+    struct queue_jobs jobs = {0};
+    int64_t now_s = time(NULL);
+    if (room.n_cores <= 0)
+        return 0;
+    int rc = queue_for_start(state->db, BATCH, &jobs, err);
+    if (rc != 0)
+        return rc;
+    struct policy_job *candidates = calloc((size_t)jobs.n + 1, sizeof *candidates);
+    bool *starts = calloc((size_t)jobs.n + 1, sizeof *starts);
+    if (candidates == NULL || starts == NULL) {
+        rc = error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
+        goto out;
+    }
+    for (int i = 0; i < jobs.n; i++)
+        candidates[i] = (struct policy_job){
+            .need = {jobs.jobs[i].n_cores, jobs.jobs[i].memory_bytes},
+            .waited_s = now_s - jobs.jobs[i].admitted_at_s};
+    if (policy_choose(candidates, jobs.n, &state->loop->node, room,
+                      state->loop->conf->patience_s, starts) > 0)
+        rc = start_chosen(state, &jobs, starts, err);
+out:
+    free(candidates);
+    free(starts);
+    queue_jobs_free(&jobs);
+    return rc;
+}
+
+static int round_once(struct state *state, struct error *err)
+{
+    struct nodes_room room;
+    int n_notifications = 0;
+    int rc = db_drain(state->db, &n_notifications, err);
+    if (n_notifications > 0)
+        state->waiting_may_fit = true;
+    if (rc == 0)
+        rc = renew(state, err);
+    if (rc == 0)
+        rc = watch_running(state, &room, err);
+    if (rc == 0)
+        rc = admit(state, err);
+    if (rc == 0)
+        rc = start(state, room, err);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static void reap_children(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
+
+static void sleep_until_woken(const struct state *state, const sigset_t *wake)
+{
+    struct pollfd socket = {.fd = -1, .events = POLLIN};
+    int64_t wait_ms = state->db != NULL ? ROUND_MS : state->backoff_ms;
+    struct timespec timeout = {wait_ms / 1000, wait_ms % 1000 * 1000000};
+    if (state->db != NULL)
+        socket.fd = db_socket(state->db);
+    ppoll(&socket, 1, &timeout, wake);
+}
+
+/* The database is away, or something odd happened to one statement: say it once and
+ * try again. Anything else is for the caller. */
+static int survive(struct state *state, int rc, struct error *err)
+{
+    bool is_away = state->db == NULL || !db_is_alive(state->db);
+    if (rc != -PPT_EDB && rc != -PPT_ENOMEM && rc != -PPT_EIO)
+        return rc;
+    if (!state->was_connected)
+        return rc;
+    if (!state->is_silent) {
+        log_warning("%s", err->text);
+        if (is_away)
+            log_warning("running jobs go on; trying to reach the database again");
+        state->is_silent = true;
+    }
+    if (state->db != NULL && is_away)
+        disconnect(state);
+    else if (state->db == NULL)
+        state->backoff_ms = state->backoff_ms * 2 > MAX_BACKOFF_MS
+                                ? MAX_BACKOFF_MS
+                                : state->backoff_ms * 2;
+    memset(err, 0, sizeof *err);
+    return 0;
+}
+
+int loop_run(struct loop *loop, const volatile sig_atomic_t *stop, const sigset_t *wake,
+             struct error *err)
+{
+    struct state state = {.loop = loop, .backoff_ms = ROUND_MS};
+    int rc = 0;
+    while (rc == 0 && !*stop) {
+        reap_children();
+        if (state.db == NULL)
+            rc = connect_and_lease(&state, err);
+        if (rc == 0)
+            rc = round_once(&state, err);
+        if (rc == 0)
+            state.is_silent = false;
+        else
+            rc = survive(&state, rc, err);
+        if (rc == 0 && !*stop)
+            sleep_until_woken(&state, wake);
+    }
+    if (state.db != NULL && rc == 0)
+        ledger_lease_release(state.db, &state.lease, NULL);
+    db_close(state.db);
+    return rc;
+}

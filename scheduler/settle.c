@@ -1,0 +1,204 @@
+#include "scheduler/settle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/plan.h"
+#include "jobs/privacy/meter.h"
+
+bool settle_may_tell(int error_code)
+{
+    switch (error_code) {
+    case PPT_EUSAGE:  /* before anything was opened */
+    case PPT_ESPEC:   /* the plan cannot be read */
+    case PPT_EPOLICY: /* the plan is not allowed */
+    case PPT_ETRUST:  /* the plan is not to be trusted */
+    case PPT_ESTATE:  /* started with another number of ranks than planned */
+    case PPT_EMETER:  /* by the count of its steps */
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,
+                        struct report *ret_report)
+{
+    char path[SPOOL_PATH_SIZE];
+    struct report report;
+    if (spool_path(directory, "report.json", path, NULL) != 0 ||
+        report_read(path, &report, NULL) != 0 || report.job_id != job_id ||
+        report.attempt != attempt)
+        return false;
+    *ret_report = report;
+    return true;
+}
+
+static void say(struct settle_verdict *verdict, int code, const char *reason)
+{
+    verdict->error_code = code;
+    snprintf(verdict->reason, sizeof verdict->reason, "%.511s", reason);
+}
+
+/* It died, or may as well have: another attempt if there are any left. */
+static void lose(const struct settle_facts *facts, int code, const char *reason,
+                 struct settle_verdict *verdict)
+{
+    bool is_new = facts->state.last_loss != facts->attempt;
+    int64_t n_losses = facts->state.n_losses + is_new;
+    verdict->is_loss = true;
+    verdict->charge = SETTLE_ALL;
+    verdict->runs_again =
+        n_losses <= facts->max_restarts && !facts->is_cancel_requested;
+    verdict->state = QUEUE_FAILED;
+    say(verdict, code, reason);
+}
+
+/* The scheduler asked it to stop and it did. */
+static void stopped(const struct settle_facts *facts, struct settle_verdict *verdict)
+{
+    verdict->charge = SETTLE_METER;
+    if (facts->state.stop == SPOOL_STOP_CANCEL) {
+        verdict->state = QUEUE_CANCELLED;
+        say(verdict, PPT_EJOB, "cancelled while it ran");
+    } else {
+        verdict->state = QUEUE_FAILED;
+        say(verdict, PPT_EJOB, "time limit");
+    }
+}
+
+static void by_report(const struct settle_facts *facts, struct settle_verdict *verdict)
+{
+    const struct report *report = &facts->report;
+    verdict->charge = SETTLE_METER;
+    if (report->outcome == REPORT_DONE) {
+        verdict->state = QUEUE_DONE;
+    } else if (report->outcome == REPORT_FAILED &&
+               settle_may_tell(report->error_code)) {
+        /* It would fail again: a report of failure is not retried. */
+        verdict->is_loss = true;
+        verdict->charge = SETTLE_ALL;
+        verdict->state = QUEUE_FAILED;
+        say(verdict, report->error_code, report->error_text);
+    } else if (report->outcome == REPORT_FAILED) {
+        verdict->state = QUEUE_FAILED;
+        say(verdict, report->error_code, report->error_text);
+    } else if (facts->state.stop != SPOOL_STOP_NONE) {
+        stopped(facts, verdict);
+    } else if (facts->is_cancel_requested) {
+        verdict->state = QUEUE_CANCELLED;
+        say(verdict, PPT_EJOB, "cancelled after an interruption");
+    } else {
+        verdict->runs_again = true;
+        say(verdict, PPT_EINTERRUPTED, "interrupted; goes on from its checkpoint");
+    }
+}
+
+void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_verdict)
+{
+    struct settle_verdict verdict = {.state = QUEUE_FAILED};
+    if (!facts->has_state) {
+        verdict.charge = SETTLE_ALL;
+        say(&verdict, PPT_EIO, "its directory was removed or damaged");
+    } else if (facts->state.started_attempt != facts->attempt) {
+        /* The scheduler died between writing the attempt down and starting it. */
+        verdict.charge =
+            facts->state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
+        verdict.runs_again = !facts->is_cancel_requested;
+        verdict.state = QUEUE_CANCELLED;
+        say(&verdict, PPT_EJOB,
+            facts->is_cancel_requested ? "cancelled before it was started"
+                                       : "was not started; trying again");
+    } else if (facts->has_report) {
+        by_report(facts, &verdict);
+    } else if (facts->state.stop != SPOOL_STOP_NONE) {
+        stopped(facts, &verdict);
+    } else {
+        lose(facts, PPT_ECOMM, "its processes died without a report", &verdict);
+    }
+    if (facts->has_state && facts->state.n_losses > 0)
+        verdict.charge = SETTLE_ALL;
+    *ret_verdict = verdict;
+}
+
+/* At most the reservation, at every order. */
+static bool is_within(const struct cost *cost, const struct cost *reserved)
+{
+    bool is_within = cost->delta <= reserved->delta;
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        is_within = is_within && cost->rho[i] <= reserved->rho[i];
+    return is_within && cost->unit == reserved->unit &&
+           cost->relation == reserved->relation;
+}
+
+/* Everything unless the meter proves less. */
+static int by_meter(const char *directory, const unsigned char public_key[32],
+                    const struct cost *reserved, struct cost *ret_spent,
+                    char ret_note[LEDGER_TEXT_SIZE], struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int64_t used[PRICE_MAX_RELEASES];
+    bool is_damaged = false;
+    struct error why = {0};
+    struct cost cost;
+    struct plan *plan = malloc(sizeof *plan);
+    struct spec *spec = malloc(sizeof *spec);
+    struct manifest *manifest = malloc(sizeof *manifest);
+    int rc = 0;
+    if (plan == NULL || spec == NULL || manifest == NULL) {
+        rc = error_set(err, PPT_ENOMEM, "out of memory settling a job");
+        goto out;
+    }
+    *ret_spent = *reserved;
+    if (plan_load(directory, public_key, plan, spec, manifest, &why) != 0) {
+        snprintf(ret_note, LEDGER_TEXT_SIZE, "everything reserved is spent: %.400s",
+                 why.text);
+        goto out;
+    }
+    rc = spool_path(directory, "meter", path, err);
+    if (rc == 0)
+        rc = meter_read(path, &plan->price, used, &is_damaged, err);
+    if (rc != 0)
+        goto out;
+    if (is_damaged) {
+        snprintf(ret_note, LEDGER_TEXT_SIZE,
+                 "everything reserved is spent: its meter is damaged");
+        goto out;
+    }
+    if (price_used(&plan->price, used, &cost, &why) == 0 && is_within(&cost, reserved))
+        *ret_spent = cost;
+    else
+        snprintf(ret_note, LEDGER_TEXT_SIZE,
+                 "everything reserved is spent: its meter and its plan disagree");
+out:
+    free(plan);
+    free(spec);
+    free(manifest);
+    return rc;
+}
+
+int settle_cost(enum settle_charge charge, const char *directory,
+                const unsigned char public_key[32], const struct cost *reserved,
+                double delta, struct cost *ret_spent, double *ret_epsilon,
+                char ret_note[LEDGER_TEXT_SIZE], struct error *err)
+{
+    struct cost spent = cost_zero(reserved->unit, reserved->relation);
+    char note[LEDGER_TEXT_SIZE] = "";
+    double epsilon = 0;
+    int rc = 0;
+    if (charge == SETTLE_ALL)
+        spent = *reserved;
+    else if (charge == SETTLE_METER)
+        rc = by_meter(directory, public_key, reserved, &spent, note, err);
+    if (rc != 0)
+        return rc;
+    if (delta > 0)
+        rc = cost_epsilon(&spent, delta, &epsilon, NULL, err);
+    if (rc != 0)
+        return rc;
+    *ret_spent = spent;
+    *ret_epsilon = epsilon;
+    memcpy(ret_note, note, sizeof note);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* What becomes of a job whose processes have gone, and what it has spent.
+ *
+ * How much: a job that ran to its end, was interrupted, cancelled by a person or ran
+ * out of time has spent what its meter says. A job that died without a word, or failed
+ * in a way that could depend on the records it read (a crash, memory used up, a
+ * damaged record), has spent its WHOLE reservation, because that it died there is
+ * itself a release that no mechanism paid for; this holds for every attempt, so a later
+ * attempt that succeeds does not undo it. So has a job whose meter, plan or state is
+ * damaged or gone. A job of which no process was ever started has spent nothing.
+ *
+ * What next: interrupted -> another attempt, from the checkpoint. Died -> another, as
+ * long as the number of deaths is at most max_restarts. Else it ends.
+ */
+#ifndef PPT_SCHEDULER_SETTLE_H
+#define PPT_SCHEDULER_SETTLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/report.h"
+#include "scheduler/ledger.h"
+#include "scheduler/queue.h"
+#include "scheduler/spool.h"
+
+/* What is known of an attempt whose processes have gone. */
+struct settle_facts {
+    int64_t attempt; /* the database's */
+    bool has_state;  /* the spool's state could be read */
+    struct spool_state state;
+    bool has_report; /* of this attempt */
+    struct report report;
+    bool is_cancel_requested;
+    int64_t max_restarts;
+};
+
+enum settle_charge { SETTLE_NOTHING, SETTLE_METER, SETTLE_ALL };
+
+struct settle_verdict {
+    bool is_loss; /* this attempt counts as one; write it down before anything else */
+    bool runs_again;
+    enum queue_state state; /* where it ends, if it does not run again */
+    int error_code;         /* enum ppt_error, 0 if done */
+    char reason[LEDGER_TEXT_SIZE];
+    enum settle_charge charge;
+};
+
+/* Pure: decides by the rules above. */
+void settle_decide(const struct settle_facts *facts,
+                   struct settle_verdict *ret_verdict);
+
+/* Could a worker's failure with this code depend on the records? True for every code
+ * but those that it can only end with before it has opened the data or by the count of
+ * its own steps. */
+bool settle_may_tell(int error_code);
+
+/* What the verdict's charge comes to for a job in `directory` that reserved `reserved`:
+ * by the meter's counts and the signed plan's price, never more than was reserved.
+ * *ret_epsilon is the same at the price's delta, for showing. A plan or meter that
+ * cannot be trusted costs everything; *ret_note then says so ("" otherwise).
+ * Errors: PPT_EIO (the meter cannot be read now), PPT_ENOMEM. */
+int settle_cost(enum settle_charge charge, const char *directory,
+                const unsigned char public_key[32], const struct cost *reserved,
+                double delta, struct cost *ret_spent, double *ret_epsilon,
+                char ret_note[LEDGER_TEXT_SIZE], struct error *err);
+
+/* report.json of this job and attempt, if there is one that can be read. */
+bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,
+                        struct report *ret_report);
+
+#endif

@@ -1,0 +1,207 @@
+#include "scheduler/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/pathsafe.h"
+#include "base/ydoc.h"
+
+#define STATE_FILE "scheduler.json"
+#define STATE_MAX_BYTES 4096
+
+static const char *const stop_names[SPOOL_STOP_N] = {"none", "cancel", "time"};
+
+int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],
+               struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int len = snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (len < 0 || len >= (int)sizeof path)
+        return error_set(err, PPT_EIO, "the path %s/%s is too long", directory, name);
+    memcpy(ret_path, path, (size_t)len + 1);
+    return 0;
+}
+
+static int make_directory(const char *path, struct error *err)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_errno(err, PPT_EIO, "cannot create %s", path);
+    return 0;
+}
+
+static int check_owner(const char *path, struct error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return error_errno(err, PPT_EIO, "cannot look at %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(err, PPT_EIO, "%s is not a directory", path);
+    if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
+        error_set(err, PPT_ETRUST, "%s is not this user's alone", path);
+        return error_hint(err,
+                          "the scheduler must own it and nobody else may write there");
+    }
+    return 0;
+}
+
+/* An open file with an exclusive lock. Not inherited unless the caller says so. */
+static int open_locked(const char *path, int *ret_fd, struct error *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int rc = errno == EWOULDBLOCK
+                     ? error_set(err, PPT_ESTATE, "%s is locked", path)
+                     : error_errno(err, PPT_EIO, "cannot lock %s", path);
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int spool_open(const char *root, struct spool *ret_spool, struct error *err)
+{
+    struct spool spool;
+    char path[SPOOL_PATH_SIZE], resolved[PATH_MAX];
+    int rc = make_directory(root, err);
+    if (rc == 0)
+        rc = check_owner(root, err);
+    if (rc != 0)
+        return rc;
+    if (realpath(root, resolved) == NULL)
+        return error_errno(err, PPT_EIO, "cannot resolve %s", root);
+    rc = spool_path(resolved, "schedd.lock", path, err);
+    if (rc != 0)
+        return rc;
+    memcpy(spool.root, resolved, strlen(resolved) + 1);
+    rc = open_locked(path, &spool.lock, err);
+    if (rc == -PPT_ESTATE)
+        error_set(err, PPT_ESTATE, "another ppt-schedd uses %s", spool.root);
+    if (rc == 0)
+        *ret_spool = spool;
+    return rc;
+}
+
+void spool_close(struct spool *spool)
+{
+    close(spool->lock);
+    spool->lock = -1;
+}
+
+int spool_job(const struct spool *spool, int64_t job_id,
+              char ret_directory[SPOOL_PATH_SIZE], struct error *err)
+{
+    char name[24], directory[SPOOL_PATH_SIZE];
+    struct spool_state state = {0};
+    snprintf(name, sizeof name, "%lld", (long long)job_id);
+    int rc = spool_path(spool->root, name, directory, err);
+    if (rc == 0)
+        rc = make_directory(directory, err);
+    if (rc == 0)
+        rc = check_owner(directory, err);
+    if (rc == 0 && spool_load(directory, &state, NULL) == -PPT_ENOTFOUND)
+        rc = spool_save(directory, &state, err);
+    if (rc == 0)
+        memcpy(ret_directory, directory, sizeof directory);
+    return rc;
+}
+
+int spool_lock(const char *directory, int *ret_fd, struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int rc = spool_path(directory, "lock", path, err);
+    return rc == 0 ? open_locked(path, ret_fd, err) : rc;
+}
+
+int spool_is_locked(const char *directory, bool *ret_is_locked, struct error *err)
+{
+    int fd;
+    struct stat st;
+    if (stat(directory, &st) != 0 && errno == ENOENT) {
+        *ret_is_locked = false;
+        return 0;
+    }
+    int rc = spool_lock(directory, &fd, err);
+    if (rc == 0)
+        close(fd);
+    if (rc != 0 && rc != -PPT_ESTATE)
+        return rc;
+    *ret_is_locked = rc != 0;
+    return 0;
+}
+
+static int parse_state(const char *text, size_t len, const char *path,
+                       struct spool_state *ret_state, struct error *err)
+{
+    struct ydoc_faults faults = {.path = path};
+    struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
+    const struct ydoc_node *root = ydoc_root(doc);
+    struct spool_state state = {0};
+    int stop = 0;
+    const struct {
+        const char *name;
+        int64_t *value;
+    } fields[] = {{"started_attempt", &state.started_attempt},
+                  {"started_at_s", &state.started_at_s},
+                  {"stop_at_s", &state.stop_at_s},
+                  {"n_losses", &state.n_losses},
+                  {"last_loss", &state.last_loss}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        ydoc_integer(&faults, ydoc_need(&faults, root, fields[i].name), 0, INT64_MAX,
+                     fields[i].value);
+    ydoc_word(&faults, ydoc_need(&faults, root, "stop"), stop_names, SPOOL_STOP_N,
+              &stop);
+    int rc = ydoc_faults_end(&faults, "scheduler's state of a job", err);
+    ydoc_free(doc);
+    if (rc != 0)
+        return error_set(err, PPT_ETRUST, "%s is damaged", path);
+    state.stop = (enum spool_stop)stop;
+    *ret_state = state;
+    return 0;
+}
+
+int spool_load(const char *directory, struct spool_state *ret_state, struct error *err)
+{
+    char path[SPOOL_PATH_SIZE], *text = NULL;
+    size_t len;
+    int rc = spool_path(directory, STATE_FILE, path, err);
+    if (rc == 0)
+        rc = pathsafe_read_file(path, STATE_MAX_BYTES, &text, &len, err);
+    if (rc == 0)
+        rc = parse_state(text, len, path, ret_state, err);
+    free(text);
+    return rc;
+}
+
+int spool_save(const char *directory, const struct spool_state *state,
+               struct error *err)
+{
+    char path[SPOOL_PATH_SIZE], *text = NULL;
+    struct json json = {0};
+    int rc = spool_path(directory, STATE_FILE, path, err);
+    if (rc != 0)
+        return rc;
+    json_object(&json, NULL);
+    json_integer(&json, "started_attempt", state->started_attempt);
+    json_integer(&json, "started_at_s", state->started_at_s);
+    json_string(&json, "stop", stop_names[state->stop]);
+    json_integer(&json, "stop_at_s", state->stop_at_s);
+    json_integer(&json, "n_losses", state->n_losses);
+    json_integer(&json, "last_loss", state->last_loss);
+    json_close_object(&json);
+    rc = json_end(&json, &text, err);
+    if (rc == 0)
+        rc = pathsafe_replace(path, text, strlen(text), 0600, err);
+    free(text);
+    return rc;
+}

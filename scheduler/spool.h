@@ -1,0 +1,65 @@
+/* The scheduler's directory: one directory a job, and what must be remembered about a
+ * job between two steps of the scheduler and cannot wait for the database.
+ *
+ * Guarantees: one scheduler at a time uses a spool (a lock on its file `schedd.lock`);
+ * directories are of mode 0700; a job's state file is replaced as a whole and is on
+ * disk when spool_save returns.
+ */
+#ifndef PPT_SCHEDULER_SPOOL_H
+#define PPT_SCHEDULER_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define SPOOL_PATH_SIZE 1024
+
+struct spool {
+    char root[SPOOL_PATH_SIZE]; /* absolute, without links */
+    int lock;
+};
+
+/* Creates the directory where it is missing (not its parents) and locks it.
+ * Errors: PPT_EIO, PPT_ETRUST (another's, or writable by others), PPT_ESTATE (another
+ * ppt-schedd uses it). */
+int spool_open(const char *root, struct spool *ret_spool, struct error *err);
+void spool_close(struct spool *spool);
+
+/* root/ID of the job, made where it is missing, with an empty state.
+ * Errors: PPT_EIO. */
+int spool_job(const struct spool *spool, int64_t job_id,
+              char ret_directory[SPOOL_PATH_SIZE], struct error *err);
+
+/* directory/name. Errors: PPT_EIO (too long). */
+int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],
+               struct error *err);
+
+/* The lock that a job's processes hold while they live: an open file description to
+ * hand to them. Caller closes. Errors: PPT_ESTATE (held already), PPT_EIO. */
+int spool_lock(const char *directory, int *ret_fd, struct error *err);
+
+/* Does anybody hold it? Without a directory nobody does. Errors: PPT_EIO (cannot tell).
+ */
+int spool_is_locked(const char *directory, bool *ret_is_locked, struct error *err);
+
+enum spool_stop { SPOOL_STOP_NONE, SPOOL_STOP_CANCEL, SPOOL_STOP_TIME, SPOOL_STOP_N };
+
+struct spool_state {
+    int64_t started_attempt; /* the last whose processes may have run; 0: none */
+    int64_t started_at_s;    /* Unix time of that */
+    enum spool_stop stop;    /* the scheduler has asked that attempt to stop */
+    int64_t stop_at_s;       /* when it did */
+    int64_t n_losses;  /* attempts that ended in a way that may tell of the data */
+    int64_t last_loss; /* the last such attempt */
+};
+
+/* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST
+ * (unreadable), PPT_EIO. */
+int spool_load(const char *directory, struct spool_state *ret_state, struct error *err);
+
+/* Errors: PPT_EIO. */
+int spool_save(const char *directory, const struct spool_state *state,
+               struct error *err);
+
+#endif

@@ -1,0 +1,213 @@
+/* Real mpirun, with a shell script where ppt-worker would stand: what the ranks get,
+ * that they are found and stopped, and that the lock tells the truth. */
+#include "scheduler/launch_mpirun.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/pathsafe.h"
+#include "scheduler/spool.h"
+
+static char top[64], worker[80], directory[SPOOL_PATH_SIZE];
+static struct error err;
+static struct spool spool;
+static struct launch_mpirun mpirun;
+static struct launcher launcher;
+static int lock;
+
+static void setup(void)
+{
+    memset(&err, 0, sizeof err);
+    strcpy(top, "/tmp/check_launch.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(top));
+    ck_assert_int_eq(spool_open(top, &spool, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 7, directory, &err), 0);
+    ck_assert_int_eq(spool_lock(directory, &lock, &err), 0);
+    snprintf(worker, sizeof worker, "%s/worker", top);
+    mpirun = (struct launch_mpirun){
+        .mpirun = "mpirun", .worker = worker, .public_key = "/keys/public"};
+    launcher = launch_mpirun(&mpirun);
+}
+
+static void teardown(void)
+{
+    char command[128];
+    launcher.ops->kill(&launcher, directory);
+    spool_close(&spool);
+    snprintf(command, sizeof command, "rm -rf %s", top);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void make_worker(const char *script)
+{
+    ck_assert_int_eq(pathsafe_write_new(worker, script, strlen(script), 0700, &err), 0);
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static struct launcher_started start(int64_t n_ranks)
+{
+    struct launcher_request request = {directory, n_ranks, 3};
+    struct launcher_started started = {0};
+    int rc = launcher.ops->start(&launcher, &request, lock, &started, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    close(lock);
+    return started;
+}
+
+static bool is_locked(void)
+{
+    bool result;
+    ck_assert_int_eq(spool_is_locked(directory, &result, &err), 0);
+    return result;
+}
+
+/* Waits for a line in the job's log. */
+static char *wait_for(const char *line)
+{
+    char path[SPOOL_PATH_SIZE], *text = NULL;
+    size_t len;
+    ck_assert_int_eq(spool_path(directory, "log", path, &err), 0);
+    for (int i = 0; i < 300; i++) {
+        free(text);
+        text = NULL;
+        if (pathsafe_read_file(path, 1 << 20, &text, &len, NULL) == 0 &&
+            strstr(text, line) != NULL)
+            return text;
+        sleep_ms(100);
+    }
+    ck_abort_msg("no \"%s\" in the log:\n%s", line, text == NULL ? "" : text);
+}
+
+START_TEST(ranks_get_a_clean_environment_and_the_plan)
+{
+    setenv("PPT_SECRET_OF_THE_OPERATOR", "leaks", 1);
+    make_worker("#!/bin/sh\necho \"args $*\"\nenv\nulimit -c >/dev/null\npwd\n"
+                "cat\necho end\n");
+    struct launcher_started started = start(1);
+    ck_assert_int_gt(started.pid, 1);
+    ck_assert_int_gt(started.start_time, 0);
+    int status;
+    ck_assert_int_eq(waitpid((pid_t)started.pid, &status, 0), (pid_t)started.pid);
+    char *text = wait_for("\nend\n"), expected[SPOOL_PATH_SIZE + 64];
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    snprintf(expected, sizeof expected, "args --plan %s --public-key /keys/public\n",
+             directory);
+    ck_assert_ptr_nonnull(strstr(text, expected));
+    snprintf(expected, sizeof expected, "PPT_JOB_DIRECTORY=%s\n", directory);
+    ck_assert_ptr_nonnull(strstr(text, expected));
+    snprintf(expected, sizeof expected, "\n%s\n", directory);
+    ck_assert_ptr_nonnull(strstr(text, expected)); /* where it runs */
+    ck_assert_ptr_nonnull(strstr(text, "OMP_NUM_THREADS=3\n"));
+    ck_assert_ptr_nonnull(strstr(text, "OPENBLAS_NUM_THREADS=3\n"));
+    ck_assert_ptr_null(strstr(text, "PPT_SECRET_OF_THE_OPERATOR"));
+    ck_assert(!is_locked());
+    ck_assert_int_eq(launcher.ops->count(&launcher, directory), 0);
+    free(text);
+}
+END_TEST
+
+START_TEST(ranks_are_asked_to_stop_and_mpirun_waits_for_them)
+{
+    make_worker("#!/bin/sh\ntrap 'sleep 1; echo checkpoint; exit 75' TERM\n"
+                "echo ready\nwhile :; do sleep 0.1; done\n");
+    struct launcher_started started = start(1);
+    int status;
+    free(wait_for("ready"));
+    ck_assert(is_locked());
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 2);
+    launcher.ops->stop(&launcher, directory);
+    sleep_ms(300);
+    ck_assert(is_locked()); /* the rank is still writing its checkpoint */
+    ck_assert_int_eq(waitpid((pid_t)started.pid, &status, 0), (pid_t)started.pid);
+    ck_assert_int_eq(WEXITSTATUS(status), 75);
+    free(wait_for("checkpoint"));
+    ck_assert(!is_locked());
+}
+END_TEST
+
+/* mpirun shot dead: its lock is free while a rank may still run; it is found and
+ * killed. */
+START_TEST(orphaned_ranks_are_found)
+{
+    make_worker("#!/bin/sh\ntrap '' TERM HUP\necho ready\n"
+                "while :; do sleep 0.1; done\n");
+    struct launcher_started started = start(2);
+    free(wait_for("ready"));
+    kill((pid_t)started.pid, SIGKILL);
+    waitpid((pid_t)started.pid, NULL, 0);
+    ck_assert(!is_locked());
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 1);
+    for (int i = 0; i < 50 && launcher.ops->count(&launcher, directory) > 0; i++) {
+        launcher.ops->kill(&launcher, directory);
+        sleep_ms(20);
+    }
+    ck_assert_int_eq(launcher.ops->count(&launcher, directory), 0);
+}
+END_TEST
+
+START_TEST(other_jobs_are_left_alone)
+{
+    char other[SPOOL_PATH_SIZE];
+    ck_assert_int_eq(spool_job(&spool, 77, other, &err), 0);
+    make_worker("#!/bin/sh\necho ready\nwhile :; do sleep 0.1; done\n");
+    struct launcher_started started = start(1);
+    free(wait_for("ready"));
+    /* "/7" is the beginning of "/77" and the other way round it is no match either */
+    ck_assert_int_eq(launcher.ops->count(&launcher, other), 0);
+    launcher.ops->kill(&launcher, other);
+    sleep_ms(200);
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 2);
+    ck_assert_int_eq(waitpid((pid_t)started.pid, NULL, WNOHANG), 0);
+    launcher.ops->kill(&launcher, directory);
+    waitpid((pid_t)started.pid, NULL, 0);
+}
+END_TEST
+
+START_TEST(what_cannot_start_says_so)
+{
+    struct launcher_request request = {directory, 1, 1};
+    struct launcher_started started = {0};
+    ck_assert_int_eq(launcher.ops->start(&launcher, &request, lock, &started, &err),
+                     -PPT_ELAUNCH);
+    ck_assert_ptr_nonnull(strstr(err.text, worker));
+    make_worker("#!/bin/sh\n");
+    mpirun.mpirun = "/nonexistent/mpirun";
+    ck_assert_int_eq(launcher.ops->start(&launcher, &request, lock, &started, &err),
+                     -PPT_ELAUNCH);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/mpirun"));
+    ck_assert_int_eq(started.pid, 0);
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no zombie is left */
+    close(lock);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("launch_mpirun");
+    TCase *tc = tcase_create("launch_mpirun");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, ranks_get_a_clean_environment_and_the_plan);
+    tcase_add_test(tc, ranks_are_asked_to_stop_and_mpirun_waits_for_them);
+    tcase_add_test(tc, orphaned_ranks_are_found);
+    tcase_add_test(tc, other_jobs_are_left_alone);
+    tcase_add_test(tc, what_cannot_start_says_so);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed != 0;
+}

@@ -1,0 +1,163 @@
+/* The scheduler's directory: one user at a time, state that survives, locks that live
+ * exactly as long as the processes that inherited them. */
+#include "scheduler/spool.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char top[64], root[80], directory[SPOOL_PATH_SIZE];
+static struct error err;
+static struct spool spool;
+
+static void setup(void)
+{
+    memset(&err, 0, sizeof err);
+    strcpy(top, "/tmp/check_spool.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(top));
+    snprintf(root, sizeof root, "%s/spool", top);
+    ck_assert_int_eq(spool_open(root, &spool, &err), 0);
+}
+
+static void teardown(void)
+{
+    char command[128];
+    spool_close(&spool);
+    snprintf(command, sizeof command, "rm -rf %s", top);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+    ck_assert_int_eq(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+START_TEST(one_scheduler_a_spool)
+{
+    struct spool other;
+    ck_assert_int_eq(spool_open(root, &other, &err), -PPT_ESTATE);
+    ck_assert_ptr_nonnull(strstr(err.text, "another ppt-schedd"));
+    spool_close(&spool);
+    ck_assert_int_eq(spool_open(root, &spool, &err), 0);
+}
+END_TEST
+
+START_TEST(a_spool_that_others_can_write_is_refused)
+{
+    struct spool other;
+    char open_root[80];
+    snprintf(open_root, sizeof open_root, "%s/open", top);
+    ck_assert_int_eq(mkdir(open_root, 0700), 0);
+    ck_assert_int_eq(chmod(open_root, 0770), 0);
+    ck_assert_int_eq(spool_open(open_root, &other, &err), -PPT_ETRUST);
+    ck_assert_int_eq(spool_open("/nonexistent/spool", &other, &err), -PPT_EIO);
+}
+END_TEST
+
+START_TEST(a_jobs_directory_is_private)
+{
+    char again[SPOOL_PATH_SIZE];
+    umask(0);
+    ck_assert_int_eq(spool_job(&spool, 17, directory, &err), 0);
+    ck_assert_int_eq(mode_of(directory), 0700);
+    ck_assert_int_eq(spool_job(&spool, 17, again, &err), 0);
+    ck_assert_str_eq(directory, again);
+    ck_assert_ptr_nonnull(strstr(directory, "/spool/17"));
+}
+END_TEST
+
+START_TEST(state_comes_back_as_it_was)
+{
+    struct spool_state state = {3, 1700000000, SPOOL_STOP_TIME, 1700000009, 2, 1}, read;
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.started_attempt, 0);
+    ck_assert_int_eq(read.stop, SPOOL_STOP_NONE);
+    ck_assert_int_eq(spool_save(directory, &state, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.started_attempt, 3);
+    ck_assert_int_eq(read.started_at_s, 1700000000);
+    ck_assert_int_eq(read.stop, SPOOL_STOP_TIME);
+    ck_assert_int_eq(read.stop_at_s, 1700000009);
+    ck_assert_int_eq(read.n_losses, 2);
+    ck_assert_int_eq(read.last_loss, 1);
+    /* an existing state is not made empty */
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.n_losses, 2);
+}
+END_TEST
+
+START_TEST(damaged_and_missing_states_are_told_apart)
+{
+    struct spool_state read;
+    char path[SPOOL_PATH_SIZE];
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
+    FILE *file = fopen(path, "w");
+    fputs("{\"started_attempt\": -1}", file);
+    fclose(file);
+    ck_assert_int_eq(spool_load(directory, &read, &err), -PPT_ETRUST);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), -PPT_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(a_lock_lives_as_long_as_who_inherited_it)
+{
+    bool is_locked;
+    int lock, ends[2];
+    char byte;
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_is_locked(directory, &is_locked, &err), 0);
+    ck_assert(!is_locked);
+    ck_assert_int_eq(spool_lock(directory, &lock, &err), 0);
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (read(ends[0], &byte, 1) < 0)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(lock);
+    ck_assert_int_eq(spool_is_locked(directory, &is_locked, &err), 0);
+    ck_assert(is_locked);
+    ck_assert_int_eq(spool_lock(directory, &lock, &err), -PPT_ESTATE);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    ck_assert_int_eq(spool_is_locked(directory, &is_locked, &err), 0);
+    ck_assert(!is_locked);
+    ck_assert_int_eq(spool_is_locked("/nonexistent/17", &is_locked, &err), 0);
+    ck_assert(!is_locked);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("spool");
+    TCase *tc = tcase_create("spool");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, one_scheduler_a_spool);
+    tcase_add_test(tc, a_spool_that_others_can_write_is_refused);
+    tcase_add_test(tc, a_jobs_directory_is_private);
+    tcase_add_test(tc, state_comes_back_as_it_was);
+    tcase_add_test(tc, damaged_and_missing_states_are_told_apart);
+    tcase_add_test(tc, a_lock_lives_as_long_as_who_inherited_it);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed != 0;
+}
