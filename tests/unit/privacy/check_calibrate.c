@@ -1,0 +1,184 @@
+/* Calibration: the answer meets the target, a little less noise does not. */
+#include <check.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "jobs/privacy/calibrate.h"
+#include "jobs/privacy/mechanism.h"
+
+#define CALIBRATION_MAX_S 0.1
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct cost price(double noise, double rate, int64_t steps)
+{
+    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, noise, rate};
+    struct curve curve;
+    struct cost cost;
+    ck_assert_int_eq(mechanism_curve(&mechanism, UNIT_EXAMPLE, &curve, NULL), 0);
+    ck_assert_int_eq(cost_from_curve(&curve, steps, &cost, NULL), 0);
+    return cost;
+}
+
+static double epsilon_with(double noise, double rate, int64_t steps,
+                           const struct cost *already, double delta)
+{
+    struct cost cost = price(noise, rate, steps);
+    double epsilon = NAN;
+    if (already != NULL)
+        ck_assert_int_eq(cost_add(&cost, already, &cost, NULL), 0);
+    ck_assert_int_eq(cost_epsilon(&cost, delta, &epsilon, NULL, NULL), 0);
+    return epsilon;
+}
+
+static double calibrate(double epsilon, double delta, double rate, int64_t steps,
+                        const struct cost *already)
+{
+    double noise = NAN;
+    struct error err = {0};
+    int rc =
+        calibrate_noise_multiplier(epsilon, delta, rate, steps, already, &noise, &err);
+    ck_assert_msg(rc == 0, "epsilon %g delta %g rate %g steps %lld: %s", epsilon, delta,
+                  rate, (long long)steps, err.text);
+    return noise;
+}
+
+static const double epsilons[] = {0.1, 0.5, 1, 3, 10};
+static const double deltas[] = {1e-10, 1e-6, 1e-5};
+static const double rates[] = {1e-7, 1e-4, 0.004, 0.1, 1};
+static const int64_t steps[] = {1, 100, 10000, 1000000};
+
+START_TEST(noise_is_enough_and_no_more)
+{
+    double slowest_s = 0;
+    for (int i = 0; i < 5 * 3 * 5 * 4; i++) {
+        double epsilon = epsilons[i % 5], delta = deltas[i / 5 % 3];
+        double rate = rates[i / 15 % 5];
+        int64_t n = steps[i / 75];
+        double start_s = now_s();
+        double noise = calibrate(epsilon, delta, rate, n, NULL);
+        slowest_s = fmax(slowest_s, now_s() - start_s);
+        ck_assert_double_le(epsilon_with(noise, rate, n, NULL, delta), epsilon);
+        double less = noise * (1 - 2e-6);
+        if (less > CALIBRATE_MIN_NOISE)
+            ck_assert_msg(epsilon_with(less, rate, n, NULL, delta) > epsilon,
+                          "%.9g is too much for epsilon %g delta %g rate %g steps %lld",
+                          noise, epsilon, delta, rate, (long long)n);
+    }
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    slowest_s /= 10; /* an instrumented build is not what is timed */
+#endif
+    ck_assert_double_le(slowest_s, CALIBRATION_MAX_S);
+}
+END_TEST
+
+START_TEST(other_releases_are_counted)
+{
+    struct cost already = price(20, 1, 1);
+    double alone = calibrate(1, 1e-6, 0.01, 1000, NULL);
+    double both = calibrate(1, 1e-6, 0.01, 1000, &already);
+    ck_assert_double_gt(both, alone);
+    ck_assert_double_le(epsilon_with(both, 0.01, 1000, &already, 1e-6), 1);
+    ck_assert_double_gt(epsilon_with(both * (1 - 2e-6), 0.01, 1000, &already, 1e-6), 1);
+    already = price(1, 1, 1);
+    double noise = 42;
+    struct error err = {0};
+    ck_assert_int_eq(
+        calibrate_noise_multiplier(1, 1e-6, 0.01, 1000, &already, &noise, &err),
+        -PPT_ERANGE);
+    ck_assert(strstr(err.text, "the other releases alone cost epsilon") != NULL);
+    ck_assert(noise == 42);
+}
+END_TEST
+
+START_TEST(the_least_noise_is_a_floor)
+{
+    /* a generous target is met by the smallest multiplier that is priced at all */
+    double noise = calibrate(1e5, 1e-5, 0.5, 1, NULL);
+    ck_assert_double_ge(noise, CALIBRATE_MIN_NOISE);
+    ck_assert_double_le(noise, CALIBRATE_MIN_NOISE * (1 + 1e-6));
+}
+END_TEST
+
+START_TEST(steps_fill_the_target)
+{
+    for (int i = 0; i < 5 * 3 * 4; i++) {
+        double epsilon = epsilons[i % 5], delta = deltas[i / 5 % 3];
+        double rate = rates[1 + i / 15];
+        const double noise = 5;
+        int64_t n = -1, limit = 10000000;
+        ck_assert_int_eq(calibrate_steps(epsilon, delta, rate, noise, limit, &n, NULL),
+                         0);
+        ck_assert_int_ge(n, 0);
+        ck_assert_int_le(n, limit);
+        if (n > 0)
+            ck_assert_double_le(epsilon_with(noise, rate, n, NULL, delta), epsilon);
+        if (n < limit)
+            ck_assert_double_gt(epsilon_with(noise, rate, n + 1, NULL, delta), epsilon);
+    }
+    /* and it undoes the other calibration */
+    double noise = calibrate(2, 1e-6, 0.01, 5000, NULL);
+    int64_t n = 0;
+    ck_assert_int_eq(calibrate_steps(2, 1e-6, 0.01, noise, 100000, &n, NULL), 0);
+    ck_assert_int_eq(n, 5000);
+}
+END_TEST
+
+static void expect_range(double epsilon, double delta, double rate, int64_t n,
+                         const char *text)
+{
+    double noise = 42;
+    struct error err = {0};
+    ck_assert_int_eq(
+        calibrate_noise_multiplier(epsilon, delta, rate, n, NULL, &noise, &err),
+        -PPT_ERANGE);
+    ck_assert_msg(strstr(err.text, text) != NULL, "'%s' lacks '%s'", err.text, text);
+    ck_assert(noise == 42);
+}
+
+START_TEST(nonsense_is_refused)
+{
+    expect_range(NAN, 1e-6, 0.1, 10, "epsilon is nan, expected");
+    expect_range(0, 1e-6, 0.1, 10, "epsilon is 0, expected");
+    expect_range(INFINITY, 1e-6, 0.1, 10, "epsilon is inf, expected");
+    expect_range(1, 0, 0.1, 10, "delta is 0, expected a number in (0, 1)");
+    expect_range(1, -1e-6, 0.1, 10, "delta is -1e-06");
+    expect_range(1, 1, 0.1, 10, "delta is 1");
+    expect_range(1, 1e-6, 1.01, 10, "sample_rate is 1.01");
+    expect_range(1, 1e-6, NAN, 10, "sample_rate is");
+    expect_range(1, 1e-6, 0, 10, "sample_rate is 0");
+    expect_range(1, 1e-6, 0.1, 0, "n_steps is 0, expected a number in [1, ");
+    expect_range(1, 1e-6, 0.1, 1000000000000000000, "n_steps is 1000000000000000000");
+    expect_range(1e-3, 1e-10, 1, 1000, "no noise_multiplier up to 1e+06 meets epsilon");
+    int64_t n = 42;
+    struct error err = {0};
+    ck_assert_int_eq(calibrate_steps(1, 1e-6, 0.1, NAN, 10, &n, &err), -PPT_ERANGE);
+    ck_assert_int_eq(calibrate_steps(1, 1e-6, 0.1, 1, 0, &n, &err), -PPT_ERANGE);
+    ck_assert(strstr(err.text, "max_steps is 0") != NULL);
+    ck_assert_int_eq(n, 42);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("calibrate");
+    tcase_set_timeout(tcase, 100);
+    tcase_add_test(tcase, noise_is_enough_and_no_more);
+    tcase_add_test(tcase, other_releases_are_counted);
+    tcase_add_test(tcase, the_least_noise_is_a_floor);
+    tcase_add_test(tcase, steps_fill_the_target);
+    tcase_add_test(tcase, nonsense_is_refused);
+    Suite *suite = suite_create("calibrate");
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,291 @@
+/* The price of a job: rates, steps, noise, releases, and specs that cannot be priced.
+ */
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+#include "jobs/manifest.h"
+#include "jobs/privacy/price.h"
+#include "jobs/spec/spec.h"
+
+static struct manifest manifest(void)
+{
+    struct manifest m = {.name = "mnist",
+                         .unit = UNIT_EXAMPLE,
+                         .relation = RELATION_ADD_REMOVE,
+                         .n_splits = 2};
+    strcpy(m.splits[0].name, "train");
+    m.splits[0].nominal_count = 60000;
+    strcpy(m.splits[1].name, "test");
+    m.splits[1].nominal_count = 10000;
+    return m;
+}
+
+static struct spec spec(void)
+{
+    struct spec s = {.kind = JOB_DP};
+    strcpy(s.dataset.train, "train");
+    strcpy(s.dataset.test, "test");
+    s.privacy = (struct spec_privacy){.is_private = true,
+                                      .unit = UNIT_EXAMPLE,
+                                      .epsilon = 3,
+                                      .delta = 1e-6,
+                                      .clip_norm = 1};
+    s.training = (struct spec_training){
+        .epochs = 15, .batch_size = 256, .evaluation = EVALUATION_NONE};
+    return s;
+}
+
+static struct price price_of(const struct spec *s, const struct manifest *m)
+{
+    struct price price;
+    struct error err = {0};
+    int rc = price_job(s, m, &price, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    return price;
+}
+
+static double epsilon_of(const struct cost *cost, double delta)
+{
+    double epsilon = NAN;
+    ck_assert_int_eq(cost_epsilon(cost, delta, &epsilon, NULL, NULL), 0);
+    return epsilon;
+}
+
+START_TEST(noise_meets_the_target)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    struct price price = price_of(&s, &m);
+    ck_assert(price.is_private);
+    ck_assert_int_eq(price.n_releases, 1);
+    ck_assert_str_eq(price.releases[PRICE_TRAINING_STEP].name, "training-step");
+    ck_assert_int_eq(price.n_steps, 15 * 235); /* ceil(60000 / 256) = 235 */
+    ck_assert_int_eq(price.releases[0].count, price.n_steps);
+    ck_assert(price.releases[0].mechanism.sample_rate == price.sample_rate);
+    ck_assert(price.releases[0].mechanism.noise_multiplier == price.noise_multiplier);
+    ck_assert_double_le(price.epsilon, 3);
+    ck_assert_double_gt(price.epsilon, 3 * (1 - 1e-5));
+    ck_assert(price.epsilon == epsilon_of(&price.cost, 1e-6));
+    ck_assert(price.delta == 1e-6);
+}
+END_TEST
+
+START_TEST(epsilon_follows_from_given_noise)
+{
+    /* 60 epochs of the usual MNIST example: 2.91 at 1e-5 by older Renyi orders, exact
+     * 2.295; between the two */
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.privacy.epsilon = 0;
+    s.privacy.noise_multiplier = 1.1;
+    s.privacy.delta = 1e-5;
+    s.training.batch_size = 240;
+    s.training.epochs = 60;
+    struct price price = price_of(&s, &m);
+    ck_assert(price.noise_multiplier == 1.1);
+    ck_assert_int_eq(price.n_steps, 15000);
+    ck_assert_double_gt(price.epsilon, 2.295);
+    ck_assert_double_lt(price.epsilon, 2.91);
+    s.training.epochs = 0;
+    s.training.steps = 100;
+    ck_assert_int_eq(price_of(&s, &m).n_steps, 100);
+    ck_assert_double_lt(price_of(&s, &m).epsilon, price.epsilon);
+}
+END_TEST
+
+START_TEST(rates_are_exact_thresholds)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.privacy.epsilon = 0;
+    s.privacy.noise_multiplier = 2;
+    const int64_t batches[] = {1, 3, 256, 59999, 60000};
+    const int64_t counts[] = {60000, 60001, 1000000007, INT64_MAX};
+    for (int i = 0; i < 20; i++) {
+        s.training = (struct spec_training){.steps = 1, .batch_size = batches[i % 5]};
+        m.splits[0].nominal_count = counts[i / 5];
+        double rate = price_of(&s, &m).sample_rate, k = rate * 0x1p53;
+        ck_assert(k == floor(k) && rate <= 1);
+        /* rate >= batch / count > rate - 2^-53, in whole numbers */
+        __int128 lhs = (__int128)k * m.splits[0].nominal_count;
+        __int128 rhs = (__int128)batches[i % 5] << 53;
+        ck_assert(lhs >= rhs);
+        ck_assert(lhs - m.splits[0].nominal_count < rhs);
+    }
+    m.splits[0].nominal_count = 60000;
+    s.training.batch_size = 60000;
+    ck_assert(price_of(&s, &m).sample_rate == 1);
+}
+END_TEST
+
+START_TEST(a_paid_evaluation_is_paid)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    struct price without = price_of(&s, &m);
+    s.training.evaluation = EVALUATION_PUBLIC;
+    ck_assert(price_of(&s, &m).noise_multiplier == without.noise_multiplier);
+    s.training.evaluation = EVALUATION_PAID;
+    s.training.evaluation_noise = 20;
+    struct price with = price_of(&s, &m);
+    ck_assert_int_eq(with.n_releases, 2);
+    ck_assert_str_eq(with.releases[PRICE_EVALUATION].name, "evaluation");
+    ck_assert_int_eq(with.releases[PRICE_EVALUATION].count, 1);
+    ck_assert_int_eq(with.releases[PRICE_EVALUATION].mechanism.kind,
+                     MECHANISM_GAUSSIAN);
+    ck_assert(with.releases[PRICE_EVALUATION].mechanism.noise_multiplier == 20);
+    ck_assert_double_gt(with.noise_multiplier, without.noise_multiplier);
+    ck_assert_double_le(with.epsilon, 3);
+    ck_assert_double_gt(with.epsilon, 3 * (1 - 1e-5));
+    /* too little noise on the count leaves nothing for training */
+    struct error err = {0};
+    s.training.evaluation_noise = 0.5;
+    ck_assert_int_eq(price_job(&s, &m, &with, &err), -PPT_ERANGE);
+    ck_assert(strstr(err.text, "the other releases alone cost") != NULL);
+    s.training.evaluation_noise = 0;
+    ck_assert_int_eq(price_job(&s, &m, &with, &err), -PPT_ERANGE);
+    ck_assert_msg(strstr(err.text, "pricing release 'evaluation': noise_multiplier is"),
+                  "%s", err.text);
+}
+END_TEST
+
+START_TEST(use_is_priced_like_the_job)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.training.evaluation = EVALUATION_PAID;
+    s.training.evaluation_noise = 20;
+    struct price price = price_of(&s, &m);
+    int64_t used[PRICE_MAX_RELEASES] = {price.n_steps, 1};
+    struct cost cost, half, none;
+    struct error err = {0};
+    ck_assert_int_eq(price_used(&price, used, &cost, NULL), 0);
+    ck_assert_mem_eq(cost.rho, price.cost.rho, sizeof cost.rho);
+    used[0] /= 2;
+    used[1] = 0;
+    ck_assert_int_eq(price_used(&price, used, &half, NULL), 0);
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        ck_assert(half.rho[i] < cost.rho[i]);
+    used[0] = 0;
+    ck_assert_int_eq(price_used(&price, used, &none, NULL), 0);
+    ck_assert(epsilon_of(&none, 1e-6) == 0);
+    used[1] = 2;
+    ck_assert_int_eq(price_used(&price, used, &cost, &err), -PPT_ERANGE);
+    ck_assert(strstr(err.text, "use of release 'evaluation' is 2") != NULL);
+    used[1] = 0;
+    used[0] = -1;
+    ck_assert_int_eq(price_used(&price, used, &cost, &err), -PPT_ERANGE);
+}
+END_TEST
+
+START_TEST(public_jobs_are_free)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.privacy = (struct spec_privacy){.is_private = false, .unit = UNIT_USER};
+    struct price price = price_of(&s, &m);
+    ck_assert(!price.is_private);
+    ck_assert_int_eq(price.n_releases, 0);
+    ck_assert(price.epsilon == 0);
+    ck_assert_int_eq(price.n_steps, 15 * 235);
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        ck_assert_int_eq(price.cost.rho[i], 0);
+}
+END_TEST
+
+static void expect(const struct spec *s, const struct manifest *m, int code,
+                   const char *text)
+{
+    struct price price = {.n_steps = 42};
+    struct error err = {0};
+    int rc = price_job(s, m, &price, &err);
+    ck_assert_msg(rc == -code, "got %d (%s)", rc, err.text);
+    ck_assert_msg(strstr(err.text, text) != NULL, "'%s' lacks '%s'", err.text, text);
+    ck_assert_int_eq(price.n_steps, 42);
+}
+
+START_TEST(spec_and_manifest_must_agree)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.privacy.unit = UNIT_USER;
+    expect(&s, &m, PPT_ESPEC,
+           "privacy.unit is 'user', but the records of data set "
+           "'mnist' are one per example");
+    m.unit = UNIT_USER;
+    ck_assert_int_eq(price_of(&s, &m).cost.unit, UNIT_USER);
+    s.privacy.unit = UNIT_EXAMPLE;
+    expect(&s, &m, PPT_ESPEC, "privacy.unit is 'example'");
+    m = manifest();
+    m.relation = RELATION_REPLACE_ONE;
+    expect(&s, &m, PPT_ESPEC, "add_remove only");
+    m = manifest();
+    strcpy(s.dataset.train, "training");
+    expect(&s, &m, PPT_ESPEC, "dataset.train is 'training', but data set 'mnist' has");
+    s = spec();
+    s.training.evaluation = EVALUATION_PUBLIC;
+    strcpy(s.dataset.test, "held-out");
+    expect(&s, &m, PPT_ESPEC, "dataset.test is 'held-out'");
+    s = spec();
+    s.training.evaluation = EVALUATION_PAID;
+    s.training.evaluation_noise = 20;
+    m.splits[1].nominal_count = 0;
+    expect(&s, &m, PPT_ESPEC, "states no nominal_count for split 'test'");
+    m.splits[0].nominal_count = 0;
+    s = spec();
+    expect(&s, &m, PPT_ESPEC, "states no nominal_count for split 'train'");
+    s.kind = JOB_HE;
+    expect(&s, &m, PPT_ESPEC, "kind 'dp' only");
+}
+END_TEST
+
+START_TEST(nonsense_is_refused)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    s.training.batch_size = 60001;
+    expect(&s, &m, PPT_ERANGE, "batch_size is 60001, expected a number in [1, 60000]");
+    s.training.batch_size = 0;
+    expect(&s, &m, PPT_ERANGE, "batch_size is 0");
+    s = spec();
+    s.training.epochs = 0;
+    expect(&s, &m, PPT_ERANGE, "training.epochs is 0");
+    s.training.steps = 1000000000000000000;
+    expect(&s, &m, PPT_ERANGE, "training.steps is 1000000000000000000");
+    s.training.steps = 0;
+    s.training.epochs = INT64_MAX;
+    expect(&s, &m, PPT_ERANGE, "training.epochs is 9223372036854775807");
+    s = spec();
+    s.privacy.delta = 0;
+    expect(&s, &m, PPT_ERANGE, "delta is 0");
+    s = spec();
+    s.privacy.epsilon = NAN;
+    expect(&s, &m, PPT_ERANGE, "epsilon is");
+    s.privacy.noise_multiplier = NAN;
+    expect(&s, &m, PPT_ERANGE, "noise_multiplier is");
+    s.privacy.noise_multiplier = -1;
+    expect(&s, &m, PPT_ERANGE, "noise_multiplier is -1");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("price");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, noise_meets_the_target);
+    tcase_add_test(tcase, epsilon_follows_from_given_noise);
+    tcase_add_test(tcase, rates_are_exact_thresholds);
+    tcase_add_test(tcase, a_paid_evaluation_is_paid);
+    tcase_add_test(tcase, use_is_priced_like_the_job);
+    tcase_add_test(tcase, public_jobs_are_free);
+    tcase_add_test(tcase, spec_and_manifest_must_agree);
+    tcase_add_test(tcase, nonsense_is_refused);
+    Suite *suite = suite_create("price");
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}
