@@ -300,7 +300,7 @@ int ledger_dataset_add(struct db *db, const struct ledger_dataset *dataset,
     db_param_bool(&params, dataset->is_public);
     db_param_double(&params, epsilon);
     db_param_double(&params, delta);
-    db_param_text(&params, reason);
+    db_param_text(&params, reason ? reason : "");
     return db_run(db, "SELECT ppt.dataset_add($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                   &params, NULL, err);
 }
