@@ -143,8 +143,9 @@ END $$;
 
 -- May this login submit to the account? Membership of an ancestor counts.
 CREATE FUNCTION ppt.is_member(p_account bigint) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT 1 FROM ppt.account_member m
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM ppt.account_member m
                    JOIN ppt.account a ON m.account_id = ANY (a.lineage)
-                   WHERE m.login = session_user AND a.id = p_account)
-$$;
+                   WHERE m.login = session_user AND a.id = p_account);
+END $$;

