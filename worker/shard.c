@@ -17,7 +17,7 @@ struct shard {
     int64_t n_rows;
     size_t n_features;
     double mean, std;
-    float of_byte[256]; /* uint8 records: the value fed for each byte */
+    float scale, shift; /* uint8 records: byte * scale + shift is fed */
     bool may_cache;
     unsigned char *cached_x, *cached_y; /* the whole shard, raw, or NULL */
     size_t block_rows;
@@ -35,12 +35,12 @@ void shard_bounds(int64_t n_rows, int rank, int size, int64_t *ret_first,
     *ret_n = whole + (rank < rest ? 1 : 0);
 }
 
-/* Raw record bytes become floats: one table look-up, or one multiply and add. */
+/* Raw record bytes become floats. */
 static void feed(const struct shard *shard, const unsigned char *raw, float *x)
 {
     if (shard->split.x_type == TYPE_UINT8) {
         for (size_t j = 0; j < shard->n_features; j++)
-            x[j] = shard->of_byte[raw[j]];
+            x[j] = (float)raw[j] * shard->scale + shard->shift;
         return;
     }
     memcpy(x, raw, shard->n_features * sizeof *x);
@@ -182,8 +182,8 @@ static void set_scale(struct shard *shard, double mean, double std)
 {
     shard->mean = mean;
     shard->std = std;
-    for (int v = 0; v < 256; v++)
-        shard->of_byte[v] = (float)((v / 255.0 - mean) / std);
+    shard->scale = (float)(1.0 / (255.0 * std));
+    shard->shift = (float)(-mean / std);
 }
 
 int shard_open(const struct data_h5 *data, const struct manifest_split *stated,

@@ -28,6 +28,7 @@ struct source {
 /* Bytes of one record's x. */
 size_t source_row_bytes(const struct source *source);
 
+/* Frees what it holds and empties it; a source that was never opened is allowed. */
 void source_close(struct source *source);
 
 /* IDX as MNIST has it: a file of records (uint8, or float32 in network order) of 1 to 3
