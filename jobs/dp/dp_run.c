@@ -263,20 +263,19 @@ int dp_run(const struct plan *plan, const struct spec *spec,
            const struct manifest *manifest, struct env *env, struct report *ret_report,
            struct error *err)
 {
-    struct trainer trainer;
+    struct trainer trainer = {0};
     struct course course = {0};
     bool stopped = false;
-    int rc = check_env(spec, manifest, env, err);
-    if (rc != 0) {
-        return rc;
-    }
     int64_t n_threads = spec->resources.cores_per_rank;
     env->kernels->set_threads(n_threads > 0 ? (int)n_threads : 1);
-    rc = trainer_open(&trainer, plan, spec, manifest, env, err);
-    if (rc != 0) {
-        return rc;
+    int rc = check_env(spec, manifest, env, err);
+    if (rc == 0) {
+        rc = trainer_open(&trainer, plan, spec, manifest, env, err);
     }
-    rc = snapshot_load(&trainer, err);
+    rc = verdict_join(env->comm, rc, err);
+    if (rc == 0) {
+        rc = snapshot_load(&trainer, err);
+    }
     if (rc != 0) {
         goto out;
     }

@@ -10,4 +10,8 @@
  * rank 0's rc on all, with its text. Errors: rank 0's, or PPT_ECOMM. */
 int verdict_share(struct comm *comm, int rc, struct error *err);
 
+/* Every rank calls it with an rc of its own. Returns rc where it is not 0; elsewhere
+ * the largest code of the others, or 0. Errors: those, or PPT_ECOMM. */
+int verdict_join(struct comm *comm, int rc, struct error *err);
+
 #endif

@@ -1,0 +1,486 @@
+/* The whole run, over ranks that are threads: ranks agree, runs resume, the meter
+ * rules, evaluation is told or sold, and the noise is what it should be. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/dp/schedule.h"
+#include "jobs/privacy/meter.h"
+#include "tests/unit/dp/world.h"
+
+static struct world_data train, test;
+static struct manifest manifest;
+static struct spec spec;
+static struct plan plan;
+static char meter_path[64];
+
+static void setup(void)
+{
+    int64_t dims[1] = {12};
+    train = world_blobs(240, 12, 3, 0.8, 1);
+    test = world_blobs(60, 12, 3, 0.8, 2);
+    manifest = world_manifest(train.n, test.n, 1, dims, 3);
+    spec = world_spec(PRESET_MLP, false);
+    strcpy(meter_path, "/tmp/check_dp_run.XXXXXX");
+    int fd = mkstemp(meter_path);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    unlink(meter_path);
+}
+
+static void teardown(void)
+{
+    unlink(meter_path);
+    world_data_free(&train);
+    world_data_free(&test);
+}
+
+static struct world world_of(int size)
+{
+    return (struct world){.size = size,
+                          .train = &train,
+                          .test = &test,
+                          .plan = &plan,
+                          .spec = &spec,
+                          .manifest = &manifest};
+}
+
+/* Runs it, with a meter if the job is private. */
+static void run(struct world *world, int attempt)
+{
+    struct error err = {0};
+    world->meter = NULL;
+    if (plan.price.is_private) {
+        ck_assert_int_eq(
+            meter_open(meter_path, attempt, &plan.price, &world->meter, &err), 0);
+    }
+    world_run(world);
+    if (world->meter != NULL) {
+        meter_close(world->meter);
+    }
+}
+
+static void run_well(struct world *world, int attempt)
+{
+    run(world, attempt);
+    for (int r = 0; r < world->size; r++) {
+        ck_assert_msg(world->rc[r] == 0, "rank %d: %s", r, world->err[r].text);
+    }
+}
+
+static void use_steps(double noise_multiplier, int64_t n_steps, bool takes_all)
+{
+    plan = world_plan(&spec, &manifest, noise_multiplier, n_steps);
+    if (takes_all) {
+        plan.price.sample_rate = 1.0;
+        plan.price.releases[0].mechanism.sample_rate = 1.0;
+    }
+}
+
+static double distance(const struct world *a, const struct world *b)
+{
+    double worst = 0.0;
+    ck_assert_int_eq(a->n_model, b->n_model);
+    for (int64_t i = 0; i < a->n_model; i++) {
+        worst = fmax(worst, fabs((double)a->model[i] - (double)b->model[i]));
+    }
+    return worst;
+}
+
+/* With every record in every sample there is nothing random but the noise, which is
+ * made negligible: 1, 2, 3 and 5 ranks must find the same model. */
+START_TEST(ranks_agree)
+{
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.privacy.is_private = _i >= OPTIMIZER_N;
+    spec.training.learning_rate =
+        spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
+    use_steps(1e-9, 12, true);
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    for (int size = 2; size <= 5; size += size == 2 ? 1 : 2) {
+        struct world many = world_of(size);
+        unlink(meter_path);
+        run_well(&many, 1);
+        ck_assert_double_lt(distance(&one, &many), 2e-5);
+        ck_assert_int_eq(many.n_models_saved, 1);
+        world_free(&many);
+    }
+    world_free(&one);
+}
+END_TEST
+
+/* Stopped on one rank of two, resumed by three: the same model as without a stop. */
+START_TEST(resumes_on_other_ranks)
+{
+    spec.training.optimizer = (enum spec_optimizer)_i;
+    spec.training.learning_rate =
+        spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
+    spec.training.schedule = SCHEDULE_COSINE;
+    use_steps(0.0, 300, true);
+    struct world whole = world_of(1), parts = world_of(2);
+    run_well(&whole, 1);
+    parts.stop_after_reads = 20;
+    parts.stop_rank = 1;
+    run(&parts, 1);
+    for (int r = 0; r < 2; r++) {
+        ck_assert_int_eq(parts.rc[r], -PPT_EINTERRUPTED);
+        ck_assert_int_eq(parts.report[r].outcome, REPORT_INTERRUPTED);
+        ck_assert_int_eq(parts.report[r].n_steps, parts.report[0].n_steps);
+    }
+    ck_assert_int_ge(parts.report[0].n_steps, 20);
+    ck_assert_int_lt(parts.report[0].n_steps, 300);
+    ck_assert_int_eq(parts.n_models_saved, 0);
+    ck_assert_int_eq(parts.n_checkpoints_saved, 1);
+    parts.size = 3;
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    ck_assert_int_eq(parts.report[0].outcome, REPORT_DONE);
+    ck_assert_int_eq(parts.report[0].n_steps, 300);
+    ck_assert_double_lt(distance(&whole, &parts), 1e-4);
+    world_free(&whole);
+    world_free(&parts);
+}
+END_TEST
+
+/* Steps that a crash made undone are charged again: the meter then refuses the end. */
+START_TEST(resumed_steps_are_charged_again)
+{
+    spec.privacy.is_private = true;
+    spec.training.checkpoint_every = 7;
+    use_steps(1.0, 20, false);
+    struct world world = world_of(2);
+    run_well(&world, 1);
+    ck_assert_int_eq(world.n_checkpoints_saved, 2); /* after 7 and 14 */
+    ck_assert_int_eq(world.report[0].used[0], 20);
+    unlink(meter_path);
+    struct error err = {0};
+    ck_assert_int_eq(meter_open(meter_path, 1, &plan.price, &world.meter, &err), 0);
+    ck_assert_int_eq(meter_charge(world.meter, 0, 17, &err), 0); /* died after 17 */
+    meter_close(world.meter);
+    run_well(&world, 2);
+    ck_assert_int_eq(world.report[0].outcome, REPORT_DONE);
+    ck_assert_int_eq(world.report[0].n_steps, 17); /* 14 and the 3 that were left */
+    ck_assert_int_eq(world.report[0].used[0], 20);
+    world_free(&world);
+}
+END_TEST
+
+static int64_t n_sums_seen;
+
+/* When the sums of step n are sent, n charges are on disk already. */
+static void check_paid(void *state, int rank, const double *send, size_t n)
+{
+    int64_t used[PRICE_MAX_RELEASES];
+    bool is_damaged;
+    (void)state, (void)send, (void)n;
+    if (rank == 0) {
+        n_sums_seen++;
+        ck_assert_int_eq(meter_read(meter_path, &plan.price, used, &is_damaged, NULL),
+                         0);
+        ck_assert(!is_damaged);
+        ck_assert_int_ge(used[0], n_sums_seen);
+    }
+}
+
+START_TEST(charged_before_released_and_refused_at_the_end)
+{
+    spec.privacy.is_private = true;
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    use_steps(1.0, 200, false);
+    plan.price.releases[0].count = 90; /* fewer than the steps */
+    struct world world = world_of(3);
+    world.on_sum = check_paid;
+    n_sums_seen = 0;
+    run_well(&world, 1);
+    ck_assert_int_eq(n_sums_seen, 90);
+    for (int r = 0; r < 3; r++) {
+        ck_assert_int_eq(world.report[r].n_steps, 90);
+        ck_assert_int_eq(world.report[r].outcome, REPORT_DONE);
+    }
+    ck_assert_int_eq(world.report[0].used[0], 90);
+    ck_assert_int_eq(world.n_models_saved, 1);
+    world_free(&world);
+}
+END_TEST
+
+/* Records on every rank, on some, on none: the collectives are the same. */
+START_TEST(empty_ranks_run_every_collective)
+{
+    const int64_t splits[3][4] = {{0, 80, 160, 240}, {0, 0, 240, 240}, {0, 0, 0, 0}};
+    struct world world = world_of(3), first = world_of(3);
+    spec.privacy.is_private = true;
+    spec.training.checkpoint_every = 3;
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    spec.training.evaluate_every = 2;
+    use_steps(1.0, 8, false);
+    world.keeps_calls = first.keeps_calls = world.is_split = first.is_split = true;
+    for (int split = 0; split < 3; split++) {
+        struct world *now = split == 0 ? &first : &world;
+        memcpy(now->starts, splits[split], sizeof splits[split]);
+        unlink(meter_path);
+        free(world.checkpoint);
+        world.checkpoint = NULL;
+        run_well(now, 1);
+        ck_assert_int_eq(now->report[0].n_steps, 8);
+        for (int r = 0; r < 3; r++) {
+            /* leases depend on the clock: compare what does not */
+            size_t i = 0, j = 0;
+            while (i < now->n_calls[r] || j < first.n_calls[0]) {
+                while (i < now->n_calls[r] && strchr("mb", now->calls[r][i].name)) {
+                    i++;
+                }
+                while (j < first.n_calls[0] && strchr("mb", first.calls[0][j].name)) {
+                    j++;
+                }
+                ck_assert_int_eq(i < now->n_calls[r], j < first.n_calls[0]);
+                if (i < now->n_calls[r]) {
+                    ck_assert_int_eq(now->calls[r][i].name, first.calls[0][j].name);
+                    ck_assert_uint_eq(now->calls[r][i].n, first.calls[0][j].n);
+                    i++, j++;
+                }
+            }
+        }
+    }
+    world_free(&world);
+    world_free(&first);
+}
+END_TEST
+
+/* Without records an update is -rate / expected_batch times the noise alone. The bounds
+ * are 5.5 standard deviations. */
+static void noise_of(int size, int64_t n_steps, unsigned char key, double *ret_noise,
+                     int64_t *ret_n)
+{
+    struct world world = world_of(size), start = world_of(size);
+    const int64_t nobody[WORLD_MAX_RANKS + 1] = {0};
+    world.is_split = start.is_split = true;
+    memcpy(world.starts, nobody, sizeof nobody);
+    use_steps(1.5, n_steps, false);
+    world.noise_key[5] = key;
+    unlink(meter_path);
+    run_well(&world, 1);
+    use_steps(1.5, 0, false);
+    unlink(meter_path);
+    run_well(&start, 1);
+    double batch = plan.price.sample_rate * (double)train.n;
+    for (int64_t i = 0; i < world.n_model; i++) {
+        ret_noise[i] = -((double)world.model[i] - (double)start.model[i]) * batch / 0.5;
+    }
+    *ret_n = world.n_model;
+    world_free(&world);
+    world_free(&start);
+}
+
+static double mean_product(const double *x, const double *y, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += x[i] * y[i];
+    }
+    return sum / (double)n;
+}
+
+START_TEST(noise_is_added_once_by_its_owner)
+{
+    enum { MOST = 20000 };
+    static double one[MOST], two[MOST], other[MOST];
+    int size = _i + 1;
+    int64_t n;
+    double std = 1.5 * 3.0;
+    spec.privacy.is_private = true;
+    spec.privacy.clip_norm = 3.0;
+    spec.training.learning_rate = 0.5;
+    spec.model.hidden = 700;
+    noise_of(size, 1, 1, one, &n);
+    noise_of(size, 2, 1, two, &n);
+    noise_of(size, 1, 2, other, &n);
+    ck_assert_int_gt(n, 10000);
+    for (int64_t i = 0; i < n; i++) {
+        two[i] -= one[i]; /* the second step's own */
+    }
+    double bound = 5.5 * std * std / sqrt((double)n);
+    ck_assert_double_lt(fabs(mean_product(one, one, n) - std * std), bound * sqrt(2.0));
+    ck_assert_double_lt(fabs(mean_product(two, two, n) - std * std), bound * sqrt(2.0));
+    ck_assert_double_lt(fabs(mean_product(one, two, n)), bound);
+    ck_assert_double_lt(fabs(mean_product(one, other, n)), bound);
+    int64_t slice = (n + size - 1) / size / 16 * 16;
+    for (int r = 1; r < size; r++) { /* no rank repeats another's draws */
+        ck_assert_double_lt(fabs(mean_product(one, one + r * slice, n - r * slice)),
+                            5.5 * std * std / sqrt((double)(n - r * slice)));
+    }
+}
+END_TEST
+
+START_TEST(learns_and_tells)
+{
+    spec.privacy.is_private = _i == 1;
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    spec.training.learning_rate = 0.5;
+    use_steps(0.3, 120, false);
+    struct world world = world_of(2);
+    run_well(&world, 1);
+    for (int r = 0; r < 2; r++) {
+        ck_assert(world.report[r].has_test_accuracy);
+        ck_assert_double_gt(world.report[r].test_accuracy, 0.9);
+        ck_assert_double_eq(world.report[r].test_accuracy,
+                            world.report[0].test_accuracy);
+        ck_assert_int_eq(world.report[r].job_id, 7);
+    }
+    ck_assert_double_gt(world.report[0].expected_examples_per_s, 0.0);
+    world_free(&world);
+}
+END_TEST
+
+static void use_paid(double noise)
+{
+    spec.training.evaluation = EVALUATION_PAID;
+    spec.training.evaluation_noise = noise;
+    use_steps(0.3, 40, false);
+    plan.price.n_releases = 2;
+    plan.price.releases[1] =
+        (struct price_release){.name = "evaluation",
+                               .mechanism = {MECHANISM_GAUSSIAN, noise, 1.0},
+                               .count = 1};
+}
+
+START_TEST(paid_evaluation)
+{
+    spec.privacy.is_private = true;
+    use_paid(1e-6);
+    struct world exact = world_of(2), noisy = world_of(2), none = world_of(2);
+    run_well(&exact, 1);
+    ck_assert(exact.report[0].has_test_accuracy);
+    ck_assert(!exact.report[1].has_test_accuracy);
+    ck_assert_int_eq(exact.report[0].used[1], 1);
+    double correct = exact.report[0].test_accuracy * 60.0;
+    ck_assert_double_eq_tol(correct, round(correct), 1e-4);
+    ck_assert_double_gt(correct, 30.0);
+    use_paid(3.0);
+    unlink(meter_path);
+    run_well(&noisy, 1);
+    double off = noisy.report[0].test_accuracy * 60.0 - round(correct);
+    ck_assert_double_gt(fabs(off), 1e-6); /* the very same training: only the noise */
+    ck_assert_double_lt(fabs(off), 5.5 * 3.0);
+    use_paid(1e6);
+    unlink(meter_path);
+    run_well(&noisy, 1);
+    ck_assert(noisy.report[0].test_accuracy == 0.0 ||
+              noisy.report[0].test_accuracy == 1.0);
+    plan.price.releases[1].count = 0; /* refused: no accuracy, but a model */
+    unlink(meter_path);
+    run_well(&none, 1);
+    ck_assert(!none.report[0].has_test_accuracy);
+    ck_assert_int_eq(none.n_models_saved, 1);
+    world_free(&exact);
+    world_free(&noisy);
+    world_free(&none);
+}
+END_TEST
+
+START_TEST(faults_are_everybodys)
+{
+    struct world world = world_of(2);
+    use_steps(0.0, 300, false);
+    world.stop_after_reads = 3;
+    run(&world, 1);
+    world.stop_after_reads = 0;
+    plan.job_id = 8; /* another job's checkpoint */
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ETRUST);
+    ck_assert_int_eq(world.rc[1], -PPT_ETRUST);
+    ck_assert_str_eq(world.err[0].text, world.err[1].text);
+    plan.job_id = 7;
+    ((unsigned char *)world.checkpoint)[50] ^= 1; /* the spec's digest */
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[1], -PPT_ETRUST);
+    free(world.checkpoint);
+    world.checkpoint = NULL;
+    spec.training.learning_rate = 1e38;
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
+    ck_assert_int_eq(world.rc[1], -PPT_ERANGE);
+    ck_assert_int_eq(world.n_models_saved, 0);
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    world.test = NULL;
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ESPEC);
+    spec.training.evaluation = EVALUATION_NONE;
+    spec.privacy.is_private = true;
+    world_run(&world); /* no meter */
+    ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
+    ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
+    world_free(&world);
+}
+END_TEST
+
+static void count_progress(void *state, const struct progress *progress)
+{
+    struct progress *last = state;
+    ck_assert(progress->has_loss != plan.price.is_private);
+    ck_assert(!plan.price.is_private || progress->loss == 0.0);
+    ck_assert(!progress->has_test_accuracy ||
+              spec.training.evaluation == EVALUATION_PUBLIC);
+    *last = *progress;
+}
+
+START_TEST(progress_tells_no_secret)
+{
+    struct progress last = {0};
+    spec.privacy.is_private = _i == 1;
+    use_paid(2.0);
+    spec.training.evaluation = _i == 1 ? EVALUATION_PAID : EVALUATION_PUBLIC;
+    struct world world = world_of(2);
+    world.progress = count_progress;
+    world.progress_state = &last;
+    run_well(&world, 1);
+    ck_assert_int_eq(last.step, 40);
+    ck_assert_int_eq(last.n_steps, 40);
+    ck_assert(_i == 1 ? last.epsilon > 0.0 : last.epsilon == 0.0);
+    world_free(&world);
+}
+END_TEST
+
+START_TEST(schedules)
+{
+    struct spec_training training = {
+        .learning_rate = 2.0, .schedule_every = 10, .schedule_factor = 0.5};
+    ck_assert_double_eq(schedule_rate(&training, 77, 100), 2.0);
+    training.schedule = SCHEDULE_STEP;
+    ck_assert_double_eq_tol(schedule_rate(&training, 9, 100), 2.0, 1e-12);
+    ck_assert_double_eq_tol(schedule_rate(&training, 10, 100), 1.0, 1e-12);
+    ck_assert_double_eq_tol(schedule_rate(&training, 39, 100), 0.25, 1e-12);
+    training.schedule = SCHEDULE_COSINE;
+    ck_assert_double_eq_tol(schedule_rate(&training, 0, 100), 2.0, 1e-12);
+    ck_assert_double_eq_tol(schedule_rate(&training, 50, 100), 1.0, 1e-12);
+    ck_assert_double_gt(schedule_rate(&training, 99, 100), 0.0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("dp");
+    TCase *tcase = tcase_create("dp_run");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
+    tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_N);
+    tcase_add_test(tcase, resumed_steps_are_charged_again);
+    tcase_add_test(tcase, charged_before_released_and_refused_at_the_end);
+    tcase_add_test(tcase, empty_ranks_run_every_collective);
+    tcase_add_loop_test(tcase, noise_is_added_once_by_its_owner, 0, 3);
+    tcase_add_loop_test(tcase, learns_and_tells, 0, 2);
+    tcase_add_test(tcase, paid_evaluation);
+    tcase_add_test(tcase, faults_are_everybodys);
+    tcase_add_loop_test(tcase, progress_tells_no_secret, 0, 2);
+    tcase_add_test(tcase, schedules);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,402 @@
+#include "tests/unit/dp/world.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/dp/dp_run.h"
+#include "kernels/kernels.h"
+
+struct seat {
+    struct world *world;
+    int rank;
+    int64_t first; /* of the rank's records */
+    const struct world_data *data;
+    int64_t n_reads;
+    bool is_train;
+};
+
+static struct world *world_of(struct comm *comm)
+{
+    return ((struct seat *)comm->state)->world;
+}
+
+static void record(struct comm *comm, char name, size_t n)
+{
+    struct world *world = world_of(comm);
+    if (world->keeps_calls && world->n_calls[comm->rank] < WORLD_MAX_CALLS) {
+        size_t at = world->n_calls[comm->rank]++;
+        world->calls[comm->rank][at] = (struct world_call){name, n};
+    }
+}
+
+/* Everybody shows a buffer; between the two barriers all may read all. */
+static void show(struct comm *comm, const void *data)
+{
+    struct world *world = world_of(comm);
+    world->shared[comm->rank] = data;
+    pthread_barrier_wait(&world->barrier);
+}
+
+static void hide(struct comm *comm)
+{
+    pthread_barrier_wait(&world_of(comm)->barrier);
+}
+
+static int sum_f64(struct comm *comm, double *data, size_t n, struct error *err)
+{
+    (void)err;
+    record(comm, 's', n);
+    double *total = calloc(n, sizeof *total);
+    show(comm, data);
+    for (int r = 0; r < comm->size; r++) {
+        for (size_t i = 0; i < n; i++) {
+            total[i] += ((const double *)world_of(comm)->shared[r])[i];
+        }
+    }
+    hide(comm);
+    memcpy(data, total, n * sizeof *data);
+    free(total);
+    return 0;
+}
+
+static int max_i64(struct comm *comm, int64_t *data, size_t n, struct error *err)
+{
+    (void)err;
+    record(comm, 'm', n);
+    int64_t *most = malloc(n * sizeof *most);
+    memcpy(most, data, n * sizeof *most);
+    show(comm, data);
+    for (int r = 0; r < comm->size; r++) {
+        for (size_t i = 0; i < n; i++) {
+            int64_t other = ((const int64_t *)world_of(comm)->shared[r])[i];
+            most[i] = other > most[i] ? other : most[i];
+        }
+    }
+    hide(comm);
+    memcpy(data, most, n * sizeof *data);
+    free(most);
+    return 0;
+}
+
+static int reduce_scatter_f64(struct comm *comm, const double *send, double *recv,
+                              size_t n_slice, struct error *err)
+{
+    (void)err;
+    struct world *world = world_of(comm);
+    record(comm, 'r', n_slice);
+    if (world->on_sum != NULL) {
+        world->on_sum(world->on_sum_state, comm->rank, send,
+                      n_slice * (size_t)comm->size);
+    }
+    show(comm, send);
+    memset(recv, 0, n_slice * sizeof *recv);
+    for (int r = 0; r < comm->size; r++) {
+        const double *from = world->shared[r];
+        for (size_t i = 0; i < n_slice; i++) {
+            recv[i] += from[(size_t)comm->rank * n_slice + i];
+        }
+    }
+    hide(comm);
+    return 0;
+}
+
+static int all_gather_f32(struct comm *comm, const float *send, float *recv,
+                          size_t n_slice, struct error *err)
+{
+    (void)err;
+    record(comm, 'g', n_slice);
+    show(comm, send);
+    for (int r = 0; r < comm->size; r++) {
+        memcpy(recv + (size_t)r * n_slice, world_of(comm)->shared[r],
+               n_slice * sizeof *recv);
+    }
+    hide(comm);
+    return 0;
+}
+
+static int broadcast(struct comm *comm, void *data, size_t len, int root,
+                     struct error *err)
+{
+    (void)err;
+    record(comm, 'b', len);
+    show(comm, data);
+    if (comm->rank != root) {
+        memcpy(data, world_of(comm)->shared[root], len);
+    }
+    hide(comm);
+    return 0;
+}
+
+static int barrier(struct comm *comm, struct error *err)
+{
+    (void)err;
+    record(comm, 'B', 0);
+    show(comm, NULL);
+    hide(comm);
+    return 0;
+}
+
+static const struct comm_ops thread_ops = {
+    .sum_f64 = sum_f64,
+    .max_i64 = max_i64,
+    .reduce_scatter_f64 = reduce_scatter_f64,
+    .all_gather_f32 = all_gather_f32,
+    .broadcast = broadcast,
+    .barrier = barrier,
+};
+
+static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                     int32_t *y, struct error *err)
+{
+    struct seat *seat = rows->state;
+    const struct world_data *data = seat->data;
+    (void)err;
+    for (size_t i = 0; i < n; i++) {
+        int64_t at = seat->first + indices[i];
+        memcpy(x + i * data->n_features, data->x + (size_t)at * data->n_features,
+               data->n_features * sizeof *x);
+        y[i] = data->y[at];
+    }
+    seat->n_reads++;
+    if (seat->is_train && seat->world->stop_after_reads > 0 &&
+        seat->rank == seat->world->stop_rank &&
+        seat->n_reads >= seat->world->stop_after_reads) {
+        seat->world->stop[seat->rank] = 1;
+    }
+    return 0;
+}
+
+static int checkpoint_save(struct io *io, const void *data, size_t len,
+                           struct error *err)
+{
+    struct world *world = io->state;
+    (void)err;
+    free(world->checkpoint);
+    world->checkpoint = malloc(len);
+    memcpy(world->checkpoint, data, len);
+    world->checkpoint_len = len;
+    world->n_checkpoints_saved++;
+    return 0;
+}
+
+static int checkpoint_load(struct io *io, void **ret_data, size_t *ret_len,
+                           struct error *err)
+{
+    struct world *world = io->state;
+    (void)err;
+    *ret_data = NULL;
+    *ret_len = 0;
+    if (world->checkpoint != NULL) {
+        *ret_data = malloc(world->checkpoint_len);
+        memcpy(*ret_data, world->checkpoint, world->checkpoint_len);
+        *ret_len = world->checkpoint_len;
+    }
+    return 0;
+}
+
+static int model_save(struct io *io, const struct tensor_view *tensors, int n_tensors,
+                      struct error *err)
+{
+    struct world *world = io->state;
+    (void)err;
+    world->n_model = 0;
+    for (int i = 0; i < n_tensors; i++) {
+        int64_t len = 1;
+        for (int d = 0; d < tensors[i].n_dims; d++) {
+            len *= tensors[i].dims[d];
+        }
+        size_t bytes = (size_t)(world->n_model + len) * sizeof *world->model;
+        world->model = realloc(world->model, bytes);
+        memcpy(world->model + world->n_model, tensors[i].data,
+               (size_t)len * sizeof *world->model);
+        world->n_model += len;
+    }
+    world->n_models_saved++;
+    return 0;
+}
+
+static struct rows rows_of(struct seat *seat, const struct world_data *data,
+                           int64_t first, int64_t end)
+{
+    seat->data = data;
+    seat->first = first;
+    return (struct rows){.n_rows = end - first,
+                         .n_features = data->n_features,
+                         .n_classes = data->n_classes,
+                         .state = seat,
+                         .read = read_rows};
+}
+
+static void *run_rank(void *state)
+{
+    struct seat *seat = state;
+    struct world *world = seat->world;
+    int rank = seat->rank;
+    struct seat train_seat = {.world = world, .rank = rank, .is_train = true};
+    struct seat test_seat = {.world = world, .rank = rank};
+    int64_t n = world->train->n;
+    int64_t first = world->is_split ? world->starts[rank] : n * rank / world->size;
+    int64_t end =
+        world->is_split ? world->starts[rank + 1] : n * (rank + 1) / world->size;
+    struct rows train = rows_of(&train_seat, world->train, first, end), test;
+    struct comm comm = {
+        .rank = rank, .size = world->size, .ops = &thread_ops, .state = seat};
+    struct io io = {.train = &train,
+                    .state = world,
+                    .checkpoint_save = checkpoint_save,
+                    .checkpoint_load = checkpoint_load,
+                    .model_save = model_save};
+    if (world->test != NULL) {
+        n = world->test->n;
+        test = rows_of(&test_seat, world->test, n * rank / world->size,
+                       n * (rank + 1) / world->size);
+        io.test = &test;
+    }
+    struct env env = {
+        .comm = &comm,
+        .io = &io,
+        .kernels = world->kernels == NULL ? &kernels_cpu : world->kernels,
+        .meter = rank == 0 ? world->meter : NULL,
+        .progress = rank == 0 ? world->progress : NULL,
+        .progress_state = world->progress_state,
+        .stop = &world->stop[rank],
+    };
+    memcpy(env.noise_key, world->noise_key, sizeof env.noise_key);
+    memcpy(env.sampling_key, world->sampling_key, sizeof env.sampling_key);
+    env.noise_key[0] ^= (unsigned char)rank;
+    env.sampling_key[0] ^= (unsigned char)rank;
+    world->rc[rank] = dp_run(world->plan, world->spec, world->manifest, &env,
+                             &world->report[rank], &world->err[rank]);
+    return NULL;
+}
+
+void world_run(struct world *world)
+{
+    struct seat seats[WORLD_MAX_RANKS];
+    pthread_t threads[WORLD_MAX_RANKS];
+    pthread_barrier_init(&world->barrier, NULL, (unsigned)world->size);
+    for (int r = 0; r < world->size; r++) {
+        seats[r] = (struct seat){.world = world, .rank = r};
+        world->stop[r] = 0;
+        world->n_calls[r] = 0;
+        if (world->keeps_calls && world->calls[r] == NULL) {
+            world->calls[r] = calloc(WORLD_MAX_CALLS, sizeof *world->calls[r]);
+        }
+        world->err[r] = (struct error){0};
+    }
+    for (int r = 1; r < world->size; r++) {
+        pthread_create(&threads[r], NULL, run_rank, &seats[r]);
+    }
+    run_rank(&seats[0]);
+    for (int r = 1; r < world->size; r++) {
+        pthread_join(threads[r], NULL);
+    }
+    pthread_barrier_destroy(&world->barrier);
+}
+
+void world_free(struct world *world)
+{
+    free(world->checkpoint);
+    free(world->model);
+    for (int r = 0; r < WORLD_MAX_RANKS; r++) {
+        free(world->calls[r]);
+    }
+}
+
+/* xorshift64* (Vigna 2016): reproducible test data. */
+static double uniform(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (double)(*state * 0x2545f4914f6cdd1du >> 11) * 0x1p-53;
+}
+
+struct world_data world_blobs(int64_t n, size_t n_features, int64_t n_classes,
+                              double spread, uint64_t seed)
+{
+    struct world_data data = {.n = n, .n_features = n_features, .n_classes = n_classes};
+    data.x = calloc((size_t)n * n_features + 1, sizeof *data.x);
+    data.y = calloc((size_t)n + 1, sizeof *data.y);
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t centre = 0x9e3779b97f4a7c15u * (uint64_t)(i % n_classes + 1);
+        data.y[i] = (int32_t)(i % n_classes);
+        for (size_t j = 0; j < n_features; j++) {
+            double at = 2.0 * uniform(&centre) - 1.0;
+            double off = 2.0 * uniform(&seed) - 1.0;
+            data.x[(size_t)i * n_features + j] = (float)(at + spread * off);
+        }
+    }
+    return data;
+}
+
+void world_data_free(struct world_data *data)
+{
+    free(data->x);
+    free(data->y);
+}
+
+struct manifest world_manifest(int64_t n_train, int64_t n_test, int n_dims,
+                               const int64_t *dims, int64_t n_classes)
+{
+    struct manifest manifest = {.name = "world", .n_splits = 2};
+    const char *names[2] = {"train", "test"};
+    for (int s = 0; s < 2; s++) {
+        struct manifest_split *split = &manifest.splits[s];
+        strcpy(split->name, names[s]);
+        split->nominal_count = s == 0 ? n_train : n_test;
+        split->x_type = TYPE_FLOAT32;
+        split->n_dims = n_dims;
+        memcpy(split->dims, dims, (size_t)n_dims * sizeof *dims);
+        split->n_classes = n_classes;
+    }
+    return manifest;
+}
+
+struct spec world_spec(enum spec_preset preset, bool is_private)
+{
+    struct spec spec = {.name = "world", .kind = JOB_DP};
+    strcpy(spec.dataset.train, "train");
+    strcpy(spec.dataset.test, "test");
+    spec.dataset.std = 1.0;
+    spec.model.preset = preset;
+    spec.model.hidden = 16;
+    spec.privacy.is_private = is_private;
+    spec.privacy.delta = 1e-6;
+    spec.privacy.clip_norm = 1.0;
+    spec.training.batch_size = 32;
+    spec.training.learning_rate = 0.1;
+    spec.training.momentum = 0.9;
+    spec.training.beta1 = 0.9;
+    spec.training.beta2 = 0.999;
+    spec.training.seed = 1;
+    spec.training.evaluation = EVALUATION_NONE;
+    spec.resources.ranks = 1;
+    spec.resources.cores_per_rank = 1;
+    return spec;
+}
+
+struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
+                       double noise_multiplier, int64_t n_steps)
+{
+    struct plan plan = {.job_id = 7, .attempt = 1};
+    double rate =
+        (double)spec->training.batch_size / (double)manifest->splits[0].nominal_count;
+    memset(plan.spec_sha256, 'a', SPEC_HEX_SIZE - 1);
+    plan.price.is_private = spec->privacy.is_private;
+    plan.price.delta = 1e-6;
+    plan.price.sample_rate = floor(rate * 0x1p53) * 0x1p-53;
+    plan.price.noise_multiplier = noise_multiplier;
+    plan.price.n_steps = n_steps;
+    if (plan.price.is_private) {
+        plan.price.n_releases = 1;
+        plan.price.releases[0] =
+            (struct price_release){.name = "training-step",
+                                   .mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                                 .noise_multiplier = noise_multiplier,
+                                                 .sample_rate = plan.price.sample_rate},
+                                   .count = n_steps};
+    }
+    return plan;
+}

@@ -1,0 +1,99 @@
+/* A world in one process for the engine's tests and benchmarks: records in memory,
+ * ranks as threads whose collectives are recorded, io that keeps what it was given.
+ */
+#ifndef PPT_TESTS_UNIT_DP_WORLD_H
+#define PPT_TESTS_UNIT_DP_WORLD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jobs/env.h"
+#include "jobs/manifest.h"
+#include "jobs/plan.h"
+#include "jobs/report.h"
+#include "jobs/spec/spec.h"
+
+enum { WORLD_MAX_RANKS = 8, WORLD_MAX_CALLS = 100000 };
+
+/* Records [n, n_features] and labels; owned by whoever made them. */
+struct world_data {
+    float *x;
+    int32_t *y;
+    int64_t n;
+    size_t n_features;
+    int64_t n_classes;
+};
+
+/* A collective as it was called: which one and how many elements. */
+struct world_call {
+    char name; /* s m r g b B: sum, max, reduce-scatter, gather, broadcast, barrier */
+    size_t n;
+};
+
+/* Everything of one run; zero-initialise, fill the first part, call world_run. */
+struct world {
+    int size;
+    const struct world_data *train, *test; /* test may be NULL */
+    const struct plan *plan;
+    const struct spec *spec;
+    const struct manifest *manifest;
+    struct meter *meter;
+    const struct kernels *kernels;  /* NULL: kernels_cpu */
+    unsigned char noise_key[32];    /* each rank's is this with its rank xored in ... */
+    unsigned char sampling_key[32]; /* ... and so is this one */
+    /* train records of rank r are [starts[r], starts[r + 1]) where is_split is set,
+     * else equal shares */
+    bool is_split;
+    int64_t starts[WORLD_MAX_RANKS + 1];
+    void (*progress)(void *state, const struct progress *progress);
+    void *progress_state;
+    volatile sig_atomic_t stop[WORLD_MAX_RANKS];
+    /* Asks for a stop on one rank when it has read so often; 0: never. */
+    int64_t stop_after_reads;
+    int stop_rank;
+    /* Sees every buffer that a rank sends into reduce_scatter_f64; may be NULL. */
+    void (*on_sum)(void *state, int rank, const double *send, size_t n);
+    void *on_sum_state;
+    bool keeps_calls;
+
+    /* Kept between runs: free with world_free. */
+    void *checkpoint;
+    size_t checkpoint_len;
+    float *model; /* all tensors in order */
+    int64_t n_model;
+    int n_models_saved, n_checkpoints_saved;
+
+    /* Results, by rank. */
+    int rc[WORLD_MAX_RANKS];
+    struct report report[WORLD_MAX_RANKS];
+    struct error err[WORLD_MAX_RANKS];
+    struct world_call *calls[WORLD_MAX_RANKS];
+    size_t n_calls[WORLD_MAX_RANKS];
+
+    /* The implementation's. */
+    pthread_barrier_t barrier;
+    const void *shared[WORLD_MAX_RANKS];
+    void *scratch;
+};
+
+/* Runs dp_run on `size` threads and waits. */
+void world_run(struct world *world);
+void world_free(struct world *world);
+
+/* Separable blobs: class k is noise around a centre of its own. Caller frees x and y.
+ */
+struct world_data world_blobs(int64_t n, size_t n_features, int64_t n_classes,
+                              double spread, uint64_t seed);
+void world_data_free(struct world_data *data);
+
+/* A manifest with splits "train" and "test" of these dims, a spec and a plan that go
+ * with it: mlp, sgd, sampling at k/2^53 next to batch/n. */
+struct manifest world_manifest(int64_t n_train, int64_t n_test, int n_dims,
+                               const int64_t *dims, int64_t n_classes);
+struct spec world_spec(enum spec_preset preset, bool is_private);
+struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
+                       double noise_multiplier, int64_t n_steps);
+
+#endif
