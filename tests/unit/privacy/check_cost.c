@@ -256,6 +256,8 @@ START_TEST(own_delta_is_taken_off)
     ck_assert(delta_of(&cost, 1) >= delta_of(&without, 1) + 1e-7);
     ck_assert_int_eq(cost_epsilon(&cost, 1e-7, &epsilon, NULL, &err), -PPT_ERANGE);
     ck_assert(strstr(err.text, "own delta") != NULL);
+    cost.delta = COST_INFINITE;
+    ck_assert(delta_of(&cost, 1) == 1);
 }
 END_TEST
 
@@ -315,6 +317,7 @@ START_TEST(weights_sum_to_at_most_one)
         ck_assert_int_eq(cost_weights(epsilon, delta, w, NULL), 0);
         int best = 0;
         for (int k = 0; k < COST_N_ORDERS; k++) {
+            ck_assert(w[k] * 0x1p53 == floor(w[k] * 0x1p53)); /* sums are exact */
             up += w[k];
             down += w[COST_N_ORDERS - 1 - k];
             ck_assert(w[k] > 0);
