@@ -38,7 +38,7 @@ as_server() {
 }
 
 sql() {
-    "$(bindir)/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -U "$me" -d ppt "$@"
+    "$(bindir)/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -U "$me" -d ppt
 }
 
 server_start() {
@@ -112,11 +112,16 @@ kill)
     pid=$(head -n 1 "$dir/data/postmaster.pid")
     # Stopped first, so that it starts nothing new while its children are listed.
     kill -STOP "$pid"
-    # shellcheck disable=SC2046 # a list of process ids
-    kill -KILL $(cat "/proc/$pid/task/$pid/children") "$pid" 2>/dev/null || true
-    while [ -e "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null; do
-        sleep 0.02
+    read -r -a pids <<<"$pid $(cat "/proc/$pid/task/$pid/children")"
+    kill -KILL "${pids[@]}" 2>/dev/null || true
+    for pid in "${pids[@]}"; do
+        while grep -qs '^State:' "/proc/$pid/status" &&
+            ! grep -qs '^State:.*[ZX]' "/proc/$pid/status"; do
+            sleep 0.02
+        done
     done
+    # All are dead; one that nobody has reaped yet must not look like a living server.
+    rm -f "$dir/data/postmaster.pid" "$dir"/.s.PGSQL.5432 "$dir"/.s.PGSQL.5432.lock
     ;;
 restart)
     server_start
