@@ -17,18 +17,56 @@ static inline struct runs runs_of(const struct window *w)
     return (struct runs){.n = w->out_w, .len = w->c};
 }
 
-static inline void max_run(const struct window *w, int64_t len, const float *restrict x,
-                           float *restrict y, int32_t *restrict index)
+/* Outputs side by side, in the compiler's own vectors: of plain loops it made branches.
+ */
+enum { LANES = 16 };
+typedef float lanes_f32 __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t lanes_i32 __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+static inline void max_lanes(const struct window *w, const float *x, float *y,
+                             int32_t *index)
 {
-    memcpy(y, x, (size_t)len * sizeof *y);
-    memset(index, 0, (size_t)len * sizeof *index);
-    for (int32_t place = 1; place < w->size * w->size; place++) {
-        const float *from = x + ((place / w->size) * w->w + place % w->size) * w->c;
-        for (int64_t i = 0; i < len; i++) {
-            float best = y[i], other = from[i];
-            index[i] = other > best ? place : index[i];
-            y[i] = other > best ? other : best;
+    lanes_f32 best, other;
+    lanes_i32 won = {0}, place = {0};
+    memcpy(&best, x, sizeof best);
+    for (int64_t ky = 0; ky < w->size; ky++) {
+        for (int64_t kx = 0; kx < w->size; kx++) {
+            memcpy(&other, x + (ky * w->w + kx) * w->c, sizeof other);
+            lanes_i32 wins = other > best; /* all ones or zero */
+            won = (won & ~wins) | (place & wins);
+            best = (lanes_f32)(((lanes_i32)other & wins) | ((lanes_i32)best & ~wins));
+            place += 1;
         }
+    }
+    memcpy(y, &best, sizeof best);
+    memcpy(index, &won, sizeof won);
+}
+
+static inline void max_one(const struct window *w, const float *x, float *y,
+                           int32_t *index)
+{
+    float best = *x;
+    int32_t won = 0, place = 0;
+    for (int64_t ky = 0; ky < w->size; ky++) {
+        for (int64_t kx = 0; kx < w->size; kx++, place++) {
+            float other = x[(ky * w->w + kx) * w->c];
+            won = other > best ? place : won;
+            best = other > best ? other : best;
+        }
+    }
+    *y = best;
+    *index = won;
+}
+
+static inline void max_run(const struct window *w, int64_t len, const float *x,
+                           float *y, int32_t *index)
+{
+    int64_t i = 0;
+    for (; i + LANES <= len; i += LANES) {
+        max_lanes(w, x + i, y + i, index + i);
+    }
+    for (; i < len; i++) {
+        max_one(w, x + i, y + i, index + i);
     }
 }
 
