@@ -46,6 +46,20 @@ void admission_job_free(struct admission_job *job)
     ledger_dataset_free(&job->dataset);
 }
 
+int admission_policy(const struct admission_job *job, const struct spec_policy *policy,
+                     struct error *err)
+{
+    double epsilon = job->price.epsilon;
+    if (!job->price.is_private || job->spec.privacy.epsilon > 0 ||
+        (epsilon >= policy->min_epsilon && epsilon <= policy->max_epsilon))
+        return 0;
+    error_set(err, PPT_EPOLICY,
+              "noise_multiplier %g gives epsilon %.3g; the site allows %g to %g",
+              job->price.noise_multiplier, epsilon, policy->min_epsilon,
+              policy->max_epsilon);
+    return error_hint(err, "change the noise or the number of steps");
+}
+
 struct nodes_room admission_need(const struct spec *spec)
 {
     return (struct nodes_room){.n_cores = spec->resources.ranks *
@@ -307,6 +321,11 @@ static int prepare(const struct admission *admission, const struct queue_job *ro
     if (rc == 0)
         rc = admission_price(admission->db, spec, ret_job, err);
     free(spec);
+    if (rc != 0)
+        return rc;
+    rc = admission_policy(ret_job, admission->policy, err);
+    if (rc != 0)
+        admission_job_free(ret_job);
     return rc;
 }
 

@@ -33,6 +33,11 @@ int admission_price(struct db *db, const struct spec *spec,
                     struct admission_job *ret_job, struct error *err);
 void admission_job_free(struct admission_job *job);
 
+/* The site's bounds on epsilon where the spec gives the noise instead, so that it only
+ * comes out of the price. Errors: PPT_EPOLICY. */
+int admission_policy(const struct admission_job *job, const struct spec_policy *policy,
+                     struct error *err);
+
 /* The request that ledger_reserve or ledger_preview is asked with. */
 struct ledger_request admission_request(int64_t job_id,
                                         const struct admission_job *job);

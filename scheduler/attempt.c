@@ -252,7 +252,8 @@ static int ask_to_stop(const struct attempt_context *context,
     return 0;
 }
 
-/* Its processes live. Without a state it is left to end by itself. */
+/* Its processes live. Without a state nobody knows since when, so where it should end
+ * it is killed at once; it pays everything anyway. */
 static int watch_living(const struct attempt_context *context,
                         const struct queue_job *job, struct error *err)
 {
@@ -260,8 +261,11 @@ static int watch_living(const struct attempt_context *context,
     const struct conf *conf = context->loop->conf;
     struct spool_state state;
     int64_t now_s = time(NULL);
-    if (spool_load(job->directory, &state, NULL) != 0)
+    if (spool_load(job->directory, &state, NULL) != 0) {
+        if (job->is_cancel_requested || now_s - job->started_at_s >= job->time_limit_s)
+            launcher->ops->kill(launcher, job->directory);
         return 0;
+    }
     if (state.stop != SPOOL_STOP_NONE) {
         if (now_s - state.stop_at_s >= conf->grace_s)
             launcher->ops->kill(launcher, job->directory);

@@ -64,14 +64,14 @@ int budget_dataset(int argc, char **argv)
     struct ledger_dataset dataset = {0};
     double epsilon = 0, delta = 0;
     bool has_epsilon = false, has_delta = false;
-    const char *reason = NULL;
+    const char *reason = "";
     const struct opt options[] = {
         {"epsilon", 'e', OPT_NUMBER, &epsilon, "E", "limit over all accounts",
          &has_epsilon},
         {"delta", 'd', OPT_NUMBER, &delta, "D", "of the limit, such as 1e-6",
          &has_delta},
         {"public", 0, OPT_FLAG, &dataset.is_public, NULL,
-         "nobody's secret: jobs without privacy may use it", NULL},
+         "not secret: may be used without privacy", NULL},
         {"reason", 0, OPT_STRING, &reason, "TEXT", "kept in the history", NULL},
         CLIENT_OPTIONS(client),
     };

@@ -144,11 +144,11 @@ int budget_price(int argc, char **argv)
     };
     const struct opt_program program = {
         .name = "ppt-budget price",
-        .usage = "--delta D (--noise-multiplier S | --epsilon E) [OPTION]...",
+        .usage = "-d D (-s S | -e E) [OPTION]...",
         .summary = "Says what privacy a mechanism gives, or what noise it needs.",
         .epilogue = "Example, 60 epochs of MNIST with batches of 600:\n"
-                    "  ppt-budget price --noise-multiplier 1.1 --sample-rate 0.01 "
-                    "--steps 6000 --delta 1e-6",
+                    "  ppt-budget price --noise-multiplier 1.1 --sample-rate 0.01 \\\n"
+                    "      --steps 6000 --delta 1e-6",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };

@@ -19,7 +19,8 @@
 
 #define ROUND_MS 250
 #define MAX_BACKOFF_MS 5000
-#define RETRY_WAITING_MS 5000 /* an officer may have raised a limit meanwhile */
+/* A limit may have been raised or an admitted job taken back meanwhile. */
+#define RETRY_WAITING_MS 15000
 #define WARN_EVERY_MS 10000
 #define BATCH 256
 

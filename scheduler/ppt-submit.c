@@ -165,7 +165,9 @@ static int dry_run(struct request *request, const struct spec *spec,
     if (rc == 0)
         rc = admission_price(request->client.db, spec, job, err);
     if (rc == 0) {
-        rc = judge_dry(request, job, policy, err);
+        rc = admission_policy(job, policy, err);
+        if (rc == 0)
+            rc = judge_dry(request, job, policy, err);
         admission_job_free(job);
     }
     free(job);

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What each program says to nonsense, and with which exit status; its help and its
+# version.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+site
+
+# fits COMMAND...: its help is a screen of 24 lines and 80 columns
+fits() {
+    "$@" --help >"$dir/out" || die "$* --help: status $?"
+    [ "$(wc -l <"$dir/out")" -le 24 ] || die "$* --help: $(wc -l <"$dir/out") lines"
+    ! grep -nE '^.{81}' "$dir/out" || die "$* --help: longer than 80 columns"
+    grep -q '^Usage: ' "$dir/out" || die "$* --help: no usage"
+}
+
+step "help and version"
+for program in ppt-schedd ppt-submit ppt-queue ppt-budget; do
+    fits $program
+    $program --version | grep -qE "^$program \(ppt\) [0-9]+\.[0-9]+\.[0-9]+$" ||
+        die "$program --version: $($program --version)"
+done
+for command in show history price create grant check "account create" "member add" \
+    "dataset add"; do
+    # shellcheck disable=SC2086 # two words
+    fits ppt-budget $command
+done
+for command in list show log wait cancel; do fits ppt-queue $command; done
+
+step "usage"
+expect 2 "unknown option '--nonsense'" ppt-submit --nonsense
+expect 2 "something is missing" ppt-submit
+expect 2 "too many arguments" ppt-submit a b
+expect 2 "--database needs a value" ppt-submit a --database
+expect 2 "unknown option" ppt-schedd --nonsense
+expect 2 "too many arguments" ppt-schedd extra
+expect 2 "unknown command 'nonsense'" ppt-queue nonsense
+expect 2 "something is missing" ppt-queue show
+expect 2 "'x' is not the number of a job" ppt-queue show x
+expect 2 "'0' is not the number of a job" ppt-queue cancel 0
+expect 2 "'-1' is not the number of a job" ppt-queue wait -- -1
+expect 2 "unknown state 'nonsense'" ppt-queue list --state nonsense
+expect 2 "a command is missing" ppt-budget
+expect 2 "unknown command 'nonsense'" ppt-budget nonsense
+expect 2 "'create' is expected after account" ppt-budget account delete acme
+expect 2 "'add' is expected after dataset" ppt-budget dataset
+expect 2 "unknown word 'lend' after member" ppt-budget member lend acme bob
+expect 2 "--epsilon and --delta are both needed" ppt-budget grant acme --epsilon 1
+expect 2 "'much' is not a number" ppt-budget grant acme --epsilon much --delta 1e-6
+expect 2 "an account is missing" ppt-budget grant --epsilon 1 --delta 1e-6
+expect 2 "unknown unit 'village'" ppt-budget grant acme -e 1 -d 1e-6 --unit village
+expect 2 "--last is -3" ppt-budget history --last -3
+
+step "the calculator"
+price() {
+    ppt-budget price "$@"
+}
+expect 2 "either --noise-multiplier or --epsilon" price -d 1e-6 -q 0.01
+expect 2 "either --noise-multiplier or --epsilon" price -d 1e-6 -q 0.01 -s 1 -e 1
+expect 2 "--delta is missing" price -q 0.01 -s 1
+expect 2 "--sample-rate is missing" price -d 1e-6 -s 1
+expect 2 "does not go with" price --mechanism gaussian -d 1e-6 -s 1 -q 0.01
+expect 2 "unknown mechanism 'laplacian'" price --mechanism laplacian -d 1e-6 -s 1
+expect 2 "'nan' is not a number" price -d 1e-6 -q 0.01 -s nan
+expect 2 "'1.5' is not a whole number" price -d 1e-6 -q 0.01 -s 1 -t 1.5
+expect 14 "--steps is 0" price -d 1e-6 -q 0.01 -s 1 -t 0
+expect 14 "--delta is 0" price -d 0 -q 0.01 -s 1
+expect 14 "--delta is 1" price -d 1 -q 0.01 -s 1
+expect 14 "sample" price -d 1e-6 -q 1.5 -s 1
+expect 14 "sample" price -d 1e-6 -q -0.1 -s 1
+expect 14 "noise" price -d 1e-6 -q 0.01 -s 0
+expect 14 "noise" price -d 1e-6 -q 0.01 -s -1
+expect 14 "epsilon" price -d 1e-6 -q 0.01 -e 0
+expect 14 "epsilon" price -d 1e-6 -q 0.01 -e -2
+price -s 1.1 -q 0.01 -t 6000 -d 1e-6 --json >"$dir/out"
+for key in mechanism accountant epsilon delta noise_multiplier sample_rate steps; do
+    grep -q "\"$key\": " "$dir/out" || die "no $key in $(cat "$dir/out")"
+done
+noise=$(price -e 3 -q 0.01 -t 6000 -d 1e-6 --json |
+    sed -E 's/.*"noise_multiplier": ([0-9.]+).*/\1/')
+epsilon=$(price -s "$noise" -q 0.01 -t 6000 -d 1e-6 --json |
+    sed -E 's/.*"epsilon": ([0-9.]+).*/\1/')
+holds "$epsilon <= 3 && $epsilon > 2.9999"
+
+step "files"
+expect 5 "" as alice ppt-submit "$dir/nothing.yaml"
+printf 'name: [\n' >"$dir/broken.yaml"
+expect 10 "broken.yaml:" as alice ppt-submit "$dir/broken.yaml"
+spec greedy 50 100
+expect 11 "epsilon" as alice ppt-submit "$dir/greedy.yaml"
+expect 5 "" ppt-submit --config "$dir/nothing.yaml" "$dir/greedy.yaml"
+expect 10 "" ppt-schedd --config "$dir/broken.yaml"
+expect 5 "" as officer ppt-budget dataset add "$dir/nothing.yaml" -e 1 -d 1e-6
+expect 10 "" as officer ppt-budget dataset add "$dir/broken.yaml" -e 1 -d 1e-6
+sed 's/^file:.*/file: nothing.h5/' "$dir/private.manifest.yaml" >"$dir/other.yaml"
+expect 3 "cannot find the data file" as officer ppt-budget dataset add "$dir/other.yaml" \
+    -e 1 -d 1e-6
+expect 6 "" as owner ppt-schedd --generate-keys
+expect 5 "no migrations" as owner ppt-schedd --migrate --sql "$dir/nothing"
+
+step "the database"
+expect 16 "" ppt-queue --database "host=$dir/nowhere dbname=ppt"
+expect 16 "" ppt-schedd --config "$dir/site-scheduler.yaml" \
+    --database "host=$dir/nowhere dbname=ppt"
+expect 5 "no job 99" as alice ppt-queue show 99
+expect 5 "no job 99" as alice ppt-queue cancel 99
+expect 5 "" as officer ppt-budget grant nobody -e 1 -d 1e-6
+expect 5 "" as officer ppt-budget account create nobody/below
+expect 6 "" as officer ppt-budget account create acme
+expect 14 "" as officer ppt-budget account create 'Ac me'
+expect 6 "" as officer ppt-budget dataset add "$dir/private.manifest.yaml" -e 1 -d 1e-6
+expect 14 "" as officer ppt-budget grant acme -e 0.0000001 -d 1e-6
+expect 14 "" as officer ppt-budget grant acme -e 1 -d 2
+spec lost 1 100
+sed -i 's/name: private/name: nothing/' "$dir/lost.yaml"
+expect 5 "nothing" as alice ppt-submit "$dir/lost.yaml"
+expect 5 "nothing" as alice ppt-submit --dry-run "$dir/lost.yaml"
+
+step "who may do what"
+spec mine 1 100
+expect 17 "" as bob ppt-submit "$dir/mine.yaml"
+expect 17 "" as bob ppt-submit --dry-run "$dir/mine.yaml"
+expect 17 "" as alice ppt-budget grant acme -e 100 -d 1e-6
+expect 17 "" as alice ppt-budget account create acme/mine
+expect 17 "" as alice ppt-budget member add acme alice
+expect 17 "" as reader ppt-submit "$dir/mine.yaml"
+expect 17 "" as scheduler ppt-budget grant acme -e 100 -d 1e-6
+expect 17 "" as alice ppt-schedd
+[ "$(sql 'SELECT count(*) FROM ppt.job')" = 0 ] || die "a job was made"
+step "ok"

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# A rank is killed: the job is started again as often as the site allows; that it died
+# may tell of the data, so the whole reservation is spent however it ends.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+site cores=2 restarts=1
+spec victim 1 30000
+schedd_start
+
+kill_a_rank() {
+    local rank
+    rank=$(rank_pids "$1" | tail -n 1)
+    kill -KILL "$rank"
+}
+
+# wait_attempt ID N: that attempt has ranks
+wait_attempt() {
+    for _ in $(seq 300); do
+        if [ "$(field "$1" attempt)" = "$2" ] && [ -n "$(rank_pids "$1")" ]; then return; fi
+        sleep 0.1
+    done
+    die "no attempt $2 of job $1: $(state "$1") $(field "$1" reason)"
+}
+
+step "once: a second attempt ends well, and still everything is spent"
+id=$(submit victim)
+wait_metered "$id"
+sleep 1
+kill_a_rank "$id"
+wait_attempt "$id" 2
+wait_state "$id" "done" 120
+[ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+[ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE job_id = $id AND kind = 'release'
+          AND 0 = ALL (rho)")" = 1 ] || die "something was released"
+
+step "more often than the site allows: failed"
+id=$(submit victim)
+wait_metered "$id"
+kill_a_rank "$id"
+wait_attempt "$id" 2
+kill_a_rank "$id"
+wait_state "$id" failed
+[ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+[ -z "$(job_pids "$id")" ] || die "processes are left"
+
+step "mpirun itself: its ranks do not outlive it"
+id=$(submit victim)
+wait_metered "$id"
+kill -KILL "$(field "$id" pid)"
+wait_attempt "$id" 2
+as alice ppt-queue cancel "$id" 2>/dev/null
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+holds "$(reserved acme) == 0"
+check_ledger
+step "ok"

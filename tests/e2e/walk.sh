@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# A job walks: submitted, admitted, run by two ranks, settled. Every figure on the way is
+# compared with what the others say.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+site
+schedd_start
+
+step "a dry run says the price and writes nothing"
+spec first 1.5 300
+as alice ppt-submit --dry-run "$dir/first.yaml" >"$dir/dry"
+grep -q '^privacy .*epsilon 1.5' "$dir/dry" || die "no price in: $(cat "$dir/dry")"
+grep -q '^acme (all data) .* yes' "$dir/dry" || die "no level in: $(cat "$dir/dry")"
+grep -q '^data set private ' "$dir/dry" || die "no data set in: $(cat "$dir/dry")"
+[ "$(sql 'SELECT count(*) FROM ppt.job')" = 0 ] || die "a dry run made a job"
+
+step "the real one"
+id=$(submit first)
+[ "$id" = 1 ] || die "the id alone is expected on stdout, not '$id'"
+as alice ppt-queue wait "$id" 2>"$dir/moves"
+for move in submitted admitted running done; do
+    grep -q "job 1: $move" "$dir/moves" || die "no $move in: $(cat "$dir/moves")"
+done
+
+step "settled in full: all steps were made"
+[ "$(state 1)" = done ]
+[ "$(field 1 steps_done)" = 300 ] || die "steps: $(field 1 steps_done)"
+holds "$(field 1 epsilon_spent) == $(field 1 epsilon)"
+holds "$(field 1 epsilon) <= 1.5 && $(field 1 epsilon) > 1.499"
+[ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'release'
+          AND 0 = ALL (rho)")" = 1 ] || die "something was left to release"
+holds "$(reserved acme) == 0"
+holds "$(spent acme) >= 1.499 && $(spent acme) < 2.2"
+check_ledger
+
+step "the model is where the queue says"
+[ -s "$(field 1 model)" ] || die "no model at '$(field 1 model)'"
+as alice ppt-queue log 1 | grep -q step || die "an empty log"
+as alice ppt-queue show 1 | grep -q '^state  *done' || die "show"
+as alice ppt-queue | grep -q 'first .* done' || die "list"
+as bob ppt-queue --all | grep -q first && die "bob sees a job of alice's account"
+as officer ppt-budget history acme | grep -q 'spend .* first' || die "history"
+as officer ppt-budget history 1 | grep -q 'reserve' || die "history of a job"
+
+step "a job without privacy on public data costs nothing"
+spec plain none 200 "output: {model: plain.h5}"
+before=$(spent acme)
+id=$(submit plain)
+wait_state "$id" "done"
+holds "$(spent acme) == $before"
+[ "$(basename "$(field "$id" model)")" = plain.h5 ] || die "$(field "$id" model)"
+
+step "but is refused on private data"
+sed 's/name: public/name: private/' "$dir/plain.yaml" >"$dir/sly.yaml"
+id=$(submit sly)
+wait_state "$id" refused
+field "$id" reason | grep -q 'not public' || die "$(field "$id" reason)"
+
+step "ppt-submit --wait, with its exit status"
+as alice ppt-submit --wait "$dir/plain.yaml" >"$dir/out" 2>/dev/null
+[ "$(cat "$dir/out")" = 4 ] || die "stdout: $(cat "$dir/out")"
+expect 22 "not public" as alice ppt-submit --wait "$dir/sly.yaml"
+
+step "schedd stops cleanly and comes back"
+schedd_stop
+grep -q 'stopped; running jobs go on' "$dir/schedd.log"
+schedd_start
+id=$(submit plain)
+wait_state "$id" "done"
+check_ledger
+step "ok"
