@@ -19,6 +19,36 @@ struct course {
     double loss, accuracy;
 };
 
+/* What runs must be what was priced: a step's noise and rate, and the unit whose
+ * gradients are clipped. */
+static int check_price(const struct price *price, const struct spec *spec,
+                       struct error *err)
+{
+    const struct spec_privacy *privacy = &spec->privacy;
+    if (privacy->is_private != price->is_private) {
+        return error_set(err, PPT_EINTERNAL, "spec and price disagree on privacy");
+    }
+    if (!privacy->is_private) {
+        return 0;
+    }
+    if (privacy->unit != UNIT_EXAMPLE) {
+        error_set(err, PPT_ESPEC, "privacy.unit: this kind of job clips per example");
+        return error_hint(err, "use unit: example");
+    }
+    const struct mechanism *step = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    bool is_paid = spec->training.evaluation == EVALUATION_PAID;
+    if (!(privacy->clip_norm > 0.0) || !(price->noise_multiplier > 0.0) ||
+        step->kind != MECHANISM_SUBSAMPLED_GAUSSIAN ||
+        step->noise_multiplier != price->noise_multiplier ||
+        step->sample_rate != price->sample_rate ||
+        price->n_releases != (is_paid ? 2 : 1) ||
+        (is_paid && price->releases[PRICE_EVALUATION].mechanism.noise_multiplier !=
+                        spec->training.evaluation_noise)) {
+        return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
+    }
+    return 0;
+}
+
 static int check_env(const struct spec *spec, const struct manifest *manifest,
                      const struct env *env, struct error *err)
 {
@@ -268,7 +298,10 @@ int dp_run(const struct plan *plan, const struct spec *spec,
     bool stopped = false;
     int64_t n_threads = spec->resources.cores_per_rank;
     env->kernels->set_threads(n_threads > 0 ? (int)n_threads : 1);
-    int rc = check_env(spec, manifest, env, err);
+    int rc = check_price(&plan->price, spec, err);
+    if (rc == 0) {
+        rc = check_env(spec, manifest, env, err);
+    }
     if (rc == 0) {
         rc = trainer_open(&trainer, plan, spec, manifest, env, err);
     }

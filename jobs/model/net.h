@@ -7,7 +7,7 @@
  *
  * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
- *   + 60 m bytes of per-example scalars,
+ *   + 64 m bytes of per-example scalars,
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool
  * and 2 groups + 2 c for group_norm. Records with c > 1 channels add 4 m features.

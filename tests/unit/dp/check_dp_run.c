@@ -410,10 +410,34 @@ START_TEST(faults_are_everybodys)
     ck_assert_int_eq(world.rc[0], -PPT_ESPEC);
     spec.training.evaluation = EVALUATION_NONE;
     spec.privacy.is_private = true;
+    use_steps(1.0, 30, false);
     world_run(&world); /* no meter */
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
     world_free(&world);
+}
+END_TEST
+
+/* A plan whose price is of another job than the spec must not run. */
+START_TEST(only_what_was_priced)
+{
+    spec.privacy.is_private = true;
+    for (int fault = 0; fault < 6; fault++) {
+        struct world world = world_of(2);
+        use_steps(1.0, 3, false);
+        spec.privacy.unit = fault == 0 ? UNIT_USER : UNIT_EXAMPLE;
+        spec.privacy.clip_norm = fault == 1 ? 0.0 : 1.0;
+        plan.price.noise_multiplier *= fault == 2 ? 0.5 : 1.0;
+        plan.price.sample_rate *= fault == 3 ? 2.0 : 1.0;
+        plan.price.is_private = fault != 4;
+        plan.price.n_releases += fault == 5;
+        unlink(meter_path);
+        run(&world, 1);
+        ck_assert_int_eq(world.rc[0], fault == 0 ? -PPT_ESPEC : -PPT_EINTERNAL);
+        ck_assert_int_eq(world.rc[1], world.rc[0]);
+        ck_assert_int_eq(world.n_models_saved, 0);
+        world_free(&world);
+    }
 }
 END_TEST
 
@@ -476,6 +500,7 @@ int main(void)
     tcase_add_test(tcase, paid_evaluation);
     tcase_add_test(tcase, faults_are_everybodys);
     tcase_add_loop_test(tcase, progress_tells_no_secret, 0, 2);
+    tcase_add_test(tcase, only_what_was_priced);
     tcase_add_test(tcase, schedules);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
