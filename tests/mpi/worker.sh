@@ -55,8 +55,17 @@ wait_for_progress() {
     die "no progress: $(cat "$dir/log")"
 }
 
+mpirun_of() {
+    tr -d ' ' <"/proc/$1/task/$1/children"
+}
+
+# The processes of the ranks; mpirun may have others.
 ranks_of() {
-    pgrep -P "$(pgrep -P "$1")" -x ppt-worker | tr '\n' ' '
+    local child mpirun
+    mpirun=$(mpirun_of "$1")
+    for child in $(cat "/proc/$mpirun/task/$mpirun/children"); do
+        [ "$(cat "/proc/$child/comm")" != ppt-worker ] || printf '%s ' "$child"
+    done
 }
 
 report_says() {
@@ -97,7 +106,7 @@ stop_by() {
         # shellcheck disable=SC2046
         kill -s "$1" $(ranks_of $pid)
     else
-        kill -s "$1" "$(pgrep -P $pid)"
+        kill -s "$1" "$(mpirun_of $pid)"
     fi
     wait $pid || status=$?
     [ $status = 75 ] || die "status $status after $1: $(cat "$dir/log")"
