@@ -61,9 +61,10 @@ mpirun_of() {
 
 # The processes of the ranks; mpirun may have others.
 ranks_of() {
-    local child mpirun
+    local child mpirun children=()
     mpirun=$(mpirun_of "$1")
-    for child in $(cat "/proc/$mpirun/task/$mpirun/children"); do
+    read -ra children <"/proc/$mpirun/task/$mpirun/children" || true
+    for child in "${children[@]}"; do
         [ "$(cat "/proc/$child/comm")" != ppt-worker ] || printf '%s ' "$child"
     done
 }
