@@ -25,7 +25,7 @@ static struct spec_model spell_out(const struct spec_model *model)
     case PRESET_MLP:
         add(&list, flatten);
         add(&list, (struct spec_layer){.kind = LAYER_LINEAR, .out = model->hidden});
-        add(&list, act);
+        add(&list, (struct spec_layer){.kind = LAYER_RELU});
         break;
     case PRESET_CNN:
         add(&list, (struct spec_layer){.kind = LAYER_CONV2D,

@@ -41,7 +41,7 @@ struct net {
 
 /* The layers of spec for records of this split; presets are spelt out here:
  *   logistic  flatten, linear
- *   mlp       flatten, linear hidden, tanh, linear
+ *   mlp       flatten, linear hidden, relu, linear
  *   cnn       conv2d 16 8x8 stride 2 padding 3, tanh, max_pool 2 stride 1,
  *             conv2d 32 4x4 stride 2, tanh, max_pool 2 stride 1, flatten, linear 32,
  *             tanh, linear (the usual small private net for 28 x 28 images)
