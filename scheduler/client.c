@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "scheduler/conf.h"
+#include "scheduler/figures.h"
 #include "scheduler/queue.h"
 
 #define RECONNECT_S 120
@@ -92,41 +93,53 @@ static int tell_moves(struct client *client, int64_t job_id, int64_t *last,
     return rc;
 }
 
-/* 0 and *ret_is_over, or the job's end as an error. */
-static int look(struct client *client, int64_t job_id, bool *ret_is_over,
+static void tell_outcome(const struct queue_job *job)
+{
+    char epsilon[FIGURES_SIZE];
+    figures_up(job->epsilon_spent, epsilon);
+    if (job->is_private)
+        log_info("job %lld: spent epsilon %s at delta %g", (long long)job->id, epsilon,
+                 job->delta);
+    if (job->has_test_accuracy)
+        log_info("job %lld: test accuracy %.2f %%", (long long)job->id,
+                 100 * job->test_accuracy);
+}
+
+/* 0 and the job (without its strings), or its end as an error. */
+static int look(struct client *client, int64_t job_id, struct queue_job *ret_job,
                 struct error *err)
 {
-    struct queue_job job = {0};
-    int rc = queue_find(client->db, job_id, &job, err);
+    int rc = queue_find(client->db, job_id, ret_job, err);
     if (rc != 0)
         return rc;
-    *ret_is_over = queue_state_is_final(job.state);
-    if (*ret_is_over && job.state != QUEUE_DONE)
+    if (queue_state_is_final(ret_job->state) && ret_job->state != QUEUE_DONE)
         rc = error_set(err, PPT_EJOB, "job %lld %s%s%s%s", (long long)job_id,
-                       job.state == QUEUE_FAILED ? "" : "was ",
-                       queue_state_name(job.state), job.reason[0] != '\0' ? ": " : "",
-                       job.reason);
-    queue_job_free(&job);
+                       ret_job->state == QUEUE_FAILED ? "" : "was ",
+                       queue_state_name(ret_job->state),
+                       ret_job->reason[0] != '\0' ? ": " : "", ret_job->reason);
+    queue_job_free(ret_job);
     return rc;
 }
 
 int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err)
 {
+    struct queue_job job = {0};
     int64_t last = 0;
-    bool is_over = false;
     int rc = 0;
-    while (rc == 0 && !is_over) {
-        rc = look(client, job_id, &is_over, err);
-        if (tell && db_is_alive(client->db) && (rc == 0 || is_over)) {
+    do {
+        rc = look(client, job_id, &job, err);
+        if (tell && (rc == 0 || rc == -PPT_EJOB)) {
             int tell_rc = tell_moves(client, job_id, &last, rc == 0 ? err : NULL);
             rc = rc == 0 ? tell_rc : rc;
         }
         if (rc == -PPT_EDB && !db_is_alive(client->db)) {
-            is_over = false;
+            job.state = QUEUE_SUBMITTED; /* look again: its moves are not told yet */
             rc = client_reconnect(client, RECONNECT_S, err);
         }
-        if (rc == 0 && !is_over)
+        if (rc == 0 && job.state != QUEUE_DONE)
             pause_ms(300);
-    }
+    } while (rc == 0 && job.state != QUEUE_DONE);
+    if (rc == 0 && tell)
+        tell_outcome(&job);
     return rc;
 }

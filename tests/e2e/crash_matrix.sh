@@ -20,7 +20,7 @@ schedd_start
 
 # Submits on, whether the database is there or not; one id a line.
 (
-    for i in $(seq $n_jobs); do
+    for _ in $(seq $n_jobs); do
         until as alice ppt-submit "$dir/chaos.yaml" >>"$dir/ids" 2>>"$dir/submit.log"; do
             sleep 0.2
         done
@@ -74,7 +74,8 @@ wait "$submitter"
 kill -0 "$schedd_pid" 2>/dev/null || schedd_start
 
 step "every job comes to an end"
-for id in $(cat "$dir/ids"); do wait_end "$id" 300; done
+mapfile -t ids <"$dir/ids"
+for id in "${ids[@]}"; do wait_end "$id" 300; done
 [ -z "$(job_pids)" ] || die "processes are left"
 
 step "none is lost, none doubled"
@@ -92,7 +93,7 @@ check_ledger
 holds "$(reserved acme) == 0"
 
 step "spent is never less than the meter says"
-for id in $(cat "$dir/ids"); do
+for id in "${ids[@]}"; do
     used=$("$tool" used "$dir/jobs/$id" "$dir/keys/plan.pub")
     spent=$(field "$id" epsilon_spent)
     [ "$used" -gt 0 ] || continue

@@ -3,7 +3,7 @@
 # version.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-site
+site cores=4
 
 # fits COMMAND...: its help is a screen of 24 lines and 80 columns
 fits() {
@@ -25,6 +25,51 @@ for command in show history price create grant check "account create" "member ad
     fits ppt-budget $command
 done
 for command in list show log wait cancel; do fits ppt-queue $command; done
+
+step "every option stands in the manual"
+# documented PAGE COMMAND...
+documented() {
+    local page=$source/scheduler/$1 word
+    shift
+    for word in $("$@" --completion-words); do
+        grep -qE -- "(Fl|Cm) (-?${word#--}|.*\|.* ${word#--})( |\$)|Fl . , Fl -${word#--}" "$page" ||
+            die "$word of $* is not in $page"
+    done
+}
+documented ppt-schedd.8 ppt-schedd
+documented ppt-submit.1 ppt-submit
+documented ppt-queue.1 ppt-queue
+for command in list show log wait cancel; do documented ppt-queue.1 ppt-queue $command; done
+documented ppt-budget.1 ppt-budget
+for command in show history price create grant check "account create" "member add" \
+    "dataset add"; do
+    # shellcheck disable=SC2086 # two words
+    documented ppt-budget.1 ppt-budget $command
+done
+
+step "completion"
+# completes WORDS EXPECTED: the last of WORDS is being typed
+completes() {
+    local COMP_WORDS COMP_CWORD COMPREPLY=()
+    read -ra COMP_WORDS <<<"$1"
+    [[ $1 != *" " ]] || COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _ppt_complete "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" \
+        "${COMP_WORDS[COMP_CWORD - 1]}"
+    [ "${COMPREPLY[*]}" = "$2" ] || die "'$1' completes to '${COMPREPLY[*]}', not '$2'"
+}
+# shellcheck source=scheduler/ppt-completion.bash
+. "$source/scheduler/ppt-completion.bash"
+completes "ppt-queue ca" "cancel"
+completes "ppt-queue list --st" "--state"
+completes "ppt-budget pr" "price"
+completes "ppt-budget price --no" "--noise-multiplier"
+completes "ppt-budget account " "create --help"
+completes "ppt-budget dataset add --pu" "--public"
+completes "ppt-budget member r" "remove"
+completes "ppt-submit --dr" "--dry-run"
+completes "ppt-submit $dir/site-al" "$dir/site-alice.yaml"
+completes "ppt-schedd --config $dir/site-of" "$dir/site-officer.yaml"
 
 step "usage"
 expect 2 "unknown option '--nonsense'" ppt-submit --nonsense

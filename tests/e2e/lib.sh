@@ -120,10 +120,14 @@ END
     as officer ppt-budget member add acme/lab alice
 }
 
-schedd_start() {
-    local login=${1:-scheduler}
-    PPT_CONFIG=$dir/site-$login.yaml ppt-schedd 2>>"$dir/schedd.log" &
+# schedd_start_as SITE: with the configuration of that name
+schedd_start_as() {
+    PPT_CONFIG=$dir/site-$1.yaml ppt-schedd 2>>"$dir/schedd.log" &
     schedd_pid=$!
+}
+
+schedd_start() {
+    schedd_start_as scheduler
 }
 
 schedd_stop() {

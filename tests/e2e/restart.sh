@@ -50,7 +50,7 @@ step "stopped cleanly: the lease is free at once, for another schedd elsewhere"
 schedd_stop
 mkdir -m 700 "$dir/other"
 sed "s|^spool:.*|spool: $dir/other|" "$dir/site-scheduler.yaml" >"$dir/site-other.yaml"
-schedd_start other
+schedd_start_as other
 for _ in $(seq 50); do
     grep -q 'epoch 4' "$dir/schedd.log" && break
     sleep 0.1

@@ -3,7 +3,7 @@
 # compared with what the others say.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-site
+site cores=4
 schedd_start
 
 step "a dry run says the price and writes nothing"
@@ -18,12 +18,12 @@ step "the real one"
 id=$(submit first)
 [ "$id" = 1 ] || die "the id alone is expected on stdout, not '$id'"
 as alice ppt-queue wait "$id" 2>"$dir/moves"
-for move in submitted admitted running done; do
+for move in submitted admitted running "done"; do
     grep -q "job 1: $move" "$dir/moves" || die "no $move in: $(cat "$dir/moves")"
 done
 
 step "settled in full: all steps were made"
-[ "$(state 1)" = done ]
+[ "$(state 1)" = "done" ]
 [ "$(field 1 steps_done)" = 300 ] || die "steps: $(field 1 steps_done)"
 holds "$(field 1 epsilon_spent) == $(field 1 epsilon)"
 holds "$(field 1 epsilon) <= 1.5 && $(field 1 epsilon) > 1.499"
