@@ -99,6 +99,15 @@ START_TEST(submitter_sees_budgets_above_and_below)
                            "= 'acme/sales'"),
                      0);
     ck_assert_int_eq(count(world.alice, "SELECT count(*) FROM ppt.account_member"), 1);
+    /* of three: acme's and digits', not those of acme/sales */
+    static const char *const tables[] = {"pot", "pot_balance", "budget_limit",
+                                         "budget"};
+    for (int i = 0; i < 4; i++) {
+        char sql[64];
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM ppt.%s", tables[i]);
+        ck_assert_int_eq(count(world.alice, sql), 2);
+        ck_assert_int_eq(count(world.officer, sql), 3);
+    }
 }
 END_TEST
 
@@ -107,8 +116,10 @@ START_TEST(another_role_does_not_change_who_one_is)
     char sql[128];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM ppt.queue WHERE id = %" PRId64,
              job_of_bob);
+    OK(ledger_member_remove(world.officer, "acme/research", "alice", &err));
     OK(db_script(world.alice, "SET ROLE ppt_submitter", &err));
     ck_assert_int_eq(count(world.alice, sql), 0);
+    ck_assert_int_eq(count(world.alice, "SELECT count(*) FROM ppt.queue"), 1); /* own */
     ck_assert_int_lt(db_script(world.alice, "SET ROLE ppt_scheduler", &err), 0);
     ck_assert_int_lt(db_script(world.alice, "SET SESSION AUTHORIZATION bob", &err), 0);
     OK(db_script(world.alice, "SET row_security = off", &err));
