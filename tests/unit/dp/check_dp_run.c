@@ -343,7 +343,9 @@ static void use_paid(double noise)
     plan.price.n_releases = 2;
     plan.price.releases[1] =
         (struct price_release){.name = "evaluation",
-                               .mechanism = {MECHANISM_GAUSSIAN, noise, 1.0},
+                               .mechanism = {.kind = MECHANISM_GAUSSIAN,
+                                             .noise_multiplier = noise,
+                                             .sample_rate = 1.0},
                                .count = 1};
 }
 
