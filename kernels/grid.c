@@ -1,0 +1,253 @@
+/* Pairs are drawn in double together with a bound on their error. Where a half-integer
+ * lies within the bound, the pair is worked out again in fixed point (polar.c); so that
+ * the time does not tell how many there were, a fixed number always are. */
+#include "kernels/grid.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/polar.h"
+
+enum {
+    PAIRS = 64, /* in one pass: all of its arrays stay in the first-level cache */
+    CHUNK_PAIRS = GRID_CHUNK / 2,
+};
+_Static_assert(CHUNK_PAIRS <= UINT16_MAX, "a pair of a chunk fits its list");
+_Static_assert(GRID_EXTRA_WORDS == POLAR_EXTRA_WORDS, "one pair's extra bits");
+
+/* |z - computed z| <= error_radius r + error_tail / (u r): samplers.md. */
+static const double error_radius = 0x1p-48, error_tail = 0x1p-52;
+
+static inline double as_double(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint64_t as_bits(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* An integer below 2^52 as a double, by way of 2^52's bit pattern: a vector of 64-bit
+ * integers has no direct conversion before AVX-512. */
+static inline double small_integer(uint64_t integer)
+{
+    return as_double(0x4330000000000000u | integer) - 0x1p52;
+}
+
+/* The upper 53 bits as k / 2^53, k = 0 .. 2^53 - 1, exact. */
+static inline double uniform(uint64_t bits)
+{
+    double high = small_integer(bits >> 38),
+           low = small_integer(bits >> 11 & 0x7ffffff);
+    return high * 0x1p-26 + low * 0x1p-53;
+}
+
+/* Natural logarithm of u in (0, 1]: u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+ * log m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m + 1), |f| < 0.1716. */
+static inline double log_uniform(double u)
+{
+    uint64_t bits = as_bits(u);
+    uint64_t offset = bits - 0x3fe6a09e667f3bcdu + 0x4000000000000000u;
+    double e = small_integer(offset >> 52) - 1024.0;
+    double m = as_double((offset & 0xfffffffffffffu) + 0x3fe6a09e667f3bcdu);
+    double f = (m - 1.0) / (m + 1.0), s = f * f;
+    double sum = 1.0 / 23.0;
+    sum = sum * s + 1.0 / 21.0;
+    sum = sum * s + 1.0 / 19.0;
+    sum = sum * s + 1.0 / 17.0;
+    sum = sum * s + 1.0 / 15.0;
+    sum = sum * s + 1.0 / 13.0;
+    sum = sum * s + 1.0 / 11.0;
+    sum = sum * s + 1.0 / 9.0;
+    sum = sum * s + 1.0 / 7.0;
+    sum = sum * s + 1.0 / 5.0;
+    sum = sum * s + 1.0 / 3.0;
+    return e * 0.6931471805599453 + 2.0 * (f + f * s * sum);
+}
+
+/* sin and cos of an angle in [-pi/4, pi/4], Taylor to degrees 17 and 18. */
+static inline double sin_small(double t)
+{
+    double s = t * t;
+    double sum = 1.0 / 355687428096000.0;
+    sum = sum * s - 1.0 / 1307674368000.0;
+    sum = sum * s + 1.0 / 6227020800.0;
+    sum = sum * s - 1.0 / 39916800.0;
+    sum = sum * s + 1.0 / 362880.0;
+    sum = sum * s - 1.0 / 5040.0;
+    sum = sum * s + 1.0 / 120.0;
+    sum = sum * s - 1.0 / 6.0;
+    return t + t * s * sum;
+}
+
+static inline double cos_small(double t)
+{
+    double s = t * t;
+    double sum = -1.0 / 6402373705728000.0;
+    sum = sum * s + 1.0 / 20922789888000.0;
+    sum = sum * s - 1.0 / 87178291200.0;
+    sum = sum * s + 1.0 / 479001600.0;
+    sum = sum * s - 1.0 / 3628800.0;
+    sum = sum * s + 1.0 / 40320.0;
+    sum = sum * s - 1.0 / 720.0;
+    sum = sum * s + 1.0 / 24.0;
+    sum = sum * s - 0.5;
+    return 1.0 + s * sum;
+}
+
+/* To the nearest integer; |x| < 2^51. */
+static inline double nearest(double x)
+{
+    return (x + 0x1.8p52) - 0x1.8p52;
+}
+
+/* n_pairs integers of each kind, and whether they are in doubt: then they are 0. */
+static inline void draw_pairs(int64_t n_pairs, double std_steps,
+                              const uint64_t *restrict bits, double *restrict first,
+                              double *restrict second, uint64_t *restrict in_doubt)
+{
+    for (int64_t i = 0; i < n_pairs; i++) {
+        double u = uniform(bits[2 * i]) + 0x1p-53; /* in (0, 1] */
+        double v = uniform(bits[2 * i + 1]);
+        double radius = sqrt(fabs(2.0 * log_uniform(u))); /* +0, not -0, for u = 1 */
+        double quarter = nearest(4.0 * v);
+        double t = (v - 0.25 * quarter) * 6.283185307179586;
+        double s = sin_small(t), c = cos_small(t);
+        bool is_half = quarter == 2.0, is_first = quarter == 1.0;
+        bool is_third = quarter == 3.0;
+        double x = is_first || is_third ? s : c, y = is_first || is_third ? c : s;
+        x = std_steps * (radius * (is_first || is_half ? -x : x));
+        y = std_steps * (radius * (is_half || is_third ? -y : y));
+
+        double k = nearest(x), l = nearest(y);
+        double error = std_steps * (error_radius * radius + error_tail / (u * radius));
+        bool is_sure = fabs(x - k) + error < 0.5 && fabs(y - l) + error < 0.5 &&
+                       u > 0x1p-53; /* false for NaN */
+        first[i] = is_sure ? k : 0.0;
+        second[i] = is_sure ? l : 0.0;
+        in_doubt[i] = is_sure ? 0 : 1;
+    }
+}
+
+/* One chunk in double; lists the pairs in doubt, whose x it leaves as they are. */
+CPU_CLONES static int64_t add_sure(const struct grid *grid, int64_t n_pairs,
+                                   const uint64_t *bits, double *x, uint16_t *list)
+{
+    double first[PAIRS], second[PAIRS];
+    uint64_t in_doubt[PAIRS];
+    int64_t n_listed = 0;
+    for (int64_t at = 0; at < n_pairs; at += PAIRS) {
+        int64_t n = n_pairs - at < PAIRS ? n_pairs - at : PAIRS;
+        draw_pairs(n, grid->std_steps, bits + 2 * at, first, second, in_doubt);
+        for (int64_t i = 0; i < n; i++) {
+            x[2 * (at + i)] += grid->step * first[i];
+            x[2 * (at + i) + 1] += grid->step * second[i];
+        }
+        for (int64_t i = 0; i < n; i++) {
+            list[n_listed] = (uint16_t)(at + i);
+            n_listed += (int64_t)in_doubt[i];
+        }
+    }
+    /* a draw is a secret: with it the sum it hides can be had back */
+    memset(first, 0, sizeof first);
+    memset(second, 0, sizeof second);
+    __asm__ volatile("" : : "r"(first), "r"(second) : "memory");
+    return n_listed;
+}
+
+/* Works out pair `pair` of a chunk and adds it where it was in doubt. */
+static void add_exact(const struct grid *grid, const uint64_t *bits, int64_t pair,
+                      int64_t pair_in_call, bool was_in_doubt,
+                      const struct grid_source *source, double *x)
+{
+    uint64_t extra[GRID_EXTRA_WORDS];
+    int64_t draw[2], mask = -(int64_t)was_in_doubt;
+    source->extra(source->state, pair_in_call, extra);
+    polar_round(grid->std_steps, bits + 2 * pair, extra, draw);
+    x[2 * pair] += grid->step * (double)(draw[0] & mask);
+    x[2 * pair + 1] += grid->step * (double)(draw[1] & mask);
+    memset(extra, 0, sizeof extra);
+    memset(draw, 0, sizeof draw);
+    __asm__ volatile("" : : "r"(extra), "r"(draw) : "memory");
+}
+
+void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
+                const struct grid_source *source, double *x)
+{
+    uint16_t list[CHUNK_PAIRS + 1];
+    for (int64_t at = 0; at < n / 2; at += CHUNK_PAIRS) {
+        int64_t left = n / 2 - at, n_pairs = left < CHUNK_PAIRS ? left : CHUNK_PAIRS;
+        int64_t n_exact = grid_n_exact(grid->std_steps, n_pairs);
+        memset(list, 0, (size_t)(n_pairs + 1) * sizeof *list);
+        int64_t n_listed = add_sure(grid, n_pairs, bits + 2 * at, x + 2 * at, list);
+        for (int64_t i = 0; i < n_exact || i < n_listed; i++) {
+            add_exact(grid, bits + 2 * at, list[i], at + list[i], i < n_listed, source,
+                      x + 2 * at);
+        }
+    }
+    memset(list, 0, sizeof list);
+    __asm__ volatile("" : : "r"(list) : "memory");
+}
+
+/* A pair is in doubt with probability at most p = std_steps 2^-43 + 2^-20
+ * (samplers.md), and k of n with at most (n p)^k / k!. */
+int64_t grid_n_exact(double std_steps, int64_t n_pairs)
+{
+    double expected = (double)n_pairs * (std_steps * 0x1p-43 + 0x1p-20), chance = 1.0;
+    for (int64_t k = 1; k <= n_pairs; k++) {
+        chance *= expected / (double)k;
+        if (chance < 0x1p-64 && (double)k > expected) {
+            return k - 1;
+        }
+    }
+    return n_pairs;
+}
+
+bool grid_plan(double sensitivity, double noise_multiplier, int64_t n_coordinates,
+               int64_t n_parts, struct grid *ret_grid, double *ret_clip)
+{
+    const double most = 0x1p500;
+    if (!(sensitivity > 1.0 / most && sensitivity < most && noise_multiplier > 0.0 &&
+          noise_multiplier < most) ||
+        n_coordinates < 1 || n_coordinates > (int64_t)1 << 40 || n_parts < 1 ||
+        n_parts > 1 << 20) {
+        return false;
+    }
+    double width = sqrt((double)n_coordinates) * (1.0 + 0x1p-50);
+    int exponent;
+    (void)frexp(sensitivity * 0x1p-16 / width, &exponent);
+    double step = ldexp(1.0, exponent - 1);
+    double std_steps = nextafter(noise_multiplier * (sensitivity / step), INFINITY);
+    if (!(std_steps <= GRID_MAX_STD_STEPS && std_steps >= 1.0 / GRID_MAX_STD_STEPS)) {
+        return false;
+    }
+    *ret_grid = (struct grid){step, std_steps, floor(0x1p52 / (double)n_parts)};
+    *ret_clip = nextafter(sensitivity - width * step, 0.0);
+    return true;
+}
+
+bool grid_for_integers(double std, struct grid *ret_grid)
+{
+    if (!(std >= 1.0 / GRID_MAX_STD_STEPS && std <= GRID_MAX_STD_STEPS)) {
+        return false;
+    }
+    *ret_grid = (struct grid){1.0, std, 0x1p52};
+    return true;
+}
+
+CPU_CLONES void grid_round(const struct grid *grid, int64_t n, double *x)
+{
+    double step = grid->step, inverse = 1.0 / step, most = grid->max_steps;
+    for (int64_t i = 0; i < n; i++) {
+        double steps = rint(x[i] * inverse);
+        steps = steps < most ? steps : most;
+        steps = steps > -most ? steps : -most;
+        x[i] = x[i] == x[i] ? steps * step : 0.0;
+    }
+}
