@@ -34,6 +34,8 @@ const char *db_login(const struct db *db);
 
 /* One transaction around several calls, so that they share one commit. A call that
  * fails aborts the whole of it: then only db_rollback is possible. Read committed.
+ * Several ledger calls in one transaction may deadlock with a user's cancellation: the
+ * server then fails one side (PPT_EDB); roll back and make the calls one by one.
  * Errors: PPT_EDB. */
 int db_begin(struct db *db, struct error *err);
 int db_commit(struct db *db, struct error *err);
@@ -55,7 +57,9 @@ struct db_params {
     const char *values[DB_MAX_PARAMS];
     char numbers[DB_MAX_PARAMS][32];
 };
-void db_param_text(struct db_params *params, const char *text); /* NULL: SQL's NULL */
+
+/* Appends one parameter. The text NULL is SQL's NULL. */
+void db_param_text(struct db_params *params, const char *text);
 void db_param_int64(struct db_params *params, int64_t value);
 void db_param_double(struct db_params *params, double value);
 void db_param_bool(struct db_params *params, bool value);
@@ -68,6 +72,7 @@ int db_run(struct db *db, const char *sql, const struct db_params *params,
 /* Runs a script of several statements without parameters; results are dropped. */
 int db_script(struct db *db, const char *sql, struct error *err);
 
+/* An answer of `db_rows` rows; rows and columns count from 0. */
 void db_result_free(struct db_result *result);
 int db_rows(const struct db_result *result);
 bool db_is_null(const struct db_result *result, int row, int column);

@@ -76,8 +76,10 @@ struct queue_jobs {
     struct queue_job *jobs;
     int n;
 };
+
+/* Frees what a list or a job points to, not the struct itself. */
 void queue_jobs_free(struct queue_jobs *jobs);
-void queue_job_free(struct queue_job *job); /* its strings, not the struct */
+void queue_job_free(struct queue_job *job);
 
 /* ---- the user's side ---- */
 

@@ -264,10 +264,13 @@ BEGIN
                              session_user, p_account),
             HINT = 'ask a privacy officer to make you a member of it or of one above';
     END IF;
-    INSERT INTO ppt.job (name, account_id, dataset_id, spec, token)
-        VALUES (p_name, v_account.id, v_dataset.id, p_spec, p_token)
-        ON CONFLICT (submitted_by, token) DO NOTHING
-        RETURNING id INTO v_id;
+    IF NOT EXISTS (SELECT 1 FROM ppt.job
+                   WHERE submitted_by = session_user AND token = p_token) THEN
+        INSERT INTO ppt.job (name, account_id, dataset_id, spec, token)
+            VALUES (p_name, v_account.id, v_dataset.id, p_spec, p_token)
+            ON CONFLICT (submitted_by, token) DO NOTHING  -- sent twice at once
+            RETURNING id INTO v_id;
+    END IF;
     IF v_id IS NULL THEN  -- sent before: the client could not know that it arrived
         SELECT id INTO v_id FROM ppt.job
             WHERE submitted_by = session_user AND token = p_token

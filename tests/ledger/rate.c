@@ -1,5 +1,5 @@
-/* Measures admissions a second against one tree four deep (five pots a job): one
- * transaction a job with 1 and 8 clients, and one client that shares a commit among 64.
+/* Measures admissions a second where each job is charged to five pots: one transaction
+ * a job with 1 and 8 clients, and one client that shares a commit among 64.
  *
  *   ledger-rate [--json]
  */
