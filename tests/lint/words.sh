@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# No unfinished work, no paths of one machine, and README's table of exit statuses is
-# the one in base/error.h.
+# No unfinished work, no paths of one machine, no dead links between the READMEs, and
+# README's table of exit statuses is the one in base/error.h.
 # shellcheck source=tests/lint/lint.sh
 . "$(dirname "$0")/lint.sh"
 
@@ -13,6 +13,11 @@ while IFS= read -r words; do
     fault "$words: a path of one machine"
 done < <(files . | grep -v '^tests/lint/' | xargs grep -nIE '/work/|/home/[a-z]' /dev/null |
     cut -c1-120)
+
+while IFS=: read -r file link; do
+    [ -e "$(dirname "$file")/$link" ] || fault "$file: nothing is at $link"
+done < <(files '*.md' | xargs grep -oE '\]\([a-zA-Z][a-zA-Z0-9/_.-]*\)' /dev/null |
+    sed -E 's/:\]\((.*)\)$/:\1/')
 
 sed -nE 's/^    X\((PPT_[A-Z]+), ([0-9]+), "(.*)"\).*/| \2 | \3 |/p' base/error.h |
     while IFS= read -r row; do
