@@ -63,6 +63,7 @@ void pg_start_empty(void)
 {
     char owner[32];
     const char *directory = getenv("TMPDIR");
+    source_directory(); /* ends here without a folder left behind */
     snprintf(cluster, sizeof cluster, "%s/ppt-pg-XXXXXX",
              directory && strlen(directory) < 40 ? directory : "/tmp");
     if (!mkdtemp(cluster))
