@@ -1,0 +1,43 @@
+# cmake -DSOURCE=ROOT -DDEFECT=FILE -DOUT=FILE.c -P break.cmake
+#
+# A copy of a source file of the engine with a defect in it. The defect's file says what
+# is wrong, which file has it, and pairs of texts: the first must stand in the file
+# exactly once and is replaced by the second. A text that is not there stops the build.
+file(READ ${DEFECT} defect)
+get_filename_component(name ${DEFECT} NAME)
+if(NOT defect MATCHES "(^|\n)in (jobs/[a-z0-9_/]+\\.c)\n")
+    message(FATAL_ERROR "${name}: no line \"in jobs/.../FILE.c\"")
+endif()
+set(path ${CMAKE_MATCH_2})
+file(READ ${SOURCE}/${path} text)
+set(begin "==== replace\n")
+set(middle "==== by\n")
+set(end "==== end\n")
+set(n 0)
+string(FIND "${defect}" "${begin}" at)
+while(NOT at EQUAL -1)
+    string(LENGTH "${begin}" len)
+    math(EXPR at "${at} + ${len}")
+    string(SUBSTRING "${defect}" ${at} -1 defect)
+    string(FIND "${defect}" "${middle}" at)
+    string(SUBSTRING "${defect}" 0 ${at} old)
+    string(LENGTH "${middle}" len)
+    math(EXPR at "${at} + ${len}")
+    string(SUBSTRING "${defect}" ${at} -1 defect)
+    string(FIND "${defect}" "${end}" at)
+    string(SUBSTRING "${defect}" 0 ${at} new)
+    string(FIND "${text}" "${old}" first)
+    string(FIND "${text}" "${old}" last REVERSE)
+    if(first EQUAL -1 OR NOT first EQUAL last)
+        message(FATAL_ERROR
+            "${name}: this text must stand exactly once in ${path}; it has changed, so "
+            "write the defect anew (tests/audit/README.md):\n${old}")
+    endif()
+    string(REPLACE "${old}" "${new}" text "${text}")
+    math(EXPR n "${n} + 1")
+    string(FIND "${defect}" "${begin}" at)
+endwhile()
+if(n EQUAL 0)
+    message(FATAL_ERROR "${name}: replaces nothing")
+endif()
+file(WRITE ${OUT} "${text}")
