@@ -209,8 +209,9 @@ int calibrate_steps(double epsilon, double delta, double sample_rate,
                     double noise_multiplier, int64_t max_steps, int64_t *ret_n_steps,
                     struct error *err)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, noise_multiplier,
-                                  sample_rate};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = noise_multiplier,
+                                  .sample_rate = sample_rate};
     struct curve curve;
     int rc = check_target(epsilon, delta, err);
     if (rc == 0)

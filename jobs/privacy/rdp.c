@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* Up to this order a whole-numbered alpha goes by the binomial sum. */
-#define MAX_BINOMIAL 2048
+#include "jobs/privacy/binomial.h"
+#include "jobs/privacy/divergence.h"
 
 /* The quadrature leaves out what lies further than this many standard deviations from
  * the span of the two modes: a relative e^-50 times a polynomial. */
@@ -14,58 +14,11 @@
 /* Sums are kept as sum * e^shift; a term above e^RESCALE moves the shift. */
 #define RESCALE 600.0
 
+/* What is e^-SKIP of the integrand's value at a mode is left out: with fewer than 2^20
+ * nodes a relative e^-46 at most. */
+#define SKIP 60.0
+
 static const double sqrt_two_pi = 2.50662827463100050242;
-
-/* log(1 + e^x). */
-static double log1p_exp(double x)
-{
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
-
-/* log(e^x - 1), x > 0. */
-static double log_expm1(double x)
-{
-    return x > 30 ? x + log1p(-exp(-x)) : log(expm1(x));
-}
-
-/* Terms that all whole orders share. */
-struct binomial {
-    double log_factorial[MAX_BINOMIAL + 1];
-    double head[MAX_BINOMIAL + 1]; /* log(q^k (e^{(k^2-k)/2s^2} - 1) / k!) */
-    double log_rest;               /* log(1 - q) */
-};
-
-static void binomial_init(struct binomial *b, int max_order, double s, double q)
-{
-    double sum = 0, lost = 0, log_q = log(q);
-    b->log_rest = log1p(-q);
-    b->log_factorial[0] = b->log_factorial[1] = 0;
-    for (int k = 2; k <= max_order; k++) {
-        /* compensated, so that the table is good to about one unit in the last place */
-        double term = log(k) - lost, next = sum + term;
-        lost = (next - sum) - term;
-        sum = next;
-        b->log_factorial[k] = sum;
-        double grown = (double)k * (k - 1) / (2 * s * s);
-        b->head[k] = k * log_q + log_expm1(grown) - sum;
-    }
-}
-
-/* log(A - 1) for A = sum_k C(a,k) (1-q)^(a-k) q^k e^{(k^2-k)/2s^2}. The binomial
- * probabilities sum to 1, so A - 1 = sum_{k>=2} ... (e^{(k^2-k)/2s^2} - 1): all terms
- * are positive and nothing cancels however small the rate. */
-static double binomial_log_excess(const struct binomial *b, int order)
-{
-    double terms[MAX_BINOMIAL + 1], largest = -INFINITY, sum = 0;
-    for (int k = 2; k <= order; k++) {
-        terms[k] = b->head[k] + b->log_factorial[order] - b->log_factorial[order - k] +
-                   (order - k) * b->log_rest;
-        largest = fmax(largest, terms[k]);
-    }
-    for (int k = 2; k <= order; k++)
-        sum += exp(terms[k] - largest);
-    return largest + log(sum);
-}
 
 /* What one node x of the quadrature offers to every order: the density ratio r = 1 + y
  * of the mixture to N(0,s^2) at z = s x. */
@@ -102,9 +55,9 @@ static double excess_series(double alpha, double y)
 }
 
 /* A running sum of e^{-x^2/2} ((1+y)^a - 1 - a y), kept as sum * e^shift. By
- * Bernoulli's inequality no term is negative. */
+ * Bernoulli's inequality no term is negative. Terms below e^floor are not worth it. */
 struct excess {
-    double alpha, sum, shift;
+    double alpha, sum, shift, floor;
 };
 
 static void excess_add(struct excess *e, const struct node *node)
@@ -137,18 +90,40 @@ static double quadrature_step(double s)
     return s > 1 ? 0.48 : 2 * pi_squared * s / (36 + pi_squared * s * s / 2);
 }
 
+/* log of a lower bound of the largest term of an order's sum, less SKIP: its values at
+ * the modes of (1+y)^2 and (1+y)^a, and on the way. */
+static double floor_of(double alpha, double s, double q)
+{
+    double largest = -INFINITY;
+    const double places[] = {-1, 1, 2 / s, alpha / s};
+    for (int i = 0; i < 4; i++) {
+        struct excess one = {.alpha = alpha};
+        struct node node = node_at(places[i], s, q);
+        excess_add(&one, &node);
+        largest = fmax(largest, one.shift + log(one.sum));
+    }
+    return largest - SKIP;
+}
+
 /* log(A - 1) = log E_x[(1+y)^a - 1 - a y], as E[y] = 0. */
 static void quadrature_log_excess(struct excess *sums, int n, double s, double q)
 {
     double step = quadrature_step(s), end = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         end = fmax(end, fmax(sums[i].alpha, 2) / s);
+        sums[i].floor = floor_of(sums[i].alpha, s, q);
+    }
     long n_nodes = (long)ceil((end + 2 * TAIL) / step) + 1;
     for (long j = 0; j < n_nodes; j++) {
         struct node node = node_at(-TAIL + (double)j * step, s, q);
-        for (int i = 0; i < n; i++)
-            if (node.x <= fmax(sums[i].alpha, 2) / s + TAIL)
+        for (int i = 0; i < n; i++) {
+            double alpha = sums[i].alpha;
+            /* (1+y)^a is the most that the term can be where y > 0 */
+            if (node.y > 0 && alpha * node.log_r - node.half_square < sums[i].floor)
+                continue;
+            if (node.x <= fmax(alpha, 2) / s + TAIL)
                 excess_add(&sums[i], &node);
+        }
     }
     for (int i = 0; i < n; i++)
         sums[i].shift += log(sums[i].sum * step / sqrt_two_pi);
@@ -156,22 +131,31 @@ static void quadrature_log_excess(struct excess *sums, int n, double s, double q
 
 static double rho_from_log_excess(double log_excess, double alpha, double s)
 {
-    double rho = log1p_exp(log_excess) / (alpha - 1) * (1 + RDP_SLACK);
+    double rho = divergence_log1p_exp(log_excess) / (alpha - 1) * (1 + RDP_SLACK);
     return fmin(rho, alpha / (2 * s * s) * (1 + RDP_SLACK)); /* never above q = 1 */
 }
 
 static bool is_whole(double alpha)
 {
-    return alpha <= MAX_BINOMIAL && alpha == floor(alpha);
+    return alpha <= BINOMIAL_MAX_ORDER && alpha == floor(alpha);
 }
 
 #define BATCH 128
+
+/* log(e^{(k^2-k)/2s^2} - 1): with the binomial law's own sum taken off, what is left of
+ * sum_k C(a,k) (1-q)^(a-k) q^k e^{(k^2-k)/2s^2} is A - 1. */
+static void gaussian_gain(int max_order, double s, double *ret_log_gain)
+{
+    for (int k = 2; k <= max_order; k++)
+        ret_log_gain[k] = divergence_log_expm1((double)k * (k - 1) / (2 * s * s));
+}
 
 static void curve_batch(const double *alphas, int n, double s, double q,
                         double *ret_rho)
 {
     struct binomial binomial;
     struct excess sums[BATCH];
+    double log_gain[BINOMIAL_MAX_ORDER + 1] = {0};
     int n_sums = 0, max_order = 0;
     for (int i = 0; i < n; i++) {
         assert(alphas[i] > 1);
@@ -180,7 +164,8 @@ static void curve_batch(const double *alphas, int n, double s, double q,
         else if ((int)alphas[i] > max_order)
             max_order = (int)alphas[i];
     }
-    binomial_init(&binomial, max_order, s, q);
+    gaussian_gain(max_order, s, log_gain);
+    binomial_init(&binomial, max_order, q, log1p(-q), log_gain);
     quadrature_log_excess(sums, n_sums, s, q);
     n_sums = 0;
     for (int i = 0; i < n; i++) {
@@ -208,4 +193,44 @@ double rdp_subsampled_gaussian(double alpha, double noise_multiplier,
     double rho;
     rdp_subsampled_gaussian_curve(&alpha, 1, noise_multiplier, sample_rate, &rho);
     return rho;
+}
+
+/* Step for E_x[(1+y)^-u - 1 + u y]. On the line Im x = v, |r| >= r cos(v/2s), so the
+ * integrand grows by e^{v^2/2} cos(v/2s)^-u at most, and the error is that times
+ * e^{-2 pi v/h}: below e^-36 for this h, at any v < pi s. This v is near the best. */
+static double add_step(double u, double s)
+{
+    double v = fmin(8.5 / sqrt(1 + u / (4 * s * s)), 2 * s);
+    return 2 * M_PI * v / (36 + v * v / 2 - u * log(cos(v / (2 * s))));
+}
+
+double rdp_subsampled_gaussian_add(double alpha, double noise_multiplier,
+                                   double sample_rate)
+{
+    double s = noise_multiplier, q = sample_rate, u = alpha - 1;
+    assert(s >= RDP_MIN_NOISE && s <= RDP_MAX_NOISE && q >= RDP_MIN_RATE && q <= 1);
+    assert(alpha > 1);
+    if (q == 1)
+        return rdp_subsampled_gaussian(alpha, s, 1);
+    /* beyond 1/s + TAIL the integrand is at most u y e^{-x^2/2}; on the left r^-u
+     * e^{-x^2/2} is log-concave with its mode above -u (log r)'(0) */
+    struct node centre = node_at(0, s, q);
+    double odds = q * exp(-1 / (2 * s * s) - centre.log_r);
+    double low = -TAIL - u * odds / s, step = add_step(u, s);
+    double largest = -INFINITY, sum = 0;
+    long n_nodes = (long)ceil((1 / s + TAIL - low) / step) + 1;
+    for (long j = 0; j < n_nodes; j++) {
+        struct node node = node_at(low + (double)j * step, s, q);
+        double term = divergence_log_bernoulli(-u, node.log_r) - node.half_square;
+        if (term == -INFINITY) /* r = 1 here */
+            continue;
+        if (term > largest) {
+            sum *= exp(largest - term);
+            largest = term;
+        }
+        sum += exp(term - largest);
+    }
+    double log_excess = largest + log(sum * step / sqrt_two_pi);
+    return fmin(rho_from_log_excess(log_excess, alpha, s),
+                -log1p(-q) * (1 + RDP_SLACK));
 }

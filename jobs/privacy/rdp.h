@@ -1,8 +1,8 @@
 /* Renyi divergences of the Poisson-subsampled Gaussian, at any order.
  *
  * Internal to jobs/privacy and its tests: everybody else goes through mechanism.h.
- * Guarantee: each value is at least the true divergence in both directions and exceeds
- * it by a relative 2 * RDP_SLACK at most.
+ * Guarantee: each value is at least the true divergence and exceeds it by a relative
+ * 2 * RDP_SLACK at most. The curve is that of one record removed, the larger direction.
  */
 #ifndef PPT_JOBS_PRIVACY_RDP_H
 #define PPT_JOBS_PRIVACY_RDP_H
@@ -27,5 +27,11 @@ void rdp_subsampled_gaussian_curve(const double *alphas, int n, double noise_mul
 /* The same for one order. */
 double rdp_subsampled_gaussian(double alpha, double noise_multiplier,
                                double sample_rate);
+
+/* The other direction, D_alpha(N(0,s^2) || (1-q) N(0,s^2) + q N(1,s^2)): one record put
+ * in. Never above the one removed; q < 1 or it is the Gaussian's. alpha in [1 + 2^-10,
+ * 65536]. */
+double rdp_subsampled_gaussian_add(double alpha, double noise_multiplier,
+                                   double sample_rate);
 
 #endif

@@ -30,7 +30,9 @@ static struct curve flat(double rho)
 
 static struct cost price(double noise, double rate, int64_t steps)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, noise, rate};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = noise,
+                                  .sample_rate = rate};
     struct curve curve;
     struct cost cost;
     ck_assert_int_eq(mechanism_curve(&mechanism, UNIT_EXAMPLE, &curve, NULL), 0);

@@ -81,7 +81,9 @@ static int each_row(const char *quantity, void (*check)(const struct row *row))
 
 static struct cost cost_of(const struct row *row)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, row->noise, row->rate};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = row->noise,
+                                  .sample_rate = row->rate};
     struct curve curve;
     struct cost cost;
     struct error err = {0};

@@ -43,6 +43,10 @@ START_TEST(agrees_with_quadrature)
             continue;
         n_add++;
         ck_assert_msg(rho >= add_direction, "the other direction is larger: %s", line);
+        double add = rdp_subsampled_gaussian_add(alpha, s, q);
+        ck_assert_msg(add >= add_direction, "adding is below the truth: %s", line);
+        ck_assert_msg(fabs(add / (1 + RDP_SLACK) / add_direction - 1) < TOLERANCE,
+                      "got %.17g for adding: %s", add, line);
     }
     fclose(file);
     ck_assert_int_ge(n, 160);
@@ -110,7 +114,9 @@ END_TEST
 
 START_TEST(a_curve_is_its_orders)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, 0.9, 0.003};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = 0.9,
+                                  .sample_rate = 0.003};
     struct curve curve;
     ck_assert_int_eq(mechanism_curve(&mechanism, UNIT_USER, &curve, NULL), 0);
     ck_assert_int_eq(curve.unit, UNIT_USER);
@@ -122,6 +128,12 @@ START_TEST(a_curve_is_its_orders)
     }
 }
 END_TEST
+
+static struct mechanism at(enum mechanism_kind kind, double noise, double rate)
+{
+    return (struct mechanism){
+        .kind = kind, .noise_multiplier = noise, .sample_rate = rate};
+}
 
 static void expect_range(struct mechanism mechanism, const char *text)
 {
@@ -136,18 +148,18 @@ static void expect_range(struct mechanism mechanism, const char *text)
 START_TEST(nonsense_is_refused)
 {
     const enum mechanism_kind sampled = MECHANISM_SUBSAMPLED_GAUSSIAN;
-    expect_range((struct mechanism){sampled, NAN, 0.1}, "noise_multiplier is nan");
-    expect_range((struct mechanism){sampled, -1, 0.1},
+    expect_range(at(sampled, NAN, 0.1), "noise_multiplier is nan");
+    expect_range(at(sampled, -1, 0.1),
                  "noise_multiplier is -1, expected a number in [0.05, 1e+06]");
-    expect_range((struct mechanism){sampled, 0, 0.1}, "noise_multiplier is 0");
-    expect_range((struct mechanism){sampled, 2e6, 0.1}, "noise_multiplier is 2e+06");
-    expect_range((struct mechanism){sampled, 1, NAN}, "sample_rate is");
-    expect_range((struct mechanism){sampled, 1, 0}, "sample_rate is 0");
-    expect_range((struct mechanism){sampled, 1, -0.5}, "sample_rate is -0.5");
-    expect_range((struct mechanism){sampled, 1, 1.5},
+    expect_range(at(sampled, 0, 0.1), "noise_multiplier is 0");
+    expect_range(at(sampled, 2e6, 0.1), "noise_multiplier is 2e+06");
+    expect_range(at(sampled, 1, NAN), "sample_rate is");
+    expect_range(at(sampled, 1, 0), "sample_rate is 0");
+    expect_range(at(sampled, 1, -0.5), "sample_rate is -0.5");
+    expect_range(at(sampled, 1, 1.5),
                  "sample_rate is 1.5, expected a number in [2^-53, 1]");
-    expect_range((struct mechanism){MECHANISM_GAUSSIAN, 1, 0.5}, "expected 1");
-    expect_range((struct mechanism){MECHANISM_N_KINDS, 1, 0.5}, "mechanism is number");
+    expect_range(at(MECHANISM_GAUSSIAN, 1, 0.5), "expected 1");
+    expect_range(at(MECHANISM_N_KINDS, 1, 0.5), "mechanism is number");
 }
 END_TEST
 
@@ -161,7 +173,7 @@ START_TEST(names_go_both_ways)
     for (int i = 0; i < RELATION_N; i++)
         ck_assert_int_eq(relation_from_name(relation_name((enum privacy_relation)i)),
                          i);
-    ck_assert_int_eq(mechanism_from_name("laplace"), -1);
+    ck_assert_int_eq(mechanism_from_name("laplacian"), -1);
     ck_assert_int_eq(unit_from_name(NULL), -1);
     ck_assert_int_eq(relation_from_name(""), -1);
 }
@@ -176,7 +188,9 @@ static double now_s(void)
 
 START_TEST(a_curve_is_fast)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, 0.7, 0.004};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = 0.7,
+                                  .sample_rate = 0.004};
     double best_s = INFINITY;
     for (int i = 0; i < 5; i++) {
         struct curve curve;

@@ -25,7 +25,9 @@ static int epsilon_of(const struct curve *curve, int64_t n_steps, double delta,
 static int price(double noise, double rate, int64_t n_steps, double delta,
                  struct error *err)
 {
-    struct mechanism mechanism = {MECHANISM_SUBSAMPLED_GAUSSIAN, noise, rate};
+    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = noise,
+                                  .sample_rate = rate};
     struct curve curve;
     double all = NAN, whole = NAN;
     int rc = mechanism_curve(&mechanism, UNIT_EXAMPLE, &curve, err);

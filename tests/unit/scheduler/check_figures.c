@@ -91,7 +91,8 @@ END_TEST
 START_TEST(spent_is_an_upper_bound_of_the_plain_epsilon)
 {
     struct ledger_pot *pot = new_pot(4, 1e-6);
-    struct mechanism mechanism = {MECHANISM_GAUSSIAN, 5, 1};
+    struct mechanism mechanism = {
+        .kind = MECHANISM_GAUSSIAN, .noise_multiplier = 5, .sample_rate = 1};
     struct curve curve;
     struct cost cost;
     double plain;
