@@ -128,7 +128,7 @@ static bool is_below_total_variation(double rho, double delta)
            delta * delta * (1 - 4 * DBL_EPSILON);
 }
 
-static double epsilon_at(double alpha, double rho, double delta)
+double cost_epsilon_at(double alpha, double rho, double delta)
 {
     if (is_below_total_variation(rho, delta))
         return 0;
@@ -168,7 +168,7 @@ int cost_epsilon(const struct cost *cost, double delta, double *ret_epsilon,
     for (int i = 0; i < COST_N_ORDERS; i++) {
         if (cost->rho[i] == COST_INFINITE)
             continue;
-        double epsilon = epsilon_at(cost_orders[i], rho_nats(cost->rho[i]), left);
+        double epsilon = cost_epsilon_at(cost_orders[i], rho_nats(cost->rho[i]), left);
         if (epsilon < best) {
             best = epsilon;
             order = i;

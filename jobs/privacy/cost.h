@@ -57,6 +57,10 @@ int cost_add(const struct cost *a, const struct cost *b, struct cost *ret_sum,
 int cost_epsilon(const struct cost *cost, double delta, double *ret_epsilon,
                  int *ret_order, struct error *err);
 
+/* The epsilon >= 0 that D_alpha <= rho (nats, both ways) means at delta in (0, 1),
+ * rounded up: the conversion above at one order. */
+double cost_epsilon_at(double alpha, double rho, double delta);
+
 /* The smallest delta at this epsilon over the grid, rounded up, at most 1.
  * Errors: PPT_ERANGE (epsilon negative or NaN). */
 int cost_delta(const struct cost *cost, double epsilon, double *ret_delta,

@@ -105,6 +105,14 @@ static double floor_of(double alpha, double s, double q)
     return largest - SKIP;
 }
 
+/* Without the node's own exponentials: r <= 2 max(1, q e^w), and the term is at most
+ * r^a where x >= 2. */
+static bool is_negligible(const struct excess *e, double x, double s, double q)
+{
+    double log_r = fmax(0, log(q) + x / s - 1 / (2 * s * s)) + M_LN2;
+    return x >= 2 && e->alpha * log_r - x * x / 2 < e->floor;
+}
+
 /* log(A - 1) = log E_x[(1+y)^a - 1 - a y], as E[y] = 0. */
 static void quadrature_log_excess(struct excess *sums, int n, double s, double q)
 {
@@ -115,7 +123,10 @@ static void quadrature_log_excess(struct excess *sums, int n, double s, double q
     }
     long n_nodes = (long)ceil((end + 2 * TAIL) / step) + 1;
     for (long j = 0; j < n_nodes; j++) {
-        struct node node = node_at(-TAIL + (double)j * step, s, q);
+        double x = -TAIL + (double)j * step;
+        if (n == 1 && is_negligible(&sums[0], x, s, q))
+            continue;
+        struct node node = node_at(x, s, q);
         for (int i = 0; i < n; i++) {
             double alpha = sums[i].alpha;
             /* (1+y)^a is the most that the term can be where y > 0 */
