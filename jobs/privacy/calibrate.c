@@ -3,11 +3,15 @@
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "jobs/privacy/mechanism.h"
 
-/* Width in log(noise multiplier) at which the search ends. */
+/* Width in the parameter's logarithm at which the search ends. */
 #define TOLERANCE 1e-6
+
+/* log(epsilon / target) where a price was refused. */
+#define REFUSED 50.0
 
 struct target {
     double epsilon, delta, sample_rate;
@@ -34,11 +38,18 @@ static int check_steps(const char *name, int64_t n_steps, struct error *err)
     return 0;
 }
 
-static int epsilon_of(const struct target *t, double noise_multiplier,
-                      double *ret_epsilon, struct error *err)
+/* exp(log(bound)) may fall outside the bound. */
+static double noise_at(double x)
 {
+    return fmin(fmax(exp(x), CALIBRATE_MIN_NOISE), CALIBRATE_MAX_NOISE);
+}
+
+static int epsilon_of_noise(const void *context, double x, double *ret_epsilon,
+                            struct error *err)
+{
+    const struct target *t = context;
     struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                  .noise_multiplier = noise_multiplier,
+                                  .noise_multiplier = noise_at(x),
                                   .sample_rate = t->sample_rate};
     struct curve curve;
     struct cost cost;
@@ -52,21 +63,6 @@ static int epsilon_of(const struct target *t, double noise_multiplier,
     return rc;
 }
 
-/* One end of the bracket: x = log(noise multiplier), y = log(epsilon / target). */
-struct point {
-    double x, y;
-};
-
-static int probe(const struct target *t, double x, struct point *ret_point,
-                 struct error *err)
-{
-    double epsilon;
-    int rc = epsilon_of(t, exp(x), &epsilon, err);
-    if (rc == 0)
-        *ret_point = (struct point){x, log(fmax(epsilon, DBL_MIN) / t->epsilon)};
-    return rc;
-}
-
 /* Where one Gaussian with the variance of the loss's central limit would stand: no
  * bound, just near (n q^2 (e^{1/s^2} - 1) = mu^2, rho = mu^2/2 in zCDP). */
 static double guess(const struct target *t)
@@ -77,20 +73,44 @@ static double guess(const struct target *t)
     return fmin(fmax(x, log(CALIBRATE_MIN_NOISE) + 1), log(CALIBRATE_MAX_NOISE) - 1);
 }
 
-/* low.y > 0 >= high.y around the guess; low equals high where the least multiplier
- * already meets the target. */
-static int bracket(const struct target *t, struct point *ret_low,
+/* What is searched: epsilon falls as x, the logarithm of a parameter or of its inverse,
+ * grows. Above `most` nothing is tried, nor below `least`. */
+struct search {
+    int (*epsilon_at)(const void *context, double x, double *ret_epsilon,
+                      struct error *err);
+    const void *context;
+    double epsilon; /* the target */
+    double start, least, most;
+};
+
+/* One end of the bracket: x, and y = log(epsilon / target). */
+struct point {
+    double x, y;
+};
+
+static int probe(const struct search *s, double x, struct point *ret_point,
+                 struct error *err)
+{
+    double epsilon;
+    int rc = s->epsilon_at(s->context, x, &epsilon, err);
+    *ret_point = (struct point){x, REFUSED};
+    if (rc == 0)
+        ret_point->y = log(fmax(epsilon, DBL_MIN) / s->epsilon);
+    return rc == -PPT_ERANGE ? 0 : rc;
+}
+
+/* low.y > 0 >= high.y around the start; low equals high where the least already meets
+ * the target. A refused price counts as too much. Returns 1 where even the most does
+ * not meet the target, -PPT_ERANGE where its price is refused. */
+static int bracket(const struct search *s, struct point *ret_low,
                    struct point *ret_high, struct error *err)
 {
-    const double least = log(CALIBRATE_MIN_NOISE), most = log(CALIBRATE_MAX_NOISE);
-    struct point here = {0}, next = {0};
-    int rc = probe(t, guess(t), &here, err);
+    struct point here, next;
+    int rc = probe(s, s->start, &here, err);
     double stride = here.y > 0 ? 0.1 : -0.1;
     for (; rc == 0; here = next, stride *= 2) {
-        double x = here.x + stride;
-        /* exp(log(bound)) may fall outside the bound */
-        x = x <= least ? nextafter(least, 0) : x >= most ? nextafter(most, 0) : x;
-        rc = probe(t, x, &next, err);
+        double x = fmin(fmax(here.x + stride, s->least), s->most);
+        rc = probe(s, x, &next, err);
         if (rc != 0)
             break;
         if ((next.y > 0) != (here.y > 0)) {
@@ -98,16 +118,12 @@ static int bracket(const struct target *t, struct point *ret_low,
             *ret_high = stride > 0 ? next : here;
             return 0;
         }
-        if (x <= least + 1e-12) {
+        if (stride < 0 && x <= s->least) {
             *ret_low = *ret_high = next;
             return 0;
         }
-        if (x >= most - 1e-12)
-            return error_set(err, PPT_ERANGE,
-                             "no noise_multiplier up to %g meets epsilon %g at delta "
-                             "%g over %lld steps at sample rate %g",
-                             CALIBRATE_MAX_NOISE, t->epsilon, t->delta,
-                             (long long)t->n_steps, t->sample_rate);
+        if (stride > 0 && x >= s->most)
+            return next.y == REFUSED ? -PPT_ERANGE : 1;
     }
     return rc;
 }
@@ -115,7 +131,7 @@ static int bracket(const struct target *t, struct point *ret_low,
 /* Narrows the bracket to TOLERANCE: false position with the Illinois rule (Dowell and
  * Jarratt 1971), kept off the ends so that both close in, and a bisection whenever
  * three steps have not halved it. */
-static int narrow(const struct target *t, struct point low, struct point high,
+static int narrow(const struct search *s, struct point low, struct point high,
                   double *ret_x, struct error *err)
 {
     double goal = (high.x - low.x) / 2;
@@ -128,7 +144,7 @@ static int narrow(const struct target *t, struct point low, struct point high,
         }
         x = fmin(fmax(x, low.x + 0.4 * TOLERANCE), high.x - 0.4 * TOLERANCE);
         struct point here;
-        int rc = probe(t, x, &here, err);
+        int rc = probe(s, x, &here, err);
         if (rc != 0)
             return rc;
         if (here.y > 0) {
@@ -143,6 +159,14 @@ static int narrow(const struct target *t, struct point low, struct point high,
     }
     *ret_x = high.x;
     return 0;
+}
+
+/* The least x that meets the target: 0, 1 where none does, or an error. */
+static int least_x(const struct search *s, double *ret_x, struct error *err)
+{
+    struct point low = {0}, high = {0};
+    int rc = bracket(s, &low, &high, err);
+    return rc != 0 ? rc : narrow(s, low, high, ret_x, err);
 }
 
 /* What the other releases cost must leave room, or no noise can help. */
@@ -173,22 +197,29 @@ int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
         rc = check_steps("n_steps", n_steps, err);
     if (rc == 0)
         rc = check_already(&t, err);
-    struct point low = {0}, high = {0};
     double x = 0, priced = 0;
+    if (rc == 0) {
+        struct search search = {
+            epsilon_of_noise,        &t, epsilon, guess(&t), log(CALIBRATE_MIN_NOISE),
+            log(CALIBRATE_MAX_NOISE)};
+        rc = least_x(&search, &x, err);
+    }
+    if (rc > 0)
+        return error_set(err, PPT_ERANGE,
+                         "no noise_multiplier up to %g meets epsilon %g at delta "
+                         "%g over %lld steps at sample rate %g",
+                         CALIBRATE_MAX_NOISE, epsilon, delta, (long long)n_steps,
+                         sample_rate);
     if (rc == 0)
-        rc = bracket(&t, &low, &high, err);
-    if (rc == 0)
-        rc = narrow(&t, low, high, &x, err);
-    if (rc == 0)
-        rc = epsilon_of(&t, exp(x), &priced, err);
+        rc = epsilon_of_noise(&t, x, &priced, err);
     if (rc != 0)
         return rc;
     if (priced > epsilon)
         return error_set(err, PPT_EINTERNAL,
                          "calibrated noise_multiplier %.17g costs epsilon %.17g, "
                          "expected at most %.17g",
-                         exp(x), priced, epsilon);
-    *ret_noise_multiplier = exp(x);
+                         noise_at(x), priced, epsilon);
+    *ret_noise_multiplier = noise_at(x);
     return 0;
 }
 
@@ -231,4 +262,143 @@ int calibrate_steps(double epsilon, double delta, double sample_rate,
     if (rc == 0)
         *ret_n_steps = low;
     return rc;
+}
+
+const struct mechanism_parameter calibrate_sample_rate = {
+    "sample_rate",
+    offsetof(struct mechanism, sample_rate),
+    0x1p-53,
+    1,
+    1,
+    false,
+    -1,
+    "share of the records in a sample"};
+
+/* A plan one of whose parameters is looked for. */
+struct unknown {
+    calibrate_price *price;
+    const struct renyi_release *releases;
+    int n, which;
+    const struct mechanism_parameter *parameter;
+    double delta;
+};
+
+/* The parameter's value at x: its inverse's logarithm where less is more private. */
+static double value_at(const struct mechanism_parameter *p, double x)
+{
+    return fmin(fmax(exp(p->privacy > 0 ? x : -x), p->low), p->high);
+}
+
+static int epsilon_of_value(const void *context, double x, double *ret_epsilon,
+                            struct error *err)
+{
+    const struct unknown *u = context;
+    struct renyi_release plan[RENYI_MAX_RELEASES];
+    memcpy(plan, u->releases, (size_t)u->n * sizeof *plan);
+    *mechanism_value(&plan[u->which].mechanism, u->parameter) =
+        value_at(u->parameter, x);
+    return u->price(plan, u->n, u->delta, ret_epsilon, err);
+}
+
+/* Everything but the unknown is in range, and so is the unknown's place. */
+static int check_unknown(const struct unknown *u, double epsilon, struct error *err)
+{
+    int rc = check_target(epsilon, u->delta, err);
+    if (rc == 0 &&
+        (u->n < 1 || u->n > RENYI_MAX_RELEASES || u->which < 0 || u->which >= u->n))
+        rc =
+            error_set(err, PPT_ERANGE,
+                      "mechanism %d of %d is to be calibrated, expected one of 1 to %d",
+                      u->which + 1, u->n, RENYI_MAX_RELEASES);
+    if (rc == 0 && u->parameter != NULL && u->parameter->privacy == 0)
+        rc = error_set(err, PPT_ERANGE, "%s is no parameter to calibrate by",
+                       u->parameter->name);
+    return rc;
+}
+
+int calibrate_parameter(calibrate_price *price, const struct renyi_release *releases,
+                        int n, int which, const struct mechanism_parameter *parameter,
+                        double epsilon, double delta, double *ret_value,
+                        struct error *err)
+{
+    struct unknown u = {price, releases, n, which, parameter, delta};
+    const struct mechanism_parameter *p = parameter;
+    double x = 0, priced = 0;
+    int rc = check_unknown(&u, epsilon, err);
+    if (rc == 0) {
+        double low = log(p->low), high = log(p->high);
+        struct search search = {
+            epsilon_of_value,
+            &u,
+            epsilon,
+            fmin(fmax(0, p->privacy > 0 ? low : -high), p->privacy > 0 ? high : -low),
+            p->privacy > 0 ? low : -high,
+            p->privacy > 0 ? high : -low};
+        rc = least_x(&search, &x, err);
+    }
+    if (rc > 0)
+        return error_set(err, PPT_ERANGE,
+                         "no %s in [%g, %g] meets epsilon %g at delta %g", p->name,
+                         p->low, p->high, epsilon, delta);
+    if (rc == 0)
+        rc = epsilon_of_value(&u, x, &priced, err);
+    if (rc == 0 && priced > epsilon)
+        rc =
+            error_set(err, PPT_ERANGE, "no %s in [%g, %g] meets epsilon %g at delta %g",
+                      p->name, p->low, p->high, epsilon, delta);
+    if (rc == 0)
+        *ret_value = value_at(p, x);
+    return rc;
+}
+
+/* Does `count` of the unknown meet the target? A refused price does not. */
+static int count_meets(const struct unknown *u, int64_t count, double epsilon,
+                       bool *ret_meets, struct error *err)
+{
+    struct renyi_release plan[RENYI_MAX_RELEASES];
+    double priced = INFINITY;
+    memcpy(plan, u->releases, (size_t)u->n * sizeof *plan);
+    plan[u->which].count = count;
+    int rc = u->price(plan, u->n, u->delta, &priced, err);
+    *ret_meets = rc == 0 && priced <= epsilon;
+    return rc;
+}
+
+int calibrate_count(calibrate_price *price, const struct renyi_release *releases, int n,
+                    int which, int64_t max_count, double epsilon, double delta,
+                    int64_t *ret_count, struct error *err)
+{
+    struct unknown u = {price, releases, n, which, NULL, delta};
+    bool meets = false;
+    int rc = check_unknown(&u, epsilon, err);
+    if (rc == 0)
+        rc = check_steps("max_count", max_count, err);
+    if (rc == 0)
+        rc = count_meets(&u, 1, epsilon, &meets, err);
+    if (rc != 0)
+        return rc;
+    /* low meets the target, high does not or is too many */
+    int64_t low = meets ? 1 : 0, high = meets ? 2 : 1;
+    while (meets && high <= max_count) {
+        rc = count_meets(&u, high, epsilon, &meets, err);
+        if (rc != 0 && rc != -PPT_ERANGE)
+            return rc;
+        if (meets) {
+            low = high;
+            high = high > max_count / 2 && high < max_count ? max_count : 2 * high;
+        }
+    }
+    high = high > max_count ? max_count + 1 : high;
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        rc = count_meets(&u, middle, epsilon, &meets, err);
+        if (rc != 0 && rc != -PPT_ERANGE)
+            return rc;
+        if (meets)
+            low = middle;
+        else
+            high = middle;
+    }
+    *ret_count = low;
+    return 0;
 }

@@ -1,4 +1,9 @@
-/* The least noise that meets a target, always ending on the safe side. */
+/* The least noise, or the most of anything else, that meets a target: always ending on
+ * the safe side.
+ *
+ * The first two meet it by the ledger's own figure (cost_epsilon): jobs are planned
+ * with them. The others meet it by any accountant's.
+ */
 #ifndef PPT_JOBS_PRIVACY_CALIBRATE_H
 #define PPT_JOBS_PRIVACY_CALIBRATE_H
 
@@ -6,6 +11,7 @@
 
 #include "base/error.h"
 #include "jobs/privacy/cost.h"
+#include "jobs/privacy/renyi.h"
 
 #define CALIBRATE_MIN_NOISE 0.05
 #define CALIBRATE_MAX_NOISE 1e6
@@ -25,5 +31,30 @@ int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
 int calibrate_steps(double epsilon, double delta, double sample_rate,
                     double noise_multiplier, int64_t max_steps, int64_t *ret_n_steps,
                     struct error *err);
+
+/* epsilon of a plan at delta; must fall with noise and grow with counts and rates. A
+ * PPT_ERANGE while searching counts as too much. */
+typedef int calibrate_price(const struct renyi_release *releases, int n, double delta,
+                            double *ret_epsilon, struct error *err);
+
+/* "sample_rate", which is everybody's and so in no kind's own list. */
+extern const struct mechanism_parameter calibrate_sample_rate;
+
+/* The least private value of a parameter (privacy != 0) of releases[which].mechanism
+ * with which the whole plan meets the target by `price`, to a relative 1e-6, rounded to
+ * the private side: the smallest noise, the largest epsilon or sample rate. The value
+ * given there is ignored; the answer was priced.
+ * Errors: PPT_ERANGE where no value in the parameter's range does, or what else is
+ * given is out of range; those of `price`. */
+int calibrate_parameter(calibrate_price *price, const struct renyi_release *releases,
+                        int n, int which, const struct mechanism_parameter *parameter,
+                        double epsilon, double delta, double *ret_value,
+                        struct error *err);
+
+/* The largest count of releases[which], at most max_count, with which the plan meets
+ * the target by `price`; 0 if one is too many. Errors: as above. */
+int calibrate_count(calibrate_price *price, const struct renyi_release *releases, int n,
+                    int which, int64_t max_count, double epsilon, double delta,
+                    int64_t *ret_count, struct error *err);
 
 #endif

@@ -167,6 +167,123 @@ START_TEST(nonsense_is_refused)
 }
 END_TEST
 
+static int renyi_tight(const struct renyi_release *plan, int n, double delta,
+                       double *ret_epsilon, struct error *err)
+{
+    return renyi_epsilon(plan, n, delta, ret_epsilon, NULL, err);
+}
+
+/* The value looked for meets the target, and one a little less private does not. */
+static double expect_edge(struct renyi_release *plan, int n, int which,
+                          const struct mechanism_parameter *p, double epsilon,
+                          double delta)
+{
+    struct error err = {0};
+    double value = NAN, priced;
+    int rc = calibrate_parameter(renyi_tight, plan, n, which, p, epsilon, delta, &value,
+                                 &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    double *place = mechanism_value(&plan[which].mechanism, p);
+    *place = value;
+    ck_assert_int_eq(renyi_epsilon(plan, n, delta, &priced, NULL, NULL), 0);
+    ck_assert_msg(priced <= epsilon, "%s %.9g costs %.9g", p->name, value, priced);
+    *place = p->privacy > 0 ? value * (1 - 3e-6) : value * (1 + 3e-6);
+    if (*place >= p->low && *place <= p->high) {
+        ck_assert_int_eq(renyi_epsilon(plan, n, delta, &priced, NULL, NULL), 0);
+        ck_assert_msg(priced > epsilon, "%s could be %.9g", p->name, *place);
+    }
+    return value;
+}
+
+START_TEST(any_noise_is_found)
+{
+    for (int i = 0; i < MECHANISM_N_KINDS; i++) {
+        struct renyi_release plan[1] = {
+            {mechanism_default((enum mechanism_kind)i), 20}};
+        struct mechanism *m = &plan[0].mechanism;
+        if (i == MECHANISM_SUBSAMPLED_GAUSSIAN)
+            m->sample_rate = 0.01;
+        if (i == MECHANISM_SPARSE_VECTOR)
+            m->query_scale = 1e3;
+        int n_rows;
+        const struct mechanism_parameter *p = mechanism_parameters(m->kind, &n_rows);
+        expect_edge(plan, 1, 0, p, 1.5, 1e-6);
+    }
+}
+END_TEST
+
+START_TEST(the_largest_sample_rate_is_found)
+{
+    struct renyi_release plan[2] = {
+        {mechanism_default(MECHANISM_SUBSAMPLED_GAUSSIAN), 10000},
+        {mechanism_default(MECHANISM_LAPLACE), 3}};
+    plan[0].mechanism.noise_multiplier = 1;
+    plan[1].mechanism.scale = 10;
+    double rate = expect_edge(plan, 2, 0, &calibrate_sample_rate, 1, 1e-6);
+    ck_assert(rate > 1e-5 && rate < 0.1);
+    plan[0].mechanism.noise_multiplier = 1e5; /* even the whole data set */
+    ck_assert(expect_edge(plan, 2, 0, &calibrate_sample_rate, 1, 1e-6) == 1);
+}
+END_TEST
+
+START_TEST(the_largest_count_is_found)
+{
+    struct renyi_release plan[1] = {{mechanism_default(MECHANISM_LAPLACE), 1}};
+    plan[0].mechanism.scale = 50;
+    int64_t count = 0;
+    double priced;
+    ck_assert_int_eq(
+        calibrate_count(renyi_tight, plan, 1, 0, 1000000, 2, 1e-9, &count, NULL), 0);
+    plan[0].count = count;
+    ck_assert_int_eq(renyi_epsilon(plan, 1, 1e-9, &priced, NULL, NULL), 0);
+    ck_assert_double_le(priced, 2);
+    plan[0].count++;
+    ck_assert_int_eq(renyi_epsilon(plan, 1, 1e-9, &priced, NULL, NULL), 0);
+    ck_assert_double_gt(priced, 2);
+    ck_assert_int_eq(calibrate_count(renyi_tight, plan, 1, 0, count - 7, 2, 1e-9,
+                                     &plan[0].count, NULL),
+                     0);
+    ck_assert_int_eq(plan[0].count, count - 7);
+    ck_assert_int_eq(
+        calibrate_count(renyi_tight, plan, 1, 0, 1000000, 0.001, 1e-9, &count, NULL),
+        0);
+    ck_assert_int_eq(count, 0);
+}
+END_TEST
+
+START_TEST(what_cannot_be_met_is_said)
+{
+    struct renyi_release plan[2] = {{mechanism_default(MECHANISM_LAPLACE), 1000000},
+                                    {mechanism_default(MECHANISM_LAPLACE), 1}};
+    const struct mechanism_parameter *p =
+        mechanism_parameters(MECHANISM_LAPLACE, &(int){0});
+    struct error err = {0};
+    double value = 42;
+    int64_t count = 42;
+    plan[1].mechanism.scale = 0.1;
+    ck_assert_int_eq(
+        calibrate_parameter(renyi_tight, plan, 2, 0, p, 1, 1e-6, &value, &err),
+        -PPT_ERANGE);
+    ck_assert_str_eq(err.text,
+                     "no scale in [0.001, 1e+09] meets epsilon 1 at delta 1e-06");
+    plan[1].mechanism.scale = NAN;
+    ck_assert_int_eq(
+        calibrate_parameter(renyi_tight, plan, 2, 0, p, 1, 1e-6, &value, &err),
+        -PPT_ERANGE);
+    ck_assert_msg(strstr(err.text, "scale is nan") != NULL, "%s", err.text);
+    ck_assert_int_eq(
+        calibrate_parameter(renyi_tight, plan, 2, 2, p, 1, 1e-6, &value, &err),
+        -PPT_ERANGE);
+    ck_assert_int_eq(
+        calibrate_parameter(renyi_tight, plan, 2, 0, p, 0, 1e-6, &value, &err),
+        -PPT_ERANGE);
+    ck_assert_int_eq(
+        calibrate_count(renyi_tight, plan, 2, 0, 10, 1, 1e-6, &count, &err),
+        -PPT_ERANGE);
+    ck_assert(value == 42 && count == 42);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("calibrate");
@@ -176,6 +293,10 @@ int main(void)
     tcase_add_test(tcase, the_least_noise_is_a_floor);
     tcase_add_test(tcase, steps_fill_the_target);
     tcase_add_test(tcase, nonsense_is_refused);
+    tcase_add_test(tcase, any_noise_is_found);
+    tcase_add_test(tcase, the_largest_sample_rate_is_found);
+    tcase_add_test(tcase, the_largest_count_is_found);
+    tcase_add_test(tcase, what_cannot_be_met_is_said);
     Suite *suite = suite_create("calibrate");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
