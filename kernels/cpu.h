@@ -72,9 +72,6 @@ void clip_weighted_sum(int64_t n, int64_t len, const float *factor, const float 
                        float *sum);
 void clip_accumulate(int64_t len, const float *x, double *sum);
 
-/* Normal draws. */
-void noise_gaussian(int64_t n, const uint64_t *bits, double std, double *x);
-
 /* Updates. */
 void optim_sgd(const struct optim *optim, int64_t n, const double *grad, float *param);
 void optim_momentum(const struct optim *optim, int64_t n, const double *grad,

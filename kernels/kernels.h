@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/grid.h"
+
 /* A square window that slides over an image h x w x c and gives out_h x out_w places.
  * pad counts zeros on each side. */
 struct window {
@@ -121,10 +123,10 @@ struct kernels {
     /* sum[len] += x[len]. */
     void (*accumulate)(int64_t len, const float *x, double *sum);
 
-    /* x[n] += std * z[n], z standard normal from 64 random bits each (Box, Muller 1958,
-     * on 53-bit uniforms, |z| <= 8.58); n is even and z[2i], z[2i+1] depend on
-     * bits[2i], bits[2i+1] only. */
-    void (*gaussian)(int64_t n, const uint64_t *bits, double std, double *x);
+    /* Sums to a grid, and Gaussian noise on it: kernels/grid.h. */
+    void (*grid_round)(const struct grid *grid, int64_t n, double *x);
+    void (*grid_noise)(const struct grid *grid, int64_t n, const uint64_t *bits,
+                       const struct grid_source *source, double *x);
 
     /* One update of param[n] from grad[n]; the states are zero before the first. */
     void (*sgd)(const struct optim *optim, int64_t n, const double *grad, float *param);

@@ -2,16 +2,21 @@
  * data) over however many ranks, and hands back a report.
  *
  * Guarantees, for a job whose spec is private, under add/remove of one example:
- * - a step releases sum_i min(1, C/|g_i|) g_i + N(0, (noise_multiplier * C)^2) over a
- *   Poisson sample at price.sample_rate, divided by a public constant; |g_i| is an
- * upper bound in floating point, and a NaN or Inf in an example makes it contribute
- * nothing;
+ * - a step releases sum_i min(1, C/|g_i|) g_i + N(0, (noise_multiplier * C)^2), both
+ *   rounded to multiples of a public step, over a Poisson sample at price.sample_rate,
+ *   divided by a public constant. C leaves room for the rounding (kernels/grid.h);
+ *   |g_i| is an upper bound in floating point, and a NaN or Inf in an example makes it
+ *   contribute nothing;
+ * - what is released is a function of that multiple, and the multiple is exactly that
+ *   of real-valued noise but for 2^-62 in a whole job: neither the lattice nor the
+ *   precision of floating-point numbers tells anything (kernels/samplers.md);
  * - the meter has made a step's charge durable before its noise is drawn;
  * - the sequence and sizes of collectives depend on the plan and on the clock of rank 0
  *   only, never on records: empty samples run every one of them;
  * - record indices, sample sizes and record counts are neither logged nor sent.
- * Limits: noise is a double-precision Gaussian rounded to float parameters, not a
- * discrete one; the time of a step depends on the size of its sample.
+ * Limits: a micro-batch is added up in float, whose rounding depends on who is in it; a
+ * thousandth of C is kept free for that, not a proven bound. The time of a step depends
+ * on the size of its sample.
  */
 #ifndef PPT_JOBS_DP_DP_RUN_H
 #define PPT_JOBS_DP_DP_RUN_H

@@ -67,15 +67,10 @@ static int pay(struct trainer *trainer, int64_t *ret_is_paid, struct error *err)
 }
 
 /* Rank 0: the substream after every step's, which no step can reach. */
-static double noisy(struct trainer *trainer, double count)
+static double noisy(struct trainer *trainer, const struct grid *grid, double count)
 {
-    uint64_t bits[2];
     double value[2] = {count, 0.0};
-    crypto_stream_seek(trainer->noise, UINT64_MAX, 0);
-    crypto_stream_read(trainer->noise, bits, sizeof bits);
-    trainer->env->kernels->gaussian(2, bits, trainer->spec->training.evaluation_noise,
-                                    value);
-    crypto_wipe(bits, sizeof bits);
+    trainer_add_noise(trainer, grid, UINT64_MAX, 0, 2, value);
     return value[0];
 }
 
@@ -83,7 +78,14 @@ int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accura
                   struct error *err)
 {
     struct comm *comm = trainer->env->comm;
+    struct grid grid;
     int64_t is_paid = 0;
+    double std = trainer->spec->training.evaluation_noise;
+    if (!grid_for_integers(std, &grid)) {
+        return error_set(err, PPT_ERANGE,
+                         "training.evaluation_noise: expected 2^-40 to 2^40, not %g",
+                         std);
+    }
     int rc = pay(trainer, &is_paid, err);
     if (rc != 0 || is_paid == 0) {
         *ret_is_paid = false;
@@ -103,7 +105,7 @@ int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accura
     }
     double accuracy = 0.0;
     if (comm->rank == 0) {
-        accuracy = noisy(trainer, total) / (double)trainer->nominal_test;
+        accuracy = noisy(trainer, &grid, total) / (double)trainer->nominal_test;
     }
     *ret_accuracy = accuracy < 0.0 ? 0.0 : accuracy > 1.0 ? 1.0 : accuracy;
     *ret_is_paid = true;

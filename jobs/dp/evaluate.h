@@ -10,10 +10,11 @@
 int evaluate_public(struct trainer *trainer, double *ret_accuracy, struct error *err);
 
 /* For a private test split: charges one PRICE_EVALUATION, then rank 0 alone learns the
- * number of correct records and adds N(0, evaluation_noise^2) once; the noisy count
- * over the nominal one, clamped to [0, 1]. A record changes the count by at most 1.
- * *ret_is_paid false (and no accuracy) where the meter refuses. Accuracy is set on rank
- * 0 only; other ranks get 0. Every rank calls it. Errors: as above. */
+ * number of correct records and adds N(0, evaluation_noise^2), rounded to an integer,
+ * once; the noisy count over the nominal one, clamped to [0, 1]. A record changes the
+ * count by at most 1. *ret_is_paid false (and no accuracy) where the meter refuses.
+ * Accuracy is set on rank 0 only; other ranks get 0. Every rank calls it. Errors: as
+ * above, PPT_ERANGE (no such noise). */
 int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accuracy,
                   struct error *err);
 

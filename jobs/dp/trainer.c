@@ -47,6 +47,22 @@ static size_t net_limit(const struct spec *spec)
     return memory > 0 ? (size_t)(memory / ranks / 2) : (size_t)1 << 30;
 }
 
+/* Parameters that pad the last slice have no gradient, so they do not count. */
+static int plan_grid(struct trainer *trainer, struct error *err)
+{
+    double clip_norm = trainer->spec->privacy.clip_norm;
+    double multiplier = trainer->plan->price.noise_multiplier;
+    if (!grid_plan(clip_norm, multiplier, trainer->net.n_params,
+                   trainer->env->comm->size, &trainer->grid, &trainer->clip_norm)) {
+        return error_set(err, PPT_ERANGE,
+                         "no noise with multiplier %g and clip norm %g for %lld "
+                         "parameters: the multiplier times the root of their number "
+                         "may be 2^23 at most",
+                         multiplier, clip_norm, (long long)trainer->net.n_params);
+    }
+    return 0;
+}
+
 static int allocate(struct trainer *trainer, struct error *err)
 {
     int64_t size = trainer->env->comm->size;
@@ -80,6 +96,9 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     int rc = read_plan(trainer, manifest, &split, err);
     if (rc == 0) {
         rc = net_build(&spec->model, split, trainer->is_private, &trainer->net, err);
+    }
+    if (rc == 0 && trainer->is_private) {
+        rc = plan_grid(trainer, err);
     }
     if (rc == 0) {
         rc = net_alloc(&trainer->net, net_micro_batch(&trainer->net, net_limit(spec)),
@@ -135,7 +154,7 @@ static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
     net_forward(net, kernels, trainer->params, (int64_t)n);
     net_backward(net, kernels, trainer->params, (int64_t)n);
     if (trainer->is_private) {
-        net_clipped_sum(net, kernels, trainer->spec->privacy.clip_norm, (int64_t)n);
+        net_clipped_sum(net, kernels, trainer->clip_norm, (int64_t)n);
     } else {
         net_plain_sum(net, kernels, (int64_t)n);
         for (size_t i = 0; i < n; i++) {
@@ -161,19 +180,40 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
     return 0;
 }
 
-/* Draw i of a step is that of parameter i, whoever owns it: block i / 2 of the stream's
- * substream `step`. A key lives in one process and a step runs once in it, so no
- * position is ever used twice. */
+/* Where a pair's bits stand in the stream: block `pair` of the substream, and the few
+ * more that a pair may need from block 2^63 + 4 pair on. A key lives in one process and
+ * a step runs once in it, so no position is ever used twice. */
+struct position {
+    struct crypto_stream *stream;
+    uint64_t substream, first_pair;
+};
+
+static void read_extra(void *state, int64_t pair, uint64_t ret_words[GRID_EXTRA_WORDS])
+{
+    const struct position *position = state;
+    uint64_t block = 4 * (position->first_pair + (uint64_t)pair);
+    crypto_stream_seek(position->stream, position->substream, (1ull << 63) + block);
+    crypto_stream_read(position->stream, ret_words,
+                       GRID_EXTRA_WORDS * sizeof *ret_words);
+}
+
+void trainer_add_noise(struct trainer *trainer, const struct grid *grid,
+                       uint64_t substream, int64_t first, int64_t n, double *x)
+{
+    struct position position = {trainer->noise, substream, (uint64_t)first / 2};
+    struct grid_source source = {read_extra, &position};
+    size_t len = (size_t)n * sizeof *trainer->bits;
+    crypto_stream_seek(trainer->noise, substream, position.first_pair);
+    crypto_stream_read(trainer->noise, trainer->bits, len);
+    trainer->env->kernels->grid_noise(grid, n, trainer->bits, &source, x);
+    crypto_wipe(trainer->bits, len);
+}
+
 static void add_noise(struct trainer *trainer)
 {
-    const struct spec_privacy *privacy = &trainer->spec->privacy;
-    double std = trainer->plan->price.noise_multiplier * privacy->clip_norm;
-    uint64_t first = (uint64_t)(trainer->env->comm->rank * trainer->n_slice);
-    crypto_stream_seek(trainer->noise, (uint64_t)trainer->step, first / 2);
-    crypto_stream_read(trainer->noise, trainer->bits,
-                       (size_t)trainer->n_slice * sizeof *trainer->bits);
-    trainer->env->kernels->gaussian(trainer->n_slice, trainer->bits, std,
-                                    trainer->slice);
+    int64_t n = trainer->n_slice;
+    trainer_add_noise(trainer, &trainer->grid, (uint64_t)trainer->step,
+                      trainer->env->comm->rank * n, n, trainer->slice);
 }
 
 static void update(struct trainer *trainer)
@@ -207,6 +247,10 @@ int trainer_release(struct trainer *trainer, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
     int64_t n = trainer->n_slice;
+    if (trainer->is_private) { /* before they are added up: whole steps add exactly */
+        trainer->env->kernels->grid_round(&trainer->grid, trainer->n_padded,
+                                          trainer->sum);
+    }
     int rc = comm->ops->reduce_scatter_f64(comm, trainer->sum, trainer->slice,
                                            (size_t)n, err);
     if (rc != 0) {

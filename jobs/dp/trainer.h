@@ -15,6 +15,7 @@
 #include "jobs/env.h"
 #include "jobs/model/net.h"
 #include "jobs/plan.h"
+#include "kernels/grid.h"
 
 struct trainer {
     const struct plan *plan;
@@ -28,8 +29,10 @@ struct trainer {
     int64_t n_steps, step; /* in all, and done */
 
     struct sampler sampler;
-    struct crypto_stream *noise; /* private jobs only */
-    int64_t *indices;            /* net.max_n */
+    struct crypto_stream *noise; /* private jobs only, and what follows */
+    struct grid grid;            /* of sums and noise */
+    double clip_norm; /* of an example: with the grid's rounding it is the spec's */
+    int64_t *indices; /* net.max_n */
     int64_t n_padded, n_slice;
     float *params;  /* n_padded, the same on every rank */
     double *sum;    /* n_padded: this rank's clipped sum */
@@ -53,9 +56,16 @@ void trainer_close(struct trainer *trainer);
  * empty sample gives zeros. Errors: those of rows->read. */
 int trainer_gradient(struct trainer *trainer, struct error *err);
 
-/* Reduces, adds the noise (each slice's owner, once), updates, gathers; step grows by
- * one. The step must have been charged. Every rank calls it. Errors: PPT_ECOMM. */
+/* Rounds to the grid, reduces, adds the noise (each slice's owner, once), updates,
+ * gathers; step grows by one. The step must have been charged. Every rank calls it.
+ * Errors: PPT_ECOMM. */
 int trainer_release(struct trainer *trainer, struct error *err);
+
+/* x[n] += noise on the grid, draws first .. first + n - 1 of this substream: no
+ * position may be drawn twice. n and first are even, n <= n_slice. Substreams 0 ..
+ * n_steps - 1 are the steps', where draw i is that of parameter i, whoever owns it. */
+void trainer_add_noise(struct trainer *trainer, const struct grid *grid,
+                       uint64_t substream, int64_t first, int64_t n, double *x);
 
 /* How many arrays of n_slice the optimizer keeps: 0, 1 or 2. */
 int trainer_n_states(const struct trainer *trainer);

@@ -1,7 +1,8 @@
 /* One record more or less (Re:cord-play, arXiv 2602.17454): the same step is run with
  * and without a record, under the same keys, so that all others are sampled alike. The
- * sums that are sent must differ by at most the clip norm, and nothing else may differ:
- * which collectives run, their sizes, the divisor. Each model x ranks x record. */
+ * sums that are sent must lie on the grid and differ by at most the clip norm, and
+ * nothing else may differ: which collectives run, their sizes, the divisor. Each model
+ * x ranks x record. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "jobs/privacy/meter.h"
+#include "kernels/grid.h"
 #include "tests/unit/dp/world.h"
 
 enum { N = 40, MAX_PARAMS = 40000 };
@@ -134,8 +136,12 @@ START_TEST(adds_at_most_the_clip_norm)
         run(&a, &with, N, attack % 2);
         run(&b, &without, N - 1, attack % 2);
         same_calls(&a, &b);
-        double square = 0.0;
+        double square = 0.0, clip;
+        struct grid grid;
+        ck_assert(
+            grid_plan(spec.privacy.clip_norm, 1.0, a.n_model, size, &grid, &clip));
         for (size_t i = 0; i < with.n; i++) {
+            ck_assert_double_eq(fmod(with.sum[i], grid.step), 0.0);
             double d = with.sum[i] - without.sum[i];
             square += d * d;
         }
