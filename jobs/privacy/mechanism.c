@@ -169,11 +169,13 @@ static int check_sampling(const struct mechanism *m, struct error *err)
         return error_set(err, PPT_ERANGE, "sampling is number %d, expected 0 to %d",
                          (int)sampling, SAMPLING_N - 1);
     if (sampling == SAMPLING_NONE && m->sample_rate != 1) {
-        error_set(err, PPT_ERANGE,
-                  "sample_rate is %g, expected 1 for the %s mechanism without sampling",
-                  m->sample_rate, names[m->kind]);
-        return error_hint(err, "say how the records are sampled: poisson or "
-                               "without_replacement");
+        int rc = error_set(
+            err, PPT_ERANGE,
+            "sample_rate is %g, expected 1 for the %s mechanism without sampling",
+            m->sample_rate, names[m->kind]);
+        error_hint(err, "say how the records are sampled: poisson or "
+                        "without_replacement");
+        return rc;
     }
     if (!(m->sample_rate >= RDP_MIN_RATE && m->sample_rate <= 1))
         return error_set(err, PPT_ERANGE,
@@ -194,12 +196,14 @@ static int check_relation(const struct mechanism *m, struct error *err)
                          relation_name(m->relation));
     if (sampling == SAMPLING_WITHOUT_REPLACEMENT &&
         m->relation != RELATION_REPLACE_ONE) {
-        error_set(err, PPT_ERANGE,
-                  "relation is %s, expected replace_one under sampling without "
-                  "replacement",
-                  relation_name(m->relation));
-        return error_hint(err, "a batch of fixed size hides nobody's presence; its "
-                               "noise is measured over the replace-one sensitivity");
+        int rc =
+            error_set(err, PPT_ERANGE,
+                      "relation is %s, expected replace_one under sampling without "
+                      "replacement",
+                      relation_name(m->relation));
+        error_hint(err, "a batch of fixed size hides nobody's presence; its noise is "
+                        "measured over the replace-one sensitivity");
+        return rc;
     }
     if (m->kind == MECHANISM_RANDOMISED_RESPONSE && m->relation != RELATION_REPLACE_ONE)
         return error_set(err, PPT_ERANGE,
