@@ -17,7 +17,7 @@
  * scale_divisor > 1 divides each draw at the end: constant time where the processor's
  * division is (x86-64 since 2019).
  * For additive noise with a price that assumes the continuous Gaussian use grid.h,
- * which is some 100 times as fast.
+ * which is some 50 times as fast.
  */
 #ifndef PPT_KERNELS_DISCRETE_H
 #define PPT_KERNELS_DISCRETE_H
