@@ -13,6 +13,11 @@
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
+/* From ranks being fewer than planned (they may still be starting, or already ending)
+ * to giving the attempt up: so long, and a second a rank. */
+#define RANKS_MISSING_S 30
+#define RANKS_EVERY_S 5
+
 /* What was admitted stays admitted when the site's bounds move afterwards. */
 static const struct spec_policy any_policy = {
     .min_epsilon = 0,
@@ -142,6 +147,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     state.started_at_s = time(NULL);
     state.stop = SPOOL_STOP_NONE;
     state.stop_at_s = 0;
+    state.missing_since_s = 0;
     rc = spool_save(directory, &state, err);
     if (rc != 0)
         return rc;
@@ -252,6 +258,28 @@ static int ask_to_stop(const struct attempt_context *context,
     return 0;
 }
 
+/* mpirun does not always notice that a rank has died (one that is killed while it
+ * connects leaves it waiting for ever). Looked at every few seconds only, because all
+ * processes of the machine have to be gone through. */
+static int watch_ranks(const struct attempt_context *context,
+                       const struct queue_job *job, struct spool_state *state,
+                       int64_t now_s, struct error *err)
+{
+    struct launcher *launcher = context->loop->launcher;
+    if ((now_s + job->id) % RANKS_EVERY_S != 0)
+        return 0;
+    bool is_whole =
+        launcher->ops->count(launcher, job->directory, true) >= job->n_ranks;
+    if (is_whole == (state->missing_since_s == 0)) {
+        if (!is_whole &&
+            now_s - state->missing_since_s >= RANKS_MISSING_S + job->n_ranks)
+            launcher->ops->kill(launcher, job->directory);
+        return 0;
+    }
+    state->missing_since_s = is_whole ? 0 : now_s;
+    return spool_save(job->directory, state, err);
+}
+
 /* Its processes live. Without a state nobody knows since when, so where it should end
  * it is killed at once; it pays everything anyway. */
 static int watch_living(const struct attempt_context *context,
@@ -275,7 +303,7 @@ static int watch_living(const struct attempt_context *context,
         return ask_to_stop(context, job, &state, SPOOL_STOP_CANCEL, err);
     if (now_s - state.started_at_s >= job->time_limit_s)
         return ask_to_stop(context, job, &state, SPOOL_STOP_TIME, err);
-    return 0;
+    return watch_ranks(context, job, &state, now_s, err);
 }
 
 static int settle_dead(const struct attempt_context *context,
@@ -321,7 +349,7 @@ int attempt_watch(const struct attempt_context *context, const struct queue_job 
     if (is_locked)
         return watch_living(context, job, err);
     /* mpirun has gone; a rank that outlived it could still charge the meter. */
-    if (launcher->ops->count(launcher, job->directory) > 0) {
+    if (launcher->ops->count(launcher, job->directory, false) > 0) {
         launcher->ops->kill(launcher, job->directory);
         return 0;
     }

@@ -36,8 +36,9 @@ struct launcher_ops {
      * closes its own. Errors: PPT_ELAUNCH (nothing was started), PPT_EIO. */
     int (*start)(struct launcher *launcher, const struct launcher_request *request,
                  int lock, struct launcher_started *ret_started, struct error *err);
-    /* How many processes of the job are there, apart from who holds the lock. */
-    int (*count)(struct launcher *launcher, const char *directory);
+    /* How many processes of the job are there: whoever holds the lock or not, or ranks
+     * only. */
+    int (*count)(struct launcher *launcher, const char *directory, bool only_ranks);
     /* Asks the ranks to stop (they write a checkpoint and leave), or kills everything
      * the job has. No error if nothing is there. */
     void (*stop)(struct launcher *launcher, const char *directory);

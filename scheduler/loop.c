@@ -17,7 +17,7 @@
 #include "scheduler/policy.h"
 #include "scheduler/queue.h"
 
-#define ROUND_MS 250
+#define MIN_BACKOFF_MS 250
 #define MAX_BACKOFF_MS 5000
 /* A limit may have been raised or an admitted job taken back meanwhile. */
 #define RETRY_WAITING_MS 15000
@@ -74,7 +74,7 @@ static int connect_and_lease(struct state *state, struct error *err)
              (long long)state->lease.epoch);
     state->was_connected = true;
     state->is_silent = false;
-    state->backoff_ms = ROUND_MS;
+    state->backoff_ms = MIN_BACKOFF_MS;
     return 0;
 }
 
@@ -248,7 +248,8 @@ static void reap_children(void)
 static void sleep_until_woken(const struct state *state, const sigset_t *wake)
 {
     struct pollfd socket = {.fd = -1, .events = POLLIN};
-    int64_t wait_ms = state->db != NULL ? ROUND_MS : state->backoff_ms;
+    int64_t wait_ms =
+        state->db != NULL ? state->loop->conf->poll_ms : state->backoff_ms;
     struct timespec timeout = {wait_ms / 1000, wait_ms % 1000 * 1000000};
     if (state->db != NULL)
         socket.fd = db_socket(state->db);
@@ -283,7 +284,7 @@ static int survive(struct state *state, int rc, struct error *err)
 int loop_run(struct loop *loop, const volatile sig_atomic_t *stop, const sigset_t *wake,
              struct error *err)
 {
-    struct state state = {.loop = loop, .backoff_ms = ROUND_MS};
+    struct state state = {.loop = loop, .backoff_ms = MIN_BACKOFF_MS};
     int rc = 0;
     while (rc == 0 && !*stop) {
         reap_children();

@@ -2,7 +2,7 @@
  *
  * One thread. Each round looks at the database and at the job directories, makes every
  * legal move that is due, then sleeps until a notification, a child's end, a signal or
- * a quarter of a second. Nothing about a job is kept in memory from one round to the
+ * the site's poll_ms. Nothing about a job is kept in memory from one round to the
  * next, so a restart at any point finds the same facts and goes on.
  *
  * Order of writing: the job's row first, then the act. A started attempt is in the

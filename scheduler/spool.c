@@ -155,7 +155,8 @@ static int parse_state(const char *text, size_t len, const char *path,
                   {"started_at_s", &state.started_at_s},
                   {"stop_at_s", &state.stop_at_s},
                   {"n_losses", &state.n_losses},
-                  {"last_loss", &state.last_loss}};
+                  {"last_loss", &state.last_loss},
+                  {"missing_since_s", &state.missing_since_s}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         ydoc_integer(&faults, ydoc_need(&faults, root, fields[i].name), 0, INT64_MAX,
                      fields[i].value);
@@ -198,6 +199,7 @@ int spool_save(const char *directory, const struct spool_state *state,
     json_integer(&json, "stop_at_s", state->stop_at_s);
     json_integer(&json, "n_losses", state->n_losses);
     json_integer(&json, "last_loss", state->last_loss);
+    json_integer(&json, "missing_since_s", state->missing_since_s);
     json_close_object(&json);
     rc = json_end(&json, &text, err);
     if (rc == 0)

@@ -52,6 +52,7 @@ struct spool_state {
     int64_t stop_at_s;       /* when it did */
     int64_t n_losses;  /* attempts that ended in a way that may tell of the data */
     int64_t last_loss; /* the last such attempt */
+    int64_t missing_since_s; /* fewer ranks are there than should be; 0: all there */
 };
 
 /* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST

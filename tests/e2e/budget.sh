@@ -41,7 +41,7 @@ sed "s/steps: 2000/steps: $steps/" "$dir/noise.yaml" >"$dir/noise-exact.yaml"
 as alice ppt-submit --dry-run "$dir/noise-exact.yaml" >"$dir/out"
 
 step "one job holds the budget, the next waits for it"
-spec holder 1.5 60000
+heavy holder 1.5 60000
 spec waiter 1.4 300
 holder=$(submit holder)
 wait_metered "$holder"
@@ -56,6 +56,7 @@ wait_state "$holder" cancelled
 holds "$(field "$holder" epsilon_spent) > 0"
 holds "$(field "$holder" epsilon_spent) < $(field "$holder" epsilon)"
 wait_state "$waiter" "done"
+holds "$(field "$waiter" admitted_at_s) - $(field "$holder" ended_at_s) <= 2" "at once"
 check_ledger
 
 step "asking for nothing more than is left, until nothing is left"

@@ -5,7 +5,7 @@
 site cores=2 grace=3
 
 step "before the scheduler has seen it"
-spec slow 1 300000
+heavy slow 1 300000
 id=$(submit slow)
 as alice ppt-queue cancel "$id" 2>/dev/null
 [ "$(state "$id")" = cancelled ] || die "$(state "$id")"
@@ -43,7 +43,7 @@ wait_state "$id" cancelled 30
 holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) < 0.9"
 
 step "past its time limit"
-spec late 1 300000
+heavy late 1 300000
 sed -i 's/time_limit: 10m/time_limit: 3s/' "$dir/late.yaml"
 expect 22 "time limit" as alice ppt-submit --wait "$dir/late.yaml"
 id=$(cat "$dir/out")

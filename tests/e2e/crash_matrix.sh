@@ -15,7 +15,7 @@ step "$n_kills kills, $n_jobs jobs, seed $seed"
 site cores=4 restarts=100 lease=3
 as officer ppt-budget grant acme -e 100 -d 1e-6
 as officer ppt-budget grant --dataset private -e 100 -d 1e-6
-spec chaos 1 6000
+heavy chaos 1 3000
 schedd_start
 
 # Submits on, whether the database is there or not; one id a line.
@@ -101,7 +101,7 @@ for id in "${ids[@]}"; do
         -q "$(field "$id" sample_rate)" -t "$used" -d 1e-6 --json |
         sed -E 's/.*"epsilon": ([0-9.e-]+).*/\1/')
     holds "$spent >= $metered" "job $id: spent $spent, metered $metered"
-    [ "$used" -le 6000 ] || die "job $id used $used of 6000 steps"
+    [ "$used" -le 3000 ] || die "job $id used $used of 3000 steps"
     if [ "$(sql "SELECT attempt > 1 FROM ppt.job WHERE id = $id")" = t ]; then
         holds "$spent == $(field "$id" epsilon)" "job $id died once: everything is spent"
     fi

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 site cores=2
 schedd_start
-spec long 1 20000
+heavy long 1 4000
 id=$(submit long)
 as alice ppt-queue wait "$id" 2>"$dir/waiter.log" &
 waiter=$!
@@ -30,7 +30,7 @@ wait "$waiter" || die "the waiting client gave up: $(cat "$dir/waiter.log")"
 grep -q 'back at the database' "$dir/schedd.log"
 
 step "away while the job ends: settled afterwards"
-sed -i 's/steps: 20000/steps: 5000/' "$dir/long.yaml"
+sed -i 's/steps: 4000/steps: 2500/' "$dir/long.yaml"
 id=$(submit long)
 wait_metered "$id"
 "$pg" kill "$dir/pg"
@@ -43,7 +43,7 @@ wait_state "$id" "done"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 
 step "and new jobs run"
-sed -i 's/steps: 5000/steps: 100/' "$dir/long.yaml"
+sed -i 's/steps: 2500/steps: 100/' "$dir/long.yaml"
 id=$(submit long)
 wait_state "$id" "done"
 schedd_stop

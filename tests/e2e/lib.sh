@@ -6,6 +6,7 @@
 #   as LOGIN COMMAND...    runs a program as officer, scheduler, alice or bob
 #   schedd_start, schedd_stop, schedd_kill
 #   spec NAME PRIVACY STEPS [LINE...]   writes $dir/NAME.yaml; PRIVACY: an epsilon or none
+#   heavy NAME PRIVACY STEPS [LINE...]  the same, where a step takes more than 1 ms
 #   submit NAME            as alice; the job's id
 #   state ID, field ID KEY, wait_state ID STATE [SECONDS], wait_end ID [SECONDS]
 #   spent ACCOUNT, reserved ACCOUNT: epsilon, as ppt-budget shows it
@@ -156,12 +157,17 @@ name: $name
 account: acme/lab
 kind: dp
 dataset: {name: $dataset}
-model: logistic
+model: ${model:-logistic}
 privacy: $privacy
-training: {steps: $steps, batch_size: 50, learning_rate: 0.1, checkpoint_every: 500}
+training: {steps: $steps, batch_size: ${batch:-50}, learning_rate: 0.1, checkpoint_every: 500}
 resources: {ranks: 2, time_limit: 10m, memory: 1GiB}
 END
     for line in "$@"; do printf '%s\n' "$line" >>"$dir/$name.yaml"; done
+}
+
+# Long enough to be caught in the middle, on a fast machine too.
+heavy() {
+    model="{preset: mlp, hidden: 1024}" batch=500 spec "$@"
 }
 
 submit() {

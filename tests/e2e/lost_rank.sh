@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 site cores=2 restarts=1
-spec victim 1 30000
+heavy victim 1 4000
 schedd_start
 
 kill_a_rank() {
@@ -40,10 +40,28 @@ wait_metered "$id"
 kill_a_rank "$id"
 wait_attempt "$id" 2
 kill_a_rank "$id"
-wait_state "$id" failed
+wait_state "$id" failed 90 # mpirun may be caught unawares
 [ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 [ -z "$(job_pids "$id")" ] || die "processes are left"
+
+step "an mpirun that does not notice is given up"
+id=$(submit victim)
+wait_metered "$id"
+kill -STOP "$(field "$id" pid)"
+kill_a_rank "$id"
+# shellcheck disable=SC2046 # a list: the others wait for the dead one, or have given up
+kill -STOP $(rank_pids "$id") 2>/dev/null || true
+sleep 10
+[ "$(field "$id" attempt)" = 1 ] || die "given up too early"
+for _ in $(seq 60); do
+    [ "$(field "$id" attempt)" = 1 ] || break
+    sleep 1
+done
+wait_attempt "$id" 2
+as alice ppt-queue cancel "$id" 2>/dev/null
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 
 step "mpirun itself: its ranks do not outlive it"
 id=$(submit victim)

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 site cores=2
-spec slow 0.5 300000
+heavy slow 0.5 300000
 spec quick 0.5 100
 
 # in_place SED FILE: without another inode

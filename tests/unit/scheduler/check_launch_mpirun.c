@@ -113,7 +113,33 @@ START_TEST(ranks_get_a_clean_environment_and_the_plan)
     ck_assert_ptr_nonnull(strstr(text, "OPENBLAS_NUM_THREADS=3\n"));
     ck_assert_ptr_null(strstr(text, "PPT_SECRET_OF_THE_OPERATOR"));
     ck_assert(!is_locked());
-    ck_assert_int_eq(launcher.ops->count(&launcher, directory), 0);
+    ck_assert_int_eq(launcher.ops->count(&launcher, directory, false), 0);
+    free(text);
+}
+END_TEST
+
+/* What mpirun itself is called with: a script stands in its place and shows it. */
+START_TEST(the_site_may_say_more_to_mpirun)
+{
+    static const char site[3][CONF_ARGUMENT_SIZE] = {"--bind-to", "core", "--quiet"};
+    char script[96], expected[SPOOL_PATH_SIZE + 200];
+    snprintf(script, sizeof script, "%s/mpirun", top);
+    make_worker("#!/bin/sh\n");
+    static const char shows[] = "#!/bin/sh\necho args $*\n";
+    ck_assert_int_eq(pathsafe_write_new(script, shows, sizeof shows - 1, 0700, &err),
+                     0);
+    mpirun.mpirun = script;
+    mpirun.arguments = site;
+    mpirun.n_arguments = 3;
+    struct launcher_started started = start(5);
+    waitpid((pid_t)started.pid, NULL, 0);
+    snprintf(expected, sizeof expected,
+             "args -n 5 --oversubscribe --mca mpi_yield_when_idle 1 --bind-to core "
+             "--quiet %s "
+             "--plan %s --public-key /keys/public\n",
+             worker, directory);
+    char *text = wait_for("\n");
+    ck_assert_str_eq(text, expected);
     free(text);
 }
 END_TEST
@@ -126,7 +152,14 @@ START_TEST(ranks_are_asked_to_stop_and_mpirun_waits_for_them)
     int status;
     free(wait_for("ready"));
     ck_assert(is_locked());
-    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 2);
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory, false), 2);
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory, true), 1);
+    /* mpirun is no rank; the script's sleep comes and goes between two counts */
+    bool are_fewer = false;
+    for (int i = 0; i < 50 && !are_fewer; i++)
+        are_fewer = launcher.ops->count(&launcher, directory, true) <
+                    launcher.ops->count(&launcher, directory, false);
+    ck_assert(are_fewer);
     launcher.ops->stop(&launcher, directory);
     sleep_ms(300);
     ck_assert(is_locked()); /* the rank is still writing its checkpoint */
@@ -148,12 +181,13 @@ START_TEST(orphaned_ranks_are_found)
     kill((pid_t)started.pid, SIGKILL);
     waitpid((pid_t)started.pid, NULL, 0);
     ck_assert(!is_locked());
-    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 1);
-    for (int i = 0; i < 50 && launcher.ops->count(&launcher, directory) > 0; i++) {
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory, false), 1);
+    for (int i = 0; i < 50 && launcher.ops->count(&launcher, directory, false) > 0;
+         i++) {
         launcher.ops->kill(&launcher, directory);
         sleep_ms(20);
     }
-    ck_assert_int_eq(launcher.ops->count(&launcher, directory), 0);
+    ck_assert_int_eq(launcher.ops->count(&launcher, directory, false), 0);
 }
 END_TEST
 
@@ -165,10 +199,10 @@ START_TEST(other_jobs_are_left_alone)
     struct launcher_started started = start(1);
     free(wait_for("ready"));
     /* "/7" is the beginning of "/77" and the other way round it is no match either */
-    ck_assert_int_eq(launcher.ops->count(&launcher, other), 0);
+    ck_assert_int_eq(launcher.ops->count(&launcher, other, false), 0);
     launcher.ops->kill(&launcher, other);
     sleep_ms(200);
-    ck_assert_int_ge(launcher.ops->count(&launcher, directory), 2);
+    ck_assert_int_ge(launcher.ops->count(&launcher, directory, false), 2);
     ck_assert_int_eq(waitpid((pid_t)started.pid, NULL, WNOHANG), 0);
     launcher.ops->kill(&launcher, directory);
     waitpid((pid_t)started.pid, NULL, 0);
@@ -200,6 +234,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, ranks_get_a_clean_environment_and_the_plan);
+    tcase_add_test(tc, the_site_may_say_more_to_mpirun);
     tcase_add_test(tc, ranks_are_asked_to_stop_and_mpirun_waits_for_them);
     tcase_add_test(tc, orphaned_ranks_are_found);
     tcase_add_test(tc, other_jobs_are_left_alone);
