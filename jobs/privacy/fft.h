@@ -42,6 +42,7 @@ struct fft;
 int fft_new(size_t n, struct fft **ret_fft, struct error *err);
 void fft_free(struct fft *fft);
 
+/* The n it was made for. */
 size_t fft_length(const struct fft *fft);
 
 /* In place: data[0..n-1] real becomes n/2+1 complex numbers (real, imaginary) in

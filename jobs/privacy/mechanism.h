@@ -24,7 +24,7 @@ enum mechanism_kind {
     MECHANISM_DISCRETE_LAPLACE,    /* whole numbers, mass ~ e^{-|x| / scale} */
     MECHANISM_SKELLAM,             /* difference of two Poissons, together `variance` */
     MECHANISM_EXPONENTIAL,         /* picks i with chance ~ e^{epsilon u_i / 2 sens.} */
-    MECHANISM_RANDOMISED_RESPONSE, /* uniform over `categories` with chance `flip` */
+    MECHANISM_RANDOMISED_RESPONSE, /* uniform over `categories`, chance `flip` */
     MECHANISM_NOISY_MAX,     /* only the index of the largest score after Laplace or
                                 exponential noise; with Gumbel noise it is EXPONENTIAL */
     MECHANISM_SPARSE_VECTOR, /* which scores exceed a noisy threshold, until `cutoff` */

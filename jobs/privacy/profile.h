@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "jobs/privacy/pair.h"
+#include "jobs/privacy/pmf.h"
 
 #define PROFILE_MAX_ATOMS 1100
 
@@ -22,12 +23,15 @@ struct profile {
 void profile_fill(const struct pair *pair, double low, double high,
                   struct profile *ret_profile);
 
-/* log E e^{tL} and its first two derivatives in t, summed over count[j] releases of
- * profiles[j]. */
+/* The sketch of a law that stands on a grid already. */
+void profile_of_pmf(const struct pmf *pmf, struct profile *ret_profile);
+
 struct profile_moments {
     double log_mgf, mean, variance;
 };
 
+/* log E e^{tL} and its first two derivatives in t, summed over count[j] releases of
+ * profiles[j]. */
 struct profile_moments profile_tilted(const struct profile *profiles,
                                       const int64_t *counts, int n, double t);
 
