@@ -26,7 +26,7 @@ enum mechanism_kind {
     MECHANISM_EXPONENTIAL,         /* picks i with chance ~ e^{epsilon u_i / 2 sens.} */
     MECHANISM_RANDOMISED_RESPONSE, /* uniform over `categories`, chance `flip` */
     MECHANISM_NOISY_MAX,     /* only the index of the largest score after Laplace or
-                                exponential noise; with Gumbel noise it is EXPONENTIAL */
+                                exponential noise; with Gumbel: EXPONENTIAL */
     MECHANISM_SPARSE_VECTOR, /* which scores exceed a noisy threshold, until `cutoff` */
     MECHANISM_N_KINDS
 };
