@@ -22,9 +22,8 @@ static int check(const struct ledger_grant *grant, bool has_epsilon, bool has_de
 int budget_grant(int argc, char **argv)
 {
     struct client client = {0};
-    struct ledger_grant grant = {.unit = UNIT_EXAMPLE,
-                                 .relation = RELATION_ADD_REMOVE,
-                                 .reason = ""};
+    struct ledger_grant grant = {
+        .unit = UNIT_EXAMPLE, .relation = RELATION_ADD_REMOVE, .reason = ""};
     const char *unit = "example";
     bool has_epsilon = false, has_delta = false;
     const struct opt options[] = {
