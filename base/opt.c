@@ -85,6 +85,14 @@ static const struct opt *find_short(const struct opt_program *program, char lett
     return NULL;
 }
 
+static int add_to_list(struct opt_list *list, const char *text, struct error *err)
+{
+    if (list->n == OPT_LIST_MAX)
+        return error_set(err, PPT_EUSAGE, "given more than %d times", OPT_LIST_MAX);
+    list->values[list->n++] = text;
+    return 0;
+}
+
 static int store(const struct opt_program *program, const struct opt *opt,
                  const char *text, struct error *err)
 {
@@ -101,6 +109,9 @@ static int store(const struct opt_program *program, const struct opt *opt,
         break;
     case OPT_NUMBER:
         rc = opt_number(text, opt->value, err);
+        break;
+    case OPT_LIST:
+        rc = add_to_list(opt->value, text, err);
         break;
     }
     if (rc != 0) {

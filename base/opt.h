@@ -12,13 +12,21 @@
 
 #include "base/error.h"
 
-enum opt_type { OPT_FLAG, OPT_STRING, OPT_INTEGER, OPT_NUMBER };
+enum opt_type { OPT_FLAG, OPT_STRING, OPT_INTEGER, OPT_NUMBER, OPT_LIST };
+
+#define OPT_LIST_MAX 64
+
+/* What an option that may be repeated was given, in order. */
+struct opt_list {
+    const char *values[OPT_LIST_MAX];
+    int n;
+};
 
 struct opt {
-    const char *name; /* "noise-multiplier", without dashes */
-    char letter;      /* or 0 */
-    enum opt_type
-        type; /* what `value` points to: bool, const char *, int64_t, double */
+    const char *name;   /* "noise-multiplier", without dashes */
+    char letter;        /* or 0 */
+    enum opt_type type; /* what `value` points to: bool, const char *, int64_t, double,
+                           opt_list */
     void *value;
     const char *argument; /* "FILE" in the help; NULL for flags */
     const char *help;     /* one line */

@@ -18,19 +18,21 @@ static const char *file;
 static int64_t count;
 static double noise;
 static bool noise_given;
+static struct opt_list names;
 
 static const struct opt options[] = {
     {"wait", 'w', OPT_FLAG, &flag, NULL, "wait for the end", NULL},
     {"file", 'f', OPT_STRING, &file, "FILE", "a file", NULL},
     {"count", 0, OPT_INTEGER, &count, "N", "how many", NULL},
     {"noise", 0, OPT_NUMBER, &noise, "X", "how much", &noise_given},
+    {"name", 'n', OPT_LIST, &names, "NAME", "may be repeated", NULL},
 };
 static const struct opt_program program = {
     .name = "prog",
     .usage = "JOB",
     .summary = "Does a thing.",
     .options = options,
-    .n_options = 4,
+    .n_options = 5,
     .min_operands = 1,
     .max_operands = 2,
 };
@@ -47,6 +49,7 @@ static int parse(const char *words, int *ret_n_operands, char *argv[16])
     file = NULL;
     count = 0;
     noise = 0;
+    names.n = 0;
     return opt_parse(&program, argc, argv, ret_n_operands, &err);
 }
 
@@ -66,6 +69,28 @@ START_TEST(options_are_parsed_anywhere)
     ck_assert_int_eq(parse("-fy -- --count", &n, argv), 0);
     ck_assert_str_eq(file, "y");
     ck_assert_str_eq(argv[1], "--count");
+}
+END_TEST
+
+START_TEST(an_option_may_be_repeated)
+{
+    char *argv[16];
+    int n = 0;
+    ck_assert_int_eq(parse("one -n a --name=b=c --name d", &n, argv), 0);
+    ck_assert_int_eq(names.n, 3);
+    ck_assert_str_eq(names.values[0], "a");
+    ck_assert_str_eq(names.values[1], "b=c");
+    ck_assert_str_eq(names.values[2], "d");
+
+    char *many[2 + OPT_LIST_MAX + 1] = {"prog", "one"};
+    for (int i = 0; i < OPT_LIST_MAX + 1; i++)
+        many[2 + i] = "-nx";
+    names.n = 0;
+    ck_assert_int_eq(opt_parse(&program, 2 + OPT_LIST_MAX, many, &n, &err), 0);
+    names.n = 0;
+    ck_assert_int_eq(opt_parse(&program, 3 + OPT_LIST_MAX, many, &n, &err),
+                     -PPT_EUSAGE);
+    ck_assert_str_eq(err.text, "--name: given more than 64 times");
 }
 END_TEST
 
@@ -185,6 +210,7 @@ int main(void)
     Suite *suite = suite_create("words");
     TCase *tc = tcase_create("words");
     tcase_add_test(tc, options_are_parsed_anywhere);
+    tcase_add_test(tc, an_option_may_be_repeated);
     tcase_add_test(tc, wrong_usage_says_what);
     tcase_add_test(tc, json_text_is_exact);
     tcase_add_test(tc, shortest_numbers_read_back);
