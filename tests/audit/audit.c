@@ -19,7 +19,6 @@ static struct property {
 } properties[MAX_PROPERTIES];
 
 static struct crypto_stream *stream;
-static char meter_path[64];
 
 void audit_judge(bool holds, const char *property, const char *format, ...)
 {
@@ -81,6 +80,7 @@ struct meter *audit_meter(const struct plan *plan, int64_t n_runs)
     struct price price = plan->price;
     struct meter *meter;
     struct error err = {0};
+    char meter_path[64];
     const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     price.releases[PRICE_TRAINING_STEP].count *= n_runs;
     snprintf(meter_path, sizeof meter_path, "%s/audit.XXXXXX", folder);
@@ -88,13 +88,13 @@ struct meter *audit_meter(const struct plan *plan, int64_t n_runs)
     if (fd < 0 || close(fd) != 0 || meter_open(meter_path, 1, &price, &meter, &err)) {
         audit_stop("no meter in %s: %s", folder, err.text);
     }
+    unlink(meter_path); /* the open file is enough, and nothing is left behind */
     return meter;
 }
 
 void audit_meter_close(struct meter *meter)
 {
     meter_close(meter);
-    unlink(meter_path);
 }
 
 void audit_run(struct world *world)
