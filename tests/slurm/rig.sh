@@ -1,0 +1,243 @@
+#!/usr/bin/env bash
+# A real Slurm cluster of four nodes on one machine, for tests.
+#
+#   rig.sh check                 exit status 77, and why, where it cannot be had
+#   rig.sh start DIR [SHARED...] DIR: new or empty; SHARED: folders under /tmp that the
+#                                nodes must see (they see all others outside /tmp)
+#   rig.sh run DIR COMMAND...    COMMAND as on the login node: sbatch, srun, squeue, ...
+#   rig.sh link DIR NODE up|down takes a node off the network and back
+#   rig.sh log DIR               the daemons' last words
+#   rig.sh stop DIR              also after a crash; more than once does no harm
+#
+# Everything lives in namespaces of its own: processes, network and mounts of all nodes
+# are inside one pid namespace. When its first process ends the kernel ends and removes
+# all of it, so nothing can be left behind but DIR, and several rigs may run at once.
+# Each node n1..n4 (2 cores each in Slurm's eyes, at 10.77.0.1..4) has in addition a
+# network, a host name, and a private /tmp and /dev/shm. The login node and slurmctld
+# share the rig's outer network (10.77.0.254).
+set -euo pipefail
+packages=(slurm-wlm slurm-wlm-basic-plugins munge iproute2)
+nodes=4
+start_s=60
+
+die() {
+    printf 'rig.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+check() {
+    local package missing=()
+    for package in "${packages[@]}"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+            missing+=("$package")
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then
+        echo "skipped: needs the packages ${missing[*]}: ./ppt-dev deps --slurm"
+        exit 77
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "skipped: a cluster of namespaces needs root"
+        exit 77
+    fi
+    if ! unshare --net --mount --pid --fork true 2>/dev/null; then
+        echo "skipped: no namespaces may be made here"
+        exit 77
+    fi
+}
+
+# The process that holds the namespaces, if it is still the one that was started.
+rig_pid() {
+    local pid started
+    read -r pid started 2>/dev/null <"$1/rig.pid" || return 1
+    [ "$(start_time "$pid")" = "$started" ] && echo "$pid"
+}
+
+# Field 22 of /proc/PID/stat: a pid can be reused.
+start_time() {
+    sed -E 's/.*\) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+}
+
+write_conf() {
+    local dir=$1
+    cat >"$dir/slurm.conf" <<END
+ClusterName=rig
+SlurmctldHost=$(hostname)(10.77.0.254)
+SlurmUser=root
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmctldLogFile=$dir/slurmctld.log
+StateSaveLocation=$dir/state
+AuthInfo=socket=$dir/munge/socket
+CryptoType=crypto/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=pmix
+ReturnToService=2
+SlurmdSpoolDir=$dir/%n/spool
+SlurmdPidFile=$dir/%n/slurmd.pid
+SlurmdLogFile=$dir/%n/slurmd.log
+SlurmdTimeout=15
+KillWait=${RIG_KILL_WAIT_S:-10}
+MinJobAge=${RIG_MIN_JOB_AGE_S:-300}
+JobCompType=jobcomp/filetxt
+JobCompLoc=$dir/jobcomp
+SchedulerParameters=sched_interval=1,bf_interval=1
+$(for i in $(seq $nodes); do
+        echo "NodeName=n$i NodeAddr=10.77.0.$i CPUs=2 RealMemory=4096 State=UNKNOWN"
+    done)
+PartitionName=main Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+END
+    {
+        echo "127.0.0.1 localhost"
+        echo "10.77.0.254 $(hostname)"
+        for i in $(seq $nodes); do echo "10.77.0.$i n$i"; done
+    } >"$dir/hosts"
+}
+
+# share DIR TMP: makes DIR, if it lies under /tmp, visible in TMP, which is to become
+# a node's /tmp.
+share() {
+    case $1 in
+    /tmp/*)
+        mkdir -p "$2/${1#/tmp/}"
+        mount --bind "$1" "$2/${1#/tmp/}"
+        ;;
+    esac
+}
+
+# A node, in its own network, mounts and host name: becomes slurmd.
+inside_node() {
+    local dir=$1 node=$2 shared
+    shift 2
+    hostname "$node"
+    mount -t tmpfs tmpfs /dev/shm
+    mount --bind "$dir/hosts" /etc/hosts
+    for shared in "$dir" "$@"; do share "$shared" "$dir/$node/tmp"; done
+    mount --rbind "$dir/$node/tmp" /tmp
+    exec slurmd -D -N "$node" -f "$dir/slurm.conf"
+}
+
+# The first process of the rig: makes the network, starts the daemons, reaps.
+inside() {
+    local dir=$1 i
+    shift
+    trap 'exit 0' TERM
+    mount -t tmpfs tmpfs /run
+    mkdir /run/netns
+    ip link set lo up
+    ip link add rig0 type bridge
+    ip address add 10.77.0.254/24 dev rig0
+    ip link set rig0 up
+    for i in $(seq $nodes); do
+        ip netns add "n$i"
+        ip link add "rig$i" type veth peer name eth0 netns "n$i"
+        ip link set "rig$i" master rig0 up
+        ip -n "n$i" link set lo up
+        ip -n "n$i" address add "10.77.0.$i/24" dev eth0
+        ip -n "n$i" link set eth0 up
+    done
+    setpriv --reuid=munge --regid=munge --clear-groups munged --foreground \
+        --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
+        --pid-file="$dir/munge/pid" --log-file="$dir/munge/log" \
+        --seed-file="$dir/munge/seed" 2>>"$dir/munged.err" &
+    for i in $(seq 100); do
+        [ -S "$dir/munge/socket" ] && break
+        sleep 0.05
+    done
+    SLURM_CONF=$dir/slurm.conf slurmctld -D -c >/dev/null 2>>"$dir/slurmctld.err" &
+    for i in $(seq $nodes); do
+        SLURM_CONF=$dir/slurm.conf nsenter --net="/run/netns/n$i" \
+            unshare --mount --uts --propagation private \
+            "$0" inside-node "$dir" "n$i" "$@" >/dev/null 2>>"$dir/n$i/slurmd.err" &
+    done
+    while :; do wait || true; sleep 1; done
+}
+
+start() {
+    local dir i pid
+    check
+    [ $# -ge 1 ] || die "start wants a directory"
+    mkdir -p "$1"
+    dir=$(realpath "$1")
+    shift
+    stop "$dir"
+    chmod 755 "$dir"
+    mkdir -p "$dir/state" "$dir/munge"
+    for i in $(seq $nodes); do
+        mkdir -p "$dir/n$i/tmp" "$dir/n$i/spool"
+        chmod 1777 "$dir/n$i/tmp"
+    done
+    head -c 1024 /dev/urandom >"$dir/munge/key"
+    chmod 400 "$dir/munge/key"
+    chown -R munge:munge "$dir/munge"
+    chmod 755 "$dir/munge"
+    write_conf "$dir"
+    setsid unshare --net --mount --pid --fork --kill-child --mount-proc \
+        --propagation private "$(realpath "$0")" inside "$dir" "$@" \
+        </dev/null >"$dir/rig.log" 2>&1 &
+    pid=$!
+    echo "$pid $(start_time "$pid")" >"$dir/rig.pid"
+    for _ in $(seq $((start_s * 5))); do
+        [ -n "$(rig_pid "$dir")" ] || break
+        if [ "$(idle_nodes "$dir")" = "$nodes" ]; then return; fi
+        sleep 0.2
+    done
+    log "$dir" >&2
+    stop "$dir"
+    die "the cluster did not come up within $start_s s"
+}
+
+idle_nodes() {
+    run "$1" timeout 5 sinfo -h -N -t idle -o %n 2>/dev/null | wc -l
+}
+
+run() {
+    local dir pid child
+    dir=$(realpath "$1")
+    shift
+    pid=$(rig_pid "$dir") || die "there is no rig in $dir"
+    child=$(cut -d' ' -f1 "/proc/$pid/task/$pid/children")
+    [ -n "$child" ] || die "the rig in $dir is not up yet"
+    SLURM_CONF=$dir/slurm.conf exec nsenter --net="/proc/$child/ns/net" "$@"
+}
+
+link() {
+    local dir pid child
+    dir=$(realpath "$1")
+    pid=$(rig_pid "$dir") || die "there is no rig in $dir"
+    child=$(cut -d' ' -f1 "/proc/$pid/task/$pid/children")
+    nsenter --target "$child" --net --mount ip -n "$2" link set eth0 "$3"
+}
+
+log() {
+    local file
+    for file in "$1"/*.log "$1"/*.err "$1"/munge/log "$1"/n*/slurmd.*; do
+        [ ! -s "$file" ] || { echo "--- $file"; tail -n 15 "$file"; }
+    done
+}
+
+stop() {
+    local pid child
+    if pid=$(rig_pid "$1"); then
+        child=$(cut -d' ' -f1 "/proc/$pid/task/$pid/children" 2>/dev/null || true)
+        # shellcheck disable=SC2086 # none or one
+        kill -KILL $pid $child 2>/dev/null || true
+        for _ in $(seq 100); do
+            [ -d "/proc/$pid" ] || [ -d "/proc/${child:-none}" ] || break
+            sleep 0.05
+        done
+    fi
+    rm -f "$1/rig.pid"
+}
+
+command=${1:-}
+[ $# -gt 0 ] && shift
+case $command in
+check | start | run | link | log | stop | inside) "$command" "$@" ;;
+inside-node) inside_node "$@" ;;
+*)
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+    ;;
+esac
