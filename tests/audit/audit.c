@@ -134,7 +134,7 @@ static void run_audit(const char *name, int64_t n_runs)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "", *caught_by = NULL;
-    int64_t n_runs = 40000;
+    int64_t n_runs = 26000;
     bool is_caught = false, holds = true;
     for (int i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--runs") == 0) {
