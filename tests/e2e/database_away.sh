@@ -22,7 +22,7 @@ sleep 3
 "$pg" restart "$dir/pg"
 
 step "back: settled"
-wait_state "$id" "done" 120
+wait_state "$id" "done"
 wait "$waiter" || die "the waiting client gave up: $(cat "$dir/waiter.log")"
 [ "$(field "$id" attempt)" = 1 ] || die "attempt $(field "$id" attempt)"
 [ "$(grep -c 'trying to reach the database' "$dir/schedd.log")" = 1 ] ||

@@ -185,7 +185,7 @@ state() {
 }
 
 wait_state() {
-    local id=$1 wanted=$2 seconds=${3:-60} now=
+    local id=$1 wanted=$2 seconds=${3:-180} now=
     for _ in $(seq $((seconds * 5))); do
         now=$(state "$id" 2>/dev/null || true)
         [ "$now" != "$wanted" ] || return 0
@@ -199,7 +199,7 @@ wait_state() {
 
 wait_end() {
     local status=0
-    as reader timeout "${2:-120}" ppt-queue wait --quiet "$1" 2>/dev/null || status=$?
+    as reader timeout "${2:-180}" ppt-queue wait --quiet "$1" 2>/dev/null || status=$?
     [ "$status" = 0 ] || [ "$status" = 22 ] || die "waiting for job $1: status $status"
 }
 

@@ -28,7 +28,7 @@ wait_metered "$id"
 sleep 1
 kill_a_rank "$id"
 wait_attempt "$id" 2
-wait_state "$id" "done" 120
+wait_state "$id" "done"
 [ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 [ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE job_id = $id AND kind = 'release'
@@ -40,7 +40,7 @@ wait_metered "$id"
 kill_a_rank "$id"
 wait_attempt "$id" 2
 kill_a_rank "$id"
-wait_state "$id" failed 90 # mpirun may be caught unawares
+wait_state "$id" failed # mpirun may be caught unawares
 [ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 [ -z "$(job_pids "$id")" ] || die "processes are left"
