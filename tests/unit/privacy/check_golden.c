@@ -9,6 +9,7 @@
 #include "jobs/privacy/calibrate.h"
 #include "jobs/privacy/mechanism.h"
 #include "jobs/privacy/rdp.h"
+#include "jobs/privacy/renyi.h"
 
 /* Published Renyi values are rounded or come from other quadratures. */
 #define RDP_TOLERANCE 5e-9
@@ -117,6 +118,19 @@ static void check_epsilon(const struct row *row)
                      0);
     ck_assert_msg(epsilon >= truth * (1 - TRUTH_TOLERANCE),
                   "%s: %.9g is below the truth %.9g", row->cell[ID], epsilon, truth);
+    struct renyi_release release = {{.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                     .noise_multiplier = row->noise,
+                                     .sample_rate = row->rate},
+                                    row->steps};
+    double tight;
+    ck_assert_int_eq(
+        renyi_epsilon(&release, 1, number(row, DELTA, NAN), &tight, NULL, NULL), 0);
+    ck_assert_msg(tight >= truth * (1 - TRUTH_TOLERANCE) && tight <= epsilon,
+                  "%s: %.9g over all orders", row->cell[ID], tight);
+    if (strcmp(row->cell[BOUND], "rdp") == 0)
+        ck_assert_msg(tight <= row->expected + number(row, TOL, 0),
+                      "%s: %.9g is above the published %.9g", row->cell[ID], tight,
+                      row->expected);
     double loss = row->expected > 10 ? GRID_LOSS_ABOVE_10 : GRID_LOSS;
     if (strcmp(row->cell[BOUND], "rdp") == 0)
         ck_assert_msg(epsilon <= row->expected * (1 + loss),

@@ -220,6 +220,40 @@ START_TEST(without_replacement_is_its_theorem)
 }
 END_TEST
 
+START_TEST(a_record_put_in_is_paid_for)
+{
+    /* where the bound for adding is the larger: at order 2, with z = q (1 - e^-loss),
+     * (1/(1-z) - 1 - z) / (1 - e^-loss)^2 times the chi-square of the whole */
+    struct mechanism m = mechanism_default(MECHANISM_LAPLACE);
+    double alpha = 2, whole, rho, q = 0.01, far = 1 - exp(-2), z = q * far;
+    m.scale = 0.5;
+    mechanism_rho(&m, &alpha, 1, &whole);
+    m.sampling = SAMPLING_POISSON;
+    m.sample_rate = q;
+    mechanism_rho(&m, &alpha, 1, &rho);
+    double removing = log(1 + q * q * (exp(whole) - 1));
+    double adding = log(1 + (1 / (1 - z) - 1 - z) / (far * far) * (exp(whole) - 1));
+    ck_assert_double_gt(adding, removing * 1.008);
+    ck_assert_double_eq_tol(rho / adding, 1, 1e-8);
+}
+END_TEST
+
+START_TEST(skellam_is_its_theorem)
+{
+    /* Theorem 3.5 by hand: both arms of its minimum, and two sensitivities */
+    ck_assert_double_eq_tol(divergence_skellam(2, 4, 1, 1), 0.25 + 9.0 / 64, 1e-10);
+    ck_assert_double_eq_tol(divergence_skellam(64, 4, 1, 1), 8 + 3.0 / 8, 1e-9);
+    ck_assert_double_eq_tol(divergence_skellam(3, 100, 8, 2),
+                            12.0 / 200 + (20.0 + 48) / 40000, 1e-10);
+    /* halfway between orders 4 and 5, by the mean of 3 D_4 and 4 D_5 */
+    double d4 = divergence_skellam(4, 9, 1, 1), d5 = divergence_skellam(5, 9, 1, 1);
+    ck_assert_double_eq_tol(divergence_skellam(4.5, 9, 1, 1), (3 * d4 + 4 * d5) / 7,
+                            1e-10);
+    ck_assert_double_eq_tol(divergence_skellam(1.5, 9, 1, 1),
+                            divergence_skellam(2, 9, 1, 1), 1e-10);
+}
+END_TEST
+
 static void refuse(struct mechanism m, const char *text)
 {
     struct curve curve = {.delta = 42};
@@ -345,6 +379,8 @@ int main(void)
     tcase_add_test(tcase, sampling_never_costs);
     tcase_add_test(tcase, the_general_poisson_bound_meets_the_exact_gaussian);
     tcase_add_test(tcase, without_replacement_is_its_theorem);
+    tcase_add_test(tcase, a_record_put_in_is_paid_for);
+    tcase_add_test(tcase, skellam_is_its_theorem);
     tcase_add_test(tcase, every_parameter_has_its_range);
     tcase_add_test(tcase, samplings_and_relations_that_do_not_go_together);
     tcase_add_test(tcase, sampling_names_go_both_ways);
