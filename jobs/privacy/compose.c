@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "jobs/privacy/fft.h"
-#include "jobs/privacy/pmf.h"
 #include "jobs/privacy/profile.h"
 
 #define U 0x1p-53
@@ -25,6 +24,7 @@
 struct plan {
     int n;
     const struct pair *pairs;
+    const struct pmf *fixed; /* or this, for n = 1 */
     const int64_t *counts;
     double total;     /* of the counts */
     double saddle;    /* the tilt that puts the mean at epsilon; errors go by it */
@@ -114,6 +114,13 @@ static void plan_ranges(struct plan *plan, double delta, struct profile *profile
 {
     for (int j = 0; j < plan->n; j++) {
         struct pmf_layout *layout = &plan->layouts[j];
+        if (plan->fixed != NULL) {
+            const struct pmf *pmf = plan->fixed;
+            layout->low = (double)pmf->index[0] * pmf->step;
+            layout->high = (double)pmf->index[pmf->n - 1] * pmf->step;
+            profile_of_pmf(pmf, &profiles[j]);
+            continue;
+        }
         pmf_range(&plan->pairs[j], LOST_SHARE * delta / plan->total, &layout->low,
                   &layout->high);
         profile_fill(&plan->pairs[j], layout->low, layout->high, &profiles[j]);
@@ -158,6 +165,23 @@ static double grid_step(struct plan *plan)
     return ldexp(ceil(ldexp(mantissa, 24)), exponent - 24);
 }
 
+/* The same where the step is given. */
+static int fixed_step(struct plan *plan, double *ret_step, struct error *err)
+{
+    double step = plan->fixed->step;
+    double spread = 64 + 12 * sqrt(plan->total);
+    double needed = (plan->high - plan->low) * 1.02 / step + spread;
+    if (needed > (double)MAX_POINTS)
+        return error_set(err, PPT_ERANGE,
+                         "a sum of losses from %g to %g has no room on a grid of %g",
+                         plan->low, plan->high, step);
+    plan->points = 1024;
+    while ((double)plan->points < needed)
+        plan->points *= 2;
+    *ret_step = step;
+    return 0;
+}
+
 /* Cells far out are wider: as much as costs epsilon 1e-5 of the tolerance. */
 static double grid_growth(const struct plan *plan, const struct profile *profiles)
 {
@@ -181,15 +205,23 @@ static int plan_make(const struct compose_goal *goal, struct plan *plan,
         log_delta = plan_tilt(plan, profiles, goal);
     }
     plan_window(plan, profiles, goal, log_delta);
-    double step = grid_step(plan), growth = grid_growth(plan, profiles);
+    double step = 0, growth = grid_growth(plan, profiles);
+    int rc = 0;
+    if (plan->fixed != NULL)
+        rc = fixed_step(plan, &step, err);
+    else
+        step = grid_step(plan);
+    if (rc != 0)
+        goto out;
     /* a sketch finer than the grid may ask for more than splitting leaves */
     plan->top_tilt = fmin(plan->top_tilt, 24 / (sqrt(plan->total) * step));
     for (int j = 0; j < plan->n; j++) {
         plan->layouts[j].step = step;
         plan->layouts[j].growth = growth;
     }
+out:
     free(profiles);
-    return 0;
+    return rc;
 }
 
 /* What the spectrum of the sum is built up in. */
@@ -319,10 +351,15 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
                     struct spectrum *spectrum, struct composed *composed,
                     struct books *books, struct error *err)
 {
-    struct pmf *pmf;
-    int rc = pmf_new(&plan->pairs[j], &plan->layouts[j], &pmf, err);
-    if (rc != 0)
-        return rc;
+    struct pmf *made = NULL;
+    const struct pmf *pmf = plan->fixed;
+    if (pmf == NULL) {
+        int refused = pmf_new(&plan->pairs[j], &plan->layouts[j], &made, err);
+        if (refused != 0)
+            return refused;
+        pmf = made;
+    }
+    int rc = 0;
     double *tilted = malloc(pmf->n * sizeof *tilted);
     if (tilted == NULL) {
         rc = error_set(err, PPT_ENOMEM, "no memory for a grid of %zu losses", pmf->n);
@@ -350,7 +387,7 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
                                8 * U * plan->top_tilt * fabs(largest));
 out:
     free(tilted);
-    pmf_free(pmf);
+    pmf_free(made);
     return rc;
 }
 
@@ -402,6 +439,35 @@ out:
     return rc;
 }
 
+static int check_counts(struct plan *plan, struct error *err)
+{
+    for (int j = 0; j < plan->n; j++) {
+        if (plan->counts[j] < 1 || plan->counts[j] > COMPOSE_MAX_COUNT)
+            return error_set(err, PPT_ERANGE,
+                             "%lld releases: expected 1 to %lld, where the bound stays "
+                             "sharp",
+                             (long long)plan->counts[j], (long long)COMPOSE_MAX_COUNT);
+        plan->total += (double)plan->counts[j];
+    }
+    return 0;
+}
+
+static int make_and_run(struct plan *plan, const struct compose_goal *goal,
+                        struct composed *ret_composed, struct error *err)
+{
+    struct composed composed = {0};
+    int rc = check_counts(plan, err);
+    if (rc == 0)
+        rc = plan_make(goal, plan, err);
+    if (rc == 0)
+        rc = run_plan(plan, &composed, err);
+    if (rc == 0)
+        *ret_composed = composed;
+    else
+        composed_free(&composed);
+    return rc;
+}
+
 int compose(const struct pair *pairs, const int64_t *counts, int n,
             const struct compose_goal *goal, struct composed *ret_composed,
             struct error *err)
@@ -412,22 +478,15 @@ int compose(const struct pair *pairs, const int64_t *counts, int n,
         int rc = pair_check(&pairs[j], err);
         if (rc != 0)
             return rc;
-        if (counts[j] < 1 || counts[j] > COMPOSE_MAX_COUNT)
-            return error_set(err, PPT_ERANGE,
-                             "%lld releases: expected 1 to %lld, where the bound stays "
-                             "sharp",
-                             (long long)counts[j], (long long)COMPOSE_MAX_COUNT);
-        plan.total += (double)counts[j];
     }
-    struct composed composed = {0};
-    int rc = plan_make(goal, &plan, err);
-    if (rc == 0)
-        rc = run_plan(&plan, &composed, err);
-    if (rc == 0)
-        *ret_composed = composed;
-    else
-        composed_free(&composed);
-    return rc;
+    return make_and_run(&plan, goal, ret_composed, err);
+}
+
+int compose_pmf(const struct pmf *pmf, int64_t count, const struct compose_goal *goal,
+                struct composed *ret_composed, struct error *err)
+{
+    struct plan plan = {.n = 1, .fixed = pmf, .counts = &count};
+    return make_and_run(&plan, goal, ret_composed, err);
 }
 
 void composed_free(struct composed *composed)

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "jobs/privacy/pair.h"
+#include "jobs/privacy/pmf.h"
 
 #define COMPOSE_MAX_PAIRS 64
 #define COMPOSE_MAX_COUNT INT64_C(10000000000) /* all releases together */
@@ -43,6 +44,10 @@ struct composed {
 int compose(const struct pair *pairs, const int64_t *counts, int n,
             const struct compose_goal *goal, struct composed *ret_composed,
             struct error *err);
+/* The same for count releases of a law that stands on a grid already.
+ * Errors: PPT_ERANGE (also where that grid is too fine for the sum), PPT_ENOMEM. */
+int compose_pmf(const struct pmf *pmf, int64_t count, const struct compose_goal *goal,
+                struct composed *ret_composed, struct error *err);
 void composed_free(struct composed *composed);
 
 /* Upper bounds. composed_epsilon: PPT_ERANGE where the error terms alone exceed delta.

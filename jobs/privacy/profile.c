@@ -42,6 +42,26 @@ void profile_fill(const struct pair *pair, double low, double high,
     }
 }
 
+void profile_of_pmf(const struct pmf *pmf, struct profile *ret_profile)
+{
+    ret_profile->n = 0;
+    double mass = 0, moment = 0, node = NAN;
+    for (size_t i = 0; i <= pmf->n; i++) {
+        double loss = i < pmf->n ? (double)pmf->index[i] * pmf->step : INFINITY;
+        double here = floor(asinh(loss / FINEST) / PITCH);
+        if (here != node && mass > 0 && ret_profile->n < PROFILE_MAX_ATOMS) {
+            ret_profile->loss[ret_profile->n] = moment / mass;
+            ret_profile->log_mass[ret_profile->n++] = log(mass);
+            mass = moment = 0;
+        }
+        node = here;
+        if (i < pmf->n) {
+            mass += pmf->mass[i];
+            moment += pmf->mass[i] * loss;
+        }
+    }
+}
+
 static struct profile_moments one_tilted(const struct profile *profile, double t)
 {
     double top = -INFINITY, sum = 0, first = 0, second = 0;

@@ -1,5 +1,6 @@
 # Tests of the tight accountants.
-foreach(test check_fft check_gdp check_pair check_pld)
+foreach(test check_fft check_gdp check_pair check_pld
+        check_balls_in_bins)
     ppt_test(${test} SOURCES ${test}.c rows.c LIBS ppt_privacy TIMEOUT 600)
 endforeach()
 
