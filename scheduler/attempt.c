@@ -17,6 +17,11 @@
  * to giving the attempt up: so long, and a second a rank. */
 #define RANKS_MISSING_S 30
 #define RANKS_EVERY_S 5
+/* From a job being unknown to Slurm to taking it for dead. Controllers that have just
+ * been started may not know all their jobs yet. */
+#define FORGOTTEN_S 60
+/* From one attempt that never came to run to the next. */
+#define AGAIN_S 10
 
 /* What was admitted stays admitted when the site's bounds move afterwards. */
 static const struct spec_policy any_policy = {
@@ -129,10 +134,14 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                   struct error *err)
 {
     struct launcher *launcher = context->loop->launcher;
+    const struct spec_resources *resources = &prepared->spec.resources;
     struct launcher_request request = {.directory = directory,
-                                       .n_ranks = prepared->spec.resources.ranks,
-                                       .cores_per_rank =
-                                           prepared->spec.resources.cores_per_rank};
+                                       .job_id = job->id,
+                                       .attempt = attempt,
+                                       .n_ranks = resources->ranks,
+                                       .cores_per_rank = resources->cores_per_rank,
+                                       .memory_bytes = resources->memory_bytes,
+                                       .time_limit_s = resources->time_limit_s};
     struct spool_state before, state;
     int rc = store_plan(context, job, prepared, directory, attempt, err);
     if (rc == 0)
@@ -280,10 +289,12 @@ static int watch_ranks(const struct attempt_context *context,
     return spool_save(job->directory, state, err);
 }
 
-/* Its processes live. Without a state nobody knows since when, so where it should end
- * it is killed at once; it pays everything anyway. */
+/* Its processes live, or it waits to be started elsewhere. Without a state nobody knows
+ * since when, so where it should end it is killed at once; it pays everything anyway.
+ */
 static int watch_living(const struct attempt_context *context,
-                        const struct queue_job *job, struct error *err)
+                        const struct queue_job *job, const struct launcher_look *look,
+                        struct error *err)
 {
     struct launcher *launcher = context->loop->launcher;
     const struct conf *conf = context->loop->conf;
@@ -301,13 +312,29 @@ static int watch_living(const struct attempt_context *context,
     }
     if (job->is_cancel_requested)
         return ask_to_stop(context, job, &state, SPOOL_STOP_CANCEL, err);
-    if (now_s - state.started_at_s >= job->time_limit_s)
+    if (look->life == LAUNCHER_QUEUED)
+        return 0;
+    int64_t ran_s = look->ran_s < 0 ? now_s - state.started_at_s : look->ran_s;
+    if (ran_s >= job->time_limit_s)
         return ask_to_stop(context, job, &state, SPOOL_STOP_TIME, err);
     return watch_ranks(context, job, &state, now_s, err);
 }
 
+/* What the launcher knows better than the spool. */
+static void learn(const struct launcher_look *look, struct settle_facts *facts)
+{
+    if (look->life == LAUNCHER_NEVER && facts->state.started_attempt == facts->attempt)
+        facts->state.started_attempt--;
+    if (!look->is_cancelled)
+        return;
+    facts->is_cancel_requested = true;
+    if (facts->state.stop == SPOOL_STOP_NONE)
+        facts->state.stop = SPOOL_STOP_CANCEL;
+}
+
 static int settle_dead(const struct attempt_context *context,
-                       const struct queue_job *job, bool *ret_ended, struct error *err)
+                       const struct queue_job *job, const struct launcher_look *look,
+                       bool *ret_ended, struct error *err)
 {
     struct settle_facts facts = {.attempt = job->attempt,
                                  .is_cancel_requested = job->is_cancel_requested,
@@ -316,6 +343,10 @@ static int settle_dead(const struct attempt_context *context,
     facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
     facts.has_report =
         settle_find_report(job->directory, job->id, job->attempt, &facts.report);
+    if (look->life == LAUNCHER_NEVER && !look->is_cancelled && facts.has_state &&
+        !facts.is_cancel_requested && time(NULL) - facts.state.started_at_s < AGAIN_S)
+        return 0;
+    learn(look, &facts);
     settle_decide(&facts, &verdict);
     if (verdict.is_loss && facts.state.last_loss != job->attempt) {
         facts.state.n_losses++;
@@ -336,22 +367,41 @@ static int settle_dead(const struct attempt_context *context,
     return rc;
 }
 
+/* It may have run and nobody knows where: wait a while for word of it. */
+static int watch_forgotten(const struct attempt_context *context,
+                           const struct queue_job *job,
+                           const struct launcher_look *look, bool *ret_ended,
+                           struct error *err)
+{
+    struct spool_state state;
+    int64_t now_s = time(NULL);
+    if (spool_load(job->directory, &state, NULL) != 0 ||
+        (state.missing_since_s > 0 && now_s - state.missing_since_s >= FORGOTTEN_S))
+        return settle_dead(context, job, look, ret_ended, err);
+    if (state.missing_since_s > 0)
+        return 0;
+    state.missing_since_s = now_s;
+    return spool_save(job->directory, &state, err);
+}
+
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
                   bool *ret_ended, struct error *err)
 {
     struct launcher *launcher = context->loop->launcher;
-    bool is_locked;
+    struct launcher_look look;
     if (job->host[0] != '\0' && strcmp(job->host, context->loop->host) != 0)
         return 0; /* another machine's scheduler started it: only there can one look */
-    int rc = spool_is_locked(job->directory, &is_locked, err);
+    int rc = launcher->ops->look(launcher, job->directory, job->attempt, &look, err);
     if (rc != 0)
         return rc;
-    if (is_locked)
-        return watch_living(context, job, err);
+    if (look.life == LAUNCHER_ALIVE || look.life == LAUNCHER_QUEUED)
+        return watch_living(context, job, &look, err);
+    if (look.life == LAUNCHER_FORGOTTEN)
+        return watch_forgotten(context, job, &look, ret_ended, err);
     /* mpirun has gone; a rank that outlived it could still charge the meter. */
     if (launcher->ops->count(launcher, job->directory, false) > 0) {
         launcher->ops->kill(launcher, job->directory);
         return 0;
     }
-    return settle_dead(context, job, ret_ended, err);
+    return settle_dead(context, job, &look, ret_ended, err);
 }

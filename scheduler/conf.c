@@ -109,9 +109,9 @@ static void read_keys(struct ydoc_faults *faults, const struct ydoc_node *root,
     read_absolute(faults, ydoc_get(node, "public"), conf->public_key);
 }
 
-static bool is_all(const struct ydoc_node *node)
+static bool is_word(const struct ydoc_node *node, const char *word)
 {
-    return node != NULL && node->kind == YDOC_SCALAR && strcmp(node->text, "all") == 0;
+    return node != NULL && node->kind == YDOC_SCALAR && strcmp(node->text, word) == 0;
 }
 
 static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -121,17 +121,24 @@ static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
     const struct ydoc_node *node = section(faults, root, "node", keys, COUNT(keys));
     const struct ydoc_node *cores = ydoc_get(node, "cores");
     const struct ydoc_node *memory = ydoc_get(node, "memory");
-    if (!is_all(cores))
+    if (!is_word(cores, "all"))
         ydoc_integer(faults, cores, 1, 65536, &conf->n_cores);
-    if (!is_all(memory))
+    if (!is_word(memory, "all"))
         ydoc_size(faults, memory, 1 << 20, MOST_BYTES, &conf->memory_bytes);
 }
 
 static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct conf *conf)
 {
-    static const char *const keys[] = {"mpirun", "worker", "arguments"};
+    static const char *const keys[] = {"kind", "mpirun", "worker", "template",
+                                       "arguments"};
+    static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch"};
     const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
+    int kind = CONF_MPIRUN;
+    ydoc_word(faults, ydoc_get(node, "kind"), kinds, CONF_N_LAUNCHERS, &kind);
+    conf->launcher = (enum conf_launcher)kind;
+    if (!is_word(ydoc_get(node, "template"), "own"))
+        read_absolute(faults, ydoc_get(node, "template"), conf->template);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
     read_program(faults, ydoc_get(node, "worker"), conf->worker);
     const struct ydoc_node *list = ydoc_get(node, "arguments");

@@ -18,6 +18,8 @@
 #define CONF_MAX_ARGUMENTS 16
 #define CONF_ARGUMENT_SIZE 256
 
+enum conf_launcher { CONF_MPIRUN, CONF_SBATCH, CONF_N_LAUNCHERS };
+
 /* In the order of the file. Copy freely. */
 struct conf {
     char path[CONF_PATH_SIZE]; /* that was read; "" if only defaults stand here */
@@ -30,10 +32,12 @@ struct conf {
     int64_t n_cores;      /* of this node for jobs; 0: all it has */
     int64_t memory_bytes; /* the same; 0: all it has */
 
+    enum conf_launcher launcher;
     char mpirun[CONF_PATH_SIZE]; /* a name to be looked for in PATH, or absolute */
     char
         worker[CONF_PATH_SIZE]; /* absolute, or a name beside the scheduler's program */
-    int n_arguments;            /* more for mpirun, before the worker's name */
+    char template[CONF_PATH_SIZE]; /* absolute: sbatch's script; "": ppt's own */
+    int n_arguments; /* more for mpirun (before the worker's name) or for sbatch */
     char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
 
     int64_t max_restarts; /* attempts after the first */

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scheduler/spool.h"
+
 /* The child's environment. 64 entries are more than the allow list can make. */
 #define MAX_ENVIRONMENT 64
 #define ENVIRON_BYTES (256u << 10)
@@ -289,6 +291,19 @@ static int signal_marked(const char *directory, int sig, enum whom whom)
     return n;
 }
 
+static int look(struct launcher *launcher, const char *directory, int64_t attempt,
+                struct launcher_look *ret_look, struct error *err)
+{
+    bool is_locked;
+    (void)launcher;
+    (void)attempt;
+    int rc = spool_is_locked(directory, &is_locked, err);
+    if (rc == 0)
+        *ret_look = (struct launcher_look){
+            .life = is_locked ? LAUNCHER_ALIVE : LAUNCHER_GONE, .ran_s = -1};
+    return rc;
+}
+
 static int count(struct launcher *launcher, const char *directory, bool only_ranks)
 {
     (void)launcher;
@@ -308,8 +323,12 @@ static void kill_all(struct launcher *launcher, const char *directory)
     signal_marked(directory, SIGKILL, EVERYBODY);
 }
 
-static const struct launcher_ops mpirun_ops = {
-    .name = "mpirun", .start = start, .count = count, .stop = stop, .kill = kill_all};
+static const struct launcher_ops mpirun_ops = {.name = "mpirun",
+                                               .start = start,
+                                               .look = look,
+                                               .count = count,
+                                               .stop = stop,
+                                               .kill = kill_all};
 
 struct launcher launch_mpirun(struct launch_mpirun *mpirun)
 {

@@ -1,9 +1,10 @@
 /* How a job's processes come to be and end: one table a way of starting them.
  *
- * Whether a job lives is asked of the operating system, never remembered, so the
- * scheduler may die and come back at any point: processes hold a lock on the file
- * `lock` of the job's directory (flock; it goes with the last holder, however that
- * ends) and carry the directory's name in their environment (LAUNCHER_MARK).
+ * Whether a job lives is asked of the operating system or of Slurm, never remembered,
+ * so the scheduler may die and come back at any point. On one machine, processes hold a
+ * lock on the file `lock` of the job's directory (flock; it goes with the last holder,
+ * however that ends) and carry the directory's name in their environment
+ * (LAUNCHER_MARK).
  */
 #ifndef PPT_SCHEDULER_LAUNCHER_H
 #define PPT_SCHEDULER_LAUNCHER_H
@@ -18,13 +19,30 @@
 
 struct launcher_request {
     const char *directory; /* absolute, of the job */
+    int64_t job_id, attempt;
     int64_t n_ranks;
     int64_t cores_per_rank;
+    int64_t memory_bytes; /* of all ranks together */
+    int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
 };
 
 struct launcher_started {
-    int64_t pid;        /* of the process that starts the ranks */
-    int64_t start_time; /* field 22 of /proc/PID/stat: a pid can be reused */
+    int64_t pid;        /* of the process that starts the ranks, or Slurm's job id */
+    int64_t start_time; /* field 22 of /proc/PID/stat: a pid can be reused; or 0 */
+};
+
+enum launcher_life {
+    LAUNCHER_GONE,      /* it has ended */
+    LAUNCHER_ALIVE,     /* its processes are there */
+    LAUNCHER_QUEUED,    /* waits in another system's queue; nothing runs */
+    LAUNCHER_FORGOTTEN, /* may have run, and the other system knows nothing of it */
+    LAUNCHER_NEVER      /* was not started and, from now on, never will be */
+};
+
+struct launcher_look {
+    enum launcher_life life;
+    int64_t ran_s;     /* how long it has run; -1: since it was started */
+    bool is_cancelled; /* it ended because a person ended it, not through ppt */
 };
 
 struct launcher;
@@ -33,11 +51,16 @@ struct launcher_ops {
     const char *name; /* "mpirun" */
     /* Starts the ranks and returns without waiting for them. `lock` is an open file
      * description that holds the job's lock; the processes inherit it, the caller
-     * closes its own. Errors: PPT_ELAUNCH (nothing was started), PPT_EIO. */
+     * closes its own. Errors: PPT_ELAUNCH (nothing was started), PPT_EIO, PPT_ESTATE
+     * (nothing was started, and look will say so; later it may work). */
     int (*start)(struct launcher *launcher, const struct launcher_request *request,
                  int lock, struct launcher_started *ret_started, struct error *err);
+    /* What has become of an attempt that was started. Errors: PPT_EIO (cannot tell
+     * now). */
+    int (*look)(struct launcher *launcher, const char *directory, int64_t attempt,
+                struct launcher_look *ret_look, struct error *err);
     /* How many processes of the job are there: whoever holds the lock or not, or ranks
-     * only. */
+     * only. INT_MAX ranks where somebody else sees to it that none is missing. */
     int (*count)(struct launcher *launcher, const char *directory, bool only_ranks);
     /* Asks the ranks to stop (they write a checkpoint and leave), or kills everything
      * the job has. No error if nothing is there. */

@@ -16,6 +16,7 @@
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
 #include "scheduler/launch_mpirun.h"
+#include "scheduler/launch_sbatch.h"
 #include "scheduler/loop.h"
 #include "scheduler/migrate.h"
 
@@ -170,6 +171,26 @@ static int find_worker(const struct conf *conf, char ret_path[PATH_MAX],
     return 0;
 }
 
+/* The site's, else where `make install` puts it, else the source's. */
+static int find_template(const struct conf *conf, char ret_path[PATH_MAX],
+                         struct error *err)
+{
+    char home[CONF_PATH_SIZE];
+    int rc = find_home(home, err);
+    if (rc != 0)
+        return rc;
+    snprintf(ret_path, PATH_MAX, "%s/../share/ppt/slurm/ppt-job.sbatch.in", home);
+    if (conf->template[0] != '\0')
+        snprintf(ret_path, PATH_MAX, "%s", conf->template);
+    else if (access(ret_path, R_OK) != 0)
+        snprintf(ret_path, PATH_MAX, "%s/ppt-job.sbatch.in", PPT_SLURM_DIRECTORY);
+    if (access(ret_path, R_OK) != 0) {
+        error_errno(err, PPT_ELAUNCH, "cannot read the batch script %s", ret_path);
+        return error_hint(err, "set launcher.template in the site's configuration");
+    }
+    return 0;
+}
+
 /* Signals are let in only while the loop sleeps, so that none is lost in between. */
 static void catch_signals(sigset_t *ret_wake)
 {
@@ -194,13 +215,15 @@ static int serve(const struct conf *conf, const char *database, struct error *er
 {
     struct loop loop = {.conf = conf, .database = database};
     struct spool spool;
-    char worker[PATH_MAX];
+    char worker[PATH_MAX], template[PATH_MAX] = "";
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
     if (rc == 0)
         rc = find_node(conf, &loop.node, err);
     if (rc == 0)
         rc = find_worker(conf, worker, err);
+    if (rc == 0 && conf->launcher == CONF_SBATCH)
+        rc = find_template(conf, template, err);
     if (rc == 0)
         rc = spool_open(conf->spool, &spool, err);
     if (rc != 0)
@@ -210,7 +233,14 @@ static int serve(const struct conf *conf, const char *database, struct error *er
                                    .public_key = conf->public_key,
                                    .n_arguments = conf->n_arguments,
                                    .arguments = conf->arguments};
-    struct launcher launcher = launch_mpirun(&mpirun);
+    struct launch_sbatch sbatch = {.script = template,
+                                   .worker = worker,
+                                   .public_key = conf->public_key,
+                                   .grace_s = conf->grace_s,
+                                   .n_arguments = conf->n_arguments,
+                                   .arguments = conf->arguments};
+    struct launcher launcher =
+        conf->launcher == CONF_SBATCH ? launch_sbatch(&sbatch) : launch_mpirun(&mpirun);
     loop.spool = &spool;
     loop.launcher = &launcher;
     gethostname(loop.host, sizeof loop.host - 1);
@@ -220,6 +250,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     rc = loop_run(&loop, &stop, &wake, err);
     if (rc == 0)
         log_info("stopped; running jobs go on");
+    launch_sbatch_free(&sbatch);
     spool_close(&spool);
 out:
     crypto_wipe(loop.secret_key, sizeof loop.secret_key);

@@ -27,6 +27,8 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_int_eq(conf.memory_bytes, 0);
     ck_assert_str_eq(conf.mpirun, preset.mpirun);
     ck_assert_str_eq(conf.worker, preset.worker);
+    ck_assert_int_eq(conf.launcher, CONF_MPIRUN);
+    ck_assert_str_eq(conf.template, "");
     ck_assert_int_eq(conf.n_arguments, 0);
     ck_assert_int_eq(conf.max_restarts, preset.max_restarts);
     ck_assert_int_eq(conf.poll_ms, preset.poll_ms);
@@ -50,7 +52,8 @@ START_TEST(every_knob_turns)
         "spool: /srv/jobs\n"
         "keys: {secret: /k/s, public: /k/p}\n"
         "node: {cores: 12, memory: 20GiB}\n"
-        "launcher: {mpirun: /opt/bin/mpirun, worker: w, arguments: [--bind-to, core]}\n"
+        "launcher: {kind: sbatch, mpirun: /opt/bin/mpirun, worker: w,\n"
+        "  template: /etc/ppt/job.in, arguments: [--bind-to, core]}\n"
         "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
         "1d}\n"
         "policy: {min_epsilon: 0.5, max_epsilon: 2, max_delta: 1e-7, max_ranks: 4,\n"
@@ -65,6 +68,8 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.memory_bytes, (int64_t)20 << 30);
     ck_assert_str_eq(conf.mpirun, "/opt/bin/mpirun");
     ck_assert_str_eq(conf.worker, "w");
+    ck_assert_int_eq(conf.launcher, CONF_SBATCH);
+    ck_assert_str_eq(conf.template, "/etc/ppt/job.in");
     ck_assert_int_eq(conf.n_arguments, 2);
     ck_assert_str_eq(conf.arguments[1], "core");
     ck_assert_int_eq(conf.max_restarts, 0);
@@ -105,6 +110,9 @@ static const struct {
      "f:1:20: launcher.mpirun: expected a program's name or its absolute path, found "
      "\"./mpirun\"\n"
      "f:1:41: launcher.arguments: expected a list of at most 16 arguments"},
+    {"launcher: {kind: slurm, template: job.in}\n",
+     "f:1:18: launcher.kind: expected mpirun or sbatch, found \"slurm\"\n"
+     "f:1:35: launcher.template: expected an absolute path, found \"job.in\""},
     {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
     {"scheduling: {max_restarts: -1, poll_ms: 0, lease: 30}\n",

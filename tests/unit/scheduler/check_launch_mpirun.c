@@ -58,7 +58,8 @@ static void sleep_ms(long ms)
 
 static struct launcher_started start(int64_t n_ranks)
 {
-    struct launcher_request request = {directory, n_ranks, 3};
+    struct launcher_request request = {
+        .directory = directory, .n_ranks = n_ranks, .cores_per_rank = 3};
     struct launcher_started started = {0};
     int rc = launcher.ops->start(&launcher, &request, lock, &started, &err);
     ck_assert_msg(rc == 0, "%s", err.text);
@@ -211,7 +212,8 @@ END_TEST
 
 START_TEST(what_cannot_start_says_so)
 {
-    struct launcher_request request = {directory, 1, 1};
+    struct launcher_request request = {
+        .directory = directory, .n_ranks = 1, .cores_per_rank = 1};
     struct launcher_started started = {0};
     ck_assert_int_eq(launcher.ops->start(&launcher, &request, lock, &started, &err),
                      -PPT_ELAUNCH);

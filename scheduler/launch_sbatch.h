@@ -1,0 +1,47 @@
+/* The launcher for a Slurm cluster: one batch job an attempt, named ppt-JOB-ATTEMPT,
+ * whose script starts the ranks by srun --mpi=pmix.
+ *
+ * Guarantees: an attempt runs at most once, whatever sbatch answers and however often
+ * Slurm starts the script. The script renames the file ticket-ATTEMPT of the job's
+ * directory and does nothing where there is none; look and start give an attempt up
+ * only after removing the ticket themselves. The directory must be the same on all
+ * nodes. When sbatch's answer is lost the job is looked for by its name; it is never
+ * submitted twice.
+ *
+ * Slurm is asked with squeue, once a second for all jobs; every command has a time
+ * limit. Jobs that squeue has forgotten (MinJobAge) are judged by their directory: the
+ * script leaves ended-ATTEMPT there.
+ */
+#ifndef PPT_SCHEDULER_LAUNCH_SBATCH_H
+#define PPT_SCHEDULER_LAUNCH_SBATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "scheduler/conf.h"
+#include "scheduler/launcher.h"
+
+/* Strings are the caller's and outlive the launcher. */
+struct launch_sbatch {
+    const char *script;     /* slurm/ppt-job.sbatch.in */
+    const char *worker;     /* ppt-worker; the same path on all nodes */
+    const char *public_key; /* the same; the worker verifies the plan by it */
+    int64_t grace_s;        /* added to a job's time limit for Slurm */
+    int n_arguments;        /* more for sbatch; they win over the script's */
+    const char (*arguments)[CONF_ARGUMENT_SIZE];
+
+    /* The implementation's: what squeue said last. Zero-initialise. */
+    char *listing;
+    bool has_failed;
+    char failure[512];
+    int64_t asked_at_ms;
+};
+
+/* No ownership: `sbatch` outlives the launcher. */
+struct launcher launch_sbatch(struct launch_sbatch *sbatch);
+
+/* Frees what squeue said. */
+void launch_sbatch_free(struct launch_sbatch *sbatch);
+
+#endif
