@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Jobs by sbatch on a cluster of four nodes: the same price and accuracy as by mpirun; a
+# lost answer of sbatch makes no second job; cancelling, by us or by scancel, is paid for
+# by the meter; a job that squeue has forgotten is settled.
+rig=$(dirname "$(realpath "$0")")/rig.sh
+"$rig" check
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/../e2e/lib.sh"
+
+cluster=$dir/rig
+clean_up_cluster() {
+    local status=$?
+    if [ "$status" -ne 0 ]; then "$rig" log "$cluster" | tail -n 60; fi
+    "$rig" stop "$cluster" || true
+    set +e
+    (exit "$status")
+    clean_up
+}
+trap clean_up_cluster EXIT
+
+# The scheduler lives on the login node. Its commands can be told to lose their answers.
+schedd_start() {
+    PPT_CONFIG=$dir/site-scheduler.yaml PATH=$dir/bin:$PATH \
+        "$rig" run "$cluster" ppt-schedd 2>>"$dir/schedd.log" &
+    schedd_pid=$!
+}
+
+slurm() {
+    "$rig" run "$cluster" timeout 20 "$@"
+}
+
+# How many jobs of that name Slurm has seen, and the state of the last.
+n_jobs() {
+    slurm squeue -h -t all -o '%j' | grep -cxF "$1" || true
+}
+
+slurm_state() {
+    slurm squeue -h -t all -n "$1" -o '%T'
+}
+
+slurm_id() {
+    slurm squeue -h -t all -n "$1" -o '%A'
+}
+
+mkdir "$dir/bin"
+cat >"$dir/bin/sbatch" <<END
+#!/bin/sh
+# Submits, and loses the answer if told to.
+answer=\$($(command -v sbatch) "\$@") || exit
+if rm "$dir/lose-answer" 2>/dev/null; then
+    echo "sbatch: error: Socket timed out on send/recv operation" >&2
+    exit 1
+fi
+echo "\$answer"
+END
+chmod 755 "$dir/bin/sbatch"
+
+step "the same job by mpirun and by sbatch over two nodes"
+site cores=8 grace=5
+"$rig" start "$cluster" "$dir" "$build" "$source"
+spec job 1.5 300
+sed -i 's/{name: private}/{name: private, test: test}/
+        s/^training: {/&evaluation: public, /' "$dir/job.yaml"
+schedd_start
+by_mpirun=$(submit job)
+wait_state "$by_mpirun" "done"
+schedd_stop
+sed -i 's|^launcher: {|launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
+    "$dir/site-scheduler.yaml"
+schedd_start
+by_sbatch=$(submit job)
+wait_state "$by_sbatch" "done"
+for key in epsilon epsilon_spent steps_done; do
+    [ "$(field "$by_sbatch" $key)" = "$(field "$by_mpirun" $key)" ] ||
+        die "$key: $(field "$by_sbatch" $key), by mpirun $(field "$by_mpirun" $key)"
+done
+a=$(field "$by_sbatch" test_accuracy) b=$(field "$by_mpirun" test_accuracy)
+holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
+[ "$(slurm squeue -h -t all -n "ppt-$by_sbatch-1" -o '%D %T')" = "2 COMPLETED" ] ||
+    die "not on two nodes: $(slurm squeue -h -t all -o '%j %D %T %N')"
+holds "$(reserved acme) == 0"
+
+step "sbatch's answer is lost: one job, and it is found"
+touch "$dir/lose-answer"
+id=$(submit job)
+wait_state "$id" "done"
+[ ! -e "$dir/lose-answer" ] || die "the answer was not lost"
+grep -q "job $id: sbatch failed.*but Slurm has it" "$dir/schedd.log" || die "not said"
+[ "$(n_jobs "ppt-$id-1")" = 1 ] || die "$(n_jobs "ppt-$id-1") jobs"
+[ "$(slurm squeue -h -t all -o '%j' | grep -c "^ppt-$id-")" = 1 ] || die "a second job"
+
+step "what Slurm refuses says so and costs nothing"
+spec large 1 300
+sed -i 's/ranks: 2/ranks: 6/' "$dir/large.yaml" # one a node, and there are four
+before=$(spent acme)
+id=$(submit large)
+wait_state "$id" failed
+field "$id" reason | grep -q 'Slurm did not take it: sbatch: error' ||
+    die "$(field "$id" reason)"
+holds "$(field "$id" epsilon_spent) == 0 && $(spent acme) == $before"
+
+step "ppt-queue cancel ends Slurm's job, paid by the meter"
+heavy slow 1 300000
+id=$(submit slow)
+wait_metered "$id"
+as alice ppt-queue cancel "$id" 2>/dev/null
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) < 0.9"
+holds "$(reserved acme) == 0"
+
+step "so does scancel by hand"
+id=$(submit slow)
+wait_metered "$id"
+slurm scancel -n "ppt-$id-1"
+wait_state "$id" cancelled
+[ "$(slurm_state "ppt-$id-1")" = CANCELLED ] || die "$(slurm_state "ppt-$id-1")"
+holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) < 0.9"
+holds "$(reserved acme) == 0"
+[ "$(n_jobs "ppt-$id-2")" = 0 ] || die "it was started again"
+
+step "a job that has not begun waits without a time limit, and costs nothing"
+slurm scontrol update partition=main state=down
+sed 's/time_limit: 10m/time_limit: 1s/' "$dir/slow.yaml" >"$dir/waits.yaml"
+id=$(submit waits)
+wait_state "$id" running
+sleep 4
+[ "$(slurm_state "ppt-$id-1")" = PENDING ] || die "$(slurm_state "ppt-$id-1")"
+[ "$(state "$id")" = running ] || die "$(state "$id"): $(field "$id" reason)"
+slurm scancel -n "ppt-$id-1"
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) == 0"
+slurm scontrol update partition=main state=up
+
+step "past its time limit"
+heavy late 1 300000
+sed -i 's/time_limit: 10m/time_limit: 3s/' "$dir/late.yaml"
+id=$(submit late)
+wait_state "$id" failed
+field "$id" reason | grep -q 'time limit' || die "$(field "$id" reason)"
+holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) < 0.9"
+
+step "the scheduler is killed and comes back: the job goes on"
+id=$(submit slow)
+wait_metered "$id"
+schedd_kill
+schedd_start
+sleep 2
+[ "$(state "$id")" = running ] || die "$(state "$id"): $(field "$id" reason)"
+[ "$(slurm squeue -h -t all -o '%j' | grep -c "^ppt-$id-")" = 1 ] || die "a second job"
+
+step "a lost rank ends the attempt at once and is paid for in full; the next goes on"
+# shellcheck disable=SC2046 # a list
+kill -KILL $(rank_pids "$id" | head -n 1)
+for _ in $(seq 150); do
+    [ "$(n_jobs "ppt-$id-2")" = 0 ] || break
+    sleep 0.2
+done
+[ "$(n_jobs "ppt-$id-2")" = 1 ] || die "no second attempt"
+wait_metered "$id"
+as alice ppt-queue cancel "$id" 2>/dev/null
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) > 0.99"
+check_ledger
+step "ok"
