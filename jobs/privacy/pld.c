@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "jobs/privacy/compose.h"
+#include "jobs/privacy/falling.h"
 #include "jobs/privacy/gdp.h"
 
 #define U 0x1p-53
@@ -219,22 +220,30 @@ int pld_delta(const struct pld_plan *plan, double epsilon, double *ret_delta,
     return ask_both(plan, &goal, ret_delta, ret_detail, err);
 }
 
-/* epsilon of the subsampled Gaussian plan at one noise multiplier; INFINITY where the
- * accountant refuses it as too noiseless. */
-static int price(double noise_multiplier, double delta, double sample_rate,
-                 int64_t n_steps, enum privacy_relation relation, double *ret_epsilon,
-                 struct error *err)
+/* A calibration's question. */
+struct target {
+    double epsilon, delta, sample_rate;
+    int64_t n_steps;
+    enum privacy_relation relation;
+};
+
+/* log of epsilon over its target; INFINITY where the accountant refuses noise as too
+ * little. */
+static int excess(void *state, double log_noise, double *ret_value, struct error *err)
 {
+    const struct target *target = state;
     struct pld_release release = {.noise = PAIR_GAUSSIAN,
-                                  .scale = noise_multiplier,
-                                  .rate = sample_rate,
-                                  .count = n_steps};
-    struct pld_plan plan = {relation, 1, &release};
-    int rc = pld_epsilon(&plan, delta, ret_epsilon, NULL, err);
-    if (rc != -PPT_ERANGE)
-        return rc;
-    *ret_epsilon = INFINITY;
-    return 0;
+                                  .scale = exp(log_noise),
+                                  .rate = target->sample_rate,
+                                  .count = target->n_steps};
+    struct pld_plan plan = {target->relation, 1, &release};
+    double epsilon;
+    int rc = pld_epsilon(&plan, target->delta, &epsilon, NULL, err);
+    if (rc == 0)
+        *ret_value = log(fmax(epsilon, 1e-300) / target->epsilon);
+    else if (rc == -PPT_ERANGE)
+        *ret_value = INFINITY, rc = 0;
+    return rc;
 }
 
 /* Where a central limit would put the answer: a start, not a bound. */
@@ -250,41 +259,6 @@ static double first_guess(double epsilon, double delta, double sample_rate,
     square *= square / (double)n_steps;
     double guess = 1 / sqrt(log1p(square));
     return fmin(fmax(guess, PAIR_MIN_SCALE), PAIR_MAX_SCALE);
-}
-
-/* A root between `low`, where f > 0, and `high`, where f <= 0, by the Illinois method;
- * either end is NAN until it is known. */
-struct bracket {
-    double low, high, f_low, f_high;
-    int last; /* the side that moved last, 1: high */
-};
-
-static void bracket_put(struct bracket *bracket, double at, double f)
-{
-    int side = f <= 0 ? 1 : -1;
-    if (side > 0) {
-        bracket->high = at;
-        bracket->f_high = f;
-        bracket->f_low *= bracket->last == side ? 0.5 : 1;
-    } else {
-        bracket->low = at;
-        bracket->f_low = f;
-        bracket->f_high *= bracket->last == side ? 0.5 : 1;
-    }
-    bracket->last = side;
-}
-
-/* Where to look next; outwards by `stride` where an end is missing. */
-static double bracket_next(const struct bracket *bracket, double stride)
-{
-    if (isnan(bracket->low))
-        return bracket->high - stride;
-    if (isnan(bracket->high))
-        return bracket->low + stride;
-    double part = bracket->f_low / (bracket->f_low - bracket->f_high);
-    if (!isfinite(bracket->f_low))
-        part = 0.5;
-    return bracket->low + fmin(fmax(part, 0.01), 0.99) * (bracket->high - bracket->low);
 }
 
 static int check_target(double epsilon, double delta, double sample_rate,
@@ -310,26 +284,25 @@ int pld_noise_multiplier(double epsilon, double delta, double sample_rate,
     int rc = check_target(epsilon, delta, sample_rate, n_steps, relation, err);
     if (rc != 0)
         return rc;
-    const double least = log(PAIR_MIN_SCALE), most = log(PAIR_MAX_SCALE);
-    struct bracket bracket = {.low = NAN, .high = NAN};
-    double at = log(first_guess(epsilon, delta, sample_rate, n_steps)), stride = 0.02;
-    for (int i = 0; i < 80; i++) {
-        double priced;
-        rc = price(exp(at), delta, sample_rate, n_steps, relation, &priced, err);
-        if (rc != 0)
-            return rc;
-        double f = log(fmax(priced, 1e-300) / epsilon);
-        bracket_put(&bracket, at, f);
-        if ((f <= 0 && (f > -1e-7 || at <= least)) || (f > 0 && at >= most) ||
-            bracket.high - bracket.low < 1e-6)
-            break;
-        at = fmin(fmax(bracket_next(&bracket, stride), least), most);
-        stride *= 2;
-    }
-    if (isnan(bracket.high))
+    struct target target = {epsilon, delta, sample_rate, n_steps, relation};
+    double log_noise = NAN;
+    struct falling falling = {
+        .value = excess,
+        .state = &target,
+        .start = log(first_guess(epsilon, delta, sample_rate, n_steps)),
+        .stride = 0.02,
+        .least = log(PAIR_MIN_SCALE) + 4 * U,
+        .most = log(PAIR_MAX_SCALE) - 16 * U,
+        .width = 1e-6,
+        .closeness = 1e-7,
+    };
+    rc = falling_root(&falling, &log_noise, err);
+    if (rc != 0)
+        return rc;
+    if (isnan(log_noise))
         return error_set(err, PPT_ERANGE,
                          "no noise multiplier up to %g meets epsilon %g at delta %g",
                          PAIR_MAX_SCALE, epsilon, delta);
-    *ret_noise_multiplier = exp(bracket.high);
+    *ret_noise_multiplier = exp(log_noise);
     return 0;
 }

@@ -1,6 +1,6 @@
 # Tests of the tight accountants.
 foreach(test check_fft check_gdp check_pair check_pld
-        check_balls_in_bins)
+        check_balls_in_bins check_fixed_order)
     ppt_test(${test} SOURCES ${test}.c rows.c LIBS ppt_privacy TIMEOUT 600)
 endforeach()
 
