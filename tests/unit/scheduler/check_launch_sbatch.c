@@ -1,0 +1,258 @@
+/* The sbatch launcher before commands that answer as the test says: what it asks of
+ * Slurm, what it makes of the answers, and that an attempt runs once at most. A real
+ * cluster: tests/slurm.
+ */
+#include <check.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "scheduler/launch_sbatch.h"
+
+static struct error err;
+static char root[64], job[80], template[PATH_MAX];
+static struct launch_sbatch sbatch;
+static struct launcher launcher;
+static struct launcher_look seen;
+
+__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
+{
+    char command[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+/* From now on `command` prints `answer` and ends with `status`. */
+static void says(const char *command, int status, const char *answer)
+{
+    ck_assert_int_eq(shell("printf '%%s' '%s' >%s/%s.answer; echo %d >%s/%s.status",
+                           answer, root, command, status, root, command),
+                     0);
+    free(sbatch.listing); /* as if a second had passed */
+    sbatch.listing = NULL;
+    sbatch.has_failed = false;
+}
+
+static void set_up(void)
+{
+    char path[PATH_MAX];
+    strcpy(root, "/tmp/check_sbatch.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    snprintf(job, sizeof job, "%s/17", root);
+    ck_assert_int_eq(mkdir(job, 0700), 0);
+    ck_assert_int_eq(
+        shell("mkdir %s/bin && cd %s/bin && for c in sbatch squeue scancel; do"
+              " printf '#!/bin/sh\\necho \"$@\" >>%s/%%s.calls\\ncat %s/%%s.answer\\n"
+              "[ $(cat %s/%%s.status) = 0 ] || { echo no reply >&2; exit 1; }\\n'"
+              " $c $c $c >$c; chmod 755 $c; done;"
+              " printf '#!/bin/sh\\necho \"$@\" >>%s/srun.calls\\n' >srun;"
+              " chmod 755 srun",
+              root, root, root, root, root, root),
+        0);
+    snprintf(path, sizeof path, "%s/bin:/usr/bin:/bin", root);
+    setenv("PATH", path, 1);
+    snprintf(template, sizeof template, "%s/slurm/ppt-job.sbatch.in",
+             getenv("PPT_SOURCE_DIR"));
+    sbatch = (struct launch_sbatch){.script = template,
+                                    .worker = "/opt/ppt/ppt-worker",
+                                    .public_key = "/opt/ppt/plan.pub",
+                                    .grace_s = 60};
+    launcher = launch_sbatch(&sbatch);
+    says("sbatch", 0, "41\n");
+    says("squeue", 0, "");
+    says("scancel", 0, "");
+}
+
+static void tear_down(void)
+{
+    launch_sbatch_free(&sbatch);
+    shell("rm -rf %s", root);
+}
+
+static int start(const char *directory, struct launcher_started *ret_started)
+{
+    struct launcher_request request = {.directory = directory,
+                                       .job_id = 17,
+                                       .attempt = 1,
+                                       .n_ranks = 3,
+                                       .cores_per_rank = 2,
+                                       .memory_bytes = (600 << 20) + 1,
+                                       .time_limit_s = 3601};
+    return launcher.ops->start(&launcher, &request, -1, ret_started, &err);
+}
+
+static int look(void)
+{
+    return launcher.ops->look(&launcher, job, 1, &seen, &err);
+}
+
+/* squeue has one line: of the job or, with another directory, of a namesake. */
+static void squeue_says(const char *state, const char *elapsed, const char *directory)
+{
+    char line[256];
+    snprintf(line, sizeof line, "7|RUNNING|1:00|other|/\n41|%s|%s|ppt-17-1|%s\n", state,
+             elapsed, directory);
+    says("squeue", 0, line);
+}
+
+START_TEST(script_asks_for_what_the_job_needs)
+{
+    static const char *const lines[] = {
+        "#SBATCH --job-name=ppt-17-1", "#SBATCH --ntasks=3",
+        "#SBATCH --cpus-per-task=2",   "#SBATCH --mem-per-cpu=101M",
+        "#SBATCH --time=63",           "#SBATCH --no-requeue"};
+    struct launcher_started started;
+    ck_assert_msg(start(job, &started) == 0, "%s", err.text);
+    ck_assert_int_eq(started.pid, 41);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        ck_assert_msg(shell("grep -qx -e '%s' %s/batch-1", lines[i], job) == 0, "%s",
+                      lines[i]);
+    ck_assert_int_eq(shell("grep -vE '^# |^srun|\"' %s/batch-1 | grep -q @", job), 1);
+    ck_assert_int_eq(shell("bash -n %s/batch-1", job), 0);
+    ck_assert_int_eq(
+        shell("grep -qx -e '--parsable %s/batch-1' %s/sbatch.calls", job, root), 0);
+}
+END_TEST
+
+START_TEST(nothing_for_a_shell)
+{
+    static const char *const paths[] = {"/a b", "/$(id)", "/a;b", "/a'b", "/%j", ""};
+    struct launcher_started started;
+    sbatch.worker = paths[_i];
+    ck_assert_int_eq(start(job, &started), -PPT_ELAUNCH);
+    ck_assert_ptr_nonnull(strstr(err.text, "expected a path of letters"));
+    ck_assert_int_ne(shell("test -e %s/sbatch.calls", root), 0);
+}
+END_TEST
+
+START_TEST(template_with_an_unknown_name)
+{
+    char path[PATH_MAX];
+    struct launcher_started started;
+    snprintf(path, sizeof path, "%s/own.in", root);
+    ck_assert_int_eq(shell("printf '@NAME@\\n@QOS@\\n' >%s", path), 0);
+    sbatch.script = path;
+    ck_assert_int_eq(start(job, &started), -PPT_ELAUNCH);
+    ck_assert_ptr_nonnull(strstr(err.text, "no value named @QOS@"));
+}
+END_TEST
+
+START_TEST(controller_away)
+{
+    struct launcher_started started;
+    says("sbatch", 1, "");
+    says("squeue", 1, "");
+    ck_assert_int_eq(start(job, &started), -PPT_ESTATE);
+    ck_assert_int_eq(look(), -PPT_EIO); /* not "gone" */
+    says("squeue", 0, "");
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_NEVER);
+    /* And should it have been accepted all the same, it does nothing. */
+    ck_assert_int_eq(shell("bash %s/batch-1 2>/dev/null", job), 75);
+    ck_assert_int_ne(shell("test -e %s/srun.calls", root), 0);
+}
+END_TEST
+
+START_TEST(answer_lost)
+{
+    struct launcher_started started;
+    says("sbatch", 1, "");
+    squeue_says("PENDING", "0:00", job);
+    ck_assert_int_eq(start(job, &started), 0);
+    ck_assert_int_eq(started.pid, 41);
+    ck_assert_int_eq(shell("[ $(wc -l <%s/sbatch.calls) = 1 ]", root), 0);
+    squeue_says("FAILED", "0:00", job); /* what Slurm writes down when it refuses */
+    ck_assert_int_eq(start(job, &started), -PPT_ELAUNCH);
+    ck_assert_ptr_nonnull(strstr(err.text, "no reply"));
+    squeue_says("PENDING", "0:00", "/elsewhere/17"); /* of another site */
+    ck_assert_int_eq(start(job, &started), -PPT_ELAUNCH);
+}
+END_TEST
+
+START_TEST(runs_once)
+{
+    struct launcher_started started;
+    ck_assert_int_eq(start(job, &started), 0);
+    ck_assert_int_eq(shell("bash %s/batch-1", job), 0);
+    ck_assert_int_eq(shell("bash %s/batch-1 2>/dev/null", job), 75);
+    ck_assert_int_eq(shell("[ $(wc -l <%s/srun.calls) = 1 ]", root), 0);
+    ck_assert_int_eq(look(), 0); /* squeue has forgotten it */
+    ck_assert_int_eq(seen.life, LAUNCHER_GONE);
+    ck_assert_int_eq(shell("rm %s/ended-1", job), 0);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_FORGOTTEN);
+}
+END_TEST
+
+START_TEST(states)
+{
+    struct launcher_started started;
+    ck_assert_int_eq(start(job, &started), 0);
+    squeue_says("PENDING", "0:00", job);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_QUEUED);
+    squeue_says("RUNNING", "1-02:03:04", job);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_ALIVE);
+    ck_assert_int_eq(seen.ran_s, 93784);
+    ck_assert(!seen.is_cancelled);
+    squeue_says("CANCELLED", "0:00", job);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_NEVER);
+    ck_assert(seen.is_cancelled);
+    ck_assert_int_eq(shell("touch %s/taken-1", job), 0);
+    squeue_says("NODE_FAIL", "5:00", job);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_GONE);
+    ck_assert(!seen.is_cancelled);
+}
+END_TEST
+
+START_TEST(ends)
+{
+    squeue_says("RUNNING", "1:00", job);
+    launcher.ops->stop(&launcher, job);
+    squeue_says("PENDING", "0:00", job);
+    launcher.ops->stop(&launcher, job);
+    squeue_says("RUNNING", "1:00", job);
+    launcher.ops->kill(&launcher, job);
+    squeue_says("COMPLETING", "1:00", job);
+    launcher.ops->kill(&launcher, job);
+    squeue_says("RUNNING", "1:00", "/elsewhere/17");
+    launcher.ops->kill(&launcher, job);
+    ck_assert_int_eq(shell("printf '41 --signal=TERM\\n41\\n41\\n' |"
+                           " diff - %s/scancel.calls",
+                           root),
+                     0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("launch_sbatch");
+    TCase *tests = tcase_create("launch_sbatch");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, script_asks_for_what_the_job_needs);
+    tcase_add_loop_test(tests, nothing_for_a_shell, 0, 6);
+    tcase_add_test(tests, template_with_an_unknown_name);
+    tcase_add_test(tests, controller_away);
+    tcase_add_test(tests, answer_lost);
+    tcase_add_test(tests, runs_once);
+    tcase_add_test(tests, states);
+    tcase_add_test(tests, ends);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed > 0;
+}
