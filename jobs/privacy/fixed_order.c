@@ -7,6 +7,9 @@
 
 #define U 0x1p-53
 
+/* Steps times participations: above, the worst pattern is not searched for. */
+#define MAX_WORK 1e9
+
 int fixed_order_mu(double sensitivity, double noise_multiplier,
                    enum privacy_relation relation, double *ret_mu, struct error *err)
 {
@@ -106,7 +109,9 @@ int fixed_order_banded(const double *column_norms,
                                "participations");
     }
     size_t n = (size_t)participation->n_steps;
-    double *squares = malloc(n * sizeof *squares), square = 0;
+    int64_t k = most_that_fit(participation->n_steps, participation->min_separation,
+                              participation->n_participations);
+    double *squares = malloc(n * sizeof *squares), square = 0, largest = 0;
     if (squares == NULL)
         return error_set(err, PPT_ENOMEM, "no memory for %zu steps", n);
     for (size_t i = 0; i < n && rc == 0; i++) {
@@ -114,8 +119,11 @@ int fixed_order_banded(const double *column_norms,
             rc = error_set(err, PPT_ERANGE, "column %zu has a norm of %g", i,
                            column_norms[i]);
         squares[i] = column_norms[i] * column_norms[i];
+        largest = fmax(largest, squares[i]);
     }
-    if (rc == 0)
+    if (rc == 0 && (double)n * (double)k > MAX_WORK)
+        square = (double)k * largest;
+    else if (rc == 0)
         rc = worst_pattern(squares, participation, &square, err);
     if (rc == 0)
         *ret_sensitivity =

@@ -53,7 +53,8 @@ int fixed_order_tree(const struct participation *participation, double *ret_sens
 /* Banded factor, given as the norms of C's columns: entries below the diagonal further
  * than n_bands - 1 are 0. With min_separation >= n_bands the columns that a record
  * touches have no row in common, so their norms add in squares, whatever the gradients
- * are; the worst pattern is found exactly. Errors: PPT_ERANGE (separation below the
+ * are; the worst pattern is found exactly, or bounded by the largest column where steps
+ * times participations exceed 10^9. Errors: PPT_ERANGE (separation below the
  * bands, negative or NaN norms), PPT_ENOMEM. */
 int fixed_order_banded(const double *column_norms,
                        const struct participation *participation, int64_t n_bands,

@@ -112,6 +112,18 @@ START_TEST(uneven_columns)
 }
 END_TEST
 
+/* Too long to search: every participation counts as the largest column. */
+START_TEST(long_trainings_are_bounded)
+{
+    const double coefficients[] = {3, 4};
+    struct participation p = {1000000, 10000, 100};
+    double got = NAN;
+    ck_assert_int_eq(fixed_order_toeplitz(coefficients, 2, &p, &got, &err), 0);
+    ck_assert_double_ge(got, 500);
+    ck_assert_double_le(got, 500 * (1 + 1e-11));
+}
+END_TEST
+
 static int check_tree(const struct golden *row)
 {
     if (strcmp(row->mechanism, "tree_aggregation") != 0)
@@ -241,6 +253,7 @@ int main(void)
     tcase_add_test(tcase, trees_by_hand);
     tcase_add_test(tcase, bands_by_hand);
     tcase_add_test(tcase, uneven_columns);
+    tcase_add_test(tcase, long_trainings_are_bounded);
     tcase_add_test(tcase, published_trees);
     tcase_add_test(tcase, shuffling_is_not_amplified);
     tcase_add_test(tcase, sampled_bands_are_fewer_subsampled_gaussians);
