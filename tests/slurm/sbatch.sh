@@ -1,46 +1,9 @@
 #!/usr/bin/env bash
 # Jobs by sbatch on a cluster of four nodes: the same price and accuracy as by mpirun; a
 # lost answer of sbatch makes no second job; cancelling, by us or by scancel, is paid for
-# by the meter; a job that squeue has forgotten is settled.
-rig=$(dirname "$(realpath "$0")")/rig.sh
-"$rig" check
-# shellcheck source=tests/e2e/lib.sh
-. "$(dirname "$0")/../e2e/lib.sh"
-
-cluster=$dir/rig
-clean_up_cluster() {
-    local status=$?
-    if [ "$status" -ne 0 ]; then "$rig" log "$cluster" | tail -n 60; fi
-    "$rig" stop "$cluster" || true
-    set +e
-    (exit "$status")
-    clean_up
-}
-trap clean_up_cluster EXIT
-
-# The scheduler lives on the login node. Its commands can be told to lose their answers.
-schedd_start() {
-    PPT_CONFIG=$dir/site-scheduler.yaml PATH=$dir/bin:$PATH \
-        "$rig" run "$cluster" ppt-schedd 2>>"$dir/schedd.log" &
-    schedd_pid=$!
-}
-
-slurm() {
-    "$rig" run "$cluster" timeout 20 "$@"
-}
-
-# How many jobs of that name Slurm has seen, and the state of the last.
-n_jobs() {
-    slurm squeue -h -t all -o '%j' | grep -cxF "$1" || true
-}
-
-slurm_state() {
-    slurm squeue -h -t all -n "$1" -o '%T'
-}
-
-slurm_id() {
-    slurm squeue -h -t all -n "$1" -o '%A'
-}
+# by the meter.
+# shellcheck source=tests/slurm/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 mkdir "$dir/bin"
 cat >"$dir/bin/sbatch" <<END
@@ -57,7 +20,7 @@ chmod 755 "$dir/bin/sbatch"
 
 step "the same job by mpirun and by sbatch over two nodes"
 site cores=8 grace=5
-"$rig" start "$cluster" "$dir" "$build" "$source"
+cluster_start
 spec job 1.5 300
 sed -i 's/{name: private}/{name: private, test: test}/
         s/^training: {/&evaluation: public, /' "$dir/job.yaml"
@@ -65,8 +28,7 @@ schedd_start
 by_mpirun=$(submit job)
 wait_state "$by_mpirun" "done"
 schedd_stop
-sed -i 's|^launcher: {|launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
-    "$dir/site-scheduler.yaml"
+use_sbatch
 schedd_start
 by_sbatch=$(submit job)
 wait_state "$by_sbatch" "done"

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Shared by the tests of whole jobs on a cluster: tests/e2e/lib.sh and a rig in $cluster.
+#
+#   schedd_start           on the login node
+#   cluster_start, cluster_stop
+#   use_sbatch             from now on the site's launcher, a rank a node
+#   slurm COMMAND...       n_jobs NAME, slurm_state NAME
+set -euo pipefail
+rig=$(dirname "$(realpath "${BASH_SOURCE[0]}")")/rig.sh
+"$rig" check
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+
+cluster=$dir/rig
+clean_up_cluster() {
+    local status=$?
+    if [ "$status" -ne 0 ]; then "$rig" log "$cluster" | tail -n 60; fi
+    "$rig" stop "$cluster" || true
+    set +e
+    (exit "$status")
+    clean_up
+}
+trap clean_up_cluster EXIT
+
+# What stands in $dir/bin comes before the real commands.
+schedd_start() {
+    PPT_CONFIG=$dir/site-scheduler.yaml PATH=$dir/bin:$PATH \
+        "$rig" run "$cluster" ppt-schedd 2>>"$dir/schedd.log" &
+    schedd_pid=$!
+}
+
+slurm() {
+    "$rig" run "$cluster" timeout 20 "$@"
+}
+
+# How many jobs of that name Slurm has seen, and the state of the last.
+n_jobs() {
+    slurm squeue -h -t all -o '%j' | grep -cxF "$1" || true
+}
+
+slurm_state() {
+    slurm squeue -h -t all -n "$1" -o '%T'
+}
+
+cluster_start() {
+    "$rig" start "$cluster" "$dir" "$build" "$source"
+}
+
+cluster_stop() {
+    "$rig" stop "$cluster"
+}
+
+use_sbatch() {
+    sed -i 's|^launcher: {|launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
+        "$dir/site-scheduler.yaml"
+}
