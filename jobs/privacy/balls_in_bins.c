@@ -121,16 +121,12 @@ static int ask(const struct mean_law *law, bool is_add, int64_t n_epochs,
                const struct compose_goal *goal, double *ret_answer, struct error *err)
 {
     struct pmf *pmf = NULL;
-    struct composed composed = {0};
+    struct composed unused;
     int rc = loss_of(law, is_add, &pmf, err);
     if (rc != 0)
         return rc;
-    rc = compose_pmf(pmf, n_epochs, goal, &composed, err);
-    if (rc == 0 && goal->is_delta)
-        rc = composed_epsilon(&composed, goal->delta, ret_answer, err);
-    else if (rc == 0)
-        *ret_answer = composed_delta(&composed, goal->epsilon);
-    composed_free(&composed);
+    struct compose_law epochs = {NULL, pmf, &n_epochs, 1};
+    rc = compose_answer(&epochs, goal, ret_answer, &unused, err);
     pmf_free(pmf);
     return rc;
 }

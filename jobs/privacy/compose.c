@@ -22,16 +22,14 @@
 
 /* Everything decided before the first exact computation. */
 struct plan {
-    int n;
-    const struct pair *pairs;
-    const struct pmf *fixed; /* or this, for n = 1 */
-    const int64_t *counts;
-    double total;     /* of the counts */
-    double saddle;    /* the tilt that puts the mean at epsilon; errors go by it */
-    double theta;     /* the tilt that is used, at most the saddle point's */
-    double low, high; /* window of the sum */
-    double top_tilt;  /* of the Chernoff bound at `high` */
-    double tolerance; /* of epsilon, for the grid */
+    const struct compose_law *law;
+    double total;              /* of the counts */
+    double epsilon, log_delta; /* the goal and what is expected */
+    double saddle;             /* the tilt that belongs to it; errors go by it */
+    double theta;              /* the tilt that is used, at most the saddle point's */
+    double low, high;          /* window of the sum */
+    double top_tilt;           /* of the Chernoff bound at `high` */
+    double tolerance;          /* of epsilon, for the grid */
     size_t points;
     struct pmf_layout layouts[COMPOSE_MAX_PAIRS];
 };
@@ -51,30 +49,30 @@ struct window {
  * tilt; its lower end only has to be so low that little of what wraps round from either
  * side comes to lie above epsilon. */
 static struct window window_at(const struct plan *plan, const struct profile *profiles,
-                               double theta, double epsilon, double log_delta)
+                               double theta)
 {
-    const int64_t *counts = plan->counts;
-    int n = plan->n;
+    const int64_t *counts = plan->law->counts;
+    int n = plan->law->n;
     double unused, most = 0, least = 0, lost = -log(LOST_SHARE);
     for (int j = 0; j < n; j++) {
         most += (double)counts[j] * plan->layouts[j].high;
         least += (double)counts[j] * plan->layouts[j].low;
     }
     struct window window = {.theta = theta};
-    window.high = profile_chernoff(profiles, counts, n, 0, fmax(lost - log_delta, 5), 1,
-                                   &window.top_tilt);
+    window.high = profile_chernoff(
+        profiles, counts, n, 0, fmax(lost - plan->log_delta, 5), 1, &window.top_tilt);
     window.high = fmin(window.high, most);
     /* delta in the tilted law, and how rare that makes what may be lost */
     double log_mgf = profile_tilted(profiles, counts, n, theta).log_mgf;
-    double tilted = log_delta - log_mgf + theta * epsilon;
+    double tilted = plan->log_delta - log_mgf + theta * plan->epsilon;
     double rarity = fmin(fmax(log(largest_weight(theta)) + lost - tilted, 5), 100);
-    double above = fmax(window.high - epsilon, 0);
+    double above = fmax(window.high - plan->epsilon, 0);
     double high = profile_chernoff(profiles, counts, n, theta, rarity, 1, &unused);
     double low = profile_chernoff(profiles, counts, n, theta,
                                   fmax(rarity - theta * above, 5), -1, &unused);
     double far = profile_chernoff(profiles, counts, n, theta, rarity, -1, &unused);
     window.low = fmax(fmin(low, far + above), least);
-    window.low = fmin(window.low, epsilon - fmax(high - window.high, 0));
+    window.low = fmin(window.low, plan->epsilon - fmax(high - window.high, 0));
     window.low = fmin(window.low, window.high);
     return window;
 }
@@ -83,16 +81,15 @@ static struct window window_at(const struct plan *plan, const struct profile *pr
  * widens the window. A little less tilt costs a factor of e^{k^2/2} in the former and
  * may gain much in the latter. */
 static void plan_window(struct plan *plan, const struct profile *profiles,
-                        const struct compose_goal *goal, double log_delta)
+                        const struct compose_goal *goal)
 {
     struct profile_moments moments =
-        profile_tilted(profiles, plan->counts, plan->n, plan->saddle);
-    double epsilon = goal->is_delta ? moments.mean : goal->epsilon;
+        profile_tilted(profiles, plan->law->counts, plan->law->n, plan->saddle);
     double less = 1 / sqrt(fmax(moments.variance, 1e-300));
-    struct window best = window_at(plan, profiles, plan->saddle, epsilon, log_delta);
+    struct window best = window_at(plan, profiles, plan->saddle);
     for (int k = 1; k <= 2 && best.theta > 0; k++) {
         double theta = fmax(0, plan->saddle - k * less);
-        struct window window = window_at(plan, profiles, theta, epsilon, log_delta);
+        struct window window = window_at(plan, profiles, theta);
         if (window.high - window.low < best.high - best.low)
             best = window;
     }
@@ -105,41 +102,47 @@ static void plan_window(struct plan *plan, const struct profile *profiles,
     plan->low = best.low;
     plan->high = fmax(best.high, best.low + 1e-12);
     plan->top_tilt = best.top_tilt;
-    plan->tolerance = 1e-5 + 1e-4 * fmax(epsilon, 0);
+    plan->tolerance = 1e-5 + 1e-4 * fmax(plan->epsilon, 0);
 }
 
 /* Each pair's range at which what is cut off costs LOST_SHARE of delta, and its
  * sketch. */
 static void plan_ranges(struct plan *plan, double delta, struct profile *profiles)
 {
-    for (int j = 0; j < plan->n; j++) {
+    for (int j = 0; j < plan->law->n; j++) {
         struct pmf_layout *layout = &plan->layouts[j];
-        if (plan->fixed != NULL) {
-            const struct pmf *pmf = plan->fixed;
+        if (plan->law->pmf != NULL) {
+            const struct pmf *pmf = plan->law->pmf;
             layout->low = (double)pmf->index[0] * pmf->step;
             layout->high = (double)pmf->index[pmf->n - 1] * pmf->step;
             profile_of_pmf(pmf, &profiles[j]);
             continue;
         }
-        pmf_range(&plan->pairs[j], LOST_SHARE * delta / plan->total, &layout->low,
+        pmf_range(&plan->law->pairs[j], LOST_SHARE * delta / plan->total, &layout->low,
                   &layout->high);
-        profile_fill(&plan->pairs[j], layout->low, layout->high, &profiles[j]);
+        profile_fill(&plan->law->pairs[j], layout->low, layout->high, &profiles[j]);
     }
 }
 
-/* The tilt, and log delta as sketched. */
-static double plan_tilt(struct plan *plan, const struct profile *profiles,
-                        const struct compose_goal *goal)
+/* The tilt, and whichever of epsilon and delta nobody knows, as sketched. */
+static void plan_tilt(struct plan *plan, const struct profile *profiles,
+                      const struct compose_goal *goal)
 {
-    double log_delta = log(goal->is_delta ? goal->delta : COMPOSE_MIN_DELTA);
-    plan->saddle = profile_tilt_for_delta(profiles, plan->counts, plan->n, log_delta);
+    const int64_t *counts = plan->law->counts;
+    int n = plan->law->n;
+    bool knows_both = goal->delta > 0 && goal->epsilon > 0;
+    double log_delta = log(goal->delta > 0 ? goal->delta : COMPOSE_MIN_DELTA);
+    plan->saddle = profile_tilt_for_delta(profiles, counts, n, log_delta);
     if (!goal->is_delta) /* further out than COMPOSE_MIN_DELTA nothing is resolved */
-        plan->saddle =
-            fmin(plan->saddle, profile_tilt_for_epsilon(profiles, plan->counts, plan->n,
-                                                        goal->epsilon));
-    struct profile_moments moments =
-        profile_tilted(profiles, plan->counts, plan->n, plan->saddle);
-    return fmin(0, profile_log_delta(&moments, plan->saddle));
+        plan->saddle = fmin(
+            plan->saddle, profile_tilt_for_epsilon(profiles, counts, n, goal->epsilon));
+    else if (knows_both)
+        plan->saddle = profile_tilt_for_epsilon(profiles, counts, n, goal->epsilon);
+    struct profile_moments moments = profile_tilted(profiles, counts, n, plan->saddle);
+    plan->epsilon = goal->is_delta && !knows_both ? moments.mean : goal->epsilon;
+    plan->log_delta = goal->delta > 0
+                          ? log_delta
+                          : fmin(0, profile_log_delta(&moments, plan->saddle));
 }
 
 /* h so that total h^2 (1 + theta)/12 stays below the tolerance, or as fine as the
@@ -156,7 +159,7 @@ static double grid_step(struct plan *plan)
     double points = (double)plan->points;
     double spread = fmin(64 + 12 * sqrt(plan->total), 0.6 * points);
     double step = fmax(width / (points - spread), wanted / 1024);
-    for (int j = 0; j < plan->n; j++) {
+    for (int j = 0; j < plan->law->n; j++) {
         const struct pmf_layout *layout = &plan->layouts[j];
         step = fmax(step, fmax(fabs(layout->low), fabs(layout->high)) * 0x1p-28);
     }
@@ -168,7 +171,7 @@ static double grid_step(struct plan *plan)
 /* The same where the step is given. */
 static int fixed_step(struct plan *plan, double *ret_step, struct error *err)
 {
-    double step = plan->fixed->step;
+    double step = plan->law->pmf->step;
     double spread = 64 + 12 * sqrt(plan->total);
     double needed = (plan->high - plan->low) * 1.02 / step + spread;
     if (needed > (double)MAX_POINTS)
@@ -185,7 +188,8 @@ static int fixed_step(struct plan *plan, double *ret_step, struct error *err)
 /* Cells far out are wider: as much as costs epsilon 1e-5 of the tolerance. */
 static double grid_growth(const struct plan *plan, const struct profile *profiles)
 {
-    double square = profile_square(profiles, plan->counts, plan->n, plan->saddle);
+    double square =
+        profile_square(profiles, plan->law->counts, plan->law->n, plan->saddle);
     double growth =
         sqrt(1.2e-4 * plan->tolerance / ((1 + plan->saddle) * square + 1e-300));
     return fmin(growth, 0x1p-7);
@@ -194,20 +198,19 @@ static double grid_growth(const struct plan *plan, const struct profile *profile
 static int plan_make(const struct compose_goal *goal, struct plan *plan,
                      struct error *err)
 {
-    struct profile *profiles = malloc((size_t)plan->n * sizeof *profiles);
+    struct profile *profiles = malloc((size_t)plan->law->n * sizeof *profiles);
     if (profiles == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory for %d profiles", plan->n);
-    double log_delta = log(goal->is_delta ? goal->delta : COMPOSE_MIN_DELTA);
-    plan_ranges(plan, exp(log_delta), profiles);
-    log_delta = plan_tilt(plan, profiles, goal);
-    if (!goal->is_delta) { /* now that delta is roughly known, cut off less far out */
-        plan_ranges(plan, fmax(exp(log_delta), COMPOSE_MIN_DELTA), profiles);
-        log_delta = plan_tilt(plan, profiles, goal);
+        return error_set(err, PPT_ENOMEM, "no memory for %d profiles", plan->law->n);
+    plan_ranges(plan, goal->delta > 0 ? goal->delta : COMPOSE_MIN_DELTA, profiles);
+    plan_tilt(plan, profiles, goal);
+    if (!(goal->delta > 0)) { /* now that it is roughly known, cut off less far out */
+        plan_ranges(plan, fmax(exp(plan->log_delta), COMPOSE_MIN_DELTA), profiles);
+        plan_tilt(plan, profiles, goal);
     }
-    plan_window(plan, profiles, goal, log_delta);
+    plan_window(plan, profiles, goal);
     double step = 0, growth = grid_growth(plan, profiles);
     int rc = 0;
-    if (plan->fixed != NULL)
+    if (plan->law->pmf != NULL)
         rc = fixed_step(plan, &step, err);
     else
         step = grid_step(plan);
@@ -215,7 +218,7 @@ static int plan_make(const struct compose_goal *goal, struct plan *plan,
         goto out;
     /* a sketch finer than the grid may ask for more than splitting leaves */
     plan->top_tilt = fmin(plan->top_tilt, 24 / (sqrt(plan->total) * step));
-    for (int j = 0; j < plan->n; j++) {
+    for (int j = 0; j < plan->law->n; j++) {
         plan->layouts[j].step = step;
         plan->layouts[j].growth = growth;
     }
@@ -352,9 +355,9 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
                     struct books *books, struct error *err)
 {
     struct pmf *made = NULL;
-    const struct pmf *pmf = plan->fixed;
+    const struct pmf *pmf = plan->law->pmf;
     if (pmf == NULL) {
-        int refused = pmf_new(&plan->pairs[j], &plan->layouts[j], &made, err);
+        int refused = pmf_new(&plan->law->pairs[j], &plan->layouts[j], &made, err);
         if (refused != 0)
             return refused;
         pmf = made;
@@ -365,7 +368,7 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
         rc = error_set(err, PPT_ENOMEM, "no memory for a grid of %zu losses", pmf->n);
         goto out;
     }
-    double times = (double)plan->counts[j], square = 0;
+    double times = (double)plan->law->counts[j], square = 0;
     double scale = pmf_log_mgf(pmf, plan->theta);
     double log_mgf = pmf_log_mgf(pmf, plan->top_tilt);
     pmf_tilt(pmf, plan->theta, scale, tilted);
@@ -376,7 +379,7 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
         square += spectrum->work[i] * spectrum->work[i];
     double norm = sqrt(square * (double)spectrum->points);
     fft_forward(fft, spectrum->work);
-    spectrum_times(spectrum, plan->counts[j],
+    spectrum_times(spectrum, plan->law->counts[j],
                    1.01 * fft_error(spectrum->points) * norm);
     composed->scale += times * scale;
     composed->infinite += times * pmf->infinite;
@@ -412,7 +415,7 @@ static int run_plan(const struct plan *plan, struct composed *composed,
     int rc = fft_new(plan->points, &fft, err);
     if (rc == 0)
         rc = spectrum_new(plan->points, &spectrum, err);
-    for (int j = 0; j < plan->n && rc == 0; j++)
+    for (int j = 0; j < plan->law->n && rc == 0; j++)
         rc = add_pair(plan, j, fft, &spectrum, composed, &books, err);
     if (rc != 0)
         goto out;
@@ -439,54 +442,43 @@ out:
     return rc;
 }
 
-static int check_counts(struct plan *plan, struct error *err)
+static int check_law(struct plan *plan, struct error *err)
 {
-    for (int j = 0; j < plan->n; j++) {
-        if (plan->counts[j] < 1 || plan->counts[j] > COMPOSE_MAX_COUNT)
+    const struct compose_law *law = plan->law;
+    assert(law->n >= 1 && law->n <= COMPOSE_MAX_PAIRS);
+    assert(law->pmf == NULL || law->n == 1);
+    for (int j = 0; j < law->n; j++) {
+        int rc = law->pmf == NULL ? pair_check(&law->pairs[j], err) : 0;
+        if (rc != 0)
+            return rc;
+        if (law->counts[j] < 1 || law->counts[j] > COMPOSE_MAX_COUNT)
             return error_set(err, PPT_ERANGE,
                              "%lld releases: expected 1 to %lld, where the bound stays "
                              "sharp",
-                             (long long)plan->counts[j], (long long)COMPOSE_MAX_COUNT);
-        plan->total += (double)plan->counts[j];
+                             (long long)law->counts[j], (long long)COMPOSE_MAX_COUNT);
+        plan->total += (double)law->counts[j];
     }
     return 0;
 }
 
-static int make_and_run(struct plan *plan, const struct compose_goal *goal,
-                        struct composed *ret_composed, struct error *err)
+int compose(const struct compose_law *law, const struct compose_goal *goal,
+            struct composed *ret_composed, struct error *err)
 {
+    struct plan plan = {.law = law};
     struct composed composed = {0};
-    int rc = check_counts(plan, err);
+    int rc = check_law(&plan, err);
     if (rc == 0)
-        rc = plan_make(goal, plan, err);
+        rc = plan_make(goal, &plan, err);
     if (rc == 0)
-        rc = run_plan(plan, &composed, err);
+        rc = run_plan(&plan, &composed, err);
+    composed.planned =
+        (struct compose_goal){goal->is_delta, exp(plan.log_delta), plan.epsilon};
+    composed.saddle = plan.saddle;
     if (rc == 0)
         *ret_composed = composed;
     else
         composed_free(&composed);
     return rc;
-}
-
-int compose(const struct pair *pairs, const int64_t *counts, int n,
-            const struct compose_goal *goal, struct composed *ret_composed,
-            struct error *err)
-{
-    struct plan plan = {.n = n, .pairs = pairs, .counts = counts};
-    assert(n >= 1 && n <= COMPOSE_MAX_PAIRS);
-    for (int j = 0; j < n; j++) {
-        int rc = pair_check(&pairs[j], err);
-        if (rc != 0)
-            return rc;
-    }
-    return make_and_run(&plan, goal, ret_composed, err);
-}
-
-int compose_pmf(const struct pmf *pmf, int64_t count, const struct compose_goal *goal,
-                struct composed *ret_composed, struct error *err)
-{
-    struct plan plan = {.n = 1, .fixed = pmf, .counts = &count};
-    return make_and_run(&plan, goal, ret_composed, err);
 }
 
 void composed_free(struct composed *composed)
@@ -609,4 +601,50 @@ double composed_delta(const struct composed *composed, double epsilon)
                   expm1(composed->step) * (1 - 8 * U);
     double delta = here - fmax(part, 0) * (here - above);
     return fmin(1, delta * (1 + 8 * U));
+}
+
+/* Was the answer expected elsewhere, by more than a factor of e^2 in delta? Then the
+ * window may have been the wrong one. If so, *goal gets the new expectation. */
+static bool is_surprising(const struct composed *composed, double answer,
+                          struct compose_goal *goal)
+{
+    const struct compose_goal *planned = &composed->planned;
+    double off;
+    if (goal->is_delta) {
+        off = composed->saddle * fabs(answer - planned->epsilon);
+        goal->epsilon = answer;
+    } else {
+        off = log(planned->delta) - log(fmax(answer, COMPOSE_MIN_DELTA));
+        goal->delta = fmax(answer, COMPOSE_MIN_DELTA);
+    }
+    return off > 2 && answer > 0;
+}
+
+int compose_answer(const struct compose_law *law, const struct compose_goal *goal,
+                   double *ret_answer, struct composed *ret_last, struct error *err)
+{
+    enum { MAX_TRIES = 4 };
+    struct compose_goal next = *goal;
+    double best = INFINITY;
+    int rc = 0;
+    for (int i = 0; i < MAX_TRIES && rc == 0; i++) {
+        struct composed composed;
+        double answer = INFINITY;
+        rc = compose(law, &next, &composed, err);
+        if (rc != 0)
+            break;
+        if (next.is_delta)
+            rc = composed_epsilon(&composed, next.delta, &answer, err);
+        else
+            answer = composed_delta(&composed, next.epsilon);
+        composed_free(&composed);
+        best = fmin(best, answer); /* each is a bound */
+        *ret_last = composed;
+        if (!is_surprising(&composed, answer, &next))
+            break;
+    }
+    if (isinf(best))
+        return rc;
+    *ret_answer = best;
+    return 0;
 }

@@ -20,9 +20,11 @@
 #define COMPOSE_MAX_COUNT INT64_C(10000000000) /* all releases together */
 #define COMPOSE_MIN_DELTA 1e-40
 
-/* What the composed law will be asked, which decides where it must be sharp. */
+/* What the composed law will be asked, which decides where it must be sharp: epsilon at
+ * `delta`, or else delta at `epsilon`. The other number is where the answer is
+ * expected, 0 if nobody knows. */
 struct compose_goal {
-    bool is_delta; /* epsilon is wanted at `delta`; otherwise delta at `epsilon` */
+    bool is_delta;
     double delta, epsilon;
 };
 
@@ -37,17 +39,23 @@ struct composed {
     double error_l2; /* and the root of the sum of its squares */
     double infinite; /* mass above the window or at infinite loss, at most */
     double shift;    /* to be added to epsilon */
+    struct compose_goal planned; /* the goal, and where the answer was expected */
+    double saddle;               /* the tilt that belongs to it */
 };
 
-/* counts[j] releases of pairs[j], j < n, all seen in one direction. Caller frees with
- * composed_free. Errors: PPT_ERANGE (counts, parameters), PPT_ENOMEM. */
-int compose(const struct pair *pairs, const int64_t *counts, int n,
-            const struct compose_goal *goal, struct composed *ret_composed,
-            struct error *err);
-/* The same for count releases of a law that stands on a grid already.
- * Errors: PPT_ERANGE (also where that grid is too fine for the sum), PPT_ENOMEM. */
-int compose_pmf(const struct pmf *pmf, int64_t count, const struct compose_goal *goal,
-                struct composed *ret_composed, struct error *err);
+/* Either pairs or one law that stands on a grid already, counts[j] times each. */
+struct compose_law {
+    const struct pair *pairs;
+    const struct pmf *pmf; /* or this, with n = 1 */
+    const int64_t *counts;
+    int n;
+};
+
+/* The law of the sum, all seen in one direction. Caller frees with composed_free.
+ * Errors: PPT_ERANGE (counts, parameters; a pmf whose grid is too fine for the sum),
+ * PPT_ENOMEM. */
+int compose(const struct compose_law *law, const struct compose_goal *goal,
+            struct composed *ret_composed, struct error *err);
 void composed_free(struct composed *composed);
 
 /* Upper bounds. composed_epsilon: PPT_ERANGE where the error terms alone exceed delta.
@@ -55,5 +63,11 @@ void composed_free(struct composed *composed);
 int composed_epsilon(const struct composed *composed, double delta, double *ret_epsilon,
                      struct error *err);
 double composed_delta(const struct composed *composed, double epsilon);
+
+/* Composes and asks; once more where the answer turns out to lie elsewhere than
+ * expected. *ret_last gets the last law without its masses. Errors: those of the
+ * others. */
+int compose_answer(const struct compose_law *law, const struct compose_goal *goal,
+                   double *ret_answer, struct composed *ret_last, struct error *err);
 
 #endif

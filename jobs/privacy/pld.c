@@ -117,17 +117,13 @@ static int ask_law(const struct pair *pairs, const struct merged *merged,
         *ret_answer = pair_delta(&pairs[0], fmin(goal->epsilon, PAIR_MAX_LOSS));
         return 0;
     }
-    struct composed composed;
-    int rc = compose(pairs, merged->counts, merged->n, goal, &composed, err);
-    if (rc != 0)
-        return rc;
-    detail->step = composed.step;
-    detail->n_points = composed.n;
-    if (goal->is_delta)
-        rc = composed_epsilon(&composed, goal->delta, ret_answer, err);
-    else
-        *ret_answer = composed_delta(&composed, goal->epsilon);
-    composed_free(&composed);
+    struct compose_law law = {pairs, NULL, merged->counts, merged->n};
+    struct composed last;
+    int rc = compose_answer(&law, goal, ret_answer, &last, err);
+    if (rc == 0) {
+        detail->step = last.step;
+        detail->n_points = last.n;
+    }
     return rc;
 }
 

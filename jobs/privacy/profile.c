@@ -4,42 +4,53 @@
 
 #include "jobs/privacy/normal.h"
 
-/* Nodes stand at FINEST sinh(i PITCH). */
+/* Nodes stand at FINEST sinh(i PITCH), and no further apart than a share of the range.
+ */
 #define FINEST 1e-8
 #define PITCH 0.05
+#define N_EVEN 400
 
 #define MAX_TILT 1e7
 
 static const double sqrt_two_pi = 2.50662827463100050242;
 
-static void add_atom(struct profile *profile, const struct tails *near,
+static void add_atom(struct profile *profile, double loss, double mass)
+{
+    if (!(mass > 0) || profile->n == PROFILE_MAX_ATOMS)
+        return;
+    profile->loss[profile->n] = loss;
+    profile->log_mass[profile->n++] = log(mass);
+}
+
+/* A cell's mass at its mean likelihood ratio. */
+static void add_cell(struct profile *profile, const struct tails *near,
                      const struct tails *far, double low, double high)
 {
     double a =
         near->up_p <= far->low_p ? near->up_p - far->up_p : far->low_p - near->low_p;
     double b =
         near->up_q <= far->low_q ? near->up_q - far->up_q : far->low_q - near->low_q;
-    if (!(a > 0) || profile->n == PROFILE_MAX_ATOMS)
-        return;
-    double loss = b > 0 ? log(a / b) : high;
-    profile->loss[profile->n] = fmin(fmax(loss, low), high);
-    profile->log_mass[profile->n++] = log(a);
+    double loss = a > 0 && b > 0 ? log(a / b) : high;
+    add_atom(profile, fmin(fmax(loss, low), high), a);
 }
 
 void profile_fill(const struct pair *pair, double low, double high,
                   struct profile *ret_profile)
 {
-    int first = (int)floor(asinh(low / FINEST) / PITCH);
-    int last = (int)ceil(asinh(high / FINEST) / PITCH);
     struct tails near, far;
+    double widest = (high - low) / N_EVEN, from = low;
     ret_profile->n = 0;
-    pair_tails(pair, FINEST * sinh(first * PITCH), &near);
-    for (int i = first; i < last; i++) {
-        double from = FINEST * sinh(i * PITCH), to = FINEST * sinh((i + 1) * PITCH);
+    pair_tails(pair, low, &near);
+    while (from < high) {
+        double node = floor(asinh(from / FINEST) / PITCH + 1e-6) + 1;
+        double to = fmin(fmin(FINEST * sinh(node * PITCH), from + widest), high);
         pair_tails(pair, to, &far);
-        add_atom(ret_profile, &near, &far, from, to);
+        add_cell(ret_profile, &near, &far, from, to);
         near = far;
+        from = to;
     }
+    /* most of what lies above is put on the grid's last point, where a tilt lifts it */
+    add_atom(ret_profile, high, near.up_p);
 }
 
 void profile_of_pmf(const struct pmf *pmf, struct profile *ret_profile)
@@ -49,9 +60,8 @@ void profile_of_pmf(const struct pmf *pmf, struct profile *ret_profile)
     for (size_t i = 0; i <= pmf->n; i++) {
         double loss = i < pmf->n ? (double)pmf->index[i] * pmf->step : INFINITY;
         double here = floor(asinh(loss / FINEST) / PITCH);
-        if (here != node && mass > 0 && ret_profile->n < PROFILE_MAX_ATOMS) {
-            ret_profile->loss[ret_profile->n] = moment / mass;
-            ret_profile->log_mass[ret_profile->n++] = log(mass);
+        if (here != node && mass > 0) {
+            add_atom(ret_profile, moment / mass, mass);
             mass = moment = 0;
         }
         node = here;

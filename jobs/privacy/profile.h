@@ -1,7 +1,7 @@
 /* A rough sketch of a pair's privacy loss, to choose tilts, windows and grids by.
  *
  * Internal to jobs/privacy. No bound rests on it: a poor sketch costs accuracy, never
- * soundness. About a thousand atoms, geometric in the loss, so that it fits losses of
+ * soundness. A thousand atoms or so, geometric in the loss, so that it fits losses of
  * any scale.
  */
 #ifndef PPT_JOBS_PRIVACY_PROFILE_H
@@ -12,7 +12,7 @@
 #include "jobs/privacy/pair.h"
 #include "jobs/privacy/pmf.h"
 
-#define PROFILE_MAX_ATOMS 1100
+#define PROFILE_MAX_ATOMS 1600
 
 struct profile {
     int n;

@@ -12,3 +12,12 @@ if(FFTW_LONG_FOUND)
 else()
     ppt_script_test(check_fft_fftw COMMAND sh -c "exit 77" LABELS dev)
 endif()
+
+# PPT_PYTHON as for compare_dp_accounting.
+add_executable(pld_points pld_points.c)
+target_link_libraries(pld_points PRIVATE ppt_privacy ppt_base m)
+ppt_script_test(compare_pld
+    COMMAND sh ${PROJECT_SOURCE_DIR}/tests/dev/python.sh
+        ${PROJECT_SOURCE_DIR}/tests/dev/compare_pld.py
+        $<TARGET_FILE:pld_points>
+    LABELS dev TIMEOUT 900)
