@@ -11,7 +11,7 @@ done < <(files '*.c' '*.h' '*.sql' '*.sh' '*.lua' | grep -v '^tests/lint/' |
 
 while IFS= read -r words; do
     fault "$words: a path of one machine"
-done < <(files . | grep -v '^tests/lint/' | xargs grep -nIE '/work/|/home/[a-z]' /dev/null |
+done < <(files . | grep -v '^tests/lint/' | xargs grep -nIE '/(home|root)/[a-z]' /dev/null |
     cut -c1-120)
 
 while IFS=: read -r file link; do
