@@ -257,6 +257,16 @@ out:
     return rc;
 }
 
+/* systemd's journal stamps each line itself (systemd.exec(5), JOURNAL_STREAM). */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 static int run(const struct request *request, struct error *err)
 {
     struct conf conf;
@@ -270,7 +280,7 @@ static int run(const struct request *request, struct error *err)
         rc = migrate(request, database, err);
     if (request->makes_keys || request->migrates)
         return rc;
-    log_timestamps(true);
+    log_timestamps(!is_journal(STDERR_FILENO));
     return serve(&conf, database, err);
 }
 
