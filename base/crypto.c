@@ -1,8 +1,10 @@
 #include "base/crypto.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -63,12 +65,20 @@ void crypto_sha256_hex(const void *data, size_t len, char ret_hex[CRYPTO_HEX_SIZ
     crypto_hex(digest, ret_hex);
 }
 
-static EVP_PKEY *secret_key(const unsigned char secret[CRYPTO_KEY_SIZE])
+static EVP_PKEY *secret_key(int type, const unsigned char secret[CRYPTO_KEY_SIZE])
 {
-    EVP_PKEY *key =
-        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, CRYPTO_KEY_SIZE);
-    require(key != NULL, "Ed25519 secret key");
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(type, NULL, secret, CRYPTO_KEY_SIZE);
+    require(key != NULL, "secret key");
     return key;
+}
+
+static void public_of(int type, const unsigned char secret[CRYPTO_KEY_SIZE],
+                      unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *key = secret_key(type, secret);
+    size_t len = CRYPTO_KEY_SIZE;
+    require(EVP_PKEY_get_raw_public_key(key, ret_public, &len) == 1, "public key");
+    EVP_PKEY_free(key);
 }
 
 void crypto_sign_keypair(unsigned char ret_secret[CRYPTO_KEY_SIZE],
@@ -81,16 +91,13 @@ void crypto_sign_keypair(unsigned char ret_secret[CRYPTO_KEY_SIZE],
 void crypto_sign_public(const unsigned char secret[CRYPTO_KEY_SIZE],
                         unsigned char ret_public[CRYPTO_KEY_SIZE])
 {
-    EVP_PKEY *key = secret_key(secret);
-    size_t len = CRYPTO_KEY_SIZE;
-    require(EVP_PKEY_get_raw_public_key(key, ret_public, &len) == 1, "public key");
-    EVP_PKEY_free(key);
+    public_of(EVP_PKEY_ED25519, secret, ret_public);
 }
 
 void crypto_sign(const unsigned char secret[CRYPTO_KEY_SIZE], const void *data,
                  size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE])
 {
-    EVP_PKEY *key = secret_key(secret);
+    EVP_PKEY *key = secret_key(EVP_PKEY_ED25519, secret);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t size = CRYPTO_SIGNATURE_SIZE;
     require(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
@@ -112,6 +119,117 @@ bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *
               EVP_DigestVerify(ctx, signature, CRYPTO_SIGNATURE_SIZE, data, len) == 1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
+    return ok;
+}
+
+void crypto_exchange_public(const unsigned char secret[CRYPTO_KEY_SIZE],
+                            unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    public_of(EVP_PKEY_X25519, secret, ret_public);
+}
+
+bool crypto_exchange(const unsigned char secret[CRYPTO_KEY_SIZE],
+                     const unsigned char their_public[CRYPTO_KEY_SIZE],
+                     unsigned char ret_shared[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *mine = secret_key(EVP_PKEY_X25519, secret);
+    EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, their_public,
+                                                   CRYPTO_KEY_SIZE);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(mine, NULL);
+    size_t len = CRYPTO_KEY_SIZE;
+    require(theirs != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
+                EVP_PKEY_derive_set_peer(ctx, theirs) == 1,
+            "X25519");
+    /* OpenSSL refuses a shared secret of zeros (RFC 7748, section 6.1). */
+    bool ok = EVP_PKEY_derive(ctx, ret_shared, &len) == 1 && len == CRYPTO_KEY_SIZE;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(theirs);
+    EVP_PKEY_free(mine);
+    if (!ok)
+        crypto_wipe(ret_shared, CRYPTO_KEY_SIZE);
+    return ok;
+}
+
+void crypto_hkdf(const void *salt, size_t salt_len, const void *secret,
+                 size_t secret_len, const void *info, size_t info_len, void *ret,
+                 size_t len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    size_t got = len;
+    require(salt_len <= INT_MAX && secret_len <= INT_MAX && info_len <= INT_MAX,
+            "HKDF lengths");
+    require(ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
+                EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
+                EVP_PKEY_CTX_set1_hkdf_salt(ctx, salt, (int)salt_len) == 1 &&
+                EVP_PKEY_CTX_set1_hkdf_key(ctx, secret, (int)secret_len) == 1 &&
+                EVP_PKEY_CTX_add1_hkdf_info(ctx, info, (int)info_len) == 1 &&
+                EVP_PKEY_derive(ctx, ret, &got) == 1 && got == len,
+            "HKDF");
+    EVP_PKEY_CTX_free(ctx);
+}
+
+struct crypto_aead {
+    EVP_CIPHER_CTX *seal, *open;
+};
+
+struct crypto_aead *crypto_aead_new(const unsigned char key[CRYPTO_KEY_SIZE])
+{
+    struct crypto_aead *aead = malloc(sizeof *aead);
+    require(aead != NULL, "memory");
+    aead->seal = EVP_CIPHER_CTX_new();
+    aead->open = EVP_CIPHER_CTX_new();
+    require(aead->seal != NULL && aead->open != NULL &&
+                EVP_EncryptInit_ex(aead->seal, EVP_aes_256_gcm(), NULL, key, NULL) ==
+                    1 &&
+                EVP_DecryptInit_ex(aead->open, EVP_aes_256_gcm(), NULL, key, NULL) == 1,
+            "AES-256-GCM");
+    return aead;
+}
+
+void crypto_aead_free(struct crypto_aead *aead)
+{
+    if (aead == NULL)
+        return;
+    EVP_CIPHER_CTX_free(aead->seal); /* OpenSSL wipes the key schedules */
+    EVP_CIPHER_CTX_free(aead->open);
+    free(aead);
+}
+
+void crypto_aead_seal(struct crypto_aead *aead,
+                      const unsigned char nonce[CRYPTO_NONCE_SIZE], const void *ad,
+                      size_t ad_len, const void *plain, size_t len, void *ret_cipher,
+                      unsigned char ret_tag[CRYPTO_TAG_SIZE])
+{
+    unsigned char rest[CRYPTO_TAG_SIZE];
+    int n = 0;
+    require(len <= INT_MAX && ad_len <= INT_MAX, "AES-256-GCM lengths");
+    require(EVP_EncryptInit_ex(aead->seal, NULL, NULL, NULL, nonce) == 1 &&
+                EVP_EncryptUpdate(aead->seal, NULL, &n, ad, (int)ad_len) == 1 &&
+                EVP_EncryptUpdate(aead->seal, ret_cipher, &n, plain, (int)len) == 1 &&
+                EVP_EncryptFinal_ex(aead->seal, rest, &n) == 1 &&
+                EVP_CIPHER_CTX_ctrl(aead->seal, EVP_CTRL_GCM_GET_TAG, CRYPTO_TAG_SIZE,
+                                    ret_tag) == 1,
+            "AES-256-GCM seal");
+}
+
+bool crypto_aead_open(struct crypto_aead *aead,
+                      const unsigned char nonce[CRYPTO_NONCE_SIZE], const void *ad,
+                      size_t ad_len, const void *cipher, size_t len,
+                      const unsigned char tag[CRYPTO_TAG_SIZE], void *ret_plain)
+{
+    unsigned char expected[CRYPTO_TAG_SIZE], rest[CRYPTO_TAG_SIZE];
+    int n = 0;
+    require(len <= INT_MAX && ad_len <= INT_MAX, "AES-256-GCM lengths");
+    memcpy(expected, tag, sizeof expected);
+    require(EVP_DecryptInit_ex(aead->open, NULL, NULL, NULL, nonce) == 1 &&
+                EVP_DecryptUpdate(aead->open, NULL, &n, ad, (int)ad_len) == 1 &&
+                EVP_DecryptUpdate(aead->open, ret_plain, &n, cipher, (int)len) == 1 &&
+                EVP_CIPHER_CTX_ctrl(aead->open, EVP_CTRL_GCM_SET_TAG, CRYPTO_TAG_SIZE,
+                                    expected) == 1,
+            "AES-256-GCM open");
+    bool ok = EVP_DecryptFinal_ex(aead->open, rest, &n) == 1;
+    if (!ok)
+        crypto_wipe(ret_plain, len);
     return ok;
 }
 

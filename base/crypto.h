@@ -18,6 +18,8 @@
 #define CRYPTO_HEX_SIZE 65
 #define CRYPTO_KEY_SIZE 32
 #define CRYPTO_SIGNATURE_SIZE 64
+#define CRYPTO_NONCE_SIZE 12
+#define CRYPTO_TAG_SIZE 16
 
 /* len bytes from the operating system's generator. */
 void crypto_random(void *ret, size_t len);
@@ -48,6 +50,40 @@ void crypto_sign(const unsigned char secret[CRYPTO_KEY_SIZE], const void *data,
                  size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE]);
 bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *data,
                    size_t len, const unsigned char signature[CRYPTO_SIGNATURE_SIZE]);
+
+/* X25519 (RFC 7748). The public key of a secret one, and the secret that two parties
+ * share; false, and the output wiped, where the other's key is of low order. The shared
+ * secret is no key yet: derive one by crypto_hkdf. */
+void crypto_exchange_public(const unsigned char secret[CRYPTO_KEY_SIZE],
+                            unsigned char ret_public[CRYPTO_KEY_SIZE]);
+bool crypto_exchange(const unsigned char secret[CRYPTO_KEY_SIZE],
+                     const unsigned char their_public[CRYPTO_KEY_SIZE],
+                     unsigned char ret_shared[CRYPTO_KEY_SIZE]);
+
+/* HKDF-SHA256 (RFC 5869), extract and expand; len is at most 255 * 32. */
+void crypto_hkdf(const void *salt, size_t salt_len, const void *secret,
+                 size_t secret_len, const void *info, size_t info_len, void *ret,
+                 size_t len);
+
+/* AES-256-GCM (NIST SP 800-38D) under one key. A nonce must never be used twice under a
+ * key: that tells the plain text and lets others forge. Opaque; free with
+ * crypto_aead_free, which wipes the key. Not thread-safe. */
+struct crypto_aead;
+struct crypto_aead *crypto_aead_new(const unsigned char key[CRYPTO_KEY_SIZE]);
+void crypto_aead_free(struct crypto_aead *aead);
+
+/* len bytes of plain text to as many of cipher text (may be the same memory) and a tag
+ * over them and the ad_len bytes of `ad`. len < 2^31. */
+void crypto_aead_seal(struct crypto_aead *aead,
+                      const unsigned char nonce[CRYPTO_NONCE_SIZE], const void *ad,
+                      size_t ad_len, const void *plain, size_t len, void *ret_cipher,
+                      unsigned char ret_tag[CRYPTO_TAG_SIZE]);
+
+/* The way back: false, and the output wiped, where the tag does not fit. */
+bool crypto_aead_open(struct crypto_aead *aead,
+                      const unsigned char nonce[CRYPTO_NONCE_SIZE], const void *ad,
+                      size_t ad_len, const void *cipher, size_t len,
+                      const unsigned char tag[CRYPTO_TAG_SIZE], void *ret_plain);
 
 /* A keyed stream of random bytes: AES-256-CTR (NIST SP 800-38A) over a 128-bit block
  * counter, so any position can be reached at once. Opaque; free with

@@ -1,4 +1,6 @@
-/* Published vectors: FIPS 180-4, RFC 8032 section 7.1, NIST SP 800-38A F.5.5. */
+/* Published vectors: FIPS 180-4, RFC 8032 section 7.1, NIST SP 800-38A F.5.5, RFC 7748
+ * section 6.1, RFC 5869 A.1; AES-256-GCM: test cases 13 to 16 of McGrew and Viega, "The
+ * Galois/Counter Mode of Operation", the submission to NIST. */
 #include "base/crypto.h"
 
 #include <check.h>
@@ -83,6 +85,102 @@ START_TEST(random_differs)
 }
 END_TEST
 
+START_TEST(x25519_rfc7748_section_6_1)
+{
+    unsigned char a[32], b[32], a_public[32], b_public[32], expected[32], got[32];
+    unhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a", a);
+    unhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb", b);
+    crypto_exchange_public(a, a_public);
+    crypto_exchange_public(b, b_public);
+    unhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", expected);
+    ck_assert_mem_eq(a_public, expected, 32);
+    unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", expected);
+    ck_assert_mem_eq(b_public, expected, 32);
+    unhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742", expected);
+    ck_assert(crypto_exchange(a, b_public, got));
+    ck_assert_mem_eq(got, expected, 32);
+    ck_assert(crypto_exchange(b, a_public, got));
+    ck_assert_mem_eq(got, expected, 32);
+}
+END_TEST
+
+/* The points 0 and 1 have low order: everybody's shared secret with them is 0. */
+START_TEST(x25519_refuses_weak_keys)
+{
+    unsigned char secret[32], weak[32] = {0}, shared[32];
+    crypto_random(secret, sizeof secret);
+    ck_assert(!crypto_exchange(secret, weak, shared));
+    weak[0] = 1;
+    ck_assert(!crypto_exchange(secret, weak, shared));
+}
+END_TEST
+
+START_TEST(hkdf_rfc5869_a_1)
+{
+    unsigned char secret[22], salt[13], info[10], expected[42], got[42];
+    unhex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", secret);
+    unhex("000102030405060708090a0b0c", salt);
+    unhex("f0f1f2f3f4f5f6f7f8f9", info);
+    unhex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
+          "34007208d5b887185865",
+          expected);
+    crypto_hkdf(salt, sizeof salt, secret, sizeof secret, info, sizeof info, got,
+                sizeof got);
+    ck_assert_mem_eq(got, expected, sizeof got);
+}
+END_TEST
+
+static void check_gcm(const char *key_hex, const char *nonce_hex, const char *ad_hex,
+                      const char *plain_hex, const char *cipher_hex,
+                      const char *tag_hex)
+{
+    unsigned char key[32], nonce[12], ad[32], plain[64], cipher[64], tag[16];
+    unsigned char got[64] = {0}, got_tag[16];
+    size_t len = strlen(plain_hex) / 2, ad_len = strlen(ad_hex) / 2;
+    unhex(key_hex, key), unhex(nonce_hex, nonce), unhex(ad_hex, ad);
+    unhex(plain_hex, plain), unhex(cipher_hex, cipher), unhex(tag_hex, tag);
+    struct crypto_aead *aead = crypto_aead_new(key);
+    crypto_aead_seal(aead, nonce, ad, ad_len, plain, len, got, got_tag);
+    ck_assert(memcmp(got, cipher, len) == 0);
+    ck_assert_mem_eq(got_tag, tag, sizeof tag);
+    ck_assert(crypto_aead_open(aead, nonce, ad, ad_len, got, len, tag, got));
+    ck_assert(memcmp(got, plain, len) == 0);
+    for (int bit = 0; bit < 128; bit++) {
+        tag[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        ck_assert(!crypto_aead_open(aead, nonce, ad, ad_len, cipher, len, tag, got));
+        tag[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    unsigned char zeros[64] = {0};
+    ck_assert(memcmp(got, zeros, len) == 0);
+    crypto_aead_free(aead);
+}
+
+START_TEST(aes_256_gcm_cases_13_to_16)
+{
+    const char *zeros =
+        "0000000000000000000000000000000000000000000000000000000000000000";
+    const char *key =
+        "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
+    const char *nonce = "cafebabefacedbaddecaf888";
+    const char *plain =
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255";
+    const char *cipher =
+        "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+        "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad";
+    char plain_60[121], cipher_60[121];
+    snprintf(plain_60, sizeof plain_60, "%.120s", plain);
+    snprintf(cipher_60, sizeof cipher_60, "%.120s", cipher);
+    check_gcm(zeros, "000000000000000000000000", "", "", "",
+              "530f8afbc74536b9a963b4f1c4cb738b");
+    check_gcm(zeros, "000000000000000000000000", "", "00000000000000000000000000000000",
+              "cea7403d4d606b6e074ec5d3baf39d18", "d0d1c8a799996bf0265b98b5d48ab919");
+    check_gcm(key, nonce, "", plain, cipher, "b094dac5d93471bdec1a502270e3cc6c");
+    check_gcm(key, nonce, "feedfacedeadbeeffeedfacedeadbeefabaddad2", plain_60,
+              cipher_60, "76fc6ece0f4e1768cddf8853bb2d551b");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("crypto");
@@ -92,6 +190,10 @@ int main(void)
     tcase_add_test(tc, verify_survives_a_bad_key);
     tcase_add_test(tc, stream_is_aes_256_ctr);
     tcase_add_test(tc, random_differs);
+    tcase_add_test(tc, x25519_rfc7748_section_6_1);
+    tcase_add_test(tc, x25519_refuses_weak_keys);
+    tcase_add_test(tc, hkdf_rfc5869_a_1);
+    tcase_add_test(tc, aes_256_gcm_cases_13_to_16);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
