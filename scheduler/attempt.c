@@ -141,7 +141,8 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .n_ranks = resources->ranks,
                                        .cores_per_rank = resources->cores_per_rank,
                                        .memory_bytes = resources->memory_bytes,
-                                       .time_limit_s = resources->time_limit_s};
+                                       .time_limit_s = resources->time_limit_s,
+                                       .slurm = &resources->slurm};
     struct spool_state before, state;
     int rc = store_plan(context, job, prepared, directory, attempt, err);
     if (rc == 0)

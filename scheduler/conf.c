@@ -137,6 +137,8 @@ static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *ro
     int kind = CONF_MPIRUN;
     ydoc_word(faults, ydoc_get(node, "kind"), kinds, CONF_N_LAUNCHERS, &kind);
     conf->launcher = (enum conf_launcher)kind;
+    /* Users' site files need not name a launcher: then only the scheduler knows. */
+    conf->policy.refuses_slurm = node != NULL && conf->launcher != CONF_SBATCH;
     if (!is_word(ydoc_get(node, "template"), "own"))
         read_absolute(faults, ydoc_get(node, "template"), conf->template);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);

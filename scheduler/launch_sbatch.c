@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/pathsafe.h"
 #include "scheduler/command.h"
+#include "scheduler/slurm_wishes.h"
 #include "scheduler/spool.h"
 
 #define SUBMIT_TIMEOUT_MS 15000
@@ -265,12 +266,13 @@ static int make_values(const struct launch_sbatch *sbatch,
                                          [WORKER] = sbatch->worker,
                                          [KEY] = sbatch->public_key};
     int64_t n_cores = request->n_ranks * request->cores_per_rank;
+    int64_t margin_s = request->slurm == NULL ? 0 : request->slurm->time_margin_s;
     const int64_t numbers[N_VALUES] = {
         [ATTEMPT] = request->attempt,
         [RANKS] = request->n_ranks,
         [CORES] = request->cores_per_rank,
         [MEMORY] = divide_up(request->memory_bytes, n_cores << 20),
-        [TIME] = divide_up(request->time_limit_s + sbatch->grace_s, 60) + 1};
+        [TIME] = divide_up(request->time_limit_s + sbatch->grace_s + margin_s, 60) + 1};
     for (int i = 0; i < N_VALUES; i++) {
         char *text = ret_values[i].text;
         size_t size = sizeof ret_values[i].text;
@@ -346,11 +348,18 @@ static int write_script(const struct launch_sbatch *sbatch,
 
 /* ---- starting ---- */
 
-static int submit(const struct launch_sbatch *sbatch, const char *script,
-                  struct command_result *ret_result, struct error *err)
+/* The site's arguments come last: where an option stands twice, sbatch takes the last,
+ * and either before the script's own lines. */
+static int submit(const struct launch_sbatch *sbatch, const struct spec_slurm *slurm,
+                  const char *script, struct command_result *ret_result,
+                  struct error *err)
 {
-    const char *argv[4 + CONF_MAX_ARGUMENTS] = {"sbatch", "--parsable"};
-    int n = 2;
+    const char *argv[4 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
+                                                                   "--parsable"};
+    char wishes[SLURM_MAX_WISHES][SLURM_WISH_SIZE];
+    int n_wishes = slurm_wishes(slurm, wishes), n = 2;
+    for (int i = 0; i < n_wishes; i++)
+        argv[n++] = wishes[i];
     for (int i = 0; i < sbatch->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
         argv[n++] = sbatch->arguments[i];
     argv[n] = script;
@@ -420,7 +429,7 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
         rc = pathsafe_replace(ticket, "", 0, 0600, err);
     if (rc != 0)
         return rc;
-    rc = submit(sbatch, script, &result, &why);
+    rc = submit(sbatch, request->slurm, script, &result, &why);
     if (rc != 0)
         rc = resolve(sbatch, request, name, why.text, &id, err);
     else if (result.has_timed_out)

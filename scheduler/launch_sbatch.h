@@ -28,7 +28,7 @@ struct launch_sbatch {
     const char *worker;     /* ppt-worker; the same path on all nodes */
     const char *public_key; /* the same; the worker verifies the plan by it */
     int64_t grace_s;        /* added to a job's time limit for Slurm */
-    int n_arguments;        /* more for sbatch; they win over the script's */
+    int n_arguments; /* more for sbatch; they win over the script's and the job's */
     const char (*arguments)[CONF_ARGUMENT_SIZE];
 
     /* The implementation's: what squeue said last. Zero-initialise. */

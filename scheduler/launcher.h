@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "jobs/spec/spec.h"
 
 /* Names the job's directory in the environment of each of its processes. */
 #define LAUNCHER_MARK "PPT_JOB_DIRECTORY"
@@ -24,6 +25,7 @@ struct launcher_request {
     int64_t cores_per_rank;
     int64_t memory_bytes; /* of all ranks together */
     int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
+    const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
 };
 
 struct launcher_started {

@@ -273,6 +273,7 @@ static int run(const struct request *request, struct error *err)
     int rc = conf_read(request->config, &conf, err);
     if (rc != 0)
         return rc;
+    conf.policy.refuses_slurm = conf.launcher != CONF_SBATCH;
     const char *database = request->database ? request->database : conf.database;
     if (request->makes_keys)
         rc = generate_keys(&conf, err);

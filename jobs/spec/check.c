@@ -81,6 +81,24 @@ static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *ro
                       "expected 0: this build has no CUDA engine yet");
 }
 
+static void check_slurm(struct ydoc_faults *faults, const struct ydoc_node *root,
+                        const struct spec *spec)
+{
+    const struct ydoc_node *node = ydoc_get(ydoc_get(root, "resources"), "slurm");
+    const struct spec_slurm *slurm = &spec->resources.slurm;
+    if (slurm->n_nodes > spec->resources.ranks)
+        ydoc_fault_at(faults, node, "nodes",
+                      "expected at most as many nodes as ranks, which are %lld",
+                      (long long)spec->resources.ranks);
+    if (is_given(node, "mail_type") && !is_given(node, "mail_user"))
+        ydoc_fault_at(faults, node, "mail_user",
+                      "expected an address for the mails of mail_type");
+    if (is_given(node, "mail_user") && !is_given(node, "mail_type"))
+        ydoc_fault_at(
+            faults, node, "mail_type",
+            "expected a list such as [end, fail]: when to write to mail_user");
+}
+
 void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
                  const struct spec *spec)
 {
@@ -89,6 +107,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_length(faults, root);
     check_evaluation(faults, root, spec);
     check_devices(faults, root, spec);
+    check_slurm(faults, root, spec);
 }
 
 /* `resources` may be left out of a file while its default is too much for the site. */
@@ -131,4 +150,8 @@ void check_policy(struct ydoc_faults *faults, const struct ydoc_node *root,
                "s");
     check_most(faults, root, "memory", r->memory_bytes, policy->max_memory_bytes,
                " bytes");
+    if (policy->refuses_slurm && spec_has_slurm(&r->slurm))
+        ydoc_policy_fault(faults, ydoc_get(root, "resources"), "slurm",
+                          "expected no such section: this site starts jobs by mpirun, "
+                          "not by Slurm");
 }

@@ -183,9 +183,17 @@ static void write_value(struct json *json, const struct field *field, const void
 
 static bool is_zero(const struct field *field, const void *at)
 {
-    return field->type == FIELD_INTEGER  ? *(const int64_t *)at == 0
-           : field->type == FIELD_NUMBER ? *(const double *)at == 0
-                                         : false;
+    switch (field->type) {
+    case FIELD_INTEGER:
+    case FIELD_DURATION:
+        return *(const int64_t *)at == 0;
+    case FIELD_NUMBER:
+        return *(const double *)at == 0;
+    case FIELD_NAME:
+        return *(const char *)at == '\0';
+    default:
+        return false;
+    }
 }
 
 void field_write(struct json *json, const struct field_section *section,

@@ -5,6 +5,7 @@
 
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
+#include "jobs/spec/slurm.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define SECTION(name, path_, rows)                                                     \
@@ -434,6 +435,7 @@ static const struct field resources_fields[] = {
      .offset = offsetof(struct spec_resources, priority),
      .n_least = -100,
      .n_most = 100},
+    {.key = "slurm", .type = FIELD_OWN, .read = slurm_read, .write = slurm_write},
 };
 SECTION(resources_section, "resources", resources_fields);
 
@@ -576,6 +578,7 @@ const struct field_section *const field_sections[] = {
     &schedule_section,
     &step_section,
     &resources_section,
+    &field_slurm,
     &output_section,
     NULL,
 };

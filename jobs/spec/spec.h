@@ -17,6 +17,7 @@
 
 #define SPEC_MAX_BYTES (256u << 10)
 #define SPEC_MAX_LAYERS 32
+#define SPEC_MAX_OPTIONS 16
 #define SPEC_NAME_SIZE 128
 #define SPEC_PATH_SIZE 1024
 #define SPEC_HEX_SIZE 65
@@ -102,6 +103,20 @@ struct spec_training {
     int64_t checkpoint_every; /* steps; default 500 */
 };
 
+/* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
+struct spec_slurm {
+    char partition[SPEC_NAME_SIZE], qos[SPEC_NAME_SIZE];
+    char account[SPEC_NAME_SIZE]; /* Slurm's, not the one whose budget pays */
+    char reservation[SPEC_NAME_SIZE];
+    int64_t n_nodes;       /* exactly so many */
+    int64_t time_margin_s; /* added to the time limit that Slurm is told */
+    int mail_types;        /* bit b: spec_mail_name(b); with mail_user only */
+    char mail_user[SPEC_NAME_SIZE];
+    int n_options;
+    char options[SPEC_MAX_OPTIONS][SPEC_NAME_SIZE]; /* "--constraint=fast": checked, no
+                                                       blank or quote */
+};
+
 struct spec_resources {
     int64_t ranks;          /* MPI processes, default 1 */
     int64_t cores_per_rank; /* threads of a rank, default 1 */
@@ -109,6 +124,7 @@ struct spec_resources {
     int64_t time_limit_s;   /* default 3600 */
     int64_t memory_bytes;   /* of all ranks together, default 2 GiB */
     int64_t priority;       /* -100 .. 100, default 0: larger starts first */
+    struct spec_slurm slurm;
 };
 
 struct spec_output {
@@ -133,6 +149,7 @@ struct spec_policy {
     double min_epsilon, max_epsilon; /* default 0.1, 10 */
     double max_delta;                /* default 1e-6 */
     int64_t max_ranks, max_cores_per_rank, max_time_limit_s, max_memory_bytes;
+    bool refuses_slurm; /* jobs are not started by Slurm; default false: not known */
 };
 
 /* The defaults that hold where no site.yaml is at hand. */
@@ -159,6 +176,12 @@ int spec_read(const char *path, const struct spec_policy *policy, struct spec *r
  * round-trip numbers, one trailing newline. NUL-terminated; caller frees. Parsing it
  * gives the same struct and the same digest. Errors: PPT_ENOMEM. */
 int spec_canonical(const struct spec *spec, char **ret_text, struct error *err);
+
+/* Is anything set? */
+bool spec_has_slurm(const struct spec_slurm *slurm);
+
+/* The word of a bit of mail_types, "time_limit_90"; NULL past the last. */
+const char *spec_mail_name(int bit);
 
 /* The words of the YAML for each value: "cnn", "conv2d", "momentum", "cosine",
  * "public". */

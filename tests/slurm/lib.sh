@@ -52,5 +52,5 @@ cluster_stop() {
 
 use_sbatch() {
     sed -i 's|^launcher: {|launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
-        "$dir/site-scheduler.yaml"
+        "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
 }

@@ -51,6 +51,15 @@ grep -q "job $id: sbatch failed.*but Slurm has it" "$dir/schedd.log" || die "not
 [ "$(n_jobs "ppt-$id-1")" = 1 ] || die "$(n_jobs "ppt-$id-1") jobs"
 [ "$(slurm squeue -h -t all -o '%j' | grep -c "^ppt-$id-")" = 1 ] || die "a second job"
 
+step "a job's own wishes reach Slurm; the site's arguments win"
+sed '/^resources:/s/{/{slurm: {partition: main, nodes: 2, options: [--comment=mine, --ntasks-per-node=2]}, /' \
+    "$dir/job.yaml" >"$dir/wishes.yaml"
+grep -q 'slurm: {partition' "$dir/wishes.yaml" || die "no wishes in the spec"
+id=$(submit wishes)
+wait_state "$id" "done"
+[ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %k %T')" = "main 2 mine COMPLETED" ] ||
+    die "not as wished: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %k %T')"
+
 step "what Slurm refuses says so and costs nothing"
 spec large 1 300
 sed -i 's/ranks: 2/ranks: 6/' "$dir/large.yaml" # one a node, and there are four

@@ -69,6 +69,7 @@ START_TEST(every_knob_turns)
     ck_assert_str_eq(conf.mpirun, "/opt/bin/mpirun");
     ck_assert_str_eq(conf.worker, "w");
     ck_assert_int_eq(conf.launcher, CONF_SBATCH);
+    ck_assert(!conf.policy.refuses_slurm);
     ck_assert_str_eq(conf.template, "/etc/ppt/job.in");
     ck_assert_int_eq(conf.n_arguments, 2);
     ck_assert_str_eq(conf.arguments[1], "core");
@@ -83,6 +84,17 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.policy.max_cores_per_rank, 2);
     ck_assert_int_eq(conf.policy.max_time_limit_s, 3600);
     ck_assert_int_eq(conf.policy.max_memory_bytes, (int64_t)3 << 30);
+}
+END_TEST
+
+/* Only a file that names a launcher says whether Slurm is there. */
+START_TEST(wishes_to_slurm)
+{
+    static const char own[] = "launcher: {kind: mpirun}\n", none[] = "spool: /srv\n";
+    ck_assert_int_eq(conf_parse(own, strlen(own), "f", &conf, &err), 0);
+    ck_assert(conf.policy.refuses_slurm);
+    ck_assert_int_eq(conf_parse(none, strlen(none), "f", &conf, &err), 0);
+    ck_assert(!conf.policy.refuses_slurm);
 }
 END_TEST
 
@@ -180,6 +192,7 @@ int main(void)
     TCase *tcase = tcase_create("conf");
     tcase_add_test(tcase, shipped_file_is_the_defaults);
     tcase_add_test(tcase, every_knob_turns);
+    tcase_add_test(tcase, wishes_to_slurm);
     tcase_add_loop_test(tcase, faults_have_their_words, 0,
                         sizeof faults / sizeof faults[0]);
     tcase_add_test(tcase, search_order);

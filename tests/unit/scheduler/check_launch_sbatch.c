@@ -19,6 +19,7 @@ static char root[64], job[80], template[PATH_MAX];
 static struct launch_sbatch sbatch;
 static struct launcher launcher;
 static struct launcher_look seen;
+static struct spec_slurm wishes; /* of the next start */
 
 __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
 {
@@ -67,6 +68,7 @@ static void set_up(void)
                                     .public_key = "/opt/ppt/plan.pub",
                                     .grace_s = 60};
     launcher = launch_sbatch(&sbatch);
+    wishes = (struct spec_slurm){0};
     says("sbatch", 0, "41\n");
     says("squeue", 0, "");
     says("scancel", 0, "");
@@ -86,7 +88,8 @@ static int start(const char *directory, struct launcher_started *ret_started)
                                        .n_ranks = 3,
                                        .cores_per_rank = 2,
                                        .memory_bytes = (600 << 20) + 1,
-                                       .time_limit_s = 3601};
+                                       .time_limit_s = 3601,
+                                       .slurm = &wishes};
     return launcher.ops->start(&launcher, &request, -1, ret_started, &err);
 }
 
@@ -120,6 +123,35 @@ START_TEST(script_asks_for_what_the_job_needs)
     ck_assert_int_eq(shell("bash -n %s/batch-1", job), 0);
     ck_assert_int_eq(
         shell("grep -qx -e '--parsable %s/batch-1' %s/sbatch.calls", job, root), 0);
+}
+END_TEST
+
+/* Where both name a partition, sbatch takes the last: the site's. */
+START_TEST(wishes_before_the_sites_arguments)
+{
+    static const char site[][CONF_ARGUMENT_SIZE] = {"--partition=private"};
+    struct launcher_started started;
+    wishes = (struct spec_slurm){.partition = "fast",
+                                 .qos = "high",
+                                 .account = "lab",
+                                 .reservation = "night",
+                                 .n_nodes = 2,
+                                 .time_margin_s = 120,
+                                 .mail_types = 1 << 1 | 1 << 4,
+                                 .mail_user = "a@b.org",
+                                 .n_options = 2,
+                                 .options = {"--constraint=x", "--exclusive"}};
+    sbatch.arguments = site;
+    sbatch.n_arguments = 1;
+    ck_assert_msg(start(job, &started) == 0, "%s", err.text);
+    ck_assert_int_eq(
+        shell("grep -qx -e '--parsable --partition=fast --qos=high --account=lab "
+              "--reservation=night --mail-user=a@b.org --nodes=2 "
+              "--mail-type=END,TIME_LIMIT_90 --constraint=x --exclusive "
+              "--partition=private %s/batch-1' %s/sbatch.calls",
+              job, root),
+        0);
+    ck_assert_int_eq(shell("grep -qx -e '#SBATCH --time=65' %s/batch-1", job), 0);
 }
 END_TEST
 
@@ -242,6 +274,7 @@ int main(void)
     TCase *tests = tcase_create("launch_sbatch");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, script_asks_for_what_the_job_needs);
+    tcase_add_test(tests, wishes_before_the_sites_arguments);
     tcase_add_loop_test(tests, nothing_for_a_shell, 0, 6);
     tcase_add_test(tests, template_with_an_unknown_name);
     tcase_add_test(tests, controller_away);

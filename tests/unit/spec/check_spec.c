@@ -57,6 +57,25 @@ START_TEST(policy_is_the_sites)
 }
 END_TEST
 
+/* Where mpirun starts jobs, wishes to Slurm are refused and not forgotten. */
+START_TEST(wishes_to_slurm_are_for_slurm)
+{
+    static const char wish[] = GOOD "resources: {slurm: {partition: fast}}\n",
+                      none[] = GOOD "resources: {slurm: {}}\n";
+    struct spec_policy policy = spec_policy_default();
+    policy.max_epsilon = 20;
+    ck_assert_int_eq(spec_parse(wish, strlen(wish), "f", &policy, &spec, &err), 0);
+    ck_assert_str_eq(spec.resources.slurm.partition, "fast");
+    policy.refuses_slurm = true;
+    ck_assert_int_eq(spec_parse(none, strlen(none), "f", &policy, &spec, &err), 0);
+    ck_assert_int_eq(spec_parse(wish, strlen(wish), "f", &policy, &spec, &err),
+                     -PPT_EPOLICY);
+    ck_assert_ptr_nonnull(strstr(err.detail,
+                                 "resources.slurm: expected no such section: this site "
+                                 "starts jobs by mpirun, not by Slurm"));
+}
+END_TEST
+
 START_TEST(defaults_stand_in_the_struct)
 {
     ck_assert_int_eq(spec_parse(GOOD, strlen(GOOD), "f", NULL, &spec, &err), 0);
@@ -144,6 +163,7 @@ int main(void)
     TCase *tcase = tcase_create("spec");
     tcase_add_test(tcase, size_is_bounded);
     tcase_add_test(tcase, policy_is_the_sites);
+    tcase_add_test(tcase, wishes_to_slurm_are_for_slurm);
     tcase_add_test(tcase, defaults_stand_in_the_struct);
     tcase_add_test(tcase, files_are_read);
     tcase_add_loop_test(tcase, names_are_safe, 0, sizeof names / sizeof names[0]);
