@@ -10,11 +10,13 @@
 #include "jobs/plan.h"
 #include "jobs/privacy/meter.h"
 #include "jobs/report.h"
+#include "jobs/spec/name.h"
 #include "kernels/kernels.h"
 #include "worker/agree.h"
 #include "worker/checkpoint.h"
 #include "worker/digest.h"
 #include "worker/model_h5.h"
+#include "worker/model_safetensors.h"
 #include "worker/progress.h"
 #include "worker/shard.h"
 #include "worker/stop.h"
@@ -75,13 +77,19 @@ static int job_model_save(struct io *io, const struct tensor_view *tensors,
                           int n_tensors, struct error *err)
 {
     struct run *run = io->state;
+    struct model_facts facts = {0};
     int64_t used[PRICE_MAX_RELEASES];
     char path[PLAN_PATH_SIZE];
     int rc = plan_path(&run->plan, run->spec.output.model, path, err);
     if (rc == 0)
         rc = read_used(run, used, err);
     if (rc == 0)
-        rc = model_h5_save(path, &run->plan, &run->spec, used, tensors, n_tensors, err);
+        rc = model_facts_make(&run->plan, &run->spec, used, &facts, err);
+    if (rc == 0)
+        rc = (name_has_suffix(path, NAME_SAFETENSORS)
+                  ? model_safetensors_save
+                  : model_h5_save)(path, &facts, tensors, n_tensors, err);
+    model_facts_free(&facts);
     if (rc == 0)
         memcpy(run->report.model, path, sizeof path);
     return rc;

@@ -61,7 +61,7 @@ static void read_value(struct ydoc_faults *faults, const struct ydoc_node *node,
             name_read(faults, node, SPEC_NAME_SIZE, at);
         break;
     case FIELD_FILE:
-        name_read_file(faults, node, ".h5", SPEC_NAME_SIZE, at);
+        name_read_model(faults, node, SPEC_NAME_SIZE, at);
         break;
     case FIELD_ACCOUNT:
         name_read_account(faults, node, SPEC_PATH_SIZE, at);

@@ -15,7 +15,7 @@
 enum field_type {
     FIELD_SECTION,  /* a mapping with a table of its own */
     FIELD_NAME,     /* char[SPEC_NAME_SIZE]; "" is null, where that is the default */
-    FIELD_FILE,     /* the same, ends in .h5 */
+    FIELD_FILE,     /* the same, ends in .h5 or .safetensors */
     FIELD_ACCOUNT,  /* char[SPEC_PATH_SIZE] */
     FIELD_INTEGER,  /* int64_t */
     FIELD_NUMBER,   /* double */

@@ -62,17 +62,24 @@ int name_read_account(struct ydoc_faults *faults, const struct ydoc_node *node,
     return -PPT_ESPEC;
 }
 
-int name_read_file(struct ydoc_faults *faults, const struct ydoc_node *node,
-                   const char *suffix, size_t size, char *ret_name)
+bool name_has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), tail = strlen(suffix);
+    return len > tail && strcmp(name + len - tail, suffix) == 0;
+}
+
+int name_read_model(struct ydoc_faults *faults, const struct ydoc_node *node,
+                    size_t size, char *ret_name)
 {
     char text[MAX_NAME + 1];
     int rc = name_read(faults, node, size < sizeof text ? size : sizeof text, text);
     if (rc != 0)
         return rc;
-    size_t len = strlen(text), tail = strlen(suffix);
-    if (len <= tail || strcmp(text + len - tail, suffix) != 0) {
-        ydoc_fault(faults, node, "expected a file name that ends in %s, found \"%s\"",
-                   suffix, text);
+    size_t len = strlen(text);
+    if (!name_has_suffix(text, NAME_HDF5) && !name_has_suffix(text, NAME_SAFETENSORS)) {
+        ydoc_fault(faults, node,
+                   "expected a file name that ends in %s or %s, found \"%s\"",
+                   NAME_HDF5, NAME_SAFETENSORS, text);
         return -PPT_ESPEC;
     }
     memcpy(ret_name, text, len + 1);

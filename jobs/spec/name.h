@@ -28,8 +28,15 @@ int name_read(struct ydoc_faults *faults, const struct ydoc_node *node, size_t s
 int name_read_account(struct ydoc_faults *faults, const struct ydoc_node *node,
                       size_t size, char *ret_path);
 
-/* The same for a name that ends in `suffix`, such as ".h5". */
-int name_read_file(struct ydoc_faults *faults, const struct ydoc_node *node,
-                   const char *suffix, size_t size, char *ret_name);
+/* What a model file's name ends in says which format it gets. */
+#define NAME_HDF5 ".h5"
+#define NAME_SAFETENSORS ".safetensors"
+
+/* Has something before the suffix, too. */
+bool name_has_suffix(const char *name, const char *suffix);
+
+/* name_read for a model file. */
+int name_read_model(struct ydoc_faults *faults, const struct ydoc_node *node,
+                    size_t size, char *ret_name);
 
 #endif

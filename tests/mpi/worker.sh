@@ -22,6 +22,7 @@ model: logistic
 privacy: $2
 training: {steps: $1, batch_size: 60, learning_rate: 0.5, evaluation: $3}
 resources: {ranks: 2}
+output: {model: ${model:=model.h5}}
 SPEC
     plan 1
 }
@@ -90,11 +91,22 @@ trains() {
 }
 
 public_job() {
+    model=model.safetensors
     setup 200 none public
     run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
     report_says '"outcome": "done"'
     grep -q 'loss' "$dir/log" || die "no loss in the progress"
     [ ! -e "$job/meter" ] || die "a public job has a meter"
+    # Its format is the one that its name says: a header's length, then JSON.
+    [ "$(dd if="$job/$model" bs=1 skip=8 count=15 status=none)" = '{"__metadata__"' ] ||
+        die "no safetensors"
+    # And by the format's own package, where Python has it.
+    code=0
+    sh "$PPT_SOURCE_DIR/tests/dev/python.sh" \
+        "$PPT_SOURCE_DIR/tests/dev/read_safetensors.py" "$job/$model" \
+        1.linear.weight 8 3 >"$dir/out" 2>&1 || code=$?
+    [ "$code" = 0 ] || [ "$code" = 77 ] || die "$(cat "$dir/out")"
+    report_says "$job/$model"
 }
 
 # stop_by SIGNAL WHOM: to each rank, as a batch system does, or to mpirun. Leaves the step

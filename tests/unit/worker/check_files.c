@@ -1,4 +1,4 @@
-/* What a run leaves behind: checkpoints, the model, progress; and its flags. */
+/* What a run leaves behind: checkpoints, progress; and its flags. */
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,8 +11,6 @@
 #include "tests/unit/worker/scratch.h"
 #include "worker/checkpoint.h"
 #include "worker/digest.h"
-#include "worker/h5.h"
-#include "worker/model_h5.h"
 #include "worker/progress.h"
 #include "worker/stop.h"
 
@@ -70,97 +68,6 @@ START_TEST(another_checkpoint_is_refused)
                          -PPT_ETRUST);
     }
     ck_assert_ptr_null(data);
-}
-END_TEST
-
-static struct plan plan;
-static struct spec spec;
-
-/* Priced by hand, so that only what the model file needs is there. */
-static void make_job(void)
-{
-    static const char text[] =
-        "name: digits\naccount: acme\nkind: dp\ndataset: {name: mnist}\n"
-        "model: logistic\nprivacy: {noise_multiplier: 2, delta: 1e-6, clip_norm: 1}\n"
-        "training: {steps: 100, batch_size: 600, learning_rate: 0.5}\n";
-    struct spec_policy policy = spec_policy_default();
-    struct manifest manifest = {.name = "mnist", .n_splits = 1};
-    manifest.splits[0] = (struct manifest_split){.name = "train",
-                                                 .nominal_count = 60000,
-                                                 .n_dims = 1,
-                                                 .dims = {4},
-                                                 .n_classes = 10};
-    int rc = spec_parse(text, strlen(text), "job.yaml", &policy, &spec, &err);
-    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
-    plan = (struct plan){.job_id = 7, .attempt = 1};
-    memcpy(plan.spec_sha256, spec.sha256, sizeof spec.sha256);
-    rc = price_job(&spec, &manifest, &plan.price, &err);
-    ck_assert_msg(rc == 0, "%s", err.text);
-}
-
-static const float weight[] = {1, 2, 3, 4, 5, 6}, bias[] = {-1, 0.5f};
-static const struct tensor_view tensors[] = {{"0.linear.weight", 2, {3, 2}, weight},
-                                             {"0.linear.bias", 1, {2}, bias}};
-
-START_TEST(a_model_says_what_it_cost)
-{
-    struct h5 *file;
-    struct h5_data *data;
-    char text[4096], *canonical;
-    int64_t integer;
-    double number, full;
-    float values[6];
-    int64_t used[PRICE_MAX_RELEASES] = {40};
-    const char *path = scratch_path("model.h5");
-    make_job();
-    int rc = model_h5_save(path, &plan, &spec, used, tensors, 2, &err);
-    ck_assert_msg(rc == 0, "%s", err.text);
-    ck_assert_int_eq(h5_open(path, &file, &err), 0);
-    ck_assert_int_eq(h5_get_integer(file, "/", "ppt_model_version", &integer, &err), 0);
-    ck_assert_int_eq(integer, MODEL_H5_VERSION);
-    ck_assert_int_eq(h5_get_integer(file, "/", "job_id", &integer, &err), 0);
-    ck_assert_int_eq(integer, 7);
-    ck_assert_int_eq(h5_get_text(file, "/", "spec_sha256", text, sizeof text, &err), 0);
-    ck_assert_str_eq(text, spec.sha256);
-    ck_assert_int_eq(h5_get_text(file, "/", "spec", text, sizeof text, &err), 0);
-    ck_assert_int_eq(spec_canonical(&spec, &canonical, &err), 0);
-    ck_assert_str_eq(text, canonical);
-    free(canonical);
-    ck_assert_int_eq(h5_get_integer(file, "/", "used_training-step", &integer, &err),
-                     0);
-    ck_assert_int_eq(integer, 40);
-    ck_assert_int_eq(h5_get_number(file, "/", "delta", &number, &err), 0);
-    ck_assert_double_eq(number, 1e-6);
-    /* 40 of 100 steps cost something, and less than the whole. */
-    ck_assert_int_eq(h5_get_number(file, "/", "epsilon", &number, &err), 0);
-    ck_assert_int_eq(cost_epsilon(&plan.price.cost, 1e-6, &full, NULL, &err), 0);
-    ck_assert(number > 0 && number < full);
-    ck_assert_int_eq(h5_data_open(file, "tensors/0.linear.weight", &data, &err), 0);
-    ck_assert_int_eq(h5_data_shape(data)->dims[0], 3);
-    ck_assert_int_eq(h5_data_shape(data)->dims[1], 2);
-    ck_assert_int_eq(h5_data_read(data, 0, 3, values, &err), 0);
-    ck_assert_mem_eq(values, weight, sizeof weight);
-    h5_data_close(data);
-    h5_close(file, NULL);
-}
-END_TEST
-
-/* A model that cannot be written leaves the old one, and no other file. */
-START_TEST(a_model_is_replaced_whole)
-{
-    int64_t used[PRICE_MAX_RELEASES] = {40}, too_much[PRICE_MAX_RELEASES] = {101};
-    const struct tensor_view twice[] = {tensors[1], tensors[1]};
-    const char *path = scratch_write("model.h5", "old", 3);
-    make_job();
-    ck_assert_int_eq(model_h5_save(path, &plan, &spec, too_much, tensors, 2, &err),
-                     -PPT_ERANGE);
-    ck_assert_int_lt(model_h5_save(path, &plan, &spec, used, twice, 2, &err), 0);
-    ck_assert_int_eq(scratch_size(path), 3);
-    ck_assert_int_eq(scratch_size(scratch_path("model.h5.tmp")), -1);
-    ck_assert_int_eq(model_h5_save(path, &plan, &spec, used, tensors, 2, &err), 0);
-    ck_assert_int_gt(scratch_size(path), 3);
-    ck_assert_int_eq(
-        model_h5_save("/nowhere/m.h5", &plan, &spec, used, tensors, 2, &err), -PPT_EIO);
 }
 END_TEST
 
@@ -264,8 +171,6 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_checkpoint_comes_back);
     tcase_add_test(tc, another_checkpoint_is_refused);
-    tcase_add_test(tc, a_model_says_what_it_cost);
-    tcase_add_test(tc, a_model_is_replaced_whole);
     tcase_add_test(tc, the_digest_is_that_of_the_blocks);
     tcase_add_test(tc, progress_is_one_line_a_second);
     tcase_add_test(tc, progress_shows_what_is_public);
