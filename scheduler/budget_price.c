@@ -8,35 +8,51 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "base/table.h"
-#include "jobs/privacy/accountant.h"
-#include "jobs/privacy/calibrate.h"
-#include "jobs/privacy/notation.h"
+#include "jobs/privacy/group.h"
+#include "jobs/privacy/plan.h"
+#include "jobs/privacy/split.h"
 #include "scheduler/budget.h"
 
 struct question {
     struct opt_list mechanisms;
     const char *accountant_name;
     double noise_multiplier, sample_rate, epsilon, delta;
-    int64_t n_steps;
+    int64_t n_steps, n_records;
+    const char *best_of;
     bool has_noise, has_rate, has_epsilon, has_delta, has_steps, is_json;
-};
-
-/* What is priced, and what is looked for in it. */
-struct plan {
-    int n;
-    struct notation parts[RENYI_MAX_RELEASES];
-    struct renyi_release releases[RENYI_MAX_RELEASES];
-    int unknown; /* index, or -1 */
 };
 
 /* One accountant's. */
 struct answer {
     enum accountant_kind accountant;
-    struct renyi_release releases[RENYI_MAX_RELEASES]; /* with what was found */
-    double epsilon, order;
+    struct plan plan; /* with what was found */
+    struct plan_answer price;
     int rc; /* not 0: refused, as `err` says */
     struct error err;
 };
+
+static bool has_unknown(const struct plan_part *part)
+{
+    if (part->is_scheme)
+        return part->scheme.is_unknown;
+    return part->notation.unknown != NULL || part->notation.is_count_unknown;
+}
+
+static int apply_to_scheme(const struct question *question, struct scheme *scheme,
+                           struct error *err)
+{
+    if (question->has_rate || question->has_steps) {
+        int rc = error_set(err, PPT_EUSAGE,
+                           "--sample-rate and --steps do not go with --mechanism %s",
+                           scheme_name(scheme->kind));
+        error_hint(err, "say them there: --mechanism %s:KEY=VALUE,...",
+                   scheme_name(scheme->kind));
+        return rc;
+    }
+    if (question->has_noise)
+        scheme->values[SCHEME_NOISE] = question->noise_multiplier;
+    return 0;
+}
 
 /* --noise-multiplier, --sample-rate and --steps speak of the only mechanism. */
 static int apply_flags(const struct question *question, struct notation *part,
@@ -78,9 +94,15 @@ static int apply_flags(const struct question *question, struct notation *part,
 }
 
 /* With --epsilon and no ?, the only mechanism's noise is looked for. */
-static void look_for_noise(struct notation *part)
+static void look_for_noise(struct plan_part *any)
 {
     int n;
+    if (any->is_scheme) {
+        any->scheme.is_unknown =
+            any->scheme.is_unknown || isnan(any->scheme.values[SCHEME_NOISE]);
+        return;
+    }
+    struct notation *part = &any->notation;
     if (part->unknown == NULL && !part->is_count_unknown)
         part->unknown = mechanism_parameters(part->release.mechanism.kind, &n);
 }
@@ -112,12 +134,24 @@ static int check_part(const struct question *question, const struct notation *pa
     return 0;
 }
 
+static int check_scheme(const struct scheme *scheme, struct error *err)
+{
+    const struct scheme_key *missing = scheme_missing(scheme);
+    if (missing == NULL)
+        return 0;
+    const char *name = scheme_name(scheme->kind);
+    int rc = error_set(err, PPT_EUSAGE, "%s of %s is missing", missing->name, name);
+    error_hint(err, "it is %s: --mechanism %s:%s=...", missing->help, name,
+               missing->name);
+    return rc;
+}
+
 static int check_unknowns(const struct question *question, const struct plan *plan,
                           struct error *err)
 {
     int n_unknown = 0;
     for (int i = 0; i < plan->n; i++)
-        n_unknown += plan->parts[i].unknown != NULL || plan->parts[i].is_count_unknown;
+        n_unknown += has_unknown(&plan->parts[i]);
     if (n_unknown > 0 && !question->has_epsilon)
         return error_set(err, PPT_EUSAGE, "--epsilon is missing: what is ? to meet");
     if (question->has_epsilon && n_unknown != 1) {
@@ -140,7 +174,7 @@ static int read_plan(const struct question *question, struct plan *plan,
     for (int i = 0; rc == 0 && i < plan->n; i++) {
         const char *text = question->mechanisms.n > 0 ? question->mechanisms.values[i]
                                                       : "subsampled-gaussian";
-        rc = notation_parse(text, &plan->parts[i], err);
+        rc = plan_parse_part(text, &plan->parts[i], err);
     }
     if (rc == 0 && plan->n > 1 &&
         (question->has_noise || question->has_rate || question->has_steps)) {
@@ -150,9 +184,11 @@ static int read_plan(const struct question *question, struct plan *plan,
         error_hint(err, "say them there: --mechanism laplace:scale=2,count=10");
     }
     if (rc == 0 && plan->n == 1)
-        rc = apply_flags(question, &plan->parts[0], err);
+        rc = plan->parts[0].is_scheme
+                 ? apply_to_scheme(question, &plan->parts[0].scheme, err)
+                 : apply_flags(question, &plan->parts[0].notation, err);
     if (rc == 0 && question->has_epsilon && question->has_noise &&
-        plan->parts[0].unknown == NULL && !plan->parts[0].is_count_unknown) {
+        !has_unknown(&plan->parts[0])) {
         rc = error_set(err, PPT_EUSAGE, "give either --noise-multiplier or --epsilon");
         error_hint(err, "or say what to look for: --mechanism "
                         "subsampled-gaussian:sample_rate=?");
@@ -160,14 +196,22 @@ static int read_plan(const struct question *question, struct plan *plan,
     if (rc == 0 && question->has_epsilon && plan->n == 1)
         look_for_noise(&plan->parts[0]);
     for (int i = 0; rc == 0 && i < plan->n; i++)
-        rc = check_part(question, &plan->parts[i], err);
+        rc = plan->parts[i].is_scheme
+                 ? check_scheme(&plan->parts[i].scheme, err)
+                 : check_part(question, &plan->parts[i].notation, err);
     if (rc == 0)
         rc = check_unknowns(question, plan, err);
-    for (int i = 0; rc == 0 && i < plan->n; i++) {
-        plan->releases[i] = plan->parts[i].release;
-        if (plan->parts[i].unknown != NULL || plan->parts[i].is_count_unknown)
+    for (int i = 0; rc == 0 && i < plan->n; i++)
+        if (has_unknown(&plan->parts[i]))
             plan->unknown = i;
-    }
+    plan->is_best_of = question->best_of != NULL;
+    if (rc == 0 && plan->is_best_of)
+        rc = plan_parse_selection(question->best_of, &plan->selection, err);
+    plan->n_records = question->n_records;
+    if (rc == 0 && (plan->n_records < 1 || plan->n_records > GROUP_MAX_RECORDS))
+        rc = error_set(err, PPT_ERANGE,
+                       "--records-per-user is %lld, expected a number in [1, %d]",
+                       (long long)plan->n_records, GROUP_MAX_RECORDS);
     return rc;
 }
 
@@ -182,41 +226,43 @@ static int check_target(const struct question *question, struct error *err)
     return 0;
 }
 
-/* Finds what is ? by this accountant. */
-static int solve(const struct question *question, const struct plan *plan,
-                 struct answer *answer, struct error *err)
-{
-    int i = plan->unknown;
-    const struct notation *part = &plan->parts[i];
-    calibrate_price *price = accountant_price(answer->accountant);
-    if (part->is_count_unknown) {
-        int64_t count = 0;
-        int rc = calibrate_count(price, plan->releases, plan->n, i, RENYI_MAX_COUNT,
-                                 question->epsilon, question->delta, &count, err);
-        if (rc == 0 && count == 0)
-            rc = error_set(err, PPT_ERANGE,
-                           "one release alone costs more than epsilon %g at delta %g",
-                           question->epsilon, question->delta);
-        answer->releases[i].count = count;
-        return rc;
-    }
-    return calibrate_parameter(
-        price, plan->releases, plan->n, i, part->unknown, question->epsilon,
-        question->delta, mechanism_value(&answer->releases[i].mechanism, part->unknown),
-        err);
-}
-
 static void ask(const struct question *question, const struct plan *plan,
                 enum accountant_kind accountant, struct answer *answer)
 {
-    *answer = (struct answer){.accountant = accountant};
-    memcpy(answer->releases, plan->releases, sizeof answer->releases);
+    *answer = (struct answer){.accountant = accountant, .plan = *plan};
     if (plan->unknown >= 0)
-        answer->rc = solve(question, plan, answer, &answer->err);
+        answer->rc = plan_solve(accountant, &answer->plan, question->epsilon,
+                                question->delta, &answer->err);
     if (answer->rc == 0)
-        answer->rc =
-            accountant_epsilon(accountant, answer->releases, plan->n, question->delta,
-                               &answer->epsilon, &answer->order, &answer->err);
+        answer->rc = plan_epsilon(accountant, &answer->plan, question->delta,
+                                  &answer->price, &answer->err);
+}
+
+/* What is left for the gradients beside the count. */
+static bool gradient_noise(const struct scheme *scheme, double *ret_noise)
+{
+    return scheme->kind == SCHEME_ADAPTIVE_CLIPPING &&
+           split_gradient_noise(scheme->values[SCHEME_NOISE], scheme->values[1],
+                                ret_noise, NULL) == 0;
+}
+
+static void scheme_to_json(struct json *json, const struct scheme *scheme)
+{
+    int n;
+    double noise;
+    const struct scheme_key *keys = scheme_keys(scheme->kind, &n);
+    json_string(json, "mechanism", scheme_name(scheme->kind));
+    for (int i = 0; i < n; i++) {
+        if (isnan(scheme->values[i]))
+            json_null(json, keys[i].name);
+        else if (keys[i].is_whole)
+            json_integer(json, keys[i].name, (int64_t)scheme->values[i]);
+        else
+            json_number(json, keys[i].name, scheme->values[i]);
+    }
+    if (gradient_noise(scheme, &noise))
+        json_number(json, "gradient_noise", noise);
+    json_string(json, "relation", relation_name(RELATION_ADD_REMOVE));
 }
 
 static void release_to_json(struct json *json, const struct renyi_release *release)
@@ -234,43 +280,58 @@ static void release_to_json(struct json *json, const struct renyi_release *relea
     json_integer(json, "steps", release->count);
 }
 
-static void answer_to_json(struct json *json, const struct question *question, int n,
+static void part_to_json(struct json *json, const struct plan_part *part)
+{
+    if (part->is_scheme)
+        scheme_to_json(json, &part->scheme);
+    else
+        release_to_json(json, &part->notation.release);
+}
+
+static void answer_to_json(struct json *json, const struct question *question,
                            const struct answer *answer)
 {
+    const int n = answer->plan.n;
     json_object(json, NULL);
     if (n == 1) {
-        release_to_json(json, &answer->releases[0]);
+        part_to_json(json, &answer->plan.parts[0]);
     } else {
         json_array(json, "mechanisms");
         for (int i = 0; i < n; i++) {
             json_object(json, NULL);
-            release_to_json(json, &answer->releases[i]);
+            part_to_json(json, &answer->plan.parts[i]);
             json_close_object(json);
         }
         json_close_array(json);
     }
     json_string(json, "accountant", accountant_name(answer->accountant));
     if (answer->rc == 0)
-        json_number(json, "epsilon", answer->epsilon);
+        json_number(json, "epsilon", answer->price.epsilon);
     else
         json_null(json, "epsilon");
     json_number(json, "delta", question->delta);
-    if (answer->rc == 0 && isfinite(answer->order))
-        json_number(json, "order", answer->order);
+    if (answer->rc == 0 && isfinite(answer->price.order))
+        json_number(json, "order", answer->price.order);
+    if (answer->plan.n_records > 1)
+        json_integer(json, "records_per_user", answer->plan.n_records);
+    if (question->best_of != NULL)
+        json_string(json, "best_of", question->best_of);
+    if (answer->rc == 0 && answer->price.note != NULL)
+        json_string(json, "note", answer->price.note);
     if (answer->rc != 0)
         json_string(json, "refused", answer->err.text);
     json_close_object(json);
 }
 
-static int print_json(const struct question *question, int n,
-                      const struct answer *answers, int n_answers, struct error *err)
+static int print_json(const struct question *question, const struct answer *answers,
+                      int n_answers, struct error *err)
 {
     struct json json = {0};
     char *text = NULL;
     if (n_answers > 1)
         json_array(&json, NULL);
     for (int i = 0; i < n_answers; i++)
-        answer_to_json(&json, question, n, &answers[i]);
+        answer_to_json(&json, question, &answers[i]);
     if (n_answers > 1)
         json_close_array(&json);
     int rc = json_end(&json, &text, err);
@@ -322,6 +383,23 @@ static void print_release(const struct renyi_release *release)
     print_line("steps", text);
 }
 
+static void print_scheme(const struct scheme *scheme)
+{
+    int n;
+    char text[64];
+    double noise;
+    const struct scheme_key *keys = scheme_keys(scheme->kind, &n);
+    print_line("mechanism", scheme_name(scheme->kind));
+    for (int i = 0; i < n; i++) {
+        say_value(scheme->values[i], i == SCHEME_NOISE, text);
+        print_line(keys[i].name, text);
+    }
+    if (gradient_noise(scheme, &noise)) {
+        say_value(noise, 1, text);
+        print_line("gradient_noise", text);
+    }
+}
+
 static void say_epsilon(double epsilon, char ret_text[64])
 {
     if (isinf(epsilon))
@@ -332,38 +410,65 @@ static void say_epsilon(double epsilon, char ret_text[64])
         snprintf(ret_text, 64, "%.6f", ceil(epsilon * 1e6) / 1e6);
 }
 
-static void say_found(const struct plan *plan, const struct answer *answer,
-                      char ret_text[64])
+static void say_found(const struct plan *plan, char ret_text[64])
 {
-    const struct notation *part = &plan->parts[plan->unknown];
-    struct renyi_release found = answer->releases[plan->unknown];
-    if (part->is_count_unknown)
+    const struct plan_part *part = &plan->parts[plan->unknown];
+    struct renyi_release found = part->notation.release;
+    if (part->is_scheme)
+        say_value(part->scheme.values[SCHEME_NOISE], 1, ret_text);
+    else if (part->notation.is_count_unknown)
         snprintf(ret_text, 64, "%lld", (long long)found.count);
     else
-        say_value(*mechanism_value(&found.mechanism, part->unknown),
-                  part->unknown->privacy, ret_text);
+        say_value(*mechanism_value(&found.mechanism, part->notation.unknown),
+                  part->notation.unknown->privacy, ret_text);
 }
 
-static void print_words(const struct question *question, const struct plan *plan,
-                        const struct answer *answer)
+/* What the price rests on, after `separator` if there is something. */
+static void say_grounds(const struct answer *answer, const char *separator,
+                        char ret_text[160])
 {
-    char text[128], epsilon[64];
-    snprintf(text, sizeof text, "%s, %s", accountant_name(answer->accountant),
-             plan->releases[0].mechanism.relation == RELATION_ADD_REMOVE
-                 ? "add/remove"
-                 : "replace-one");
-    size_t used = strlen(text);
-    if (isinf(answer->order))
-        snprintf(text + used, sizeof text - used, ", sum of the largest losses");
-    else if (!isnan(answer->order))
-        snprintf(text + used, sizeof text - used, ", best order %.6g", answer->order);
+    const char *note = answer->price.note;
+    char order[48] = "";
+    if (isinf(answer->price.order))
+        snprintf(order, sizeof order, "sum of the largest losses");
+    else if (!isnan(answer->price.order))
+        snprintf(order, sizeof order, "order %.6g", answer->price.order);
+    snprintf(ret_text, 160, "%s%s%s%s", order[0] != '\0' || note ? separator : "",
+             order, order[0] != '\0' && note ? ", " : "", note ? note : "");
+}
+
+static enum privacy_relation relation_of(const struct plan *plan)
+{
+    return plan->parts[0].is_scheme
+               ? RELATION_ADD_REMOVE
+               : plan->parts[0].notation.release.mechanism.relation;
+}
+
+static void print_words(const struct question *question, const struct answer *answer)
+{
+    const struct plan *plan = &answer->plan;
+    char text[256], grounds[160], epsilon[64];
+    say_grounds(answer, ", ", grounds);
+    snprintf(text, sizeof text, "%s, %s%s", accountant_name(answer->accountant),
+             relation_of(plan) == RELATION_ADD_REMOVE ? "add/remove" : "replace-one",
+             grounds);
     print_line("accountant", text);
-    say_epsilon(answer->epsilon, epsilon);
+    say_epsilon(answer->price.epsilon, epsilon);
     print_line("epsilon", epsilon);
     snprintf(text, sizeof text, "%g", question->delta);
     print_line("delta", text);
-    for (int i = 0; i < plan->n; i++)
-        print_release(&answer->releases[i]);
+    if (plan->n_records > 1) {
+        snprintf(text, sizeof text, "%lld", (long long)plan->n_records);
+        print_line("records_per_user", text);
+    }
+    if (question->best_of != NULL)
+        print_line("best_of", question->best_of);
+    for (int i = 0; i < plan->n; i++) {
+        if (plan->parts[i].is_scheme)
+            print_scheme(&plan->parts[i].scheme);
+        else
+            print_release(&plan->parts[i].notation.release);
+    }
 }
 
 /* One row an accountant. */
@@ -373,7 +478,10 @@ static int print_table(const struct plan *plan, const struct answer *answers, in
     const bool has_found = plan->unknown >= 0;
     const char *found = "";
     if (has_found)
-        found = plan->parts[plan->unknown].is_count_unknown ? ">COUNT" : ">FOUND";
+        found = !plan->parts[plan->unknown].is_scheme &&
+                        plan->parts[plan->unknown].notation.is_count_unknown
+                    ? ">COUNT"
+                    : ">FOUND";
     const char *headings[] = {"ACCOUNTANT", ">EPSILON", has_found ? found : "NOTE",
                               "NOTE"};
     struct table *table = table_new(headings, has_found ? 4 : 3);
@@ -383,15 +491,13 @@ static int print_table(const struct plan *plan, const struct answer *answers, in
         char epsilon[64] = "-", value[64] = "-", note[ERROR_TEXT_SIZE] = "";
         const struct answer *a = &answers[i];
         if (a->rc == 0)
-            say_epsilon(a->epsilon, epsilon);
+            say_epsilon(a->price.epsilon, epsilon);
         if (a->rc == 0 && has_found)
-            say_found(plan, a, value);
-        if (a->rc != 0)
+            say_found(&a->plan, value);
+        if (a->rc == 0)
+            say_grounds(a, "", note);
+        else
             snprintf(note, sizeof note, "%s", a->err.text);
-        else if (isinf(a->order))
-            snprintf(note, sizeof note, "sum of the largest losses");
-        else if (!isnan(a->order))
-            snprintf(note, sizeof note, "order %.6g", a->order);
         const char *cells[] = {accountant_name(a->accountant), epsilon,
                                has_found ? value : note, note};
         table_row(table, cells);
@@ -403,7 +509,7 @@ static int print_table(const struct plan *plan, const struct answer *answers, in
 
 static int run(struct question *question, struct error *err)
 {
-    struct plan plan;
+    struct plan plan = {0};
     struct answer answers[ACCOUNTANT_N];
     int n = 0, n_refused = 0;
     bool is_all = strcmp(question->accountant_name, "all") == 0;
@@ -429,16 +535,16 @@ static int run(struct question *question, struct error *err)
         return answers[0].rc;
     }
     if (question->is_json)
-        return print_json(question, plan.n, answers, n, err);
+        return print_json(question, answers, n, err);
     if (is_all)
         return print_table(&plan, answers, n, err);
-    print_words(question, &plan, &answers[0]);
+    print_words(question, &answers[0]);
     return 0;
 }
 
 int budget_price(int argc, char **argv)
 {
-    struct question question = {.accountant_name = "rdp", .n_steps = 1};
+    struct question question = {.accountant_name = "rdp", .n_steps = 1, .n_records = 1};
     const struct opt options[] = {
         {"mechanism", 'm', OPT_LIST, &question.mechanisms, "NAME[:K=V,...]",
          "may be repeated (subsampled-gaussian)", NULL},
@@ -454,6 +560,10 @@ int budget_price(int argc, char **argv)
          &question.has_steps},
         {"delta", 'd', OPT_NUMBER, &question.delta, "D", "such as 1e-6",
          &question.has_delta},
+        {"records-per-user", 'r', OPT_INTEGER, &question.n_records, "N",
+         "protect users of up to N records", NULL},
+        {"best-of", 'b', OPT_STRING, &question.best_of, "LAW:mean=M",
+         "the best of a random number of runs", NULL},
         {"json", 0, OPT_FLAG, &question.is_json, NULL, "print JSON", NULL},
     };
     const struct opt_program program = {
