@@ -7,9 +7,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __CUDACC__ /* the device kernels share these */
+#define FASTMATH static __device__ inline
+#else
+#define FASTMATH static inline
+#endif
+
 /* exp(x) for x <= 0; below -80 the value at -80. Relative error at most 2e-7. NaN gives
  * NaN. Taylor's polynomial of 2^f on |f| <= 1/2 to degree 7 (remainder 5e-9). */
-static inline float fastmath_exp_negative(float x)
+FASTMATH float fastmath_exp_negative(float x)
 {
     x = x < -80.0f ? -80.0f : x;
     float scaled = x * 1.44269504f;
@@ -34,7 +40,7 @@ static inline float fastmath_exp_negative(float x)
 
 /* tanh(x), relative error at most 1e-6: (1 - t) / (1 + t) with t = exp(-2|x|), and
  * Taylor's polynomial to x^9 where that difference would cancel. */
-static inline float fastmath_tanh(float x)
+FASTMATH float fastmath_tanh(float x)
 {
     float size = x < 0.0f ? -x : x;
     float t = fastmath_exp_negative(-2.0f * size);

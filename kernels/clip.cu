@@ -1,0 +1,191 @@
+/* Twins of clip.c; the same roundings are accounted for in the same way.
+ *
+ * Floors: square_rows 4 n len bytes, 2 n len flops in double; ghost_square 4 n t (d +
+ * p) bytes, n t^2 (d + p) flops in double (bound by these: a thread a pair of places);
+ * clip_factors 20 n bytes; scale_rows 8 n len bytes; weighted_sum 4 (n + 1) len bytes;
+ * accumulate 20 len bytes. */
+#include "kernels/cuda.h"
+
+#include <math.h>
+
+static __global__ void square_rows(int64_t n, int64_t len, const float *x,
+                                   double *square)
+{
+    CUDA_EACH_BLOCK(i, n)
+    {
+        double sum = 0.0;
+        for (int64_t j = threadIdx.x; j < len; j += blockDim.x) {
+            sum += (double)x[i * len + j] * (double)x[i * len + j];
+        }
+        sum = cuda_block_sum(sum);
+        if (threadIdx.x == 0) {
+            square[i] = sum;
+        }
+    }
+}
+
+static __device__ inline double dot(int64_t len, const float *x, const float *y)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < len; i++) {
+        sum += (double)x[i] * (double)y[i];
+    }
+    return sum;
+}
+
+/* The bound is that of clip.c: it does not depend on the order of the additions. */
+static __global__ void ghost_square(int64_t n, int64_t t, int64_t d, int64_t p,
+                                    const float *a, const float *g, double *square,
+                                    double *error)
+{
+    double gamma = (double)(d + p + t * t + 16) * 0x1p-52;
+    CUDA_EACH_BLOCK(i, n)
+    {
+        const float *a_i = a + i * t * d, *g_i = g + i * t * p;
+        double sum = 0.0, size = 0.0;
+        for (int64_t pair = threadIdx.x; pair < t * t; pair += blockDim.x) {
+            int64_t s = pair / t, r = pair % t;
+            if (r > s) {
+                continue;
+            }
+            double term =
+                dot(d, a_i + s * d, a_i + r * d) * dot(p, g_i + s * p, g_i + r * p);
+            sum += r == s ? term : 2.0 * term;
+            size += r == s ? sqrt(term) : 0.0;
+        }
+        sum = cuda_block_sum(sum);
+        size = cuda_block_sum(size);
+        if (threadIdx.x == 0) {
+            square[i] = sum;
+            error[i] = gamma * size * size;
+        }
+    }
+}
+
+/* min(1, clip / up) rounded towards zero; 0 where up is NaN, Inf or far above. */
+static __device__ inline float factor_of(double clip, double square, double slack)
+{
+    double up = sqrt(square) * (1.0 + 0x1p-20) + slack;
+    double exact = up <= clip ? 1.0 : clip / up;
+    float rounded = (float)exact;
+    rounded = (double)rounded > exact ? nextafterf(rounded, 0.0f) : rounded;
+    return up <= 1e12 * clip ? rounded : 0.0f;
+}
+
+static __global__ void factors(int64_t n, double clip, const double *square,
+                               const double *slack, float *factor)
+{
+    CUDA_EACH(i, n)
+    {
+        factor[i] = factor_of(clip, square[i], slack[i]);
+    }
+}
+
+static __global__ void scale_rows(int64_t n, int64_t len, const float *factor, float *x)
+{
+    CUDA_EACH(at, n * len)
+    {
+        float weight = factor[at / len];
+        x[at] = weight == 0.0f ? 0.0f : x[at] * weight; /* not NaN times 0 */
+    }
+}
+
+/* A thread a column, rows in order: the products are exact in double, so this is the
+ * CPU's sum bit for bit. */
+static __device__ inline double column_sum(int64_t n, int64_t len, int64_t j,
+                                           const float *factor, const float *each)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        double weight = (double)factor[i];
+        sum += weight == 0.0 ? 0.0 : weight * (double)each[i * len + j];
+    }
+    return sum;
+}
+
+static __global__ void weighted_sum(int64_t n, int64_t len, const float *factor,
+                                    const float *each, float *sum)
+{
+    CUDA_EACH(j, len)
+    {
+        sum[j] = (float)column_sum(n, len, j, factor, each);
+    }
+}
+
+static __global__ void accumulate(int64_t len, const float *x, double *sum)
+{
+    CUDA_EACH(i, len)
+    {
+        sum[i] += (double)x[i];
+    }
+}
+
+static __global__ void norm_and_factor(int64_t n, int64_t len, double clip,
+                                       const float *each, float *factor)
+{
+    CUDA_EACH_BLOCK(i, n)
+    {
+        double sum = 0.0;
+        for (int64_t j = threadIdx.x; j < len; j += blockDim.x) {
+            sum += (double)each[i * len + j] * (double)each[i * len + j];
+        }
+        sum = cuda_block_sum(sum);
+        if (threadIdx.x == 0) {
+            factor[i] = factor_of(clip, sum, 0.0);
+        }
+    }
+}
+
+/* Rounded to float between the two sums, as weighted_sum and accumulate do. */
+static __global__ void add_weighted(int64_t n, int64_t len, const float *factor,
+                                    const float *each, double *sum)
+{
+    CUDA_EACH(j, len)
+    {
+        sum[j] += (double)(float)column_sum(n, len, j, factor, each);
+    }
+}
+
+void cuda_square_rows(int64_t n, int64_t len, const float *x, double *square)
+{
+    CUDA_LAUNCH(square_rows, cuda_rows(n), CUDA_THREADS, n, len, x, square);
+}
+
+void cuda_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                       const float *g, double *square, double *error)
+{
+    CUDA_LAUNCH(ghost_square, cuda_rows(n), CUDA_THREADS, n, t, d, p, a, g, square,
+                error);
+}
+
+void cuda_clip_factors(int64_t n, double clip, const double *square,
+                       const double *slack, float *factor)
+{
+    CUDA_LAUNCH(factors, cuda_blocks(n), CUDA_THREADS, n, clip, square, slack, factor);
+}
+
+void cuda_scale_rows(int64_t n, int64_t len, const float *factor, float *x)
+{
+    CUDA_LAUNCH(scale_rows, cuda_blocks(n * len), CUDA_THREADS, n, len, factor, x);
+}
+
+void cuda_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,
+                       float *sum)
+{
+    CUDA_LAUNCH(weighted_sum, cuda_blocks(len), CUDA_THREADS, n, len, factor, each,
+                sum);
+}
+
+void cuda_accumulate(int64_t len, const float *x, double *sum)
+{
+    CUDA_LAUNCH(accumulate, cuda_blocks(len), CUDA_THREADS, len, x, sum);
+}
+
+extern "C" void device_clip_accumulate(int64_t n, int64_t len, double clip,
+                                       const float *each, float *factor, double *sum)
+{
+    CUDA_LAUNCH(norm_and_factor, cuda_rows(n), CUDA_THREADS, n, len, clip, each,
+                factor);
+    CUDA_LAUNCH(add_weighted, cuda_blocks(len), CUDA_THREADS, n, len, factor, each,
+                sum);
+}

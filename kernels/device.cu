@@ -1,0 +1,166 @@
+/* Memory, streams and remembered failures: the runtime's door. */
+#include "kernels/cuda.h"
+
+#include <stdio.h>
+
+static thread_local cudaStream_t current;
+static thread_local bool has_failed;
+static thread_local char failure[256], taken[256];
+
+cudaStream_t cuda_stream(void)
+{
+    return current;
+}
+
+bool cuda_check(cudaError_t status, const char *what)
+{
+    if (status == cudaSuccess) {
+        return true;
+    }
+    if (!has_failed) {
+        has_failed = true;
+        snprintf(failure, sizeof failure, "%s: %s", what, cudaGetErrorString(status));
+    }
+    return false;
+}
+
+extern "C" {
+
+const char *device_error(void)
+{
+    if (!has_failed) {
+        return NULL;
+    }
+    snprintf(taken, sizeof taken, "%s", failure);
+    has_failed = false;
+    return taken;
+}
+
+int device_count(void)
+{
+    int n = 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess) {
+        (void)cudaGetLastError(); /* having none is an answer, not a failure */
+        return 0;
+    }
+    return n;
+}
+
+bool device_use(int device)
+{
+    current = NULL;
+    return cuda_check(cudaSetDevice(device), "choose the device");
+}
+
+bool device_alloc(size_t n_bytes, void **ret_memory)
+{
+    void *memory = NULL;
+    if (n_bytes > 0 && !cuda_check(cudaMalloc(&memory, n_bytes), "device memory")) {
+        return false;
+    }
+    *ret_memory = memory;
+    return true;
+}
+
+void device_free(void *memory)
+{
+    (void)cuda_check(cudaFree(memory), "free device memory");
+}
+
+static bool copy(void *to, const void *from, size_t n_bytes, enum cudaMemcpyKind kind,
+                 const char *what)
+{
+    return n_bytes == 0 ||
+           cuda_check(cudaMemcpyAsync(to, from, n_bytes, kind, current), what);
+}
+
+bool device_upload(void *to_device, const void *from_host, size_t n_bytes)
+{
+    return copy(to_device, from_host, n_bytes, cudaMemcpyHostToDevice, "upload") &&
+           device_sync();
+}
+
+bool device_download(void *to_host, const void *from_device, size_t n_bytes)
+{
+    return copy(to_host, from_device, n_bytes, cudaMemcpyDeviceToHost, "download") &&
+           device_sync();
+}
+
+bool device_copy(void *to_device, const void *from_device, size_t n_bytes)
+{
+    return copy(to_device, from_device, n_bytes, cudaMemcpyDeviceToDevice, "copy");
+}
+
+bool device_zero(void *memory, size_t n_bytes)
+{
+    return n_bytes == 0 ||
+           cuda_check(cudaMemsetAsync(memory, 0, n_bytes, current), "zero");
+}
+
+bool device_stream_new(void **ret_stream)
+{
+    cudaStream_t stream;
+    if (!cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                    "make a stream")) {
+        return false;
+    }
+    *ret_stream = stream;
+    return true;
+}
+
+void device_stream_free(void *stream)
+{
+    (void)cuda_check(cudaStreamDestroy((cudaStream_t)stream), "free a stream");
+}
+
+void device_stream_use(void *stream)
+{
+    current = (cudaStream_t)stream;
+}
+
+bool device_sync(void)
+{
+    return cuda_check(cudaStreamSynchronize(current), "wait for the device") &&
+           !has_failed;
+}
+}
+
+void cuda_set_threads(int n_threads)
+{
+    (void)n_threads; /* the device has its own */
+}
+
+extern "C" const struct kernels kernels_cuda = {
+    .name = "cuda",
+    .set_threads = cuda_set_threads,
+    .gemm = cuda_gemm,
+    .add_bias = cuda_add_bias,
+    .sum_rows = cuda_sum_rows,
+    .unfold = cuda_unfold,
+    .fold = cuda_fold,
+    .max_pool_forward = cuda_max_pool_forward,
+    .max_pool_backward = cuda_max_pool_backward,
+    .avg_pool_forward = cuda_avg_pool_forward,
+    .avg_pool_backward = cuda_avg_pool_backward,
+    .group_norm_forward = cuda_group_norm_forward,
+    .group_norm_backward = cuda_group_norm_backward,
+    .group_norm_each = cuda_group_norm_each,
+    .relu_forward = cuda_relu_forward,
+    .relu_backward = cuda_relu_backward,
+    .tanh_forward = cuda_tanh_forward,
+    .tanh_backward = cuda_tanh_backward,
+    .xent = cuda_xent,
+    .xent_correct = cuda_xent_correct,
+    .square_rows = cuda_square_rows,
+    .ghost_square = cuda_ghost_square,
+    .outer_each = cuda_outer_each,
+    .clip_factors = cuda_clip_factors,
+    .scale_rows = cuda_scale_rows,
+    .weighted_sum = cuda_weighted_sum,
+    .accumulate = cuda_accumulate,
+    .grid_round = cuda_grid_round,
+    .grid_noise = cuda_grid_noise,
+    .sgd = cuda_sgd,
+    .momentum = cuda_momentum,
+    .adam = cuda_adam,
+};

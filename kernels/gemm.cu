@@ -1,0 +1,89 @@
+/* Twins of gemm.c; cuBLAS's door, in full float precision (no TF32).
+ *
+ * Floors: gemm and outer_each 2 m n k flops and each operand once; add_bias 8 rows cols
+ * bytes; sum_rows 4 rows cols bytes. cuBLAS promises the same bits again only for one
+ * stream and one version of it on one kind of device. */
+#include "kernels/cuda.h"
+
+static bool blas_check(cublasStatus_t status, const char *what)
+{
+    return cuda_check(status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown,
+                      what);
+}
+
+/* One a thread, for its life; NULL if there is none. */
+static cublasHandle_t blas(void)
+{
+    static thread_local cublasHandle_t handle;
+    if (handle == NULL && !blas_check(cublasCreate(&handle), "start cuBLAS")) {
+        return NULL;
+    }
+    (void)blas_check(cublasSetStream(handle, cuda_stream()), "cuBLAS's stream");
+    return handle;
+}
+
+static int64_t at_least_1(int64_t x)
+{
+    return x > 1 ? x : 1;
+}
+
+/* cuBLAS is column-major: it is asked for the transpose, op(b)^T op(a)^T. */
+void cuda_gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+               const float *a, const float *b, float beta, float *c)
+{
+    cublasHandle_t handle = m > 0 && n > 0 ? blas() : NULL;
+    const float one = 1.0f;
+    if (handle == NULL) {
+        return;
+    }
+    (void)blas_check(cublasSgemm_64(handle, b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                    a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k,
+                                    &one, b, at_least_1(b_transposed ? k : n), a,
+                                    at_least_1(a_transposed ? m : k), &beta, c, n),
+                     "gemm");
+}
+
+void cuda_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                     const float *g, float *each, int64_t stride)
+{
+    cublasHandle_t handle = n > 0 && d > 0 && p > 0 ? blas() : NULL;
+    const float one = 1.0f, zero = 0.0f;
+    if (handle == NULL) {
+        return;
+    }
+    (void)blas_check(cublasSgemmStridedBatched_64(handle, CUBLAS_OP_N, CUBLAS_OP_T, p,
+                                                  d, t, &one, g, p, t * p, a, d, t * d,
+                                                  &zero, each, p, stride, n),
+                     "outer_each");
+}
+
+static __global__ void add_bias(int64_t rows, int64_t cols, const float *bias, float *y)
+{
+    CUDA_EACH(at, rows * cols)
+    {
+        y[at] += bias[at % cols];
+    }
+}
+
+/* A thread a column, rows in order: the CPU's sum bit for bit. */
+static __global__ void sum_rows(int64_t rows, int64_t cols, const float *x, float *sum)
+{
+    CUDA_EACH(j, cols)
+    {
+        double total = 0.0;
+        for (int64_t i = 0; i < rows; i++) {
+            total += (double)x[i * cols + j];
+        }
+        sum[j] = (float)total;
+    }
+}
+
+void cuda_add_bias(int64_t rows, int64_t cols, const float *bias, float *y)
+{
+    CUDA_LAUNCH(add_bias, cuda_blocks(rows * cols), CUDA_THREADS, rows, cols, bias, y);
+}
+
+void cuda_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum)
+{
+    CUDA_LAUNCH(sum_rows, cuda_blocks(cols), CUDA_THREADS, rows, cols, x, sum);
+}
