@@ -7,6 +7,7 @@
 
 /* The most elements of one MPI call: its counts are ints. */
 #define MAX_COUNT ((size_t)1 << 30)
+#define EXCHANGE_TAG 1
 
 struct state {
     MPI_Comm mpi;
@@ -119,14 +120,14 @@ static const struct comm_ops mpi_ops = {
 
 /* Waits for a request of a control channel; status is that of its start. */
 static int wait_for(const struct comm *comm, int status, MPI_Request *request,
-                    const char *what, struct error *err)
+                    MPI_Status *ret_status, const char *what, struct error *err)
 {
     const struct state *state = comm->state;
     const struct timespec nap = {.tv_nsec = 1000000};
     int is_done = 0;
     int rc = check(status, what, err);
     while (rc == 0) {
-        rc = check(MPI_Test(request, &is_done, MPI_STATUS_IGNORE), what, err);
+        rc = check(MPI_Test(request, &is_done, ret_status), what, err);
         if (rc != 0 || is_done)
             break;
         if (*state->give_up != 0)
@@ -144,7 +145,7 @@ static int control_max_i64(struct comm *comm, int64_t *data, size_t n,
         return error_set(err, PPT_ERANGE, "%zu numbers on the control channel", n);
     int status = MPI_Iallreduce(MPI_IN_PLACE, data, (int)n, MPI_INT64_T, MPI_MAX,
                                 mpi_of(comm), &request);
-    return wait_for(comm, status, &request, "find a maximum", err);
+    return wait_for(comm, status, &request, MPI_STATUS_IGNORE, "find a maximum", err);
 }
 
 static int control_broadcast(struct comm *comm, void *data, size_t len, int root,
@@ -156,7 +157,7 @@ static int control_broadcast(struct comm *comm, void *data, size_t len, int root
         MPI_Request request;
         k = len < MAX_COUNT ? len : MAX_COUNT;
         int status = MPI_Ibcast(at, (int)k, MPI_BYTE, root, mpi_of(comm), &request);
-        rc = wait_for(comm, status, &request, "share data", err);
+        rc = wait_for(comm, status, &request, MPI_STATUS_IGNORE, "share data", err);
     }
     return rc;
 }
@@ -169,6 +170,47 @@ static const struct comm_ops control_ops = {
     .broadcast = control_broadcast,
     .barrier = barrier,
 };
+
+static int wait_both(struct comm *comm, const void *send, size_t send_len, int to,
+                     void *recv, size_t recv_size, int from, MPI_Status *ret_status,
+                     struct error *err)
+{
+    static const char what[] = "pass messages on";
+    MPI_Comm mpi = mpi_of(comm);
+    const struct state *state = comm->state;
+    if (state->give_up == NULL)
+        return check(MPI_Sendrecv(send, (int)send_len, MPI_BYTE, to, EXCHANGE_TAG, recv,
+                                  (int)recv_size, MPI_BYTE, from, EXCHANGE_TAG, mpi,
+                                  ret_status),
+                     what, err);
+    MPI_Request out, in;
+    int status =
+        MPI_Irecv(recv, (int)recv_size, MPI_BYTE, from, EXCHANGE_TAG, mpi, &in);
+    int rc = check(status, what, err);
+    if (rc != 0)
+        return rc;
+    status = MPI_Isend(send, (int)send_len, MPI_BYTE, to, EXCHANGE_TAG, mpi, &out);
+    rc = wait_for(comm, status, &out, MPI_STATUS_IGNORE, what, err);
+    return rc != 0 ? rc : wait_for(comm, MPI_SUCCESS, &in, ret_status, what, err);
+}
+
+int comm_mpi_exchange(struct comm *comm, const void *send, size_t send_len, int to,
+                      void *recv, size_t recv_size, int from, size_t *ret_recv_len,
+                      struct error *err)
+{
+    MPI_Status status;
+    int len = 0;
+    if (send_len > INT_MAX || recv_size > INT_MAX)
+        return error_set(err, PPT_ERANGE, "a message of %zu bytes", send_len);
+    int rc = wait_both(comm, send, send_len, to == COMM_MPI_NOBODY ? MPI_PROC_NULL : to,
+                       recv, recv_size, from == COMM_MPI_NOBODY ? MPI_PROC_NULL : from,
+                       &status, err);
+    if (rc == 0)
+        rc = check(MPI_Get_count(&status, MPI_BYTE, &len), "measure a message", err);
+    if (rc == 0)
+        *ret_recv_len = (size_t)len;
+    return rc;
+}
 
 int comm_mpi_start(int *argc, char ***argv, struct error *err)
 {

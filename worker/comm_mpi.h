@@ -8,6 +8,7 @@
 #define PPT_WORKER_COMM_MPI_H
 
 #include <signal.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "jobs/comm.h"
@@ -31,5 +32,15 @@ void comm_mpi_free(struct comm *comm);
  * the process cleanly. */
 int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                          struct error *err);
+
+/* One message each way at the same time: send_len bytes to rank `to`, and at most
+ * recv_size from rank `from`, whose length comes back; COMM_MPI_NOBODY for either
+ * leaves that half out. Both < 2^31. Messages between two ranks keep their order. On a
+ * control channel it sleeps and gives up as above, and the buffers must live on until
+ * the process ends. Errors: PPT_ECOMM (also: a message longer than recv_size). */
+#define COMM_MPI_NOBODY (-1)
+int comm_mpi_exchange(struct comm *comm, const void *send, size_t send_len, int to,
+                      void *recv, size_t recv_size, int from, size_t *ret_recv_len,
+                      struct error *err);
 
 #endif
