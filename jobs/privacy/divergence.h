@@ -27,9 +27,9 @@ double divergence_laplace(double alpha, double t);
 double divergence_discrete_laplace(double alpha, double b, double sensitivity);
 
 /* Skellam noise (mass e^{-variance} I_|x|(variance)) on whole-numbered answers with
- * these L1 and L2 sensitivities: Agarwal, Kairouz, Liu 2021 (arXiv 2110.04995), Theorem
- * 3.5, for whole orders; between them (alpha-1) D is interpolated, below 2 the value at
- * 2 is taken. An upper bound, not the exact value. */
+ * these L1 and L2 sensitivities: Agarwal, Kairouz, Liu 2021 (arXiv 2110.04995), whose
+ * bound for vectors holds at whole orders; between them (alpha-1) D is interpolated,
+ * below 2 the value at 2 is taken. An upper bound, not the exact value. */
 double divergence_skellam(double alpha, double variance, double sensitivity_l1,
                           double sensitivity_l2);
 
@@ -40,8 +40,10 @@ double divergence_two_point(double alpha, double loss, double p);
 double divergence_pure(double alpha, double epsilon);
 
 /* Every mechanism whose privacy loss between any two neighbours stays within an
- * interval of length epsilon, such as the exponential mechanism: the worst is a
- * two-point pair (Dong, Durfee, Rogers 2020, arXiv 1909.13830, Lemma 3.4). */
+ * interval of length epsilon, such as the exponential mechanism: Dong, Durfee, Rogers
+ * 2020 (arXiv 1909.13830). P/Q stays within [e^{t-epsilon}, e^t] with mean 1 under Q,
+ * and (P/Q)^alpha is convex, so for each t a two-point pair at the ends is the worst.
+ */
 double divergence_bounded_range(double alpha, double epsilon);
 
 /* log(e^{a l} - 1 - a (e^l - 1)) for a > 1 or a < 0: by Bernoulli's inequality the

@@ -243,9 +243,9 @@ int mechanism_check(const struct mechanism *mechanism, struct error *err)
 }
 
 /* The largest loss over all the data. Sparse vector: Lyu, Su, Li 2017 (arXiv
- * 1603.01699), Theorem 4 with e1 = 1/threshold_scale and e2 = 2 cutoff/query_scale
- * (half of it if monotone, Theorem 5). Noisy max: Dwork, Roth 2014, Claim 3.9, for
- * Laplace noise; Ding et al. 2021 (arXiv 2105.07260) for exponential noise. */
+ * 1603.01699), with e1 = 1/threshold_scale and e2 = 2 cutoff/query_scale (half of it if
+ * monotone). Noisy max: Dwork, Roth 2014, Claim 3.9, for Laplace noise; Ding et al.
+ * 2021 (arXiv 2105.07260) for exponential noise. */
 static double whole_loss(const struct mechanism *m)
 {
     double moves = m->monotone == 1 ? 1 : 2;

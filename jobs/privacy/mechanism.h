@@ -3,6 +3,14 @@
  * The seam for every mechanism: name + parameters -> curve -> cost -> (epsilon, delta).
  * A mechanism is data; it can be written into a plan and read back.
  *
+ * Noisy max and the sparse vector are priced by their largest loss alone. The tighter
+ * bounded-range price of the exponential mechanism is not theirs. With exponential
+ * noise (permute and flip) two candidates with equal scores win with chance 1/2 each,
+ * and when one record moves them 2 apart the lower one wins with e^-epsilon/2: losses
+ * of epsilon and -log(2 - e^-epsilon), a range above epsilon. With Laplace noise, and
+ * for the sparse vector, we know of no proof of a narrower range. Gumbel noise makes
+ * noisy max the exponential mechanism itself, and is priced as such.
+ *
  * Guarantee: a curve is at least the true divergence at every order, in both directions
  * of its relation. Sensitivities and scales are always those under `relation`: a
  * replace-one sensitivity may be twice the add/remove one, and only the caller knows.
