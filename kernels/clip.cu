@@ -8,16 +8,37 @@
 
 #include <math.h>
 
+enum { LANES = 8 }; /* loads in flight in each thread, and partial sums */
+
+/* The sum of squares of row[len], the same to all threads of a block. */
+static __device__ inline double block_square(int64_t len, const float *row)
+{
+    double lane[LANES] = {0.0};
+    int64_t j = threadIdx.x, stride = blockDim.x;
+    for (; j + (LANES - 1) * stride < len; j += LANES * stride) {
+#pragma unroll
+        for (int k = 0; k < LANES; k++) {
+            double value = (double)row[j + k * stride];
+            lane[k] += value * value;
+        }
+    }
+    for (; j < len; j += stride) {
+        lane[0] += (double)row[j] * (double)row[j];
+    }
+    double sum = 0.0;
+#pragma unroll
+    for (int k = 0; k < LANES; k++) {
+        sum += lane[k];
+    }
+    return cuda_block_sum(sum);
+}
+
 static __global__ void square_rows(int64_t n, int64_t len, const float *x,
                                    double *square)
 {
     CUDA_EACH_BLOCK(i, n)
     {
-        double sum = 0.0;
-        for (int64_t j = threadIdx.x; j < len; j += blockDim.x) {
-            sum += (double)x[i * len + j] * (double)x[i * len + j];
-        }
-        sum = cuda_block_sum(sum);
+        double sum = block_square(len, x + i * len);
         if (threadIdx.x == 0) {
             square[i] = sum;
         }
@@ -85,7 +106,7 @@ static __global__ void scale_rows(int64_t n, int64_t len, const float *factor, f
 {
     CUDA_EACH(at, n * len)
     {
-        float weight = factor[at / len];
+        float weight = factor[cuda_div(at, len)];
         x[at] = weight == 0.0f ? 0.0f : x[at] * weight; /* not NaN times 0 */
     }
 }
@@ -125,11 +146,7 @@ static __global__ void norm_and_factor(int64_t n, int64_t len, double clip,
 {
     CUDA_EACH_BLOCK(i, n)
     {
-        double sum = 0.0;
-        for (int64_t j = threadIdx.x; j < len; j += blockDim.x) {
-            sum += (double)each[i * len + j] * (double)each[i * len + j];
-        }
-        sum = cuda_block_sum(sum);
+        double sum = block_square(len, each + i * len);
         if (threadIdx.x == 0) {
             factor[i] = factor_of(clip, sum, 0.0);
         }

@@ -15,7 +15,10 @@ extern "C" {
 #include "kernels/polar.h"
 }
 
-static const int64_t chunk_pairs = GRID_CHUNK / 2;
+/* The number of pairs that are worked out in any case is fixed for so many at a time.
+ * More than the CPU's chunk, since it grows slowly; its bound holds for any number, so
+ * more are needed with probability below 2^-64 a chunk here too. */
+static const int64_t chunk_pairs = 1 << 20;
 
 static __global__ void round_to_grid(struct grid grid, int64_t n, double *x)
 {
@@ -193,16 +196,17 @@ static void work_out_pair(struct noise *noise, int64_t pair, bool is_wanted)
     }
 }
 
-/* As many pairs of each chunk as grid.c works out, in doubt or not. */
-static void add_exact(struct noise *noise, int64_t n_pairs, const uint8_t *doubt)
+/* As many pairs of each chunk as grid_n_exact says, in doubt or not. list has room for
+ * one more than a chunk. */
+static void add_exact(struct noise *noise, int64_t n_pairs, const uint8_t *doubt,
+                      int32_t *list)
 {
-    static thread_local uint16_t list[GRID_CHUNK / 2 + 1];
     for (int64_t at = 0; at < n_pairs; at += chunk_pairs) {
         int64_t left = n_pairs - at, n = left < chunk_pairs ? left : chunk_pairs;
         int64_t n_exact = grid_n_exact(noise->grid.std_steps, n), n_listed = 0;
-        memset(list, 0, sizeof list);
+        memset(list, 0, (size_t)(n + 1) * sizeof *list);
         for (int64_t i = 0; i < n; i++) {
-            list[n_listed] = (uint16_t)i;
+            list[n_listed] = (int32_t)i;
             n_listed += doubt[at + i];
         }
         for (int64_t i = 0; i < n_exact || i < n_listed; i++) {
@@ -212,7 +216,6 @@ static void add_exact(struct noise *noise, int64_t n_pairs, const uint8_t *doubt
     if (noise->n > 0) {
         work_out(noise);
     }
-    explicit_bzero(list, sizeof list);
 }
 
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x)
@@ -227,7 +230,10 @@ void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
     void *doubt = NULL, *exact = NULL;
     uint8_t *doubt_here = (uint8_t *)malloc((size_t)n_pairs + 1);
     struct noise *noise = (struct noise *)calloc(1, sizeof *noise);
-    if (doubt_here == NULL || noise == NULL) {
+    size_t list_bytes =
+        (size_t)((n_pairs < chunk_pairs ? n_pairs : chunk_pairs) + 1) * sizeof(int32_t);
+    int32_t *list = (int32_t *)malloc(list_bytes);
+    if (doubt_here == NULL || noise == NULL || list == NULL) {
         (void)cuda_check(cudaErrorMemoryAllocation, "grid noise");
     } else if (n_pairs > 0 && device_alloc((size_t)n_pairs, &doubt) &&
                device_alloc(sizeof noise->exact, &exact)) {
@@ -239,7 +245,9 @@ void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
         CUDA_LAUNCH(add_sure, cuda_blocks(n_pairs), CUDA_THREADS, *grid, n_pairs, bits,
                     x, (uint8_t *)doubt);
         if (device_download(doubt_here, doubt, (size_t)n_pairs)) {
-            add_exact(noise, n_pairs, doubt_here);
+            add_exact(noise, n_pairs, doubt_here, list);
+            explicit_bzero(list, list_bytes);
+            explicit_bzero(doubt_here, (size_t)n_pairs);
         }
         (void)device_zero(exact,
                           sizeof noise->exact); /* with it the sum could be had */
@@ -251,6 +259,7 @@ void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
     }
     device_free(exact);
     device_free(doubt);
+    free(list);
     free(noise);
     free(doubt_here);
 }

@@ -25,7 +25,7 @@ defines=(-D_GNU_SOURCE -I.)
 c_flags=(-std=c17 -O2 -Wall -Wextra -Werror "${defines[@]}")
 sanitize=()
 if [ "$mode" = simt ]; then
-    sanitize=(-fsanitize=address,undefined -fno-sanitize-recover=all -g)
+    sanitize=('-fsanitize=address,undefined' -fno-sanitize-recover=all -g)
 fi
 
 # Every .cu with nvcc; what ptxas says of it must hold no spill and no warning.
