@@ -15,6 +15,7 @@
 #include "worker/agree.h"
 #include "worker/checkpoint.h"
 #include "worker/digest.h"
+#include "worker/environment.h"
 #include "worker/model_h5.h"
 #include "worker/model_safetensors.h"
 #include "worker/progress.h"
@@ -154,10 +155,21 @@ static int open_data(struct run *run, struct error *err)
     return rc;
 }
 
+static int record_environment(const struct run *run, struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    if (run->comm->rank != 0)
+        return 0;
+    int rc = plan_path(&run->plan, ENVIRONMENT_FILE, path, err);
+    return rc != 0 ? rc : environment_write(path, err);
+}
+
 /* The ladder before the first step; each rung is agreed on by all ranks. */
 static int prepare(struct run *run, struct error *err)
 {
     int rc = agree(run->control, check_world(run, err), err);
+    if (rc == 0)
+        rc = agree(run->control, record_environment(run, err), err);
     if (rc == 0)
         rc = agree(run->control, open_meter(run, err), err);
     if (rc == 0)

@@ -80,6 +80,7 @@ trains() {
     [ ! -s "$dir/out" ] || die "something on stdout"
     report_says '"outcome": "done"'
     report_says '"n_steps": 200'
+    grep -q '"name": "libmpi' "$job/environment.json" || die "no libraries recorded"
     [ "$("$tool" used "$job" "$dir/key.pub")" = 200 ] || die "meter is not at 200"
     accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
     awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
