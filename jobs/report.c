@@ -39,6 +39,7 @@ int report_write(const char *path, const struct report *report, struct error *er
     json_number(&json, "test_accuracy", report->test_accuracy);
     json_number(&json, "wall_s", report->wall_s);
     json_number(&json, "expected_examples_per_s", report->expected_examples_per_s);
+    json_bool(&json, "is_sealed", report->is_sealed);
     json_string(&json, "model", report->model);
     json_close_object(&json);
     int rc = json_end(&json, &text, err);
@@ -91,6 +92,7 @@ static int parse(const char *text, size_t len, const char *path,
     ydoc_number(&faults, ydoc_need(&faults, root, "wall_s"), positive, &report.wall_s);
     ydoc_number(&faults, ydoc_need(&faults, root, "expected_examples_per_s"), positive,
                 &report.expected_examples_per_s);
+    ydoc_bool(&faults, ydoc_need(&faults, root, "is_sealed"), &report.is_sealed);
     ydoc_string(&faults, ydoc_need(&faults, root, "model"), sizeof report.model,
                 report.model);
     ydoc_free(doc);

@@ -25,6 +25,7 @@ struct report {
     double test_accuracy;             /* in [0, 1]; paid: noisy, clamped */
     double wall_s;                    /* training, without start-up */
     double expected_examples_per_s;   /* from the public expected batch size */
+    bool is_sealed;                   /* messages between ranks were encrypted */
     char model[1024];                 /* path, "" if none */
 };
 

@@ -41,46 +41,40 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     return error_hint(err, "run ppt-worker --help");
 }
 
-static int run(const struct request *request, int parse_rc, struct comm *comm,
-               struct comm *control, struct error *err)
+static int run(const struct request *request, int parse_rc, struct world *world,
+               struct error *err)
 {
     unsigned char public_key[CRYPTO_KEY_SIZE];
     int rc = parse_rc;
     if (rc == 0)
         rc = pathsafe_read_public(request->public_key, public_key, sizeof public_key,
                                   err);
-    rc = agree(control, rc, err);
+    rc = agree(world->control, rc, err);
     if (rc != 0)
         return rc;
-    log_init("ppt-worker", !request->is_verbose || comm->rank != 0);
-    log_info("%d ranks run the plan in %s", comm->size, request->plan);
-    return run_plan(request->plan, public_key, comm, control, err);
+    log_init("ppt-worker", !request->is_verbose || world->comm->rank != 0);
+    log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
+    return run_plan(request->plan, public_key, world, err);
 }
 
 int main(int argc, char **argv)
 {
     struct request request = {0};
     struct error err = {0};
-    struct comm comm = {0}, control = {0};
+    struct world world;
     log_init("ppt-worker", true);
     int parse_rc = parse(argc, argv, &request, &err);
     struct error mpi_err = {0};
-    int rc = comm_mpi_start(&argc, &argv, &mpi_err);
-    if (rc == 0)
-        rc = comm_mpi_new(&comm, &mpi_err);
-    if (rc == 0)
-        rc = comm_mpi_new_control(&stop_overdue, &control, &mpi_err);
+    int rc = world_open(&world, &argc, &argv, &mpi_err);
     if (rc != 0)
         comm_mpi_abort(log_error(&mpi_err));
     stop_watch();
-    rc = run(&request, parse_rc, &comm, &control, &err);
+    rc = run(&request, parse_rc, &world, &err);
     int status = 0;
     if (rc != 0)
-        status = comm.rank == 0 || stop_overdue ? log_error(&err) : err.code;
-    if (rc == -PPT_ECOMM || stop_overdue)
+        status = world.comm->rank == 0 || stop_overdue ? log_error(&err) : err.code;
+    if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(&world))
         comm_mpi_abort(status);
-    comm_mpi_free(&control);
-    comm_mpi_free(&comm);
-    comm_mpi_end();
+    world_close(&world);
     return status;
 }

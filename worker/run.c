@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "jobs/dp/dp_run.h"
 #include "jobs/env.h"
 #include "jobs/plan.h"
@@ -27,7 +28,7 @@
 #define REPORT_FILE "report.json"
 
 struct run {
-    struct comm *comm, *control;
+    struct comm *comm, *control; /* the world's, sealed or not */
     struct plan plan;
     struct spec spec;
     struct manifest manifest;
@@ -245,26 +246,31 @@ static int write_report(struct run *run, int rc, struct error *err)
 }
 
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             struct comm *comm, struct comm *control, struct error *err)
+             struct world *world, struct error *err)
 {
     struct run *run = calloc(1, sizeof *run);
     int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
     if (rc == 0) {
-        run->comm = comm;
-        run->control = control;
         rc = plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest,
                        err);
     }
-    rc = agree(control, rc, err);
+    rc = agree(world->control, rc, err);
     if (rc != 0)
         goto out;
-    rc = prepare(run, err);
+    rc = world_seal(world, run->plan.job_id, run->plan.attempt, err);
+    run->comm = world->comm;
+    run->control = world->control;
+    if (world->is_sealed)
+        log_info("the channels between the ranks are sealed");
+    if (rc == 0)
+        rc = prepare(run, err);
     if (rc == 0)
         rc = train(run, err);
-    if (comm->rank == 0 || stop_overdue)
+    run->report.is_sealed = world->is_sealed;
+    if (run->comm->rank == 0 || stop_overdue)
         rc = write_report(run, rc, err);
     if (!stop_overdue)
-        rc = agree(control, rc, err);
+        rc = agree(run->control, rc, err);
     shard_close(&run->train);
     shard_close(&run->test);
     data_h5_close(&run->data, NULL);

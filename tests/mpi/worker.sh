@@ -81,6 +81,7 @@ trains() {
     report_says '"outcome": "done"'
     report_says '"n_steps": 200'
     grep -q '"name": "libmpi' "$job/environment.json" || die "no libraries recorded"
+    report_says '"is_sealed": false'
     [ "$("$tool" used "$job" "$dir/key.pub")" = 200 ] || die "meter is not at 200"
     accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
     awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
@@ -89,6 +90,47 @@ trains() {
     grep -aw $n_true "$dir/log" "$job"/* && die "the true count is told"
     grep -qi loss "$dir/log" && die "a private job tells its loss"
     grep -q 'epsilon' "$dir/log" || die "no epsilon in the progress"
+}
+
+# On one node channels are sealed only where that is asked for.
+sealed() {
+    setup 200 "$private" public
+    PPT_SEAL=always run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    report_says '"is_sealed": true'
+    accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
+    awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
+}
+
+# Two nodes, as far as mpirun and PMIx can see: host names of their own on this machine.
+spans_nodes() {
+    unshare -u true 2>/dev/null || {
+        echo "skipped: no right to another host name"
+        exit 77
+    }
+    cat >"$dir/agent" <<'END'
+#!/usr/bin/env bash
+# agent HOST COMMAND...: what ssh would do
+host=$1
+shift
+exec unshare -u bash -c "hostname $host; $*"
+END
+    chmod 755 "$dir/agent"
+    # shellcheck disable=SC2054 # commas for mpirun
+    mpi_command=(timeout -k 5 90 mpirun --oversubscribe --host node-a:1,node-b:1
+        --mca plm rsh --mca plm_rsh_agent "$dir/agent" --mca oob_tcp_if_include lo
+        --mca btl tcp,self --mca btl_tcp_if_include lo -n)
+    setup 200 "$private" public
+    PPT_SEAL=never run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    report_says '"is_sealed": true'
+}
+
+# An error that one rank meets alone is told over sealed channels as well.
+sealed_error() {
+    export PPT_SEAL=always
+    lonely_error
+    report_says '"is_sealed": true'
 }
 
 public_job() {

@@ -36,6 +36,9 @@ for key in epsilon epsilon_spent steps_done; do
     [ "$(field "$by_sbatch" $key)" = "$(field "$by_mpirun" $key)" ] ||
         die "$key: $(field "$by_sbatch" $key), by mpirun $(field "$by_mpirun" $key)"
 done
+# Across nodes what ranks tell each other is sealed; on one node it need not be.
+grep -q '"is_sealed": true' "$dir/jobs/$by_sbatch/report.json" || die "not sealed"
+grep -q '"is_sealed": false' "$dir/jobs/$by_mpirun/report.json" || die "sealed"
 a=$(field "$by_sbatch" test_accuracy) b=$(field "$by_mpirun" test_accuracy)
 holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 [ "$(slurm squeue -h -t all -n "ppt-$by_sbatch-1" -o '%D %T')" = "2 COMPLETED" ] ||

@@ -1,0 +1,134 @@
+/* What sealing costs: the two collectives of a training step and a small agreement,
+ * over comm_sealed and over comm_mpi in turns, on one node. Run by bench_seal.sh under
+ * mpirun. seal_cost [--json] */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "worker/comm_mpi.h"
+#include "worker/comm_sealed.h"
+#include "worker/wireup.h"
+
+enum { N_PAIRS = 31 };
+
+static struct error err;
+static double *send_f64, *recv_f64;
+static float *send_f32, *recv_f32;
+
+static void must(int rc)
+{
+    if (rc != 0) {
+        fprintf(stderr, "seal_cost: %s\n", err.text);
+        comm_mpi_abort(1);
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A step of a model with `n` parameters; 0: the agreement whether to stop. */
+static double time_step(struct comm *comm, size_t n)
+{
+    const size_t n_slice = n / (size_t)comm->size;
+    int64_t stop = 0;
+    must(comm->ops->barrier(comm, &err));
+    double start = now_s();
+    if (n == 0) {
+        must(comm->ops->max_i64(comm, &stop, 1, &err));
+    } else {
+        must(comm->ops->reduce_scatter_f64(comm, send_f64, recv_f64, n_slice, &err));
+        must(comm->ops->all_gather_f32(comm, send_f32, recv_f32, n_slice, &err));
+    }
+    return now_s() - start;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void show(const char *name, int size, double sealed_s, double plain_s,
+                 bool is_json)
+{
+    char title[64], *text = NULL;
+    snprintf(title, sizeof title, "%s, %d ranks", name, size);
+    if (!is_json) {
+        printf("seal  %-40s %10.1f us   comm_mpi %10.1f us   ratio %.3f\n", title,
+               1e6 * sealed_s, 1e6 * plain_s, plain_s / sealed_s);
+        return;
+    }
+    struct json json = {0};
+    json_object(&json, NULL);
+    json_string(&json, "bench", "seal");
+    json_string(&json, "case", title);
+    json_number(&json, "value", 1e6 * sealed_s);
+    json_string(&json, "unit", "us");
+    json_string(&json, "peer", "comm_mpi");
+    json_number(&json, "peer_value", 1e6 * plain_s);
+    json_number(&json, "ratio", plain_s / sealed_s);
+    json_close_object(&json);
+    must(json_end(&json, &text, &err));
+    fputs(text, stdout);
+    free(text);
+}
+
+static void compare(const char *name, struct comm *sealed, struct comm *plain, size_t n,
+                    bool is_json)
+{
+    double sealed_s[N_PAIRS], plain_s[N_PAIRS];
+    for (int i = 0; i < N_PAIRS; i++) {
+        sealed_s[i] = time_step(sealed, n);
+        plain_s[i] = time_step(plain, n);
+    }
+    qsort(sealed_s, N_PAIRS, sizeof *sealed_s, by_size);
+    qsort(plain_s, N_PAIRS, sizeof *plain_s, by_size);
+    if (plain->rank == 0)
+        show(name, plain->size, sealed_s[N_PAIRS / 2], plain_s[N_PAIRS / 2], is_json);
+}
+
+int main(int argc, char **argv)
+{
+    const size_t sizes[] = {0, 8192, 262144, 8388608}, most = 8388608;
+    const char *const names[] = {"agreement", "step, 8 Ki parameters",
+                                 "step, 256 Ki parameters", "step, 8 Mi parameters"};
+    bool is_json = argc > 1 && strcmp(argv[1], "--json") == 0, spans_nodes;
+    struct comm plain, under, sealed;
+    struct seal_identity identity;
+    must(comm_mpi_start(&argc, &argv, &err));
+    must(comm_mpi_new(&plain, &err));
+    must(comm_mpi_new(&under, &err));
+    const struct seal_context context = {"bench", 1, 1, plain.size};
+    unsigned char(*keys)[CRYPTO_KEY_SIZE] = calloc((size_t)plain.size, sizeof *keys);
+    send_f64 = calloc(most, sizeof *send_f64),
+    send_f32 = calloc(most, sizeof *send_f32);
+    recv_f64 = calloc(most, sizeof *recv_f64),
+    recv_f32 = calloc(most, sizeof *recv_f32);
+    if (keys == NULL || !send_f64 || !recv_f64 || !send_f32 || !recv_f32)
+        must(error_set(&err, PPT_ENOMEM, "no memory"));
+    double start = now_s();
+    crypto_sign_keypair(identity.secret, identity.public_key);
+    must(wireup_join(plain.rank, plain.size, &spans_nodes, &err));
+    must(wireup_keys(plain.size, identity.public_key, keys, &err));
+    must(comm_sealed_new(&under, &context, &identity, keys, &seal_limits, &sealed,
+                         &err));
+    double ready_s = now_s() - start;
+    wireup_leave(plain.size);
+    for (int i = 0; i < 4; i++)
+        compare(names[i], &sealed, &plain, sizes[i], is_json);
+    if (plain.rank == 0)
+        fprintf(stderr, "keys by PMIx and handshakes: %.1f ms\n", 1e3 * ready_s);
+    free(keys), free(send_f64), free(send_f32), free(recv_f64), free(recv_f32);
+    comm_sealed_free(&sealed);
+    comm_mpi_free(&under);
+    comm_mpi_free(&plain);
+    comm_mpi_end();
+    return 0;
+}
