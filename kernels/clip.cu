@@ -106,7 +106,7 @@ static __global__ void scale_rows(int64_t n, int64_t len, const float *factor, f
 {
     CUDA_EACH(at, n * len)
     {
-        float weight = factor[cuda_div(at, len)];
+        float weight = factor[at / len];
         x[at] = weight == 0.0f ? 0.0f : x[at] * weight; /* not NaN times 0 */
     }
 }

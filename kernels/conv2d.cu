@@ -7,15 +7,15 @@ static __global__ void unfold(struct window w, int64_t n, const float *x, float 
 {
     CUDA_EACH(at, n * w.out_h * w.out_w * w.size * w.size * w.c)
     {
-        int64_t ch = cuda_mod(at, w.c), rest = cuda_div(at, w.c);
-        int64_t kx = cuda_mod(rest, w.size);
-        rest = cuda_div(rest, w.size);
-        int64_t ky = cuda_mod(rest, w.size);
-        rest = cuda_div(rest, w.size);
-        int64_t ox = cuda_mod(rest, w.out_w);
-        rest = cuda_div(rest, w.out_w);
-        int64_t iy = cuda_mod(rest, w.out_h) * w.stride + ky - w.pad;
-        int64_t ix = ox * w.stride + kx - w.pad, i = cuda_div(rest, w.out_h);
+        int64_t ch = at % w.c, rest = at / w.c;
+        int64_t kx = rest % w.size;
+        rest /= w.size;
+        int64_t ky = rest % w.size;
+        rest /= w.size;
+        int64_t ox = rest % w.out_w;
+        rest /= w.out_w;
+        int64_t iy = rest % w.out_h * w.stride + ky - w.pad;
+        int64_t ix = ox * w.stride + kx - w.pad, i = rest / w.out_h;
         bool is_inside = iy >= 0 && iy < w.h && ix >= 0 && ix < w.w;
         cols[at] = is_inside ? x[((i * w.h + iy) * w.w + ix) * w.c + ch] : 0.0f;
     }
@@ -26,12 +26,11 @@ static __global__ void fold(struct window w, const float *cols, float *x)
 {
     CUDA_EACH(at, w.h * w.w * w.c)
     {
-        int64_t ch = cuda_mod(at, w.c), place = cuda_div(at, w.c);
-        int64_t py = cuda_div(place, w.w) + w.pad, px = cuda_mod(place, w.w) + w.pad;
+        int64_t ch = at % w.c, py = at / w.c / w.w + w.pad, px = at / w.c % w.w + w.pad;
         float sum = 0.0f;
-        for (int64_t oy = py < w.size ? 0 : cuda_div(py - w.size, w.stride) + 1;
+        for (int64_t oy = py < w.size ? 0 : (py - w.size) / w.stride + 1;
              oy < w.out_h && oy * w.stride <= py; oy++) {
-            for (int64_t ox = px < w.size ? 0 : cuda_div(px - w.size, w.stride) + 1;
+            for (int64_t ox = px < w.size ? 0 : (px - w.size) / w.stride + 1;
                  ox < w.out_w && ox * w.stride <= px; ox++) {
                 int64_t ky = py - oy * w.stride, kx = px - ox * w.stride;
                 int64_t row = oy * w.out_w + ox, col = (ky * w.size + kx) * w.c + ch;

@@ -59,18 +59,6 @@ static inline int64_t cuda_rows(int64_t n)
 }
 
 #if defined(__CUDACC__) || defined(PPT_SIMT)
-/* x / by and the rest for 0 <= x, 1 <= by: in 32 bits where both fit, as indices mostly
- * do, since a device divides 64 bits in some hundred steps. */
-static __device__ inline int64_t cuda_div(int64_t x, int64_t by)
-{
-    return (x | by) >> 32 == 0 ? (int64_t)((uint32_t)x / (uint32_t)by) : x / by;
-}
-
-static __device__ inline int64_t cuda_mod(int64_t x, int64_t by)
-{
-    return x - cuda_div(x, by) * by;
-}
-
 /* The sum of every thread's value, to all threads of a block of at most CUDA_THREADS, a
  * power of two. All of the block's threads must call it. */
 static __device__ inline double cuda_block_sum(double mine)

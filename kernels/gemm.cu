@@ -61,7 +61,7 @@ static __global__ void add_bias(int64_t rows, int64_t cols, const float *bias, f
 {
     CUDA_EACH(at, rows * cols)
     {
-        y[at] += bias[cuda_mod(at, cols)];
+        y[at] += bias[at % cols];
     }
 }
 

@@ -9,9 +9,8 @@
 static __device__ inline int64_t value_at(const struct grouping &s, int64_t width,
                                           int64_t ig, int64_t k)
 {
-    int64_t i = cuda_div(ig, s.groups), place = cuda_div(k, width);
-    return (i * s.n_places + place) * s.c + (ig - i * s.groups) * width + k -
-           place * width;
+    return (ig / s.groups * s.n_places + k / width) * s.c + ig % s.groups * width +
+           k % width;
 }
 
 static __global__ void forward(struct grouping s, int64_t n, const float *x,
@@ -34,7 +33,7 @@ static __global__ void forward(struct grouping s, int64_t n, const float *x,
         float middle = (float)mean;
         float inverse = (float)(1.0 / sqrt(square / (double)count + 1e-5));
         for (int64_t k = threadIdx.x; k < count; k += blockDim.x) {
-            int64_t at = value_at(s, width, ig, k), j = cuda_mod(at, s.c);
+            int64_t at = value_at(s, width, ig, k), j = at % s.c;
             y[at] = (x[at] - middle) * inverse * scale[j] + shift[j];
         }
         if (threadIdx.x == 0) {
@@ -55,7 +54,7 @@ static __global__ void backward(struct grouping s, int64_t n, const float *x,
         double sum = 0.0, dot = 0.0;
         for (int64_t k = threadIdx.x; k < count; k += blockDim.x) {
             int64_t at = value_at(s, width, ig, k);
-            double d = (double)(dy[at] * scale[cuda_mod(at, s.c)]);
+            double d = (double)(dy[at] * scale[at % s.c]);
             sum += d;
             dot += d * (double)((x[at] - mean) * inverse);
         }
@@ -64,8 +63,7 @@ static __global__ void backward(struct grouping s, int64_t n, const float *x,
         for (int64_t k = threadIdx.x; k < count; k += blockDim.x) {
             int64_t at = value_at(s, width, ig, k);
             float hat = (x[at] - mean) * inverse;
-            dx[at] =
-                inverse * (dy[at] * scale[cuda_mod(at, s.c)] - mean_d - hat * mean_dot);
+            dx[at] = inverse * (dy[at] * scale[at % s.c] - mean_d - hat * mean_dot);
         }
     }
 }
@@ -76,8 +74,8 @@ static __global__ void gradient_each(struct grouping s, int64_t n, const float *
     int64_t width = s.c / s.groups;
     CUDA_EACH(ij, n * s.c)
     {
-        int64_t i = cuda_div(ij, s.c), j = cuda_mod(ij, s.c);
-        const float *stat = stats + (i * s.groups + cuda_div(j, width)) * 2;
+        int64_t i = ij / s.c, j = ij % s.c;
+        const float *stat = stats + (i * s.groups + j / width) * 2;
         double d_scale = 0.0, d_shift = 0.0;
         for (int64_t t = 0; t < s.n_places; t++) {
             int64_t at = (i * s.n_places + t) * s.c + j;

@@ -6,9 +6,8 @@
 /* Where output `at` of n out_h out_w c begins in x. */
 static __device__ inline int64_t window_start(const struct window &w, int64_t at)
 {
-    int64_t ch = cuda_mod(at, w.c), place = cuda_div(at, w.c);
-    int64_t ox = cuda_mod(place, w.out_w), row = cuda_div(place, w.out_w);
-    int64_t i = cuda_div(row, w.out_h), oy = cuda_mod(row, w.out_h);
+    int64_t ch = at % w.c, ox = at / w.c % w.out_w, row = at / w.c / w.out_w;
+    int64_t i = row / w.out_h, oy = row % w.out_h;
     return ((i * w.h + oy * w.stride) * w.w + ox * w.stride) * w.c + ch;
 }
 
@@ -55,14 +54,12 @@ static __device__ inline float gather(const struct window &w, int64_t at,
                                       const float *dy, const int32_t *index,
                                       float share)
 {
-    int64_t ch = cuda_mod(at, w.c), here = cuda_div(at, w.c);
-    int64_t ix = cuda_mod(here, w.w), row = cuda_div(here, w.w);
-    int64_t i = cuda_div(row, w.h), iy = cuda_mod(row, w.h);
-    int64_t first = ix < w.size ? 0 : cuda_div(ix - w.size, w.stride) + 1;
-    int64_t last = cuda_div(ix, w.stride);
-    last = last < w.out_w ? last : w.out_w - 1;
+    int64_t ch = at % w.c, ix = at / w.c % w.w, row = at / w.c / w.w;
+    int64_t i = row / w.h, iy = row % w.h;
+    int64_t first = ix < w.size ? 0 : (ix - w.size) / w.stride + 1;
+    int64_t last = ix / w.stride < w.out_w ? ix / w.stride : w.out_w - 1;
     float sum = 0.0f;
-    for (int64_t oy = iy < w.size ? 0 : cuda_div(iy - w.size, w.stride) + 1;
+    for (int64_t oy = iy < w.size ? 0 : (iy - w.size) / w.stride + 1;
          oy < w.out_h && oy * w.stride <= iy; oy++) {
         for (int64_t k = 0; k <= last - first; k++) {
             int64_t ox = w.stride == 1 ? last - k : first + k;
