@@ -333,6 +333,24 @@ static void learn(const struct launcher_look *look, struct settle_facts *facts)
         facts->state.stop = SPOOL_STOP_CANCEL;
 }
 
+/* Counts attempts that Slurm ended before they began, until one has begun. */
+static int count_early(const struct queue_job *job, const struct launcher_look *look,
+                       struct settle_facts *facts, struct error *err)
+{
+    struct spool_state *state = &facts->state;
+    if (look->early[0] != '\0')
+        facts->early = look->early;
+    if (!facts->has_state || (facts->early == NULL && look->life == LAUNCHER_NEVER))
+        return 0;
+    if (facts->early == NULL && state->n_early == 0)
+        return 0;
+    if (facts->early != NULL && state->last_early == job->attempt)
+        return 0; /* counted before */
+    state->n_early = facts->early == NULL ? 0 : state->n_early + 1;
+    state->last_early = job->attempt;
+    return spool_save(job->directory, state, err);
+}
+
 static int settle_dead(const struct attempt_context *context,
                        const struct queue_job *job, const struct launcher_look *look,
                        bool *ret_ended, struct error *err)
@@ -347,12 +365,15 @@ static int settle_dead(const struct attempt_context *context,
     if (look->life == LAUNCHER_NEVER && !look->is_cancelled && facts.has_state &&
         !facts.is_cancel_requested && time(NULL) - facts.state.started_at_s < AGAIN_S)
         return 0;
+    int rc = count_early(job, look, &facts, err);
+    if (rc != 0)
+        return rc;
     learn(look, &facts);
     settle_decide(&facts, &verdict);
     if (verdict.is_loss && facts.state.last_loss != job->attempt) {
         facts.state.n_losses++;
         facts.state.last_loss = job->attempt;
-        int rc = spool_save(job->directory, &facts.state, err);
+        rc = spool_save(job->directory, &facts.state, err);
         if (rc != 0)
             return rc;
     }
@@ -361,8 +382,7 @@ static int settle_dead(const struct attempt_context *context,
                  (long long)job->attempt, verdict.reason);
         return attempt_start(context, job->id, verdict.reason, err);
     }
-    int rc =
-        finish(context, job, &verdict, facts.has_report ? &facts.report : NULL, err);
+    rc = finish(context, job, &verdict, facts.has_report ? &facts.report : NULL, err);
     if (rc == 0)
         *ret_ended = true;
     return rc;

@@ -26,7 +26,7 @@
 /* One line of squeue; strings point into the listing. */
 struct entry {
     int64_t id;
-    char state[24], name[NAME_SIZE];
+    char state[24], reason[64], name[NAME_SIZE];
     int64_t ran_s;
     bool is_here; /* its working directory is the one asked for */
 };
@@ -80,7 +80,7 @@ static int listing(struct launch_sbatch *sbatch, struct error *err)
 {
     static const char *const argv[] = {"squeue",       "--noheader",
                                        "--me",         "--states=all",
-                                       "--local",      "--format=%A|%T|%M|%j|%Z",
+                                       "--local",      "--format=%A|%T|%M|%r|%j|%Z",
                                        (const char *)0};
     struct command_result result = {0};
     struct error why = {0};
@@ -132,13 +132,22 @@ static bool next_entry(const char **at, const char *directory, struct entry *ret
     while (**at != '\0') {
         const char *line = *at;
         size_t len = strcspn(line, "\n");
-        int n_head = 0;
+        int n_head = 0, n_name = 0;
         long long id;
         *at = line + len + (line[len] != '\0');
-        int n = sscanf(line, "%lld|%23[^|\n]|%31[^|\n]|%63[^|\n]|%n", &id,
-                       ret_entry->state, elapsed, ret_entry->name, &n_head);
-        if (n != 4 || n_head == 0 || (size_t)n_head > len)
+        int n = sscanf(line, "%lld|%23[^|\n]|%31[^|\n]|%n", &id, ret_entry->state,
+                       elapsed, &n_head);
+        if (n != 3 || n_head == 0 || (size_t)n_head > len)
+            continue;
+        const char *reason = line + n_head, *name = strchr(reason, '|');
+        if (name == NULL ||
+            sscanf(name, "|%63[^|\n]|%n", ret_entry->name, &n_name) != 1 ||
+            n_name == 0 || name + n_name > line + len)
             continue; /* another user's program with a longer name than ours */
+        /* Reasons may list nodes at any length. */
+        snprintf(ret_entry->reason, sizeof ret_entry->reason, "%.*s",
+                 (int)(name - reason), reason);
+        n_head = (int)(name - line) + n_name;
         ret_entry->id = id;
         ret_entry->ran_s = parse_elapsed(elapsed);
         ret_entry->is_here =
@@ -482,6 +491,9 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
         rc = look_at_dead(directory, attempt, is_known, &look, err);
         if (rc != 0)
             return rc;
+        if (is_known && look.life == LAUNCHER_NEVER && !look.is_cancelled)
+            snprintf(look.early, sizeof look.early, "%s, %s", entry.state,
+                     entry.reason);
     } else {
         look.life = is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;
         look.ran_s = entry.ran_s;

@@ -45,6 +45,8 @@ struct launcher_look {
     enum launcher_life life;
     int64_t ran_s;     /* how long it has run; -1: since it was started */
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
+    char early[96]; /* why the other system ended it before it began, in its own words;
+                       "": it did not */
 };
 
 struct launcher;

@@ -141,6 +141,8 @@ static int watch_running(struct state *state, struct nodes_room *ret_room,
         else
             nodes_take(ret_room, &held);
         rc = after(state, rc, jobs.jobs[i].id, err);
+        if (rc == 0) /* Slurm's commands may have taken their time */
+            rc = renew(state, err);
     }
     queue_jobs_free(&jobs);
     return rc;
@@ -186,6 +188,8 @@ static int start_chosen(struct state *state, const struct queue_jobs *jobs,
             continue;
         rc = attempt_start(&context, jobs->jobs[i].id, "", err);
         rc = after(state, rc, jobs->jobs[i].id, err);
+        if (rc == 0)
+            rc = renew(state, err);
     }
     return rc;
 }

@@ -95,6 +95,26 @@ static void by_report(const struct settle_facts *facts, struct settle_verdict *v
     }
 }
 
+/* Nothing ran, so what it costs is what earlier attempts have used. */
+static void not_started(const struct settle_facts *facts,
+                        struct settle_verdict *verdict)
+{
+    char reason[LEDGER_TEXT_SIZE];
+    verdict->charge = facts->state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
+    if (facts->is_cancel_requested) {
+        verdict->state = QUEUE_CANCELLED;
+        say(verdict, PPT_EJOB, "cancelled before it was started");
+    } else if (facts->early != NULL && facts->state.n_early >= SETTLE_MAX_EARLY) {
+        snprintf(reason, sizeof reason,
+                 "Slurm ended it %lld times before it began: %.200s",
+                 (long long)facts->state.n_early, facts->early);
+        say(verdict, PPT_ELAUNCH, reason);
+    } else {
+        verdict->runs_again = true;
+        say(verdict, PPT_EJOB, "was not started; trying again");
+    }
+}
+
 void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_verdict)
 {
     struct settle_verdict verdict = {.state = QUEUE_FAILED};
@@ -102,14 +122,9 @@ void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_
         verdict.charge = SETTLE_ALL;
         say(&verdict, PPT_EIO, "its directory was removed or damaged");
     } else if (facts->state.started_attempt != facts->attempt) {
-        /* The scheduler died between writing the attempt down and starting it. */
-        verdict.charge =
-            facts->state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
-        verdict.runs_again = !facts->is_cancel_requested;
-        verdict.state = QUEUE_CANCELLED;
-        say(&verdict, PPT_EJOB,
-            facts->is_cancel_requested ? "cancelled before it was started"
-                                       : "was not started; trying again");
+        /* The scheduler died between writing the attempt down and starting it, or Slurm
+         * did not come to start it. */
+        not_started(facts, &verdict);
     } else if (facts->has_report) {
         by_report(facts, &verdict);
     } else if (facts->state.stop != SPOOL_STOP_NONE) {

@@ -9,7 +9,8 @@
  * damaged or gone. A job of which no process was ever started has spent nothing.
  *
  * What next: interrupted -> another attempt, from the checkpoint. Died -> another, as
- * long as the number of deaths is at most max_restarts. Else it ends.
+ * long as the number of deaths is at most max_restarts. Ended by Slurm before it began
+ * (a node's prolog, its log) -> another, until SETTLE_MAX_EARLY in a row. Else it ends.
  */
 #ifndef PPT_SCHEDULER_SETTLE_H
 #define PPT_SCHEDULER_SETTLE_H
@@ -23,6 +24,8 @@
 #include "scheduler/queue.h"
 #include "scheduler/spool.h"
 
+#define SETTLE_MAX_EARLY 3
+
 /* What is known of an attempt whose processes have gone. */
 struct settle_facts {
     int64_t attempt; /* the database's */
@@ -32,6 +35,7 @@ struct settle_facts {
     struct report report;
     bool is_cancel_requested;
     int64_t max_restarts;
+    const char *early; /* why Slurm ended it before it began; NULL: it did not */
 };
 
 enum settle_charge { SETTLE_NOTHING, SETTLE_METER, SETTLE_ALL };

@@ -162,6 +162,10 @@ static int parse_state(const char *text, size_t len, const char *path,
                      fields[i].value);
     ydoc_word(&faults, ydoc_need(&faults, root, "stop"), stop_names, SPOOL_STOP_N,
               &stop);
+    /* Not in files of an older version; a reader given no node does nothing. */
+    ydoc_integer(&faults, ydoc_get(root, "n_early"), 0, INT64_MAX, &state.n_early);
+    ydoc_integer(&faults, ydoc_get(root, "last_early"), 0, INT64_MAX,
+                 &state.last_early);
     int rc = ydoc_faults_end(&faults, "scheduler's state of a job", err);
     ydoc_free(doc);
     if (rc != 0)
@@ -200,6 +204,8 @@ int spool_save(const char *directory, const struct spool_state *state,
     json_integer(&json, "n_losses", state->n_losses);
     json_integer(&json, "last_loss", state->last_loss);
     json_integer(&json, "missing_since_s", state->missing_since_s);
+    json_integer(&json, "n_early", state->n_early);
+    json_integer(&json, "last_early", state->last_early);
     json_close_object(&json);
     rc = json_end(&json, &text, err);
     if (rc == 0)

@@ -53,6 +53,8 @@ struct spool_state {
     int64_t n_losses;  /* attempts that ended in a way that may tell of the data */
     int64_t last_loss; /* the last such attempt */
     int64_t missing_since_s; /* fewer ranks are there than should be; 0: all there */
+    int64_t n_early;         /* attempts in a row that Slurm ended before they began */
+    int64_t last_early;      /* the last such attempt */
 };
 
 /* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST

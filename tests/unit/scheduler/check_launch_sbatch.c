@@ -102,7 +102,8 @@ static int look(void)
 static void squeue_says(const char *state, const char *elapsed, const char *directory)
 {
     char line[256];
-    snprintf(line, sizeof line, "7|RUNNING|1:00|other|/\n41|%s|%s|ppt-17-1|%s\n", state,
+    snprintf(line, sizeof line,
+             "7|RUNNING|1:00|None|other|/\n41|%s|%s|Prolog|ppt-17-1|%s\n", state,
              elapsed, directory);
     says("squeue", 0, line);
 }
@@ -249,6 +250,30 @@ START_TEST(states)
 }
 END_TEST
 
+/* And no reason, however long, hides a job. */
+START_TEST(ended_before_it_began)
+{
+    struct launcher_started started;
+    char line[1024], reason[300];
+    memset(reason, 'n', sizeof reason - 1);
+    reason[sizeof reason - 1] = '\0';
+    ck_assert_int_eq(start(job, &started), 0);
+    snprintf(line, sizeof line, "41|PENDING|0:00|%s|ppt-17-1|%s\n", reason, job);
+    says("squeue", 0, line);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_QUEUED);
+    ck_assert_str_eq(seen.early, "");
+    squeue_says("FAILED", "0:00", job);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_NEVER);
+    ck_assert_str_eq(seen.early, "FAILED, Prolog");
+    says("squeue", 0, ""); /* forgotten: nobody says that Slurm ended it */
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_NEVER);
+    ck_assert_str_eq(seen.early, "");
+}
+END_TEST
+
 START_TEST(ends)
 {
     squeue_says("RUNNING", "1:00", job);
@@ -281,6 +306,7 @@ int main(void)
     tcase_add_test(tests, answer_lost);
     tcase_add_test(tests, runs_once);
     tcase_add_test(tests, states);
+    tcase_add_test(tests, ended_before_it_began);
     tcase_add_test(tests, ends);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -38,6 +38,36 @@ START_TEST(done_is_done_and_pays_by_the_meter)
 }
 END_TEST
 
+START_TEST(ended_early_is_tried_three_times_and_pays_for_nothing)
+{
+    facts.state.started_attempt = 0;
+    facts.early = "FAILED, Prolog";
+    for (facts.state.n_early = 1; facts.state.n_early < 3; facts.state.n_early++) {
+        settle_decide(&facts, &verdict);
+        ck_assert(verdict.runs_again && !verdict.is_loss);
+    }
+    settle_decide(&facts, &verdict);
+    ck_assert(!verdict.runs_again && !verdict.is_loss);
+    ck_assert_int_eq(verdict.state, QUEUE_FAILED);
+    ck_assert_int_eq(verdict.error_code, PPT_ELAUNCH);
+    ck_assert_int_eq(verdict.charge, SETTLE_NOTHING);
+    ck_assert_str_eq(verdict.reason,
+                     "Slurm ended it 3 times before it began: FAILED, Prolog");
+    facts.early = NULL; /* a controller that was away is no such end */
+    settle_decide(&facts, &verdict);
+    ck_assert(verdict.runs_again);
+    facts.early = "FAILED, Prolog"; /* what ran before stays paid for */
+    facts.attempt = 4;
+    facts.state.started_attempt = 1;
+    settle_decide(&facts, &verdict);
+    ck_assert(!verdict.runs_again);
+    ck_assert_int_eq(verdict.charge, SETTLE_METER);
+    facts.state.n_losses = 1;
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+}
+END_TEST
+
 START_TEST(an_interruption_goes_on)
 {
     report(REPORT_INTERRUPTED, PPT_EINTERRUPTED);
@@ -226,6 +256,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, done_is_done_and_pays_by_the_meter);
     tcase_add_test(tc, an_interruption_goes_on);
+    tcase_add_test(tc, ended_early_is_tried_three_times_and_pays_for_nothing);
     tcase_add_test(tc, a_death_is_tried_again_and_pays_all);
     tcase_add_test(tc, the_same_death_counts_once);
     tcase_add_test(tc, a_later_success_does_not_undo_a_death);
