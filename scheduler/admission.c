@@ -108,7 +108,7 @@ static bool fits_pot(const struct search *search, int i, const struct cost *cost
         return ledger_fits(&search->pots->pots[i], cost);
     *search->pot = search->pots->pots[i];
     memset(search->pot->reserved, 0, sizeof search->pot->reserved);
-    search->pot->reserved_delta = 0;
+    search->pot->reserved_delta = search->pot->reserved_mu2 = 0;
     return ledger_fits(search->pot, cost);
 }
 
@@ -232,15 +232,21 @@ int admission_explain(struct db *db, const struct admission_job *job,
     char left[FIGURES_SIZE], limit[FIGURES_SIZE], needs[FIGURES_SIZE];
     const struct ledger_pot *pot = &verdict->pot;
     if (!verdict->has_pot || pot->unit != job->price.unit ||
-        pot->relation != job->price.relation || job->price.cost.delta > 0) {
-        snprintf(ret_reason, ADMISSION_REASON_SIZE, "%s", verdict->reason);
+        pot->relation != job->price.relation || job->price.cost.delta > 0 ||
+        (pot->currency == LEDGER_GAUSSIAN && job->price.cost.mu2 == COST_INFINITE)) {
+        const char *hint = pot->currency == LEDGER_GAUSSIAN ? verdict->hint : "";
+        snprintf(ret_reason, ADMISSION_REASON_SIZE, "%.511s%s%.300s", verdict->reason,
+                 *hint ? "; " : "", hint);
         return 0;
     }
     struct figures_pot figures = figures_pot(pot);
     figures_pot_name(pot, name, sizeof name);
     figures_down(figures.remaining, left);
     figures_down(figures.limit, limit);
-    figures_up(job->price.epsilon, needs);
+    figures_up(pot->currency == LEDGER_GAUSSIAN
+                   ? figures_gaussian(job->price.cost.mu2, pot->delta)
+                   : job->price.epsilon,
+               needs);
     if (verdict->answer == LEDGER_WAIT) {
         char reserved[FIGURES_SIZE];
         figures_up(figures.reserved, reserved);

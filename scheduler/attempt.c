@@ -101,10 +101,12 @@ static int check_price(const struct attempt_context *context,
     int rc = ledger_reserved(context->db, job->id, &reserved, err);
     if (rc != 0)
         return rc;
+    bool is_above = price->cost.mu2 > reserved.mu2;
     for (int i = 0; i < COST_N_ORDERS; i++)
-        if (price->cost.rho[i] > reserved.rho[i])
-            return error_set(err, PPT_EBUDGET,
-                             "its price is above what was reserved for it");
+        is_above = is_above || price->cost.rho[i] > reserved.rho[i];
+    if (is_above)
+        return error_set(err, PPT_EBUDGET,
+                         "its price is above what was reserved for it");
     return 0;
 }
 

@@ -64,7 +64,7 @@ int budget_dataset(int argc, char **argv)
     struct ledger_dataset dataset = {0};
     double epsilon = 0, delta = 0;
     bool has_epsilon = false, has_delta = false;
-    const char *reason = "";
+    const char *reason = "", *currency = NULL;
     const struct opt options[] = {
         {"epsilon", 'e', OPT_NUMBER, &epsilon, "E", "limit over all accounts",
          &has_epsilon},
@@ -72,6 +72,8 @@ int budget_dataset(int argc, char **argv)
          &has_delta},
         {"public", 0, OPT_FLAG, &dataset.is_public, NULL,
          "not secret: may be used without privacy", NULL},
+        {"currency", 0, OPT_STRING, &currency, "NAME",
+         "renyi (default) or gaussian: full-batch jobs only", NULL},
         {"reason", 0, OPT_STRING, &reason, "TEXT", "kept in the history", NULL},
         CLIENT_OPTIONS(client),
     };
@@ -99,7 +101,8 @@ int budget_dataset(int argc, char **argv)
     if (rc == 0)
         rc = client_connect(&client, "ppt-budget", &err);
     if (rc == 0)
-        rc = ledger_dataset_add(client.db, &dataset, epsilon, delta, reason, &err);
+        rc = ledger_dataset_add(client.db, &dataset, epsilon, delta, currency, reason,
+                                &err);
     client_close(&client);
     free(dataset.manifest);
     return rc == 0 ? 0 : log_error(&err);

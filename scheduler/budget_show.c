@@ -52,12 +52,15 @@ static void print_table(const struct ledger_pots *pots)
 {
     static const char *const headings[] = {"ACCOUNT", ">LIMIT", ">RESERVED", ">SPENT",
                                            ">LEFT",   ">DELTA", "USED"};
+    static const char gaussian[] = " (gaussian)";
     struct table *table = table_new(headings, 7);
     for (int i = 0; i < pots->n; i++) {
         const struct ledger_pot *pot = &pots->pots[i];
         char name[LEDGER_PATH_SIZE], limit[FIGURES_SIZE], reserved[FIGURES_SIZE];
         char spent[FIGURES_SIZE], left[FIGURES_SIZE], delta[32], bar[BAR_WIDTH + 3];
-        make_name(pot, name, sizeof name);
+        make_name(pot, name, sizeof name - sizeof gaussian);
+        if (pot->currency == LEDGER_GAUSSIAN)
+            strcat(name, gaussian);
         if (!pot->has_limit) {
             table_row(table, (const char *[]){name, "-", "", "", "", "", ""});
             continue;
@@ -91,6 +94,7 @@ static int print_json(const struct ledger_pots *pots, struct error *err)
         if (pot->has_limit) {
             json_string(&json, "unit", unit_name(pot->unit));
             json_string(&json, "relation", relation_name(pot->relation));
+            json_string(&json, "currency", ledger_currency_name(pot->currency));
             json_number(&json, "epsilon", pot->epsilon);
             json_number(&json, "delta", pot->delta);
             json_number(&json, "reserved_epsilon", figures.reserved);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "jobs/privacy/gdp.h"
+
 static void rounded(double value, double (*round_to)(double),
                     char ret_text[FIGURES_SIZE])
 {
@@ -82,8 +84,37 @@ static double epsilon_of(const struct ledger_pot *pot, const int64_t *a,
     return is_nothing ? 0 : least;
 }
 
+double figures_gaussian(int64_t mu2, double delta)
+{
+    double epsilon, mu = sqrt((double)mu2 / COST_RHO_PER_NAT) * (1 + 0x1p-50);
+    if (mu2 == 0)
+        return 0;
+    if (mu2 == COST_INFINITE ||
+        gdp_epsilon(fmax(mu, GDP_MIN_MU), delta, &epsilon, NULL) != 0)
+        return INFINITY;
+    return epsilon;
+}
+
+/* All of delta stands on the one number, less what is kept for jobs' own deltas. */
+static struct figures_pot gaussian_pot(const struct ledger_pot *pot)
+{
+    double own = (double)pot->delta_own / COST_DELTA_PER_ONE;
+    double delta = own > 0 ? nextafter(pot->delta - own, 0) : pot->delta;
+    int64_t both = pot->reserved_mu2 > COST_INFINITE - pot->spent_mu2
+                       ? COST_INFINITE
+                       : pot->spent_mu2 + pot->reserved_mu2;
+    double used = figures_gaussian(both, delta);
+    double spent = figures_gaussian(pot->spent_mu2, delta);
+    return (struct figures_pot){.limit = pot->epsilon,
+                                .spent = spent,
+                                .reserved = isinf(used) ? used : used - spent,
+                                .remaining = fmax(0, pot->epsilon - used)};
+}
+
 struct figures_pot figures_pot(const struct ledger_pot *pot)
 {
+    if (pot->currency == LEDGER_GAUSSIAN)
+        return gaussian_pot(pot);
     struct figures_pot figures = {.limit = pot->epsilon};
     double used = epsilon_of(pot, pot->spent, pot->reserved);
     figures.spent = epsilon_of(pot, pot->spent, NULL);

@@ -35,7 +35,12 @@ void figures_bytes(int64_t bytes, char ret_text[FIGURES_SIZE]);
 struct figures_pot {
     double limit, reserved, spent, remaining; /* epsilon at the limit's delta */
 };
+/* In currency gaussian the conversion is exact, at the whole delta. */
 struct figures_pot figures_pot(const struct ledger_pot *pot);
+
+/* The epsilon of a mu2 (jobs/privacy/cost.h) at this delta, rounded up; INFINITY where
+ * it is unbounded or too large to say. */
+double figures_gaussian(int64_t mu2, double delta);
 
 /* "acme (all data)", "acme on mnist", "data set mnist". */
 void figures_pot_name(const struct ledger_pot *pot, char *ret_text, size_t size);

@@ -9,7 +9,12 @@
     p "pot_id, " p "account, " p "dataset, " p "unit, " p "relation, " p "epsilon, " p \
       "delta, " p "delta_own, " p "granted_by, extract(epoch FROM " p                  \
       "granted_at)::bigint, " p "reserved_delta, " p "spent_delta, " p "weights, " p   \
-      "caps, " p "reserved, " p "spent"
+      "caps, " p "reserved, " p "spent, " p "currency"
+
+/* An entry's curve is rho[1:ORDERS], its mu^2 rho[1 + ORDERS]. */
+#define AS_TEXT(x) #x
+#define EXPANDED(x) AS_TEXT(x)
+#define ORDERS EXPANDED(COST_N_ORDERS)
 
 /* ---- reading rows ---- */
 
@@ -26,6 +31,30 @@ static int read_unit(const struct db_result *result, int row, int column,
     *ret_unit = (enum privacy_unit)unit;
     *ret_relation = (enum privacy_relation)relation;
     return 0;
+}
+
+/* caps, reserved and spent from column c on: one number each in currency gaussian, one
+ * an order in currency renyi. */
+static int read_amounts(const struct db_result *result, int row, int c,
+                        struct ledger_pot *pot, struct error *err)
+{
+    if (pot->currency == LEDGER_GAUSSIAN) {
+        for (int i = 0; i < COST_N_ORDERS; i++)
+            pot->caps[i] = -1;
+        int rc = db_int64_array(result, row, c, 1, &pot->cap_mu2, err);
+        if (rc == 0)
+            rc = db_int64_array(result, row, c + 1, 1, &pot->reserved_mu2, err);
+        return rc == 0 ? db_int64_array(result, row, c + 2, 1, &pot->spent_mu2, err)
+                       : rc;
+    }
+    int rc = db_double_array(result, row, c - 1, COST_N_ORDERS, pot->weights, err);
+    if (rc == 0)
+        rc = db_int64_array(result, row, c, COST_N_ORDERS, pot->caps, err);
+    if (rc == 0)
+        rc = db_int64_array(result, row, c + 1, COST_N_ORDERS, pot->reserved, err);
+    if (rc == 0)
+        rc = db_int64_array(result, row, c + 2, COST_N_ORDERS, pot->spent, err);
+    return rc;
 }
 
 /* One pot from column c on; amounts stay 0 where the account has no limit. */
@@ -49,14 +78,9 @@ static int read_pot(const struct db_result *result, int row, int c,
     pot->granted_at_s = db_int64(result, row, c + 9);
     pot->reserved_delta = db_int64(result, row, c + 10);
     pot->spent_delta = db_int64(result, row, c + 11);
-    rc = db_double_array(result, row, c + 12, COST_N_ORDERS, pot->weights, err);
-    if (rc == 0)
-        rc = db_int64_array(result, row, c + 13, COST_N_ORDERS, pot->caps, err);
-    if (rc == 0)
-        rc = db_int64_array(result, row, c + 14, COST_N_ORDERS, pot->reserved, err);
-    if (rc == 0)
-        rc = db_int64_array(result, row, c + 15, COST_N_ORDERS, pot->spent, err);
-    return rc;
+    if (strcmp(db_text(result, row, c + 16), "gaussian") == 0)
+        pot->currency = LEDGER_GAUSSIAN;
+    return read_amounts(result, row, c + 13, pot, err);
 }
 
 static int read_pots(const struct db_result *result, struct ledger_pots *ret_pots,
@@ -97,11 +121,24 @@ static int read_verdict(const struct db_result *result,
 
 /* ---- sending costs ---- */
 
+const char *ledger_currency_name(enum ledger_currency currency)
+{
+    return currency == LEDGER_GAUSSIAN ? "gaussian" : "renyi";
+}
+
+char *ledger_amount_text(const struct cost *cost)
+{
+    int64_t amount[COST_N_ORDERS + 1];
+    memcpy(amount, cost->rho, sizeof cost->rho);
+    amount[COST_N_ORDERS] = cost->mu2;
+    return db_int64_array_text(amount, COST_N_ORDERS + (cost->mu2 != COST_INFINITE));
+}
+
 /* unit, relation, rho, delta. The array's text is the caller's to free. */
 static int add_cost(struct db_params *params, const struct cost *cost, char **ret_text,
                     struct error *err)
 {
-    char *text = db_int64_array_text(cost->rho, COST_N_ORDERS);
+    char *text = ledger_amount_text(cost);
     if (!text)
         return error_set(err, PPT_ENOMEM, "no memory for a cost");
     db_param_text(params, unit_name(cost->unit));
@@ -236,7 +273,8 @@ int ledger_reserved(struct db *db, int64_t job_id, struct cost *ret_cost,
     struct cost cost = cost_zero(UNIT_EXAMPLE, RELATION_ADD_REMOVE);
     db_param_int64(&params, job_id);
     int rc = db_run(db,
-                    "SELECT e.unit, e.relation, e.rho, e.delta, d.unit, d.relation"
+                    "SELECT e.unit, e.relation, e.rho[1:" ORDERS "], e.delta,"
+                    " d.unit, d.relation, e.rho[1 + " ORDERS "]"
                     " FROM ppt.job j JOIN ppt.dataset d ON d.id = j.dataset_id"
                     " LEFT JOIN ppt.ledger_entry e"
                     " ON e.job_id = j.id AND e.kind = 'reserve' WHERE j.id = $1",
@@ -252,6 +290,7 @@ int ledger_reserved(struct db *db, int64_t job_id, struct cost *ret_cost,
     if (rc == 0 && has_entry) {
         rc = db_int64_array(result, 0, 2, COST_N_ORDERS, cost.rho, err);
         cost.delta = db_int64(result, 0, 3);
+        cost.mu2 = db_is_null(result, 0, 6) ? COST_INFINITE : db_int64(result, 0, 6);
     }
     if (rc == 0)
         *ret_cost = cost;
@@ -288,8 +327,8 @@ int ledger_member_remove(struct db *db, const char *account, const char *login,
 }
 
 int ledger_dataset_add(struct db *db, const struct ledger_dataset *dataset,
-                       double epsilon, double delta, const char *reason,
-                       struct error *err)
+                       double epsilon, double delta, const char *currency,
+                       const char *reason, struct error *err)
 {
     struct db_params params = {0};
     db_param_text(&params, dataset->name);
@@ -301,7 +340,8 @@ int ledger_dataset_add(struct db *db, const struct ledger_dataset *dataset,
     db_param_double(&params, epsilon);
     db_param_double(&params, delta);
     db_param_text(&params, reason ? reason : "");
-    return db_run(db, "SELECT ppt.dataset_add($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    db_param_text(&params, currency);
+    return db_run(db, "SELECT ppt.dataset_add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                   &params, NULL, err);
 }
 
@@ -353,7 +393,8 @@ int ledger_grant(struct db *db, const struct ledger_grant *grant, struct error *
     db_param_text(&params, unit_name(grant->unit));
     db_param_text(&params, relation_name(grant->relation));
     db_param_text(&params, grant->reason ? grant->reason : "");
-    return db_run(db, "SELECT ppt.ledger_grant($1, $2, $3, $4, $5, $6, $7, $8)",
+    db_param_text(&params, grant->currency);
+    return db_run(db, "SELECT ppt.ledger_grant($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                   &params, NULL, err);
 }
 
@@ -373,14 +414,14 @@ int ledger_show(struct db *db, const char *account, struct ledger_pots *ret_pots
                 "b.dataset,"
                 "  b.unit, b.relation, b.epsilon, b.delta, b.delta_own, b.granted_by,"
                 "  b.granted_at, b.reserved_delta, b.spent_delta, b.weights, b.caps,"
-                "  b.reserved, b.spent"
+                "  b.reserved, b.spent, b.currency"
                 " FROM ppt.account a LEFT JOIN ppt.budget b ON b.account_id = a.id"
                 " WHERE $1::text IS NULL OR a.path = $1 OR starts_with(a.path, $1 || "
                 "'/')"
                 " UNION ALL"
                 " SELECT 1, '', b.pot_id, '', b.dataset, b.unit, b.relation, b.epsilon,"
                 "  b.delta, b.delta_own, b.granted_by, b.granted_at, b.reserved_delta,"
-                "  b.spent_delta, b.weights, b.caps, b.reserved, b.spent"
+                "  b.spent_delta, b.weights, b.caps, b.reserved, b.spent, b.currency"
                 " FROM ppt.budget b WHERE b.account_id IS NULL AND $1::text IS NULL"
                 ") x ORDER BY part, string_to_array(at COLLATE \"C\", '/'),"
                 " dataset COLLATE \"C\"",
@@ -440,6 +481,10 @@ bool ledger_fits(const struct ledger_pot *pot, const struct cost *cost)
     if (!pot->has_limit || pot->unit != cost->unit || pot->relation != cost->relation ||
         cost->delta > pot->delta_own - pot->spent_delta - pot->reserved_delta)
         return false;
+    if (pot->currency == LEDGER_GAUSSIAN)
+        return pot->spent_mu2 <= pot->cap_mu2 &&
+               pot->reserved_mu2 <= pot->cap_mu2 - pot->spent_mu2 &&
+               cost->mu2 <= pot->cap_mu2 - pot->spent_mu2 - pot->reserved_mu2;
     ledger_remaining(pot, remaining);
     for (int i = 0; i < COST_N_ORDERS; i++)
         if (cost->rho[i] <= remaining[i])
@@ -465,6 +510,8 @@ static int read_event(const struct db_result *result, int row,
     if (rc == 0 && !db_is_null(result, row, 12))
         rc = db_int64_array(result, row, 12, COST_N_ORDERS, event->cost.rho, err);
     event->cost.delta = db_int64(result, row, 13);
+    event->cost.mu2 =
+        db_is_null(result, row, 14) ? COST_INFINITE : db_int64(result, row, 14);
     return rc;
 }
 
@@ -500,7 +547,8 @@ int ledger_history(struct db *db, const char *account, const char *dataset, int 
     int rc = db_run(
         db,
         "SELECT extract(epoch FROM at)::bigint, what, account, dataset, login, job_id,"
-        " job_name, reason, epsilon, delta, unit, relation, rho, own_delta FROM ("
+        " job_name, reason, epsilon, delta, unit, relation, rho[1:" ORDERS "],"
+        " own_delta, rho[1 + " ORDERS "] FROM ("
         "  SELECT * FROM ppt.history WHERE"
         "   ($1::text IS NULL OR account = $1 OR starts_with(account, $1 || '/'))"
         "   AND ($2::text IS NULL OR dataset = $2)"

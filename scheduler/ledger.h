@@ -59,6 +59,11 @@ struct ledger_request {
     int64_t n_ranks, n_cores, memory_bytes; /* cores and memory of all ranks together */
 };
 
+/* In what a pot counts, for ever: "renyi" takes every job, by its curve; "gaussian"
+ * only jobs that have a mu2 (jobs/privacy/cost.h), and of those more. */
+enum ledger_currency { LEDGER_RENYI, LEDGER_GAUSSIAN };
+const char *ledger_currency_name(enum ledger_currency currency);
+
 /* One pot with its limit in force. Orders are indexed like cost_orders. */
 struct ledger_pot {
     int64_t pot_id;
@@ -76,6 +81,10 @@ struct ledger_pot {
     int64_t caps[COST_N_ORDERS];     /* -1: the order is not usable */
     int64_t reserved[COST_N_ORDERS]; /* COST_INFINITE where saturated */
     int64_t spent[COST_N_ORDERS];
+    /* Of a pot in currency gaussian, in 2^-40; its orders are then unused (cap -1) and
+     * without amounts. 0 in currency renyi. */
+    enum ledger_currency currency;
+    int64_t cap_mu2, reserved_mu2, spent_mu2;
 };
 
 struct ledger_pots {
@@ -115,6 +124,10 @@ int ledger_preview(struct db *db, const char *account, const char *dataset,
                    const struct ledger_request *request,
                    struct ledger_verdict *ret_verdict, struct error *err);
 
+/* The cost as the database takes it, "{...}": the curve, then mu2 if there is one. NULL
+ * without memory; the caller's to free. */
+char *ledger_amount_text(const struct cost *cost);
+
 /* Debits what was used and releases the rest of the job's reservation. spent <= what
  * was reserved at every order. Never refused for want of budget. Idempotent: the same
  * amounts again do nothing, others are PPT_ESTATE. A job that reserved nothing may
@@ -153,12 +166,12 @@ struct ledger_dataset {
     bool is_public; /* nobody's secret: jobs without privacy may use it uncharged */
 };
 
-/* Registers it with its own limit over all accounts, in one transaction. With
- * dataset->is_public, epsilon may be 0: then no limit, and only jobs without privacy.
- * Errors: PPT_EEXISTS, PPT_ERANGE, PPT_EPERM. */
+/* Registers it with its own limit over all accounts, in one transaction; currency as in
+ * struct ledger_grant. With dataset->is_public, epsilon may be 0: then no limit, and
+ * only jobs without privacy. Errors: PPT_EEXISTS, PPT_ERANGE, PPT_EPERM. */
 int ledger_dataset_add(struct db *db, const struct ledger_dataset *dataset,
-                       double epsilon, double delta, const char *reason,
-                       struct error *err);
+                       double epsilon, double delta, const char *currency,
+                       const char *reason, struct error *err);
 
 /* Errors: PPT_ENOTFOUND. Caller calls ledger_dataset_free. */
 int ledger_dataset_find(struct db *db, const char *name,
@@ -174,13 +187,15 @@ struct ledger_grant {
     enum privacy_unit unit;
     enum privacy_relation relation;
     const char *reason; /* written into the history */
+    /* "renyi", "gaussian"; NULL: the pot's own, renyi for its first limit. */
+    const char *currency;
 };
 
 /* A new limit in force from now on. The first one makes the pot and fixes its unit,
- * relation and weights for ever; jobs already run under it count. An increase is a new
- * published guarantee. A decrease below what is spent and reserved is refused.
- * Errors: PPT_ENOTFOUND, PPT_ERANGE (no order usable; other unit), PPT_EBUDGET (below
- * what is spent and reserved), PPT_EPERM. */
+ * relation, currency and weights for ever; jobs already run under it count. An increase
+ * is a new published guarantee. A decrease below what is spent and reserved is refused.
+ * Errors: PPT_ENOTFOUND, PPT_ERANGE (no order usable; other unit or currency),
+ * PPT_EBUDGET (below what is spent and reserved), PPT_EPERM. */
 int ledger_grant(struct db *db, const struct ledger_grant *grant, struct error *err);
 
 /* ---- reading ---- */

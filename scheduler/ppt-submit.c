@@ -33,6 +33,9 @@ static void add_cost(struct ledger_pot *pot, const struct cost *cost)
         pot->reserved[i] = cost->rho[i] > COST_INFINITE - pot->reserved[i]
                                ? COST_INFINITE
                                : pot->reserved[i] + cost->rho[i];
+    pot->reserved_mu2 = cost->mu2 > COST_INFINITE - pot->reserved_mu2
+                            ? COST_INFINITE
+                            : pot->reserved_mu2 + cost->mu2;
 }
 
 static void print_levels(const struct ledger_pots *pots, const struct cost *cost)

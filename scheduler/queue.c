@@ -372,7 +372,7 @@ int queue_finish(struct db *db, const struct ledger_lease *lease, int64_t job_id
                  const struct queue_outcome *outcome, struct error *err)
 {
     struct db_params params = {0};
-    char *rho = db_int64_array_text(outcome->spent.rho, COST_N_ORDERS);
+    char *rho = ledger_amount_text(&outcome->spent);
     if (!rho)
         return error_set(err, PPT_ENOMEM, "no memory for a cost");
     db_param_int64(&params, lease->epoch);

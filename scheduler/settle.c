@@ -137,10 +137,10 @@ void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_
     *ret_verdict = verdict;
 }
 
-/* At most the reservation, at every order. */
+/* At most the reservation, at every order and in mu^2. */
 static bool is_within(const struct cost *cost, const struct cost *reserved)
 {
-    bool is_within = cost->delta <= reserved->delta;
+    bool is_within = cost->delta <= reserved->delta && cost->mu2 <= reserved->mu2;
     for (int i = 0; i < COST_N_ORDERS; i++)
         is_within = is_within && cost->rho[i] <= reserved->rho[i];
     return is_within && cost->unit == reserved->unit &&

@@ -32,6 +32,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE ppt_owner REVOKE EXECUTE ON FUNCTIONS FROM PUB
 GRANT USAGE ON SCHEMA ppt TO ppt_officer, ppt_submitter, ppt_scheduler, ppt_reader;
 
 CREATE DOMAIN ppt.unit AS text CHECK (VALUE IN ('example', 'user'));
+CREATE DOMAIN ppt.currency AS text CHECK (VALUE IN ('renyi', 'gaussian'));
 CREATE DOMAIN ppt.relation AS text CHECK (VALUE IN ('add_remove', 'replace_one'));
 
 -- Refuses what would change history, for the owner too.

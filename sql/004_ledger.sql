@@ -2,6 +2,9 @@
 --
 -- Amounts are integers, 2^-40 nat at each order of the grid (delta: 2^-62), so sums are
 -- exact and do not depend on their order. 9223372036854775807 stands for "unbounded".
+-- A job's amount is its curve and, after it, its mu^2 (2^-40) if it has one: only jobs
+-- all of whose releases are Gaussians over all records do. A pot counts in one currency
+-- for ever: renyi (the curve) or gaussian (mu^2 alone, see 006).
 -- Locks are always taken in this order: lease, table pot, job, balances by pot id.
 
 SET LOCAL ROLE ppt_owner;
@@ -72,7 +75,25 @@ BEGIN
     RETURN false;
 END $$;
 
--- Refuses what is no amount: NULLs, another length, a negative element.
+-- What a pot of this currency takes of a job's amount. A job without a mu^2 is unbounded
+-- in a gaussian pot, unless its curve is nothing: then it has told nothing.
+CREATE FUNCTION ppt.in_currency(p_currency text, p_rho bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_n int := ppt.n_orders();
+BEGIN
+    IF p_currency = 'renyi' THEN
+        RETURN p_rho[1:v_n];
+    ELSIF cardinality(p_rho) > v_n THEN
+        RETURN p_rho[v_n + 1:v_n + 1];
+    ELSIF 0 < ANY (p_rho) THEN
+        RETURN ARRAY[9223372036854775807];
+    END IF;
+    RETURN ARRAY[0::bigint];
+END $$;
+
+-- Refuses what is no amount: NULLs, another length, a negative element, a mu^2 of
+-- nothing beside a curve that is something.
 CREATE FUNCTION ppt.check_amount(p_unit text, p_relation text, p_rho bigint[],
                                  p_delta bigint) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -85,12 +106,15 @@ BEGIN
         v_fault := 'its relation is neither add_remove nor replace_one';
     ELSIF p_rho IS NULL OR array_ndims(p_rho) IS DISTINCT FROM 1
           OR array_lower(p_rho, 1) <> 1
-          OR cardinality(p_rho) IS DISTINCT FROM ppt.n_orders() THEN
-        v_fault := format('its curve has not exactly %s elements', ppt.n_orders());
+          OR cardinality(p_rho) - ppt.n_orders() NOT IN (0, 1) THEN
+        v_fault := format('its curve has not exactly %s elements, with mu^2 one more',
+                          ppt.n_orders());
     ELSIF array_position(p_rho, NULL) IS NOT NULL OR p_delta IS NULL THEN
         v_fault := 'an element is null';
     ELSIF 0 > ANY (p_rho) OR p_delta < 0 THEN
         v_fault := 'an element is negative';
+    ELSIF p_rho[ppt.n_orders() + 1] = 0 AND 0 < ANY (p_rho) THEN
+        v_fault := 'its curve is not nothing, but its mu^2 is';
     END IF;
     IF v_fault IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PB014',
@@ -163,14 +187,16 @@ $$;
 -- ---- tables ----
 
 -- Where cost gathers: (account, all data), (account, one data set) or (one data set over
--- all accounts). Made by its first limit; unit, relation and weights are fixed for ever.
+-- all accounts). Made by its first limit; unit, relation, currency and weights are fixed
+-- for ever.
 CREATE TABLE ppt.pot (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id bigint REFERENCES ppt.account,
     dataset_id bigint REFERENCES ppt.dataset,
     unit       ppt.unit NOT NULL,
     relation   ppt.relation NOT NULL,
-    weights    float8[] NOT NULL,
+    currency   ppt.currency NOT NULL,
+    weights    float8[] NOT NULL,  -- of the orders; none where the currency is gaussian
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE NULLS NOT DISTINCT (account_id, dataset_id),
     CHECK (account_id IS NOT NULL OR dataset_id IS NOT NULL)
@@ -255,7 +281,7 @@ CREATE VIEW ppt.budget WITH (security_invoker = true) AS
            p.unit::text AS unit, p.relation::text AS relation, l.epsilon, l.delta,
            l.delta_own, l.granted_by::text AS granted_by, l.granted_at,
            b.reserved_delta, b.spent_delta, p.weights, l.caps, b.reserved, b.spent,
-           p.account_id, p.dataset_id
+           p.account_id, p.dataset_id, p.currency::text AS currency
     FROM ppt.pot p
     JOIN ppt.pot_balance b ON b.pot_id = p.id
     CROSS JOIN LATERAL (SELECT * FROM ppt.budget_limit
@@ -285,7 +311,7 @@ CREATE FUNCTION ppt.pot_recomputed(p_pot bigint, OUT reserved bigint[],
                                    OUT spent_delta bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH entry AS (
-        SELECT e.kind, e.rho, e.delta
+        SELECT e.kind, ppt.in_currency(p.currency, e.rho) AS rho, e.delta
         FROM ppt.pot p
         JOIN ppt.job j ON (p.dataset_id IS NULL OR j.dataset_id = p.dataset_id)
         JOIN ppt.account a ON a.id = j.account_id
@@ -303,11 +329,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                least(coalesce(sum(u.x) FILTER (WHERE kind = 'spend'), 0),
                      9223372036854775807)::bigint AS s
         FROM entry, unnest(rho) WITH ORDINALITY AS u(x, i) GROUP BY u.i
+    ), size AS (
+        SELECT CASE currency WHEN 'renyi' THEN ppt.n_orders() ELSE 1 END AS n
+        FROM ppt.pot WHERE id = p_pot
     )
-    SELECT ARRAY(SELECT coalesce(r, 0) FROM ppt.renyi_order o
-                 LEFT JOIN sums ON i = o.idx + 1 ORDER BY o.idx),
-           ARRAY(SELECT coalesce(s, 0) FROM ppt.renyi_order o
-                 LEFT JOIN sums ON i = o.idx + 1 ORDER BY o.idx),
+    SELECT ARRAY(SELECT coalesce(r, 0)
+                 FROM generate_series(1, (SELECT n FROM size)) AS k
+                 LEFT JOIN sums ON i = k ORDER BY k),
+           ARRAY(SELECT coalesce(s, 0)
+                 FROM generate_series(1, (SELECT n FROM size)) AS k
+                 LEFT JOIN sums ON i = k ORDER BY k),
            (SELECT least(coalesce(sum(delta), 0), 9223372036854775807)::bigint
             FROM entry WHERE kind = 'reserve'),
            (SELECT least(coalesce(sum(delta), 0), 9223372036854775807)::bigint
@@ -327,14 +358,16 @@ $$;
 
 -- Makes the pot that the first limit needs and fills it with the history under it.
 CREATE FUNCTION ppt.pot_create(p_account bigint, p_dataset bigint, p_unit text,
-                               p_relation text, p_weights float8[], p_words text)
+                               p_relation text, p_currency text, p_weights float8[],
+                               p_words text)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_id bigint;
 BEGIN
-    INSERT INTO ppt.pot (account_id, dataset_id, unit, relation, weights)
-        VALUES (p_account, p_dataset, p_unit, p_relation, p_weights) RETURNING id INTO v_id;
+    INSERT INTO ppt.pot (account_id, dataset_id, unit, relation, currency, weights)
+        VALUES (p_account, p_dataset, p_unit, p_relation, p_currency, p_weights)
+        RETURNING id INTO v_id;
     IF EXISTS (SELECT 1 FROM ppt.job j JOIN ppt.account a ON a.id = j.account_id
                JOIN ppt.ledger_entry e ON e.job_id = j.id
                WHERE (p_account IS NULL OR p_account = ANY (a.lineage))
@@ -348,12 +381,22 @@ BEGIN
     INSERT INTO ppt.pot_balance (pot_id, reserved, spent, reserved_delta, spent_delta)
         SELECT v_id, r.reserved, r.spent, r.reserved_delta, r.spent_delta
         FROM ppt.pot_recomputed(v_id) r;
+    IF p_currency = 'gaussian'
+       AND EXISTS (SELECT 1 FROM ppt.pot_balance
+                   WHERE pot_id = v_id
+                     AND 9223372036854775807 IN (reserved[1], spent[1])) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PB014',
+            MESSAGE = format('%s has been charged for jobs without a mu^2 already: it '
+                             'cannot count in currency gaussian', p_words),
+            HINT = 'grant it in currency renyi, or give full-batch jobs their own account';
+    END IF;
     RETURN v_id;
 END $$;
 
 CREATE FUNCTION ppt.ledger_grant(p_account text, p_dataset text, p_epsilon float8,
                                  p_delta float8, p_delta_own float8, p_unit text,
-                                 p_relation text, p_reason text) RETURNS bigint
+                                 p_relation text, p_reason text,
+                                 p_currency text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_words   text := ppt.grant_words(p_account, p_dataset);
@@ -382,6 +425,10 @@ BEGIN
             DETAIL = 'epsilon must be in (0, 1e6], delta in [1e-30, 1), own delta in '
                      '[0, delta), the reason shorter than 512 characters';
     END IF;
+    IF p_currency NOT IN ('renyi', 'gaussian') THEN
+        RAISE EXCEPTION USING ERRCODE = 'PB014',
+            MESSAGE = format('currency "%s" is neither renyi nor gaussian', p_currency);
+    END IF;
     -- From here until commit no reservation is made or settled: they read the table.
     LOCK TABLE ppt.pot IN EXCLUSIVE MODE;
     SELECT * INTO v_pot FROM ppt.pot
@@ -392,16 +439,26 @@ BEGIN
         v_pot.id := ppt.pot_create(v_account.id, v_dataset.id,
                                    coalesce(v_dataset.unit, p_unit),
                                    coalesce(v_dataset.relation, p_relation),
-                                   ppt.limit_weights(p_epsilon, p_delta - p_delta_own),
-                                   v_words);
+                                   coalesce(p_currency, 'renyi'),
+                                   CASE WHEN p_currency = 'gaussian' THEN '{}'
+                                        ELSE ppt.limit_weights(p_epsilon,
+                                                               p_delta - p_delta_own)
+                                   END, v_words);
         SELECT * INTO v_pot FROM ppt.pot WHERE id = v_pot.id;
     ELSIF p_dataset IS NULL
           AND (v_pot.unit, v_pot.relation) IS DISTINCT FROM (p_unit, p_relation) THEN
         RAISE EXCEPTION USING ERRCODE = 'PB014',
             MESSAGE = format('%s counts by %s, %s for ever', v_words, v_pot.unit,
                              v_pot.relation);
+    ELSIF v_pot.currency <> p_currency THEN
+        RAISE EXCEPTION USING ERRCODE = 'PB014',
+            MESSAGE = format('%s counts in currency %s for ever', v_words,
+                             v_pot.currency);
     END IF;
-    v_caps := ppt.limit_caps(p_epsilon, p_delta - p_delta_own, v_pot.weights);
+    v_caps := CASE v_pot.currency
+              WHEN 'gaussian' THEN ARRAY[ppt.gaussian_cap(p_epsilon,
+                                                          p_delta - p_delta_own)]
+              ELSE ppt.limit_caps(p_epsilon, p_delta - p_delta_own, v_pot.weights) END;
     v_own := floor(p_delta_own * 4611686018427387904.0::float8)::bigint;
     SELECT * INTO v_balance FROM ppt.pot_balance WHERE pot_id = v_pot.id FOR UPDATE;
     IF NOT 0 <= ANY (v_caps) THEN
@@ -426,7 +483,8 @@ END $$;
 
 CREATE FUNCTION ppt.dataset_add(p_name text, p_file text, p_manifest text, p_unit text,
                                 p_relation text, p_is_public boolean, p_epsilon float8,
-                                p_delta float8, p_reason text) RETURNS bigint
+                                p_delta float8, p_reason text,
+                                p_currency text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_id bigint;
@@ -452,7 +510,7 @@ BEGIN
     END;
     IF NOT (p_is_public AND p_epsilon = 0) THEN
         PERFORM ppt.ledger_grant(NULL, p_name, p_epsilon, p_delta, 0, p_unit, p_relation,
-                                 p_reason);
+                                 p_reason, p_currency);
     END IF;
     RETURN v_id;
 END $$;
@@ -516,9 +574,11 @@ BEGIN
         JOIN ppt.budget b ON b.pot_id = o.pot_id
         CROSS JOIN LATERAL (
             SELECT b.unit = p_unit AND b.relation = p_relation AS same_unit,
-                   ppt.vec_fits(b.caps, b.spent, b.reserved, p_rho) AS fits_now,
+                   m.amount, ppt.vec_fits(b.caps, b.spent, b.reserved, m.amount)
+                   AS fits_now,
                    p_delta <= b.delta_own - b.spent_delta - b.reserved_delta AS delta_now,
-                   p_delta <= b.delta_own - b.spent_delta AS delta_ever) q
+                   p_delta <= b.delta_own - b.spent_delta AS delta_ever
+            FROM (SELECT ppt.in_currency(b.currency, p_rho) AS amount) m) q
         ORDER BY o.place
     LOOP
         CONTINUE WHEN r.same_unit AND r.fits_now AND r.delta_now;
@@ -528,7 +588,14 @@ BEGIN
                 format('%s counts by %s, %s; the job''s cost by %s, %s', v_words,
                        (r.pot).unit, (r.pot).relation, p_unit, p_relation),
                 'such costs cannot be added; use a data set of the same unit', r.pot);
-        ELSIF NOT ppt.vec_fits((r.pot).caps, (r.pot).spent, ppt.vec_zero(), p_rho) THEN
+        ELSIF (r.pot).currency = 'gaussian' AND r.amount[1] = 9223372036854775807 THEN
+            v_verdict := ROW ('refuse',
+                format('%s counts in currency gaussian, and this job has no mu^2: not '
+                       'all of its releases are Gaussians over all records', v_words),
+                'set batch_size to the split''s nominal count (sample rate 1), or use '
+                'an account and a data set whose limits are in currency renyi', r.pot);
+        ELSIF NOT ppt.vec_fits((r.pot).caps, (r.pot).spent, ppt.vec_zero(), r.amount)
+        THEN
             v_verdict := ROW ('refuse',
                 format('%s has too little budget left under its limit of epsilon %s at '
                        'delta %s', v_words, (r.pot).epsilon, (r.pot).delta),
@@ -625,8 +692,10 @@ BEGIN
     IF p_is_private THEN
         INSERT INTO ppt.ledger_entry (job_id, kind, unit, relation, rho, delta)
             VALUES (p_job, 'reserve', p_unit, p_relation, p_rho, p_delta);
-        UPDATE ppt.pot_balance SET reserved = ppt.vec_add(reserved, p_rho),
-            reserved_delta = reserved_delta + p_delta WHERE pot_id = ANY (v_pots);
+        UPDATE ppt.pot_balance b
+            SET reserved = ppt.vec_add(b.reserved, ppt.in_currency(p.currency, p_rho)),
+                reserved_delta = b.reserved_delta + p_delta
+            FROM ppt.pot p WHERE b.pot_id = ANY (v_pots) AND p.id = b.pot_id;
     END IF;
     UPDATE ppt.job SET state = 'admitted', reason = '', admitted_at = clock_timestamp(),
         is_private = p_is_private, epsilon = p_epsilon_shown, delta = p_delta_shown,
@@ -649,6 +718,11 @@ DECLARE
     v_pots    bigint[];
 BEGIN
     PERFORM ppt.check_amount(p_unit, p_relation, p_rho, p_delta);
+    SELECT * INTO v_reserve FROM ppt.ledger_entry
+        WHERE job_id = p_job.id AND kind = 'reserve';
+    IF cardinality(v_reserve.rho) = ppt.n_orders() THEN
+        p_rho := p_rho[1:ppt.n_orders()];  -- no mu^2 was reserved: none is spent
+    END IF;
     SELECT * INTO v_spend FROM ppt.ledger_entry
         WHERE job_id = p_job.id AND kind = 'spend';
     IF FOUND THEN
@@ -660,9 +734,7 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT * INTO v_reserve FROM ppt.ledger_entry
-        WHERE job_id = p_job.id AND kind = 'reserve';
-    IF NOT FOUND THEN
+    IF v_reserve.id IS NULL THEN
         IF 0 < ANY (p_rho) OR p_delta > 0 THEN
             RAISE EXCEPTION USING ERRCODE = 'PB014',
                 MESSAGE = format('job %s has reserved nothing and cannot spend',
@@ -671,7 +743,7 @@ BEGIN
         RETURN;
     END IF;
     IF (v_reserve.unit, v_reserve.relation) IS DISTINCT FROM (p_unit, p_relation)
-       OR p_delta > v_reserve.delta
+       OR p_delta > v_reserve.delta OR cardinality(p_rho) <> cardinality(v_reserve.rho)
        OR EXISTS (SELECT 1 FROM unnest(p_rho, v_reserve.rho) AS u(s, r) WHERE s > r) THEN
         RAISE EXCEPTION USING ERRCODE = 'PB014',
             MESSAGE = format('job %s cannot spend more than it has reserved', p_job.id);
@@ -685,11 +757,12 @@ BEGIN
     UPDATE ppt.pot_balance b SET
         reserved = CASE WHEN 9223372036854775807 = ANY (b.reserved)
                         THEN (SELECT r.reserved FROM ppt.pot_recomputed(b.pot_id) r)
-                        ELSE ppt.vec_sub(b.reserved, v_reserve.rho) END,
-        spent = ppt.vec_add(b.spent, p_rho),
+                        ELSE ppt.vec_sub(b.reserved, ppt.in_currency(
+                                             p.currency, v_reserve.rho)) END,
+        spent = ppt.vec_add(b.spent, ppt.in_currency(p.currency, p_rho)),
         reserved_delta = b.reserved_delta - v_reserve.delta,
         spent_delta = b.spent_delta + p_delta
-        WHERE b.pot_id = ANY (v_pots);
+        FROM ppt.pot p WHERE b.pot_id = ANY (v_pots) AND p.id = b.pot_id;
 END $$;
 
 CREATE FUNCTION ppt.ledger_settle(p_epoch bigint, p_job bigint, p_unit text,
@@ -761,7 +834,8 @@ BEGIN
     IF v_job.state = 'admitted' AND v_job.is_private THEN
         SELECT * INTO v_reserve FROM ppt.ledger_entry
             WHERE job_id = p_job AND kind = 'reserve';
-        PERFORM ppt.settle(v_job, v_reserve.unit, v_reserve.relation, ppt.vec_zero(), 0);
+        PERFORM ppt.settle(v_job, v_reserve.unit, v_reserve.relation,
+                           ppt.vec_zero() || 0::bigint, 0);
     END IF;
     UPDATE ppt.job SET state = 'cancelled', reason = v_reason,
         ended_at = clock_timestamp() WHERE id = p_job;
@@ -786,7 +860,10 @@ BEGIN
         (b.reserved_delta <> r.reserved_delta OR b.spent_delta <> r.spent_delta,
          'a cached delta is not that of the entries'),
         (NOT ppt.vec_fits(b.caps, r.spent, r.reserved, ppt.vec_zero()),
-         'no order is within its cap'),
+         CASE b.currency WHEN 'renyi' THEN 'no order is within its cap'
+                         ELSE 'mu^2 is above its cap' END),
+        (cardinality(b.caps) <> cardinality(r.spent),
+         'its limit is not in its currency'),
         (r.spent_delta::numeric + r.reserved_delta > b.delta_own,
          'the jobs'' own deltas are above their part of delta')
     ) AS f(is_wrong, words)

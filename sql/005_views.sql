@@ -138,8 +138,8 @@ GRANT EXECUTE ON FUNCTION ppt.recent_core_s(bigint)
 
 GRANT EXECUTE ON FUNCTION ppt.account_create(text), ppt.member_add(text, name),
     ppt.member_remove(text, name),
-    ppt.ledger_grant(text, text, float8, float8, float8, text, text, text),
-    ppt.dataset_add(text, text, text, text, text, boolean, float8, float8, text)
+    ppt.ledger_grant(text, text, float8, float8, float8, text, text, text, text),
+    ppt.dataset_add(text, text, text, text, text, boolean, float8, float8, text, text)
     TO ppt_officer;
 
 GRANT EXECUTE ON FUNCTION ppt.queue_submit(text, text, text, text, text)

@@ -66,7 +66,15 @@ int cost_from_curve(const struct curve *curve, int64_t count, struct cost *ret_c
     for (int i = 0; i < COST_N_ORDERS; i++)
         ret_cost->rho[i] = scale_up(curve->rho[i], count, COST_RHO_PER_NAT);
     ret_cost->delta = scale_up(curve->delta, count, COST_DELTA_PER_ONE);
+    ret_cost->mu2 = count == 0 ? 0 : COST_INFINITE;
     return 0;
+}
+
+int64_t cost_gaussian_mu2(double noise_multiplier, int64_t count)
+{
+    /* off by two roundings at most, which scale_up has room for */
+    double mu2 = 1 / (noise_multiplier * noise_multiplier);
+    return scale_up(mu2, count, COST_RHO_PER_NAT);
 }
 
 static int64_t add_saturating(int64_t a, int64_t b)
@@ -76,7 +84,7 @@ static int64_t add_saturating(int64_t a, int64_t b)
 
 static int check_amounts(const struct cost *cost, struct error *err)
 {
-    int64_t smallest = cost->delta;
+    int64_t smallest = cost->delta < cost->mu2 ? cost->delta : cost->mu2;
     for (int i = 0; i < COST_N_ORDERS; i++)
         if (cost->rho[i] < smallest)
             smallest = cost->rho[i];
@@ -104,6 +112,7 @@ int cost_add(const struct cost *a, const struct cost *b, struct cost *ret_sum,
     for (int i = 0; i < COST_N_ORDERS; i++)
         sum.rho[i] = add_saturating(a->rho[i], b->rho[i]);
     sum.delta = add_saturating(a->delta, b->delta);
+    sum.mu2 = add_saturating(a->mu2, b->mu2);
     *ret_sum = sum;
     return 0;
 }

@@ -36,15 +36,23 @@ struct cost {
     enum privacy_relation relation;
     int64_t rho[COST_N_ORDERS]; /* 2^-40 nat, >= 0, COST_INFINITE where unbounded */
     int64_t delta;              /* 2^-62, >= 0 */
+    /* 2^-40, >= 0: the sum of (sensitivity / noise)^2 where every release is a Gaussian
+     * over all records, exact in currency gaussian (gdp.h); else COST_INFINITE. */
+    int64_t mu2;
 };
 
 /* The cost that is nothing. */
 struct cost cost_zero(enum privacy_unit unit, enum privacy_relation relation);
 
-/* count releases of a mechanism with this curve, rounded up.
+/* count releases of a mechanism with this curve, rounded up. They have no mu2: a curve
+ * does not tell it. See cost_gaussian_mu2.
  * Errors: PPT_ERANGE (NaN, negative, count < 0). */
 int cost_from_curve(const struct curve *curve, int64_t count, struct cost *ret_cost,
                     struct error *err);
+
+/* mu2 of count releases of Gaussian noise with this multiplier, of nothing sampled,
+ * rounded up. Requires noise_multiplier > 0, count >= 0. */
+int64_t cost_gaussian_mu2(double noise_multiplier, int64_t count);
 
 /* sum = a + b, saturating. Errors: PPT_ERANGE if units or relations differ. */
 int cost_add(const struct cost *a, const struct cost *b, struct cost *ret_sum,

@@ -136,6 +136,15 @@ static void add_release(struct price *price, const char *name,
     snprintf(release->name, sizeof release->name, "%s", name);
 }
 
+/* A Gaussian over all records: a sample at rate 1 is every record. */
+static bool is_plain_gaussian(const struct mechanism *mechanism)
+{
+    return mechanism->sample_rate == 1 &&
+           (mechanism->kind == MECHANISM_SUBSAMPLED_GAUSSIAN ||
+            (mechanism->kind == MECHANISM_GAUSSIAN &&
+             mechanism->sampling == SAMPLING_NONE));
+}
+
 static int release_cost(const struct price *price, int i, int64_t count,
                         struct cost *ret_cost, struct error *err)
 {
@@ -143,6 +152,9 @@ static int release_cost(const struct price *price, int i, int64_t count,
     int rc = mechanism_curve(&price->releases[i].mechanism, price->unit, &curve, err);
     if (rc == 0)
         rc = cost_from_curve(&curve, count, ret_cost, err);
+    const struct mechanism *mechanism = &price->releases[i].mechanism;
+    if (rc == 0 && is_plain_gaussian(mechanism))
+        ret_cost->mu2 = cost_gaussian_mu2(mechanism->noise_multiplier, count);
     if (rc != 0)
         error_prefix(err, "pricing release '%s'", price->releases[i].name);
     return rc;

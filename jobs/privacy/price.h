@@ -38,7 +38,7 @@ struct price {
     double sample_rate;      /* batch_size / nominal count, rounded to k/2^53 */
     double noise_multiplier; /* of the training step */
     int64_t n_steps;
-    struct cost cost;
+    struct cost cost; /* has a mu2 where batch_size is the nominal count */
 };
 
 /* Errors: PPT_ERANGE (no noise reaches the target, batch larger than the data set),

@@ -36,6 +36,16 @@ SELECT account, login, what, count(*),
     FROM ppt.history, ppt.renyi_order WHERE alpha = 32 AND rho IS NOT NULL
     GROUP BY account, login, what ORDER BY account, login, what;
 
+\connect - officer
+-- A limit for jobs of full batches only, and what it may hold.
+SELECT ppt.account_create('pilot');
+SELECT ppt.ledger_grant('pilot', NULL, 8, 1e-6, 0, 'example', 'add_remove',
+                        'full batches only', 'gaussian');
+SELECT account, epsilon, delta, currency, caps,
+       round(sqrt(caps[1] / 2::numeric ^ 40), 6) AS mu
+    FROM ppt.budget WHERE currency = 'gaussian';
+
+\connect - reader
 -- Which guarantees were published, by whom and why?
 SELECT account, dataset, login, epsilon, delta, reason FROM ppt.history
     WHERE what = 'grant' ORDER BY at;

@@ -35,7 +35,7 @@ struct world world_open(void)
     must(ledger_member_add(world.officer, "acme/research", "alice", &err), "member",
          &err);
     must(ledger_member_add(world.officer, "acme/sales", "bob", &err), "member", &err);
-    must(ledger_dataset_add(world.officer, &dataset, 100, 1e-6, "test", &err),
+    must(ledger_dataset_add(world.officer, &dataset, 100, 1e-6, NULL, "test", &err),
          "data set", &err);
     must(ledger_lease_acquire(world.scheduler, "test", 600, &world.lease, &err),
          "lease", &err);

@@ -382,7 +382,8 @@ START_TEST(what_is_no_amount_is_an_error)
     const char *const faults[][2] = {
         {"NULL", "0"},
         {"array_fill(1::bigint, ARRAY[127])", "0"},
-        {"array_fill(1::bigint, ARRAY[129])", "0"},
+        {"array_fill(1::bigint, ARRAY[130])", "0"},
+        {"array_fill(1::bigint, ARRAY[128]) || 0::bigint", "0"},
         {"'{}'::bigint[]", "0"},
         {"array_fill(1::bigint, ARRAY[64, 2])", "0"},
         {"array_fill(1::bigint, ARRAY[128], ARRAY[0])", "0"},
@@ -421,7 +422,8 @@ END_TEST
 START_TEST(settle_is_bounded_and_idempotent)
 {
     struct cost cost = world_cost(0.01), half = world_cost(0.005);
-    struct cost more = cost, user = half, zero = world_cost(0), kept;
+    struct cost more = cost, user = half,
+                zero = cost_zero(UNIT_EXAMPLE, RELATION_ADD_REMOVE), kept;
     enum ledger_answer answer;
     world_grant(&world, TOP, NULL, 3, 1e-6);
     int64_t id = world_admit(&world, LEAF, &cost, &answer);
@@ -495,7 +497,7 @@ START_TEST(limits_that_must_exist)
     world_grant(&world, TOP, WORLD_DATASET, 3, 1e-6);
     ck_assert_int_eq(reserve(id, &cost).answer, LEDGER_ADMITTED);
 
-    OK(ledger_dataset_add(world.officer, &public, 0, 0, "no limit", &err));
+    OK(ledger_dataset_add(world.officer, &public, 0, 0, NULL, "no limit", &err));
     OK(queue_submit(world.alice, "o", LEAF, "open", "{}", "o", &open_id, &err));
     verdict = reserve(open_id, &cost);
     ck_assert_int_eq(verdict.answer, LEDGER_REFUSED);
@@ -513,7 +515,7 @@ START_TEST(jobs_without_privacy_need_public_data)
     struct ledger_verdict verdict;
     int64_t free_id, paid_id;
     world_grant(&world, TOP, NULL, 3, 1e-6);
-    OK(ledger_dataset_add(world.officer, &public, 5, 1e-6, "test", &err));
+    OK(ledger_dataset_add(world.officer, &public, 5, 1e-6, NULL, "test", &err));
     OK(queue_submit(world.alice, "f", LEAF, "open", "{}", "f", &free_id, &err));
     OK(queue_submit(world.alice, "p", LEAF, "open", "{}", "p", &paid_id, &err));
 
@@ -987,9 +989,9 @@ START_TEST(data_sets_come_back_as_registered)
                                      .unit = UNIT_USER,
                                      .relation = RELATION_REPLACE_ONE};
     struct ledger_dataset found;
-    OK(ledger_dataset_add(world.officer, &dataset, 5, 1e-6, "test", &err));
+    OK(ledger_dataset_add(world.officer, &dataset, 5, 1e-6, NULL, "test", &err));
     FAILS(PPT_EEXISTS,
-          ledger_dataset_add(world.officer, &dataset, 5, 1e-6, "test", &err));
+          ledger_dataset_add(world.officer, &dataset, 5, 1e-6, NULL, "test", &err));
     OK(ledger_dataset_find(world.alice, "faces", &found, &err));
     ck_assert_str_eq(found.manifest, dataset.manifest);
     ck_assert_str_eq(found.file, dataset.file);
@@ -1003,10 +1005,10 @@ START_TEST(data_sets_come_back_as_registered)
     snprintf(dataset.name, sizeof dataset.name, "masks");
     snprintf(dataset.file, sizeof dataset.file, "relative.h5");
     FAILS(PPT_ERANGE,
-          ledger_dataset_add(world.officer, &dataset, 5, 1e-6, "test", &err));
+          ledger_dataset_add(world.officer, &dataset, 5, 1e-6, NULL, "test", &err));
     snprintf(dataset.file, sizeof dataset.file, "/data/masks.h5");
     FAILS(PPT_ERANGE, /* its limit is refused, so nothing is registered */
-          ledger_dataset_add(world.officer, &dataset, 0, 1e-6, "test", &err));
+          ledger_dataset_add(world.officer, &dataset, 0, 1e-6, NULL, "test", &err));
     FAILS(PPT_ENOTFOUND, ledger_dataset_find(world.alice, "masks", &found, &err));
 }
 END_TEST
