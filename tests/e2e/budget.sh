@@ -79,4 +79,25 @@ id=$(submit more)
 wait_state "$id" "done"
 as officer ppt-budget history acme/lab | grep -q 'grant .* agreed' || die "history"
 check_ledger
+
+step "a limit in currency gaussian takes full batches only, and by mu^2"
+as officer ppt-budget account create pilot
+as officer ppt-budget member add pilot alice
+as officer ppt-budget grant pilot --epsilon 2 --delta 1e-6 --currency gaussian
+batch=1000 spec full 0.5 20
+sed -i 's/account: .*/account: pilot/' "$dir/full.yaml"
+sed 's/batch_size: 1000/batch_size: 50/' "$dir/full.yaml" >"$dir/sampled.yaml"
+id=$(submit sampled)
+wait_state "$id" refused
+reason=$(sql "SELECT reason FROM ppt.job WHERE id = $id")
+grep -q 'pilot.* has no mu^2.*set batch_size to the split' <<<"$reason" || die "$reason"
+id=$(submit full)
+wait_state "$id" "done"
+holds "$(spent pilot) > 0.3 && $(spent pilot) < 0.5" "exact, below the curve's 0.5"
+holds "$(reserved pilot) == 0"
+as reader ppt-budget show | grep -q '^pilot (gaussian)' || die "show"
+sed 's/epsilon: 0.5/epsilon: 3/' "$dir/full.yaml" >"$dir/full-large.yaml"
+expect 12 "the largest epsilon this job could ask for is" \
+    as alice ppt-submit --dry-run "$dir/full-large.yaml"
+check_ledger
 step "ok"
