@@ -6,6 +6,8 @@
 
 #include "jobs/privacy/atoms.h"
 #include "jobs/privacy/gdp.h"
+#include "jobs/privacy/group.h"
+#include "jobs/privacy/mixture.h"
 #include "jobs/privacy/pld.h"
 
 /* Of the masses of two-point pairs: exp, a sum, a quotient. */
@@ -104,6 +106,50 @@ static int pld(const struct renyi_release *releases, int n, double delta,
     int rc = renyi_check(releases, n, err);
     for (int i = 0; rc == 0 && i < n; i++)
         rc = to_pld(&releases[i], &converted[i], &atoms[i], err);
+    struct pld_plan plan = {RELATION_ADD_REMOVE, n, converted};
+    if (rc == 0)
+        rc = pld_epsilon(&plan, delta, ret_epsilon, NULL, err);
+    for (int i = 0; i < n && i < RENYI_MAX_RELEASES; i++)
+        atoms_free(atoms[i]);
+    return rc;
+}
+
+/* One release as a user's: n_records > 1. */
+static int to_user(const struct renyi_release *release, int64_t n_records,
+                   struct pld_release *ret_release, struct mixture *mixture,
+                   struct atoms **ret_atoms, struct error *err)
+{
+    const struct mechanism *m = &release->mechanism;
+    bool is_gaussian =
+        m->kind == MECHANISM_GAUSSIAN || m->kind == MECHANISM_SUBSAMPLED_GAUSSIAN;
+    if (is_gaussian && m->sample_rate < 1 && m->sampling == SAMPLING_POISSON) {
+        int n = n_records < MIXTURE_MAX ? (int)n_records : MIXTURE_MAX;
+        int rc = mixture_binomial(n, m->sample_rate, mixture, err);
+        *ret_release = (struct pld_release){.noise = PAIR_MIXTURE,
+                                            .scale = m->noise_multiplier,
+                                            .rate = 1,
+                                            .count = release->count,
+                                            .mixture = mixture};
+        return rc;
+    }
+    struct renyi_release user = *release;
+    int rc = group_mechanism(m, n_records, &user.mechanism, err);
+    return rc != 0 ? rc : to_pld(&user, ret_release, ret_atoms, err);
+}
+
+int accountant_users_epsilon(const struct renyi_release *releases, int n,
+                             int64_t n_records, double delta, double *ret_epsilon,
+                             struct error *err)
+{
+    struct pld_release converted[RENYI_MAX_RELEASES];
+    struct atoms *atoms[RENYI_MAX_RELEASES] = {0};
+    struct mixture mixtures[RENYI_MAX_RELEASES];
+    if (n_records == 1)
+        return pld(releases, n, delta, ret_epsilon, err);
+    int rc = renyi_check(releases, n, err);
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = to_user(&releases[i], n_records, &converted[i], &mixtures[i], &atoms[i],
+                     err);
     struct pld_plan plan = {RELATION_ADD_REMOVE, n, converted};
     if (rc == 0)
         rc = pld_epsilon(&plan, delta, ret_epsilon, NULL, err);

@@ -34,6 +34,14 @@ int accountant_epsilon(enum accountant_kind kind, const struct renyi_release *re
                        int n, double delta, double *ret_epsilon, double *ret_order,
                        struct error *err);
 
+/* pld's epsilon for users of up to n_records records: noise on all the data as a shift
+ * n_records times as far, Poisson-subsampled Gaussians as mixtures (mixture.h; up to
+ * MIXTURE_MAX - 1 records). Errors: PPT_ERANGE (no bound for other samples, or a value
+ * out of range), PPT_ENOMEM. */
+int accountant_users_epsilon(const struct renyi_release *releases, int n,
+                             int64_t n_records, double delta, double *ret_epsilon,
+                             struct error *err);
+
 /* The accountant as calibrate_parameter takes it. */
 calibrate_price *accountant_price(enum accountant_kind kind);
 

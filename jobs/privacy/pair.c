@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "jobs/privacy/atoms.h"
+#include "jobs/privacy/mixture.h"
 
 /* Rounding, once for all: with u = 2^-53, a tail of the normal law at argument t (in
  * units of sqrt 2 s) is erfc's own 16 u off, plus the argument's error dt times
@@ -21,6 +22,15 @@ int pair_check(const struct pair *pair, struct error *err)
                          "noise of %g times the sensitivity is outside [%g, %g], where "
                          "the bound is proven",
                          pair->scale, PAIR_MIN_SCALE, PAIR_MAX_SCALE);
+    if (pair->noise == PAIR_MIXTURE && pair->rate != 1)
+        return error_set(err, PPT_ERANGE,
+                         "a mixture's shifts are samples already; rate %g, expected 1",
+                         pair->rate);
+    if (pair->noise == PAIR_MIXTURE) {
+        int rc = mixture_check(pair->mixture, err);
+        if (rc != 0)
+            return rc;
+    }
     if (!(pair->rate >= PAIR_MIN_RATE && pair->rate <= 1))
         return error_set(
             err, PPT_ERANGE,
@@ -83,6 +93,8 @@ static void base_tails(const struct pair *pair, double loss, struct tails *ret)
         gaussian_tails(pair->scale, loss, ret);
     else if (pair->noise == PAIR_LAPLACE)
         laplace_tails(pair->scale, loss, ret);
+    else if (pair->noise == PAIR_MIXTURE)
+        mixture_tails_at(pair->mixture, pair->scale, loss, ret);
     else
         atoms_tails(pair->atoms, loss, ret);
 }
@@ -222,7 +234,8 @@ double pair_delta(const struct pair *pair, double epsilon)
     pair_tails(pair, epsilon, &tails);
     double grown = exp(epsilon), p = tails.up_p, q = grown * tails.up_q;
     double error_p = tails.up_p, error_q = tails.up_q;
-    if (pair->noise != PAIR_ATOMS) { /* the larger tail came from the smaller one */
+    if (pair->noise == PAIR_GAUSSIAN ||
+        pair->noise == PAIR_LAPLACE) { /* the larger tail came from the smaller one */
         error_p = fmin(tails.up_p, tails.low_p);
         error_q = fmin(tails.up_q, tails.low_q);
     }

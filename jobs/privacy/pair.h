@@ -5,6 +5,7 @@
  *   GAUSSIAN  P = N(1, s^2), Q = N(0, s^2): sensitivity 1 in L2, s = scale
  *   LAPLACE   the same with Laplace noise of scale b = scale, sensitivity 1 in L1
  *   ATOMS     any two discrete laws, see atoms.h
+ *   MIXTURE   Gaussian noise on a random shift, see mixture.h; rate is 1
  * each with or without Poisson subsampling at `rate`: with R = (1-q) Q + q P,
  *   REMOVE    the pair (R, Q)        one record taken out
  *   ADD       the pair (Q, R)        one record put in
@@ -17,17 +18,19 @@
 
 #include "base/error.h"
 
-enum pair_noise { PAIR_GAUSSIAN, PAIR_LAPLACE, PAIR_ATOMS };
+enum pair_noise { PAIR_GAUSSIAN, PAIR_LAPLACE, PAIR_ATOMS, PAIR_MIXTURE };
 enum pair_direction { PAIR_REMOVE, PAIR_ADD, PAIR_REPLACE };
 
 struct atoms;
+struct mixture;
 
 struct pair {
     enum pair_noise noise;
     enum pair_direction direction;
-    double scale;              /* of the noise over the sensitivity */
-    double rate;               /* of Poisson subsampling, in (0, 1]; 1: none */
-    const struct atoms *atoms; /* PAIR_ATOMS; the caller keeps it */
+    double scale;                  /* of the noise over the sensitivity */
+    double rate;                   /* of Poisson subsampling, in (0, 1]; 1: none */
+    const struct atoms *atoms;     /* PAIR_ATOMS; the caller keeps it */
+    const struct mixture *mixture; /* PAIR_MIXTURE; the same */
 };
 
 /* Where the bounds below are proven. */

@@ -176,6 +176,9 @@ int plan_epsilon(enum accountant_kind accountant, const struct plan *plan, doubl
         rc = scheme_balls_in_bins(&plan->parts[0].scheme, &deal, err);
         if (rc == 0)
             rc = balls_in_bins_epsilon(&deal, delta, &answer.epsilon, NULL, err);
+    } else if (accountant == ACCOUNTANT_PLD && plan->n_records > 1) {
+        rc = accountant_users_epsilon(releases, n, plan->n_records, delta,
+                                      &answer.epsilon, err);
     } else if (has_curves && (plan->is_best_of || plan->n_records > 1)) {
         rc = by_curves(plan, releases, n, delta, &answer, err);
     } else {

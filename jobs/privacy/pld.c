@@ -31,7 +31,8 @@ static int check_release(const struct pld_release *release,
                                                                       : PAIR_REMOVE,
                         .scale = release->scale,
                         .rate = release->rate,
-                        .atoms = release->atoms};
+                        .atoms = release->atoms,
+                        .mixture = release->mixture};
     if (release->count < 1 || release->count > PLD_MAX_COUNT)
         return error_set(
             err, PPT_ERANGE,
@@ -74,8 +75,10 @@ static int merge(const struct pld_plan *plan, struct merged *ret_merged,
                          (long long)merged.total, (long long)PLD_MAX_COUNT);
     if (square > 0) {
         merged.mu = sqrt(square) * (1 + 256 * U);
-        merged.pairs[merged.n] = (struct pair){PAIR_GAUSSIAN, PAIR_REMOVE,
-                                               1 / merged.mu * (1 - 4 * U), 1, NULL};
+        merged.pairs[merged.n] = (struct pair){.noise = PAIR_GAUSSIAN,
+                                               .direction = PAIR_REMOVE,
+                                               .scale = 1 / merged.mu * (1 - 4 * U),
+                                               .rate = 1};
         merged.counts[merged.n++] = 1;
     }
     *ret_merged = merged;

@@ -37,6 +37,7 @@ struct pld_release {
     double rate;               /* of Poisson subsampling; 1: none */
     const struct atoms *atoms; /* PAIR_ATOMS only (atoms.h); the caller keeps it */
     int64_t count;
+    const struct mixture *mixture; /* PAIR_MIXTURE only (mixture.h); the same */
 };
 
 /* One plan, one relation: relations cannot be mixed. REPLACE_ONE takes Gaussian noise

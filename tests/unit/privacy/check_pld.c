@@ -9,6 +9,7 @@
 #include "jobs/privacy/atoms.h"
 #include "jobs/privacy/compose.h"
 #include "jobs/privacy/gdp.h"
+#include "jobs/privacy/mixture.h"
 #include "jobs/privacy/pld.h"
 #include "tests/unit/privacy/rows.h"
 
@@ -36,7 +37,7 @@ static double delta_of(const struct pld_plan *plan, double epsilon)
 
 static double gaussian_epsilon(double noise, double rate, int64_t steps, double delta)
 {
-    struct pld_release release = {PAIR_GAUSSIAN, noise, rate, NULL, steps};
+    struct pld_release release = {PAIR_GAUSSIAN, noise, rate, NULL, steps, NULL};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     return epsilon_of(&plan, delta);
 }
@@ -133,7 +134,7 @@ START_TEST(closed_forms_at_small_deltas)
     const int64_t counts[] = {100, 10000, 1000000};
     for (size_t c = 0; c < 3; c++) {
         double noise = sqrt((double)counts[c]);
-        struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, noise, 1, NULL};
+        struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, noise, 1, NULL, NULL};
         for (size_t d = 0; d < 7; d++) {
             struct compose_goal goal = {.is_delta = true, .delta = deltas[d]};
             struct composed composed;
@@ -161,7 +162,7 @@ END_TEST
  * so. */
 START_TEST(error_terms_are_counted)
 {
-    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, 1000, 1, NULL};
+    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, 1000, 1, NULL, NULL};
     const int64_t count = 1000000;
     struct compose_goal goal = {.is_delta = true, .delta = 1e-2};
     struct composed composed;
@@ -210,16 +211,22 @@ static void two_releases(const struct pair *pair, double epsilon, double *ret_lo
 START_TEST(two_releases_by_slices)
 {
     static const struct pld_release releases[] = {
-        {PAIR_GAUSSIAN, 1, 0.1, NULL, 2},   {PAIR_GAUSSIAN, 0.5, 0.9, NULL, 2},
-        {PAIR_GAUSSIAN, 2, 0.001, NULL, 2}, {PAIR_LAPLACE, 1, 1, NULL, 2},
-        {PAIR_LAPLACE, 0.5, 0.2, NULL, 2},
+        {PAIR_GAUSSIAN, 1, 0.1, NULL, 2, NULL},
+        {PAIR_GAUSSIAN, 0.5, 0.9, NULL, 2, NULL},
+        {PAIR_GAUSSIAN, 2, 0.001, NULL, 2, NULL},
+        {PAIR_LAPLACE, 1, 1, NULL, 2, NULL},
+        {PAIR_LAPLACE, 0.5, 0.2, NULL, 2, NULL},
     };
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &releases[_i]};
     for (double epsilon = 0.1; epsilon < 4; epsilon *= 3) {
         double low[2], high[2];
         for (int side = 0; side < 2; side++) {
-            struct pair pair = {releases[_i].noise, side == 0 ? PAIR_REMOVE : PAIR_ADD,
-                                releases[_i].scale, releases[_i].rate, NULL};
+            struct pair pair = {releases[_i].noise,
+                                side == 0 ? PAIR_REMOVE : PAIR_ADD,
+                                releases[_i].scale,
+                                releases[_i].rate,
+                                NULL,
+                                NULL};
             two_releases(&pair, epsilon, &low[side], &high[side]);
         }
         double got = delta_of(&plan, epsilon), truth = fmax(low[0], low[1]);
@@ -231,9 +238,9 @@ END_TEST
 
 START_TEST(replacement_by_slices)
 {
-    struct pld_release release = {PAIR_GAUSSIAN, 1.5, 0.25, NULL, 2};
+    struct pld_release release = {PAIR_GAUSSIAN, 1.5, 0.25, NULL, 2, NULL};
     struct pld_plan plan = {RELATION_REPLACE_ONE, 1, &release};
-    struct pair pair = {PAIR_GAUSSIAN, PAIR_REPLACE, 1.5, 0.25, NULL};
+    struct pair pair = {PAIR_GAUSSIAN, PAIR_REPLACE, 1.5, 0.25, NULL, NULL};
     double low, high, got = delta_of(&plan, 0.8);
     two_releases(&pair, 0.8, &low, &high);
     ck_assert_double_ge(got, low * (1 - 1e-9));
@@ -245,14 +252,14 @@ END_TEST
  * (G181); two directions of 3 subsampled Gaussians (G179). */
 START_TEST(published_mixtures)
 {
-    const struct pld_release laplace[] = {{PAIR_LAPLACE, 1, 1, NULL, 3},
-                                          {PAIR_LAPLACE, 2, 1, NULL, 2}};
+    const struct pld_release laplace[] = {{PAIR_LAPLACE, 1, 1, NULL, 3, NULL},
+                                          {PAIR_LAPLACE, 2, 1, NULL, 2, NULL}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 2, laplace};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-14), 4, 1e-6);
-    const struct pld_release sampled[] = {{PAIR_LAPLACE, 0.5, 0.2, NULL, 3}};
+    const struct pld_release sampled[] = {{PAIR_LAPLACE, 0.5, 0.2, NULL, 3, NULL}};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, sampled};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-14), 2.46964, 1e-3);
-    const struct pld_release gaussian[] = {{PAIR_GAUSSIAN, 0.5, 0.2, NULL, 3}};
+    const struct pld_release gaussian[] = {{PAIR_GAUSSIAN, 0.5, 0.2, NULL, 3, NULL}};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, gaussian};
     ck_assert_double_eq_tol(delta_of(&plan, 1), 0.15594, 1e-3);
 }
@@ -280,15 +287,17 @@ END_TEST
 START_TEST(plans_may_be_cut_and_reordered)
 {
     const struct pld_release parts[] = {
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 300}, {PAIR_GAUSSIAN, 2, 0.02, NULL, 500},
-        {PAIR_GAUSSIAN, 5, 1, NULL, 2},      {PAIR_LAPLACE, 10, 1, NULL, 1},
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 700},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 300, NULL},
+        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, NULL},
+        {PAIR_GAUSSIAN, 5, 1, NULL, 2, NULL},
+        {PAIR_LAPLACE, 10, 1, NULL, 1, NULL},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 700, NULL},
     };
     const struct pld_release whole[] = {
-        {PAIR_LAPLACE, 10, 1, NULL, 1},
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 1000},
-        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500},
-        {PAIR_GAUSSIAN, 5 * M_SQRT1_2, 1, NULL, 1},
+        {PAIR_LAPLACE, 10, 1, NULL, 1, NULL},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 1000, NULL},
+        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, NULL},
+        {PAIR_GAUSSIAN, 5 * M_SQRT1_2, 1, NULL, 1, NULL},
     };
     struct pld_plan cut = {RELATION_ADD_REMOVE, 5, parts};
     struct pld_plan merged = {RELATION_ADD_REMOVE, 4, whole};
@@ -303,11 +312,11 @@ END_TEST
 START_TEST(epsilon_and_delta_agree)
 {
     static const struct pld_release releases[] = {
-        {PAIR_GAUSSIAN, 1, 0.001, NULL, 10000},
-        {PAIR_GAUSSIAN, 0.3, 1e-5, NULL, 1000000},
-        {PAIR_GAUSSIAN, 0.05, 1e-4, NULL, 1000},
-        {PAIR_GAUSSIAN, 4, 0.5, NULL, 1000},
-        {PAIR_LAPLACE, 3, 0.1, NULL, 200},
+        {PAIR_GAUSSIAN, 1, 0.001, NULL, 10000, NULL},
+        {PAIR_GAUSSIAN, 0.3, 1e-5, NULL, 1000000, NULL},
+        {PAIR_GAUSSIAN, 0.05, 1e-4, NULL, 1000, NULL},
+        {PAIR_GAUSSIAN, 4, 0.5, NULL, 1000, NULL},
+        {PAIR_LAPLACE, 3, 0.1, NULL, 200, NULL},
     };
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &releases[_i]};
     for (double delta = 1e-3; delta > 1e-30; delta *= 1e-6) {
@@ -323,7 +332,7 @@ START_TEST(discrete_noise_is_close_to_continuous)
 {
     struct atoms *atoms = NULL;
     ck_assert_int_eq(atoms_discrete_gaussian(40, 4, &atoms, &err), 0);
-    struct pld_release release = {PAIR_ATOMS, 1, 0.05, atoms, 400};
+    struct pld_release release = {PAIR_ATOMS, 1, 0.05, atoms, 400, NULL};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-8),
                             gaussian_epsilon(10, 0.05, 400, 1e-8), 1e-3);
@@ -333,7 +342,7 @@ END_TEST
 
 START_TEST(nonsense_is_refused)
 {
-    const struct pld_release good = {PAIR_GAUSSIAN, 1, 0.01, NULL, 100};
+    const struct pld_release good = {PAIR_GAUSSIAN, 1, 0.01, NULL, 100, NULL};
     struct pld_release bad[] = {good, good, good, good, good, good, good, good};
     bad[0].scale = NAN;
     bad[1].scale = 0;
@@ -362,14 +371,82 @@ START_TEST(nonsense_is_refused)
     ck_assert_int_eq(pld_delta(&plan, NAN, &got, NULL, &err), -PPT_ERANGE);
     plan.n = 0;
     ck_assert_int_eq(pld_epsilon(&plan, 1e-5, &got, NULL, &err), -PPT_ERANGE);
-    struct pld_release laplace = {PAIR_LAPLACE, 1, 0.5, NULL, 3};
+    struct pld_release laplace = {PAIR_LAPLACE, 1, 0.5, NULL, 3, NULL};
     plan = (struct pld_plan){RELATION_REPLACE_ONE, 1, &laplace};
     ck_assert_int_eq(pld_epsilon(&plan, 1e-5, &got, NULL, &err), -PPT_ERANGE);
     /* 10^10 steps at next to no noise: more error than delta */
-    struct pld_release hopeless = {PAIR_GAUSSIAN, 0.05, 0.5, NULL, 10000000000};
+    struct pld_release hopeless = {PAIR_GAUSSIAN, 0.05, 0.5, NULL, 10000000000, NULL};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, &hopeless};
     ck_assert_int_eq(pld_epsilon(&plan, 1e-40, &got, NULL, &err), -PPT_ERANGE);
     ck_assert_double_eq(got, -1);
+}
+END_TEST
+
+/* Published one-step mixtures (G167 to G169, 8 digits), and adding a record. */
+START_TEST(published_random_shifts)
+{
+    static const struct mixture two = {2, {1, 2}, {0.2, 0.8}, 0},
+                                three = {3, {0, 1, 2}, {0.2, 0.6, 0.2}, 0};
+    struct pair pair = {.noise = PAIR_MIXTURE, .scale = 1, .rate = 1, .mixture = &two};
+    const double all[] = {0.433276675545065, 0.3894964356580768};
+    ck_assert_int_eq(pair_check(&pair, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        pair.direction = i == 0 ? PAIR_REMOVE : PAIR_ADD;
+        double got = pair_delta(&pair, 1);
+        ck_assert_double_eq_tol(got, all[i], 1e-12);
+        ck_assert_double_ge(got, all[i] - 1e-15);
+    }
+    pair.direction = PAIR_REMOVE;
+    pair.mixture = &three;
+    ck_assert_double_eq_tol(pair_delta(&pair, 1), 0.15768284088654105, 1e-12);
+}
+END_TEST
+
+/* A user of one record is the subsampled Gaussian; two composed steps of a user of
+ * three lie between sums by slices; more records cost more, but less than their
+ * records' shift does all at once. */
+START_TEST(users_of_several_records)
+{
+    struct mixture one, user;
+    ck_assert_int_eq(mixture_binomial(1, 0.01, &one, &err), 0);
+    ck_assert_int_eq(mixture_binomial(3, 0.1, &user, &err), 0);
+    ck_assert_double_eq_tol(user.weight[2], 3 * 0.1 * 0.1 * 0.9, 1e-16);
+    struct pld_release release = {
+        .noise = PAIR_MIXTURE, .scale = 1.1, .rate = 1, .count = 600, .mixture = &one};
+    struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
+    double same = gaussian_epsilon(1.1, 0.01, 600, 1e-6), got = epsilon_of(&plan, 1e-6);
+    ck_assert_double_eq_tol(got, same, SLACK_RELATIVE * same + SLACK);
+    release.mixture = &user;
+    release.scale = 3;
+    release.count = 2;
+    for (double epsilon = 0.1; epsilon < 2; epsilon *= 3) {
+        double low[2], high[2];
+        for (int side = 0; side < 2; side++) {
+            struct pair pair = {.noise = PAIR_MIXTURE,
+                                .direction = side == 0 ? PAIR_REMOVE : PAIR_ADD,
+                                .scale = 3,
+                                .rate = 1,
+                                .mixture = &user};
+            two_releases(&pair, epsilon, &low[side], &high[side]);
+        }
+        double delta = delta_of(&plan, epsilon), truth = fmax(low[0], low[1]);
+        ck_assert_msg(delta >= truth * (1 - 1e-9), "%.17g < %.17g", delta, truth);
+        ck_assert_double_le(delta, fmax(high[0], high[1]) * (1 + 1e-4) + 1e-9);
+    }
+    release.count = 300;
+    double three = epsilon_of(&plan, 1e-6);
+    ck_assert_double_gt(three, gaussian_epsilon(3, 0.1, 300, 1e-6));
+    ck_assert_double_lt(three, gaussian_epsilon(1, 1 - 0.9 * 0.9 * 0.9, 300, 1e-6));
+    /* nonsense */
+    ck_assert_int_eq(mixture_binomial(0, 0.1, &user, &err), -PPT_ERANGE);
+    ck_assert_int_eq(mixture_binomial(65, 0.1, &user, &err), -PPT_ERANGE);
+    ck_assert_int_eq(mixture_binomial(3, NAN, &user, &err), -PPT_ERANGE);
+    ck_assert_int_eq(mixture_binomial(3, 1, &user, &err), -PPT_ERANGE);
+    release.rate = 0.5;
+    ck_assert_int_eq(pld_epsilon(&plan, 1e-6, &got, NULL, &err), -PPT_ERANGE);
+    release.rate = 1;
+    user.weight[0] = 0.5;
+    ck_assert_int_eq(pld_epsilon(&plan, 1e-6, &got, NULL, &err), -PPT_ERANGE);
 }
 END_TEST
 
@@ -385,6 +462,8 @@ int main(void)
     tcase_add_loop_test(tcase, two_releases_by_slices, 0, 5);
     tcase_add_test(tcase, replacement_by_slices);
     tcase_add_test(tcase, published_mixtures);
+    tcase_add_test(tcase, published_random_shifts);
+    tcase_add_test(tcase, users_of_several_records);
     tcase_add_test(tcase, small_rates_are_not_loose);
     tcase_add_test(tcase, surprises_are_asked_again);
     tcase_add_test(tcase, plans_may_be_cut_and_reordered);

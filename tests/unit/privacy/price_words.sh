@@ -93,7 +93,9 @@ says 0 "noise multiplier  1.51305" -e 1 -d 1e-5 \
 # users, and the best of several runs
 same rdp -m gaussian:noise_multiplier=12 -r 3 -- -m gaussian:noise_multiplier=4 -a ledger
 same pld -m gaussian:noise_multiplier=12 -r 3 -- -m gaussian:noise_multiplier=4
-says 0 "pld has no bound for users of several records" -s 1.1 "${dpsgd[@]}" -r 3 -a all
+says 0 "gdp has no bound for users of several records" -s 1.1 "${dpsgd[@]}" -r 3 -a all
+says 14 "sample_rate is 0.1, expected 1" -m laplace:scale=9,sample_rate=0.1 -r 3 -d 1e-6 -a pld
+says 14 "65 records of a user" -s 1.1 "${dpsgd[@]}" -r 100 -a pld
 says 0 '"records_per_user": 3' -s 2 "${dpsgd[@]}" -r 3 --json
 says 0 "gdp has no bound for the best of several runs" -m gaussian:noise_multiplier=4 \
     -b poisson:mean=10 -d 1e-6 -a all
