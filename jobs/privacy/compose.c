@@ -344,8 +344,9 @@ static void spectrum_errors(const struct spectrum *spectrum, double total,
 
 /* What is known of the sum's upper end. */
 struct books {
-    double most;    /* no sum is larger */
-    double log_mgf; /* at plan->top_tilt, rounded up */
+    double most;       /* no sum is larger */
+    double log_mgf;    /* at plan->top_tilt, rounded up */
+    double log_finite; /* log of the chance that no loss is infinite, rounded down */
 };
 
 /* Puts one pair's tilted masses, folded round, into `work`, and its transform's power
@@ -382,7 +383,7 @@ static int add_pair(const struct plan *plan, int j, struct fft *fft,
     spectrum_times(spectrum, plan->law->counts[j],
                    1.01 * fft_error(spectrum->points) * norm);
     composed->scale += times * scale;
-    composed->infinite += times * pmf->infinite;
+    books->log_finite += times * log1p(-fmin(pmf->infinite, 1));
     composed->shift += times * pmf->shift;
     double largest = (double)pmf->index[pmf->n - 1] * pmf->step;
     books->most += times * largest;
@@ -432,6 +433,8 @@ static int run_plan(const struct plan *plan, struct composed *composed,
     composed->first = (int64_t)floor(plan->low / step - 0.5 * spare);
     composed->theta = plan->theta;
     top = (double)(composed->first + composed->n) * step;
+    /* one infinite loss makes the sum infinite: 1 - prod (1 - m_j)^count_j */
+    composed->infinite = -expm1(books.log_finite) * (1 + 1e-12);
     if (top <= books.most + 4 * U * fabs(books.most))
         composed->infinite += exp(books.log_mgf - plan->top_tilt * top) * (1 + 1e-9);
     spectrum_errors(&spectrum, plan->total, composed);
