@@ -73,7 +73,7 @@ int budget_dataset(int argc, char **argv)
         {"public", 0, OPT_FLAG, &dataset.is_public, NULL,
          "not secret: may be used without privacy", NULL},
         {"currency", 0, OPT_STRING, &currency, "NAME",
-         "renyi (default) or gaussian: full-batch jobs only", NULL},
+         "renyi (default) or gaussian: full batches only", NULL},
         {"reason", 0, OPT_STRING, &reason, "TEXT", "kept in the history", NULL},
         CLIENT_OPTIONS(client),
     };

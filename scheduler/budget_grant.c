@@ -35,8 +35,7 @@ int budget_grant(int argc, char **argv)
          "for this data set only (default: all data)", NULL},
         {"unit", 0, OPT_STRING, &unit, "UNIT", "example (default) or user", NULL},
         {"currency", 0, OPT_STRING, &grant.currency, "NAME",
-         "renyi (default) or gaussian: full-batch jobs only; fixed by the first limit",
-         NULL},
+         "renyi (default) or gaussian: full batches only", NULL},
         {"reason", 0, OPT_STRING, &grant.reason, "TEXT", "kept in the history", NULL},
         CLIENT_OPTIONS(client),
     };
