@@ -407,6 +407,19 @@ static int watch_forgotten(const struct attempt_context *context,
     return spool_save(job->directory, &state, err);
 }
 
+/* For ppt-queue. Trouble with it is the database's, and shows again soon. */
+static int tell_slurm(const struct attempt_context *context,
+                      const struct queue_job *job, const struct slurm_job *now,
+                      struct error *err)
+{
+    const struct slurm_job *before = &job->slurm;
+    if (now->id == 0 ||
+        (now->id == before->id && strcmp(now->state, before->state) == 0 &&
+         strcmp(now->reason, before->reason) == 0))
+        return 0;
+    return queue_slurm(context->db, context->lease, job->id, job->attempt, now, err);
+}
+
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
                   bool *ret_ended, struct error *err)
 {
@@ -415,6 +428,8 @@ int attempt_watch(const struct attempt_context *context, const struct queue_job 
     if (job->host[0] != '\0' && strcmp(job->host, context->loop->host) != 0)
         return 0; /* another machine's scheduler started it: only there can one look */
     int rc = launcher->ops->look(launcher, job->directory, job->attempt, &look, err);
+    if (rc == 0)
+        rc = tell_slurm(context, job, &look.slurm, err);
     if (rc != 0)
         return rc;
     if (look.life == LAUNCHER_ALIVE || look.life == LAUNCHER_QUEUED)

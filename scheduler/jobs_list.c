@@ -20,26 +20,54 @@ struct request {
     int64_t last;
 };
 
+/* Slurm's columns stand there where a job has anything to put in them. */
+static bool has_slurm(const struct queue_jobs *jobs)
+{
+    for (int i = 0; i < jobs->n; i++)
+        if (jobs->jobs[i].slurm.id != 0)
+            return true;
+    return false;
+}
+
+static void print_row(struct table *table, const struct queue_job *job, bool with_slurm)
+{
+    char id[24], epsilon[FIGURES_SIZE] = "", took[FIGURES_SIZE] = "", slurm[24] = "";
+    int64_t until_s = job->ended_at_s != 0 ? job->ended_at_s : time(NULL);
+    snprintf(id, sizeof id, "%lld", (long long)job->id);
+    if (job->is_private && job->admitted_at_s != 0)
+        figures_up(queue_state_is_final(job->state) ? job->epsilon_spent : job->epsilon,
+                   epsilon);
+    if (job->started_at_s != 0)
+        figures_duration(until_s - job->started_at_s, took);
+    if (job->slurm.id != 0)
+        snprintf(slurm, sizeof slurm, "%lld", (long long)job->slurm.id);
+    const char *cells[] = {id,
+                           job->name,
+                           job->account,
+                           job->submitted_by,
+                           queue_state_name(job->state),
+                           epsilon,
+                           took,
+                           job->reason,
+                           job->slurm.state,
+                           job->slurm.reason,
+                           job->reason};
+    if (with_slurm)
+        cells[7] = slurm;
+    table_row(table, cells);
+}
+
 static void print_table(const struct queue_jobs *jobs)
 {
     static const char *const headings[] = {">ID",   "NAME",     "ACCOUNT", "USER",
                                            "STATE", ">EPSILON", ">TIME",   "REASON"};
-    struct table *table = table_new(headings, 8);
-    for (int i = 0; i < jobs->n; i++) {
-        const struct queue_job *job = &jobs->jobs[i];
-        char id[24], epsilon[FIGURES_SIZE] = "", took[FIGURES_SIZE] = "";
-        int64_t until_s = job->ended_at_s != 0 ? job->ended_at_s : time(NULL);
-        snprintf(id, sizeof id, "%lld", (long long)job->id);
-        if (job->is_private && job->admitted_at_s != 0)
-            figures_up(queue_state_is_final(job->state) ? job->epsilon_spent
-                                                        : job->epsilon,
-                       epsilon);
-        if (job->started_at_s != 0)
-            figures_duration(until_s - job->started_at_s, took);
-        table_row(table, (const char *[]){
-                             id, job->name, job->account, job->submitted_by,
-                             queue_state_name(job->state), epsilon, took, job->reason});
-    }
+    static const char *const with_slurm[] = {
+        ">ID",   "NAME",   "ACCOUNT",     "USER",         "STATE", ">EPSILON",
+        ">TIME", ">SLURM", "SLURM STATE", "SLURM REASON", "REASON"};
+    bool is_wide = has_slurm(jobs);
+    struct table *table = is_wide ? table_new(with_slurm, 11) : table_new(headings, 8);
+    for (int i = 0; i < jobs->n; i++)
+        print_row(table, &jobs->jobs[i], is_wide);
     table_print(table, stdout, true);
     table_free(table);
 }

@@ -77,6 +77,11 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
         json_string(json, "host", job->host);
         json_integer(json, "pid", job->pid);
     }
+    if (job->slurm.id != 0) {
+        json_integer(json, "slurm_job_id", job->slurm.id);
+        json_string(json, "slurm_state", job->slurm.state);
+        json_string(json, "slurm_reason", job->slurm.reason);
+    }
     if (job->ended_at_s != 0)
         outcome_to_json(json, job);
     json_close_object(json);
@@ -149,6 +154,10 @@ static void print_job(const struct queue_job *job)
         printf("%-17s %lld\n", "attempt", (long long)job->attempt);
         printf("%-17s %s\n", "directory", job->directory);
     }
+    if (job->slurm.id != 0)
+        printf("%-17s %lld, %s%s%s\n", "Slurm's job", (long long)job->slurm.id,
+               job->slurm.state, job->slurm.reason[0] != '\0' ? ": " : "",
+               job->slurm.reason);
     if (job->ended_at_s != 0)
         print_outcome(job);
     printf("%-17s %s\n", "spec", job->spec_sha256);

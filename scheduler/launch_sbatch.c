@@ -26,7 +26,7 @@
 /* One line of squeue; strings point into the listing. */
 struct entry {
     int64_t id;
-    char state[24], reason[64], name[NAME_SIZE];
+    char state[24], reason[96], name[NAME_SIZE];
     int64_t ran_s;
     bool is_here; /* its working directory is the one asked for */
 };
@@ -456,6 +456,20 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* ---- watching and ending ---- */
 
+/* In Slurm's words, but for "None", and with nothing in it that a terminal or a
+ * database would stumble over. */
+static struct slurm_job to_be_shown(const struct entry *entry)
+{
+    struct slurm_job shown = {.id = entry->id};
+    snprintf(shown.state, sizeof shown.state, "%s", entry->state);
+    if (strcmp(entry->reason, "None") != 0)
+        snprintf(shown.reason, sizeof shown.reason, "%s", entry->reason);
+    for (char *at = shown.reason; *at != '\0'; at++)
+        if (!isprint((unsigned char)*at))
+            *at = '?';
+    return shown;
+}
+
 /* Slurm says it has ended, or knows it no more. */
 static int look_at_dead(const char *directory, int64_t attempt, bool is_known,
                         struct launcher_look *look, struct error *err)
@@ -486,13 +500,15 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     snprintf(name, sizeof name, "ppt-%.20s-%lld", base == NULL ? "" : base + 1,
              (long long)attempt);
     bool is_known = find_entry(sbatch, directory, name, &entry);
+    if (is_known)
+        look.slurm = to_be_shown(&entry);
     if (!is_known || has_ended(&entry)) {
         look.is_cancelled = is_known && strcmp(entry.state, "CANCELLED") == 0;
         rc = look_at_dead(directory, attempt, is_known, &look, err);
         if (rc != 0)
             return rc;
         if (is_known && look.life == LAUNCHER_NEVER && !look.is_cancelled)
-            snprintf(look.early, sizeof look.early, "%s, %s", entry.state,
+            snprintf(look.early, sizeof look.early, "%s, %.64s", entry.state,
                      entry.reason);
     } else {
         look.life = is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;

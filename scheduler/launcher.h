@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "jobs/spec/spec.h"
+#include "scheduler/slurm_job.h"
 
 /* Names the job's directory in the environment of each of its processes. */
 #define LAUNCHER_MARK "PPT_JOB_DIRECTORY"
@@ -47,6 +48,7 @@ struct launcher_look {
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
     char early[96]; /* why the other system ended it before it began, in its own words;
                        "": it did not */
+    struct slurm_job slurm; /* of the launchers that use Slurm */
 };
 
 struct launcher;

@@ -43,7 +43,8 @@ bool queue_state_is_final(enum queue_state state)
                                           " time_limit_s, attempt, epoch, directory,"  \
                                           " host, pid, pid_start_time, error_code,"    \
                                           " epsilon_spent, n_steps_done,"              \
-                                          " test_accuracy, wall_s, model"
+                                          " test_accuracy, wall_s, model,"             \
+                                          " slurm_job_id, slurm_state, slurm_reason"
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -76,6 +77,9 @@ static void read_attempt(const struct db_result *r, int i, struct queue_job *job
     job->test_accuracy = db_double(r, i, 35);
     job->wall_s = db_double(r, i, 36);
     db_copy(r, i, 37, job->model, sizeof job->model);
+    job->slurm.id = db_int64(r, i, 38);
+    db_copy(r, i, 39, job->slurm.state, sizeof job->slurm.state);
+    db_copy(r, i, 40, job->slurm.reason, sizeof job->slurm.reason);
 }
 
 static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
@@ -365,6 +369,20 @@ int queue_started(struct db *db, const struct ledger_lease *lease, int64_t job_i
     db_param_int64(&params, pid);
     db_param_int64(&params, pid_start_time);
     return db_run(db, "SELECT ppt.queue_started($1, $2, $3, $4, $5, $6)", &params, NULL,
+                  err);
+}
+
+int queue_slurm(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                int64_t attempt, const struct slurm_job *slurm, struct error *err)
+{
+    struct db_params params = {0};
+    db_param_int64(&params, lease->epoch);
+    db_param_int64(&params, job_id);
+    db_param_int64(&params, attempt);
+    db_param_int64(&params, slurm->id);
+    db_param_text(&params, slurm->state);
+    db_param_text(&params, slurm->reason);
+    return db_run(db, "SELECT ppt.queue_slurm($1, $2, $3, $4, $5, $6)", &params, NULL,
                   err);
 }
 

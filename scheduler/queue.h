@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "scheduler/db.h"
 #include "scheduler/ledger.h"
+#include "scheduler/slurm_job.h"
 
 /* Contentless notifications: something was submitted or a cancellation was asked for.
  */
@@ -62,6 +63,7 @@ struct queue_job {
     char host[LEDGER_NAME_SIZE];
     int64_t pid;            /* of the launcher; 0: not known (started, not recorded) */
     int64_t pid_start_time; /* field 22 of /proc/PID/stat: a pid can be reused */
+    struct slurm_job slurm; /* of the last attempt, as Slurm said last */
     /* at the end */
     int error_code; /* enum ppt_error */
     double epsilon_spent;
@@ -169,6 +171,11 @@ int queue_start(struct db *db, const struct ledger_lease *lease, int64_t job_id,
 int queue_started(struct db *db, const struct ledger_lease *lease, int64_t job_id,
                   int64_t attempt, const char *host, int64_t pid,
                   int64_t pid_start_time, struct error *err);
+
+/* Writes down what Slurm says of a running attempt, to be shown. No event, and no lock
+ * of the ledger. Errors: PPT_ESTATE (another attempt by now). */
+int queue_slurm(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+                int64_t attempt, const struct slurm_job *slurm, struct error *err);
 
 struct queue_outcome {
     enum queue_state state; /* QUEUE_DONE, QUEUE_FAILED, QUEUE_CANCELLED */

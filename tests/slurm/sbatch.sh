@@ -39,6 +39,10 @@ done
 # Across nodes what ranks tell each other is sealed; on one node it need not be.
 grep -q '"is_sealed": true' "$dir/jobs/$by_sbatch/report.json" || die "not sealed"
 grep -q '"is_sealed": false' "$dir/jobs/$by_mpirun/report.json" || die "sealed"
+[ "$(field "$by_sbatch" slurm_state)" = COMPLETED ] || die "$(field "$by_sbatch" slurm_state)"
+[ "$(field "$by_sbatch" slurm_job_id)" = \
+    "$(slurm squeue -h -t all -n "ppt-$by_sbatch-1" -o %A)" ] || die "another job's id"
+[ -z "$(field "$by_mpirun" slurm_job_id)" ] || die "mpirun has a Slurm job"
 a=$(field "$by_sbatch" test_accuracy) b=$(field "$by_mpirun" test_accuracy)
 holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 [ "$(slurm squeue -h -t all -n "ppt-$by_sbatch-1" -o '%D %T')" = "2 COMPLETED" ] ||
@@ -100,6 +104,11 @@ wait_state "$id" running
 sleep 4
 [ "$(slurm_state "ppt-$id-1")" = PENDING ] || die "$(slurm_state "ppt-$id-1")"
 [ "$(state "$id")" = running ] || die "$(state "$id"): $(field "$id" reason)"
+[ "$(field "$id" slurm_state) $(field "$id" slurm_reason)" = "PENDING PartitionDown" ] ||
+    die "$(field "$id" slurm_state) $(field "$id" slurm_reason)"
+as alice ppt-queue list --last 1 >"$dir/list"
+grep -q "^ *ID .* SLURM  SLURM STATE  SLURM REASON " "$dir/list" || die "$(cat "$dir/list")"
+grep -q " $(field "$id" slurm_job_id)  PENDING  " "$dir/list" || die "$(cat "$dir/list")"
 slurm scancel -n "ppt-$id-1"
 wait_state "$id" cancelled
 holds "$(field "$id" epsilon_spent) == 0"

@@ -32,15 +32,21 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
+/* As if a second had passed. */
+static void says_again(void)
+{
+    free(sbatch.listing);
+    sbatch.listing = NULL;
+    sbatch.has_failed = false;
+}
+
 /* From now on `command` prints `answer` and ends with `status`. */
 static void says(const char *command, int status, const char *answer)
 {
     ck_assert_int_eq(shell("printf '%%s' '%s' >%s/%s.answer; echo %d >%s/%s.status",
                            answer, root, command, status, root, command),
                      0);
-    free(sbatch.listing); /* as if a second had passed */
-    sbatch.listing = NULL;
-    sbatch.has_failed = false;
+    says_again();
 }
 
 static void set_up(void)
@@ -233,6 +239,9 @@ START_TEST(states)
     squeue_says("PENDING", "0:00", job);
     ck_assert_int_eq(look(), 0);
     ck_assert_int_eq(seen.life, LAUNCHER_QUEUED);
+    ck_assert_int_eq(seen.slurm.id, 41);
+    ck_assert_str_eq(seen.slurm.state, "PENDING");
+    ck_assert_str_eq(seen.slurm.reason, "Prolog");
     squeue_says("RUNNING", "1-02:03:04", job);
     ck_assert_int_eq(look(), 0);
     ck_assert_int_eq(seen.life, LAUNCHER_ALIVE);
@@ -250,6 +259,24 @@ START_TEST(states)
 }
 END_TEST
 
+START_TEST(reasons_for_people)
+{
+    says("squeue", 0, "");
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.slurm.id, 0);
+    shell("printf '41|RUNNING|1:00|None|ppt-17-1|%s\n' >%s/squeue.answer", job, root);
+    says_again();
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.slurm.id, 41);
+    ck_assert_str_eq(seen.slurm.reason, "");
+    shell("printf '41|RUNNING|1:00|a\\033[1mb\\377|ppt-17-1|%s\n' >%s/squeue.answer",
+          job, root);
+    says_again();
+    ck_assert_int_eq(look(), 0);
+    ck_assert_str_eq(seen.slurm.reason, "a?[1mb?");
+}
+END_TEST
+
 /* And no reason, however long, hides a job. */
 START_TEST(ended_before_it_began)
 {
@@ -263,6 +290,7 @@ START_TEST(ended_before_it_began)
     ck_assert_int_eq(look(), 0);
     ck_assert_int_eq(seen.life, LAUNCHER_QUEUED);
     ck_assert_str_eq(seen.early, "");
+    ck_assert_uint_eq(strlen(seen.slurm.reason), sizeof seen.slurm.reason - 1);
     squeue_says("FAILED", "0:00", job);
     ck_assert_int_eq(look(), 0);
     ck_assert_int_eq(seen.life, LAUNCHER_NEVER);
@@ -306,6 +334,7 @@ int main(void)
     tcase_add_test(tests, answer_lost);
     tcase_add_test(tests, runs_once);
     tcase_add_test(tests, states);
+    tcase_add_test(tests, reasons_for_people);
     tcase_add_test(tests, ended_before_it_began);
     tcase_add_test(tests, ends);
     suite_add_tcase(suite, tests);

@@ -770,6 +770,9 @@ START_TEST(old_epoch_can_write_nothing)
     FAILS(PPT_ESTATE, queue_refuse(db, old, fresh, "x", &err));
     FAILS(PPT_ESTATE, queue_start(db, old, admitted, "/d", "", &attempt, &err));
     FAILS(PPT_ESTATE, queue_started(db, old, admitted, 1, "h", 1, 1, &err));
+    FAILS(PPT_ESTATE, queue_slurm(db, old, admitted, 0,
+                                  &(struct slurm_job){1, "PENDING", ""}, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "lease"));
     FAILS(PPT_ESTATE, queue_finish(db, old, admitted, &outcome, &err));
     OK(ledger_lease_release(db, old, &err)); /* not its to give */
     ck_assert_int_eq(state_of(admitted), QUEUE_ADMITTED);

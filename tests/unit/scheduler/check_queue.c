@@ -315,6 +315,42 @@ START_TEST(job_walks_and_leaves_a_trail)
 }
 END_TEST
 
+START_TEST(what_slurm_says_is_of_one_attempt)
+{
+    struct slurm_job said = {4711, "PENDING", "Resources"};
+    struct slurm_job again = {4711, "COMPLETED", ""};
+    struct db *db = world.scheduler;
+    struct queue_events events;
+    int64_t id = admit(WORLD_ACCOUNT, 0);
+    FAILS(PPT_ESTATE, queue_slurm(db, &world.lease, id, 0, &said, &err));
+    start(id);
+    ck_assert_int_eq(find(id).slurm.id, 0);
+    ck_assert_str_eq(find(id).slurm.state, "");
+    FAILS(PPT_ESTATE, queue_slurm(db, &world.lease, id, 2, &said, &err));
+    OK(queue_slurm(db, &world.lease, id, 1, &said, &err));
+    OK(queue_slurm(db, &world.lease, id, 1, &said, &err));
+    struct queue_job job = find(id);
+    ck_assert_int_eq(job.slurm.id, 4711);
+    ck_assert_str_eq(job.slurm.state, "PENDING");
+    ck_assert_str_eq(job.slurm.reason, "Resources");
+    ck_assert_int_eq(job.state, QUEUE_RUNNING);
+
+    start(id); /* the next attempt is another job there */
+    ck_assert_int_eq(find(id).slurm.id, 0);
+    ck_assert_str_eq(find(id).slurm.reason, "");
+    FAILS(PPT_ESTATE, queue_slurm(db, &world.lease, id, 1, &said, &err));
+    OK(queue_slurm(db, &world.lease, id, 2, &again, &err));
+    struct queue_outcome outcome = {.state = QUEUE_DONE, .spent = world_cost(0.0005)};
+    OK(queue_finish(db, &world.lease, id, &outcome, &err));
+    ck_assert_str_eq(find(id).slurm.state, "COMPLETED");
+    FAILS(PPT_ESTATE, queue_slurm(db, &world.lease, id, 2, &said, &err));
+
+    OK(queue_history(world.alice, id, 0, &events, &err));
+    ck_assert_int_eq(events.n, 5); /* submitted, admitted, two starts, done */
+    queue_events_free(&events);
+}
+END_TEST
+
 START_TEST(finish_cannot_spend_more_than_reserved)
 {
     struct queue_outcome outcome = {.state = QUEUE_FAILED,
@@ -517,6 +553,7 @@ int main(void)
     tcase_add_test(queue, only_legal_moves);
     tcase_add_test(queue, table_keeps_what_was_submitted_and_admitted);
     tcase_add_test(queue, job_walks_and_leaves_a_trail);
+    tcase_add_test(queue, what_slurm_says_is_of_one_attempt);
     tcase_add_test(queue, finish_cannot_spend_more_than_reserved);
     tcase_add_test(queue, start_order_is_priority_then_share_then_arrival);
     tcase_add_test(queue, admission_order_is_arrival);
