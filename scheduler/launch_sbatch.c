@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/pathsafe.h"
+#include "jobs/token.h"
 #include "scheduler/command.h"
 #include "scheduler/slurm_wishes.h"
 #include "scheduler/spool.h"
@@ -20,8 +21,12 @@
 /* How old squeue's answer may be; how soon it is asked again when it gave none. */
 #define LISTING_MS 1000
 #define FAILURE_MS 3000
+/* A token is good for handing a job in, which follows at once; the rest is for clocks
+ * that differ. */
+#define TOKEN_S 600
 #define MAX_SCRIPT_BYTES (64u << 10)
 #define NAME_SIZE 64
+#define COMMENT "--comment="
 
 /* One line of squeue; strings point into the listing. */
 struct entry {
@@ -357,20 +362,38 @@ static int write_script(const struct launch_sbatch *sbatch,
 
 /* ---- starting ---- */
 
-/* The site's arguments come last: where an option stands twice, sbatch takes the last,
- * and either before the script's own lines. */
-static int submit(const struct launch_sbatch *sbatch, const struct spec_slurm *slurm,
+/* sbatch's option with the attempt's admission token. */
+static void comment(const struct launch_sbatch *sbatch,
+                    const struct launcher_request *request, const char *name,
+                    char ret_option[sizeof COMMENT + TOKEN_SIZE])
+{
+    struct token token = {.job_id = request->job_id,
+                          .attempt = request->attempt,
+                          .uid = getuid(),
+                          .expires_at_s = time(NULL) + TOKEN_S};
+    snprintf(token.name, sizeof token.name, "%s", name);
+    memcpy(ret_option, COMMENT, sizeof COMMENT);
+    token_make(&token, sbatch->secret_key, ret_option + sizeof COMMENT - 1);
+}
+
+/* The site's arguments come after the job's wishes: where an option stands twice,
+ * sbatch takes the last, and either before the script's own lines. Only the token is
+ * ours alone. */
+static int submit(const struct launch_sbatch *sbatch,
+                  const struct launcher_request *request, const char *name,
                   const char *script, struct command_result *ret_result,
                   struct error *err)
 {
-    const char *argv[4 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
+    const char *argv[5 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
                                                                    "--parsable"};
-    char wishes[SLURM_MAX_WISHES][SLURM_WISH_SIZE];
-    int n_wishes = slurm_wishes(slurm, wishes), n = 2;
+    char wishes[SLURM_MAX_WISHES][SLURM_WISH_SIZE], token[sizeof COMMENT + TOKEN_SIZE];
+    int n_wishes = slurm_wishes(request->slurm, wishes), n = 2;
+    comment(sbatch, request, name, token);
     for (int i = 0; i < n_wishes; i++)
         argv[n++] = wishes[i];
     for (int i = 0; i < sbatch->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
         argv[n++] = sbatch->arguments[i];
+    argv[n++] = token;
     argv[n] = script;
     return run_slurm(argv, SUBMIT_TIMEOUT_MS, ret_result, err);
 }
@@ -438,7 +461,7 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
         rc = pathsafe_replace(ticket, "", 0, 0600, err);
     if (rc != 0)
         return rc;
-    rc = submit(sbatch, request->slurm, script, &result, &why);
+    rc = submit(sbatch, request, name, script, &result, &why);
     if (rc != 0)
         rc = resolve(sbatch, request, name, why.text, &id, err);
     else if (result.has_timed_out)

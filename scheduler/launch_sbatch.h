@@ -8,6 +8,9 @@
  * nodes. When sbatch's answer is lost the job is looked for by its name; it is never
  * submitted twice.
  *
+ * Every job carries an admission token (jobs/token.h) as its comment, for the sites
+ * that let nothing else into a partition.
+ *
  * Slurm is asked with squeue, once a second for all jobs; every command has a time
  * limit. Jobs that squeue has forgotten (MinJobAge) are judged by their directory: the
  * script leaves ended-ATTEMPT there.
@@ -24,10 +27,11 @@
 
 /* Strings are the caller's and outlive the launcher. */
 struct launch_sbatch {
-    const char *script;     /* slurm/ppt-job.sbatch.in */
-    const char *worker;     /* ppt-worker; the same path on all nodes */
-    const char *public_key; /* the same; the worker verifies the plan by it */
-    int64_t grace_s;        /* added to a job's time limit for Slurm */
+    const char *script;              /* slurm/ppt-job.sbatch.in */
+    const char *worker;              /* ppt-worker; the same path on all nodes */
+    const char *public_key;          /* the same; the worker verifies the plan by it */
+    const unsigned char *secret_key; /* 32 bytes; signs the admission token */
+    int64_t grace_s;                 /* added to a job's time limit for Slurm */
     int n_arguments; /* more for sbatch; they win over the script's and the job's */
     const char (*arguments)[CONF_ARGUMENT_SIZE];
 

@@ -236,6 +236,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     struct launch_sbatch sbatch = {.script = template,
                                    .worker = worker,
                                    .public_key = conf->public_key,
+                                   .secret_key = loop.secret_key,
                                    .grace_s = conf->grace_s,
                                    .n_arguments = conf->n_arguments,
                                    .arguments = conf->arguments};

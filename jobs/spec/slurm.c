@@ -21,7 +21,6 @@ static const struct {
     enum passing passing;
 } passed[] = {
     {"begin", PASS_VALUE},
-    {"comment", PASS_VALUE},
     {"constraint", PASS_VALUE},
     {"contiguous", PASS_FLAG},
     {"cores-per-socket", PASS_VALUE},
@@ -55,14 +54,14 @@ static const struct {
 
 /* For a better message only. Some are there to say that ppt knows them. */
 static const char *const owned[] = {
-    "array",     "batch",       "bcast",        "burst-buffer",  "chdir",
-    "clusters",  "container",   "cpus-per-gpu", "cpus-per-task", "dependency",
-    "error",     "epilog",      "export",       "export-file",   "get-user-env",
-    "gid",       "gpus",        "input",        "job-name",      "mem",
-    "mem-bind",  "mem-per-cpu", "mem-per-gpu",  "no-requeue",    "ntasks",
-    "open-mode", "output",      "parsable",     "prolog",        "propagate",
-    "requeue",   "signal",      "task-epilog",  "task-prolog",   "time",
-    "time-min",  "uid",         "wait",         "wrap"};
+    "array",        "batch",     "bcast",       "burst-buffer", "chdir",
+    "clusters",     "comment",   "container",   "cpus-per-gpu", "cpus-per-task",
+    "dependency",   "error",     "epilog",      "export",       "export-file",
+    "get-user-env", "gid",       "gpus",        "input",        "job-name",
+    "mem",          "mem-bind",  "mem-per-cpu", "mem-per-gpu",  "no-requeue",
+    "ntasks",       "open-mode", "output",      "parsable",     "prolog",
+    "propagate",    "requeue",   "signal",      "task-epilog",  "task-prolog",
+    "time",         "time-min",  "uid",         "wait",         "wrap"};
 
 static void refuse(struct ydoc_faults *faults, const struct ydoc_node *node,
                    const char *name, int len)

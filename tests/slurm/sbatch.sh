@@ -59,13 +59,15 @@ grep -q "job $id: sbatch failed.*but Slurm has it" "$dir/schedd.log" || die "not
 [ "$(slurm squeue -h -t all -o '%j' | grep -c "^ppt-$id-")" = 1 ] || die "a second job"
 
 step "a job's own wishes reach Slurm; the site's arguments win"
-sed '/^resources:/s/{/{slurm: {partition: main, nodes: 2, options: [--comment=mine, --ntasks-per-node=2]}, /' \
+sed '/^resources:/s/{/{slurm: {partition: main, nodes: 2, options: [--nice=7, --ntasks-per-node=2]}, /' \
     "$dir/job.yaml" >"$dir/wishes.yaml"
 grep -q 'slurm: {partition' "$dir/wishes.yaml" || die "no wishes in the spec"
 id=$(submit wishes)
 wait_state "$id" "done"
-[ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %k %T')" = "main 2 mine COMPLETED" ] ||
-    die "not as wished: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %k %T')"
+[ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %y %T')" = "main 2 7 COMPLETED" ] ||
+    die "not as wished: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %y %T')"
+slurm squeue -h -t all -n "ppt-$id-1" -o %k |
+    grep -qxE "ppt1:$id:1:$(id -u):[0-9]+:ppt-$id-1:[0-9a-f]{128}" || die "no token"
 
 step "what Slurm refuses says so and costs nothing"
 spec large 1 300

@@ -10,8 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/pathsafe.h"
+#include "jobs/token.h"
 #include "scheduler/launch_sbatch.h"
 
 static struct error err;
@@ -20,6 +23,7 @@ static struct launch_sbatch sbatch;
 static struct launcher launcher;
 static struct launcher_look seen;
 static struct spec_slurm wishes; /* of the next start */
+static unsigned char secret[CRYPTO_KEY_SIZE], public_key[CRYPTO_KEY_SIZE];
 
 __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
 {
@@ -72,8 +76,10 @@ static void set_up(void)
     sbatch = (struct launch_sbatch){.script = template,
                                     .worker = "/opt/ppt/ppt-worker",
                                     .public_key = "/opt/ppt/plan.pub",
+                                    .secret_key = secret,
                                     .grace_s = 60};
     launcher = launch_sbatch(&sbatch);
+    crypto_sign_keypair(secret, public_key);
     wishes = (struct spec_slurm){0};
     says("sbatch", 0, "41\n");
     says("squeue", 0, "");
@@ -129,7 +135,9 @@ START_TEST(script_asks_for_what_the_job_needs)
     ck_assert_int_eq(shell("grep -vE '^# |^srun|\"' %s/batch-1 | grep -q @", job), 1);
     ck_assert_int_eq(shell("bash -n %s/batch-1", job), 0);
     ck_assert_int_eq(
-        shell("grep -qx -e '--parsable %s/batch-1' %s/sbatch.calls", job, root), 0);
+        shell("grep -qx -e '--parsable --comment=[^ ]* %s/batch-1' %s/sbatch.calls",
+              job, root),
+        0);
 }
 END_TEST
 
@@ -155,10 +163,36 @@ START_TEST(wishes_before_the_sites_arguments)
         shell("grep -qx -e '--parsable --partition=fast --qos=high --account=lab "
               "--reservation=night --mail-user=a@b.org --nodes=2 "
               "--mail-type=END,TIME_LIMIT_90 --constraint=x --exclusive "
-              "--partition=private %s/batch-1' %s/sbatch.calls",
+              "--partition=private --comment=ppt1:[^ ]* %s/batch-1' %s/sbatch.calls",
               job, root),
         0);
     ck_assert_int_eq(shell("grep -qx -e '#SBATCH --time=65' %s/batch-1", job), 0);
+}
+END_TEST
+
+/* It fits the job that carries it, and not for long. */
+START_TEST(a_token_as_its_comment)
+{
+    char path[PATH_MAX], *text;
+    size_t len;
+    struct launcher_started started;
+    struct token token;
+    int64_t now_s = time(NULL);
+    ck_assert_int_eq(start(job, &started), 0);
+    ck_assert_int_eq(shell("sed 's/.*--comment=//; s/ .*//' %s/sbatch.calls |"
+                           " tr -d '\\n' >%s/token",
+                           root, root),
+                     0);
+    snprintf(path, sizeof path, "%s/token", root);
+    ck_assert_int_eq(pathsafe_read_file(path, 4096, &text, &len, &err), 0);
+    ck_assert_msg(token_read(text, public_key, &token, &err) == 0, "%s", err.text);
+    free(text);
+    ck_assert_int_eq(token.job_id, 17);
+    ck_assert_int_eq(token.attempt, 1);
+    struct token_bearer bearer = {getuid(), "ppt-17-1", now_s + 60};
+    ck_assert_int_eq(token_check(&token, &bearer, &err), 0);
+    bearer.submitted_at_s = now_s + 3600;
+    ck_assert_int_eq(token_check(&token, &bearer, &err), -PPT_ETRUST);
 }
 END_TEST
 
@@ -328,6 +362,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, script_asks_for_what_the_job_needs);
     tcase_add_test(tests, wishes_before_the_sites_arguments);
+    tcase_add_test(tests, a_token_as_its_comment);
     tcase_add_loop_test(tests, nothing_for_a_shell, 0, 6);
     tcase_add_test(tests, template_with_an_unknown_name);
     tcase_add_test(tests, controller_away);
