@@ -68,7 +68,7 @@ int mean_law_lognormal(double s, double step, double rare, struct mean_law *ret_
     law.mass = calloc(law.n, sizeof *law.mass);
     if (law.mass == NULL)
         return error_set(err, PPT_ENOMEM, "no memory for a law of %zu values", law.n);
-    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, s, 1, NULL, NULL};
+    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, s, 1, NULL, {NULL}};
     struct tails near, far;
     double edge = (double)law.first * step;
     pair_tails(&pair, edge, &near);

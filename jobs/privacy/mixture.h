@@ -1,7 +1,7 @@
 /* Gaussian noise on a shift that is itself random: sum_k w_k N(c_k, s^2) against
  * N(0, s^2). A user with several records, each sampled alone.
  *
- * Internal to jobs/privacy: pld.h is the way in. pld.md, section 7, proves that the
+ * Internal to jobs/privacy: pld.h is the way in. pld.md, section 8, proves that the
  * pair dominates: c_k bounds the norm of the k-th shift, whatever its direction.
  */
 #ifndef PPT_JOBS_PRIVACY_MIXTURE_H

@@ -5,6 +5,7 @@
 
 #include "jobs/privacy/atoms.h"
 #include "jobs/privacy/mixture.h"
+#include "jobs/privacy/truncated.h"
 
 /* Rounding, once for all: with u = 2^-53, a tail of the normal law at argument t (in
  * units of sqrt 2 s) is erfc's own 16 u off, plus the argument's error dt times
@@ -14,6 +15,23 @@
  * inverse, by which the error comes back, has a slope of at most 1. */
 #define U 0x1p-53
 
+/* Pairs that come with their sample. */
+static int check_sample(const struct pair *pair, struct error *err)
+{
+    if (pair->rate != 1)
+        return error_set(err, PPT_ERANGE,
+                         "a mixture's shifts are samples already; rate %g, expected 1",
+                         pair->rate);
+    if (pair->noise == PAIR_MIXTURE)
+        return mixture_check(pair->mixture, err);
+    if (!(pair->scale >= 2 * PAIR_MIN_SCALE))
+        return error_set(err, PPT_ERANGE,
+                         "noise of %g on batches that may be cut, expected at least %g "
+                         "times the sensitivity",
+                         pair->scale, 2 * PAIR_MIN_SCALE);
+    return truncated_check(pair->truncated, err);
+}
+
 int pair_check(const struct pair *pair, struct error *err)
 {
     if (pair->noise != PAIR_ATOMS &&
@@ -22,12 +40,8 @@ int pair_check(const struct pair *pair, struct error *err)
                          "noise of %g times the sensitivity is outside [%g, %g], where "
                          "the bound is proven",
                          pair->scale, PAIR_MIN_SCALE, PAIR_MAX_SCALE);
-    if (pair->noise == PAIR_MIXTURE && pair->rate != 1)
-        return error_set(err, PPT_ERANGE,
-                         "a mixture's shifts are samples already; rate %g, expected 1",
-                         pair->rate);
-    if (pair->noise == PAIR_MIXTURE) {
-        int rc = mixture_check(pair->mixture, err);
+    if (pair->noise == PAIR_MIXTURE || pair->noise == PAIR_TRUNCATED) {
+        int rc = check_sample(pair, err);
         if (rc != 0)
             return rc;
     }
@@ -37,7 +51,8 @@ int pair_check(const struct pair *pair, struct error *err)
             "a sample rate of %g is outside [2^-53, 1], where the bound is "
             "proven",
             pair->rate);
-    if (pair->direction == PAIR_REPLACE && pair->noise != PAIR_GAUSSIAN)
+    if (pair->direction == PAIR_REPLACE && pair->noise != PAIR_GAUSSIAN &&
+        pair->noise != PAIR_TRUNCATED)
         return error_set(err, PPT_ERANGE,
                          "under replace-one only Gaussian noise has a known dominating "
                          "pair here");
@@ -188,19 +203,55 @@ static void swap(double *a, double *b)
     *b = held;
 }
 
-void pair_tails(const struct pair *pair, double loss, struct tails *ret_tails)
+static void plain_tails(const struct pair *pair, double loss, struct tails *ret_tails)
 {
     if (pair->direction == PAIR_REPLACE) {
         replace_tails(pair, loss, ret_tails);
-        return;
-    }
-    if (pair->direction == PAIR_REMOVE) {
+    } else if (pair->direction == PAIR_REMOVE ||
+               (pair->direction == PAIR_EXCHANGE && loss >= 0)) {
         mixture_tails(pair, loss, ret_tails);
-        return;
+    } else {
+        mixture_tails(pair, -loss, ret_tails);
+        swap(&ret_tails->up_p, &ret_tails->low_q);
+        swap(&ret_tails->low_p, &ret_tails->up_q);
     }
-    mixture_tails(pair, -loss, ret_tails);
-    swap(&ret_tails->up_p, &ret_tails->low_q);
-    swap(&ret_tails->low_p, &ret_tails->up_q);
+}
+
+/* Whole batches, or cut ones: a record moves the sum by 1, or takes another's place. */
+static struct pair part_of(const struct pair *pair, int part)
+{
+    struct pair one = {.noise = PAIR_GAUSSIAN,
+                       .direction = pair->direction,
+                       .scale = pair->scale / (1 + part),
+                       .rate = pair->truncated->rate[part]};
+    if (part == 1 && pair->direction == PAIR_REPLACE)
+        one.direction = PAIR_EXCHANGE;
+    return one;
+}
+
+static void truncated_tails(const struct pair *pair, double loss, struct tails *ret)
+{
+    *ret = (struct tails){0};
+    for (int i = 0; i < 2; i++) {
+        struct pair part = part_of(pair, i);
+        double weight = pair->truncated->weight[i];
+        struct tails tails;
+        plain_tails(&part, loss, &tails);
+        ret->up_p += weight * tails.up_p;
+        ret->low_p += weight * tails.low_p;
+        ret->up_q += weight * tails.up_q;
+        ret->low_q += weight * tails.low_q;
+        ret->rel = fmax(ret->rel, tails.rel + 4 * U);
+        ret->shift = fmax(ret->shift, tails.shift);
+    }
+}
+
+void pair_tails(const struct pair *pair, double loss, struct tails *ret_tails)
+{
+    if (pair->noise == PAIR_TRUNCATED)
+        truncated_tails(pair, loss, ret_tails);
+    else
+        plain_tails(pair, loss, ret_tails);
 }
 
 double pair_infinite(const struct pair *pair)
@@ -216,6 +267,8 @@ double pair_largest_loss(const struct pair *pair)
 {
     double q = pair->rate, edge = INFINITY; /* the base loss, in the direction asked */
     bool is_add = pair->direction == PAIR_ADD;
+    if (pair->noise == PAIR_TRUNCATED)
+        q = fmax(pair->truncated->rate[0], pair->truncated->rate[1]);
     if (pair->noise == PAIR_LAPLACE)
         edge = (is_add ? -1 : 1) / pair->scale;
     else if (pair->noise == PAIR_ATOMS && !is_add && atoms_only_p(pair->atoms) == 0)

@@ -6,10 +6,13 @@
  *   LAPLACE   the same with Laplace noise of scale b = scale, sensitivity 1 in L1
  *   ATOMS     any two discrete laws, see atoms.h
  *   MIXTURE   Gaussian noise on a random shift, see mixture.h; rate is 1
+ *   TRUNCATED Gaussian noise on a sample that may be cut, see truncated.h; rate is 1
  * each with or without Poisson subsampling at `rate`: with R = (1-q) Q + q P,
  *   REMOVE    the pair (R, Q)        one record taken out
  *   ADD       the pair (Q, R)        one record put in
  *   REPLACE   ((1-q) Q + q N(1), (1-q) Q + q N(-1)), GAUSSIAN only: one record replaced
+ *   EXCHANGE  REMOVE where losses are positive, else ADD: one record replaced in a
+ *             sample of a fixed size, where P and Q are shifts by 1 under replacement
  * They dominate, also when a direction is composed with itself adaptively: Zhu, Dong,
  * Wang 2022 (arXiv 2106.08567); pld.md, section 1, has a proof for all three.
  */
@@ -18,19 +21,29 @@
 
 #include "base/error.h"
 
-enum pair_noise { PAIR_GAUSSIAN, PAIR_LAPLACE, PAIR_ATOMS, PAIR_MIXTURE };
-enum pair_direction { PAIR_REMOVE, PAIR_ADD, PAIR_REPLACE };
+enum pair_noise {
+    PAIR_GAUSSIAN,
+    PAIR_LAPLACE,
+    PAIR_ATOMS,
+    PAIR_MIXTURE,
+    PAIR_TRUNCATED
+};
+enum pair_direction { PAIR_REMOVE, PAIR_ADD, PAIR_REPLACE, PAIR_EXCHANGE };
 
 struct atoms;
 struct mixture;
+struct truncated;
 
 struct pair {
     enum pair_noise noise;
     enum pair_direction direction;
-    double scale;                  /* of the noise over the sensitivity */
-    double rate;                   /* of Poisson subsampling, in (0, 1]; 1: none */
-    const struct atoms *atoms;     /* PAIR_ATOMS; the caller keeps it */
-    const struct mixture *mixture; /* PAIR_MIXTURE; the same */
+    double scale;              /* of the noise over the sensitivity */
+    double rate;               /* of Poisson subsampling, in (0, 1]; 1: none */
+    const struct atoms *atoms; /* PAIR_ATOMS; the caller keeps it */
+    union {
+        const struct mixture *mixture;     /* PAIR_MIXTURE; the same */
+        const struct truncated *truncated; /* PAIR_TRUNCATED; the same */
+    };
 };
 
 /* Where the bounds below are proven. */

@@ -31,8 +31,11 @@ static int check_release(const struct pld_release *release,
                                                                       : PAIR_REMOVE,
                         .scale = release->scale,
                         .rate = release->rate,
-                        .atoms = release->atoms,
-                        .mixture = release->mixture};
+                        .atoms = release->atoms};
+    if (release->noise == PAIR_TRUNCATED)
+        pair.truncated = release->truncated;
+    else
+        pair.mixture = release->mixture;
     if (release->count < 1 || release->count > PLD_MAX_COUNT)
         return error_set(
             err, PPT_ERANGE,

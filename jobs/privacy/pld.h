@@ -37,11 +37,15 @@ struct pld_release {
     double rate;               /* of Poisson subsampling; 1: none */
     const struct atoms *atoms; /* PAIR_ATOMS only (atoms.h); the caller keeps it */
     int64_t count;
-    const struct mixture *mixture; /* PAIR_MIXTURE only (mixture.h); the same */
+    union {
+        const struct mixture *mixture;     /* PAIR_MIXTURE only (mixture.h); the same */
+        const struct truncated *truncated; /* PAIR_TRUNCATED only; the same */
+    };
 };
 
 /* One plan, one relation: relations cannot be mixed. REPLACE_ONE takes Gaussian noise
- * only (scale is still over the add/remove sensitivity). */
+ * only, on samples that may be cut too (scale is still over the add/remove
+ * sensitivity). */
 struct pld_plan {
     enum privacy_relation relation;
     int n;

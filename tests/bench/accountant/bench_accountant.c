@@ -113,7 +113,7 @@ static int ask_pld(const void *state, double *ret_answer, struct error *err)
 {
     const struct plan_case *plan = state;
     struct pld_release release = {PAIR_GAUSSIAN, plan->noise, plan->rate,
-                                  NULL,          plan->steps, NULL};
+                                  NULL,          plan->steps, {NULL}};
     struct pld_plan whole = {RELATION_ADD_REMOVE, 1, &release};
     return pld_epsilon(&whole, plan->delta, ret_answer, NULL, err);
 }

@@ -30,7 +30,7 @@ static double epsilon_of(double noise, int64_t bins, int64_t epochs, double delt
 static double poisson_epsilon(double noise, int64_t bins, int64_t epochs, double delta)
 {
     struct pld_release release = {PAIR_GAUSSIAN, noise,         1 / (double)bins,
-                                  NULL,          bins * epochs, NULL};
+                                  NULL,          bins * epochs, {NULL}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     double epsilon = NAN;
     ck_assert_int_eq(pld_epsilon(&plan, delta, &epsilon, NULL, &err), 0);

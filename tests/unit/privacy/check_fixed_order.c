@@ -157,7 +157,7 @@ START_TEST(shuffling_is_not_amplified)
     ck_assert_double_eq_tol(mu, same, 1e-13);
     ck_assert_double_ge(mu, 1.5);
     ck_assert_int_eq(gdp_epsilon(mu, 1e-6, &epsilon, &err), 0);
-    struct pld_release release = {PAIR_GAUSSIAN, 2, 0.01, NULL, 900, NULL};
+    struct pld_release release = {PAIR_GAUSSIAN, 2, 0.01, NULL, 900, {NULL}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     ck_assert_int_eq(pld_epsilon(&plan, 1e-6, &poisson, NULL, &err), 0);
     ck_assert_double_gt(epsilon, 4 * poisson);

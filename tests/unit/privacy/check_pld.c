@@ -37,7 +37,7 @@ static double delta_of(const struct pld_plan *plan, double epsilon)
 
 static double gaussian_epsilon(double noise, double rate, int64_t steps, double delta)
 {
-    struct pld_release release = {PAIR_GAUSSIAN, noise, rate, NULL, steps, NULL};
+    struct pld_release release = {PAIR_GAUSSIAN, noise, rate, NULL, steps, {NULL}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     return epsilon_of(&plan, delta);
 }
@@ -134,7 +134,7 @@ START_TEST(closed_forms_at_small_deltas)
     const int64_t counts[] = {100, 10000, 1000000};
     for (size_t c = 0; c < 3; c++) {
         double noise = sqrt((double)counts[c]);
-        struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, noise, 1, NULL, NULL};
+        struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, noise, 1, NULL, {NULL}};
         for (size_t d = 0; d < 7; d++) {
             struct compose_goal goal = {.is_delta = true, .delta = deltas[d]};
             struct composed composed;
@@ -162,7 +162,7 @@ END_TEST
  * so. */
 START_TEST(error_terms_are_counted)
 {
-    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, 1000, 1, NULL, NULL};
+    struct pair pair = {PAIR_GAUSSIAN, PAIR_REMOVE, 1000, 1, NULL, {NULL}};
     const int64_t count = 1000000;
     struct compose_goal goal = {.is_delta = true, .delta = 1e-2};
     struct composed composed;
@@ -211,11 +211,11 @@ static void two_releases(const struct pair *pair, double epsilon, double *ret_lo
 START_TEST(two_releases_by_slices)
 {
     static const struct pld_release releases[] = {
-        {PAIR_GAUSSIAN, 1, 0.1, NULL, 2, NULL},
-        {PAIR_GAUSSIAN, 0.5, 0.9, NULL, 2, NULL},
-        {PAIR_GAUSSIAN, 2, 0.001, NULL, 2, NULL},
-        {PAIR_LAPLACE, 1, 1, NULL, 2, NULL},
-        {PAIR_LAPLACE, 0.5, 0.2, NULL, 2, NULL},
+        {PAIR_GAUSSIAN, 1, 0.1, NULL, 2, {NULL}},
+        {PAIR_GAUSSIAN, 0.5, 0.9, NULL, 2, {NULL}},
+        {PAIR_GAUSSIAN, 2, 0.001, NULL, 2, {NULL}},
+        {PAIR_LAPLACE, 1, 1, NULL, 2, {NULL}},
+        {PAIR_LAPLACE, 0.5, 0.2, NULL, 2, {NULL}},
     };
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &releases[_i]};
     for (double epsilon = 0.1; epsilon < 4; epsilon *= 3) {
@@ -226,7 +226,7 @@ START_TEST(two_releases_by_slices)
                                 releases[_i].scale,
                                 releases[_i].rate,
                                 NULL,
-                                NULL};
+                                {NULL}};
             two_releases(&pair, epsilon, &low[side], &high[side]);
         }
         double got = delta_of(&plan, epsilon), truth = fmax(low[0], low[1]);
@@ -238,9 +238,9 @@ END_TEST
 
 START_TEST(replacement_by_slices)
 {
-    struct pld_release release = {PAIR_GAUSSIAN, 1.5, 0.25, NULL, 2, NULL};
+    struct pld_release release = {PAIR_GAUSSIAN, 1.5, 0.25, NULL, 2, {NULL}};
     struct pld_plan plan = {RELATION_REPLACE_ONE, 1, &release};
-    struct pair pair = {PAIR_GAUSSIAN, PAIR_REPLACE, 1.5, 0.25, NULL, NULL};
+    struct pair pair = {PAIR_GAUSSIAN, PAIR_REPLACE, 1.5, 0.25, NULL, {NULL}};
     double low, high, got = delta_of(&plan, 0.8);
     two_releases(&pair, 0.8, &low, &high);
     ck_assert_double_ge(got, low * (1 - 1e-9));
@@ -252,14 +252,14 @@ END_TEST
  * (G181); two directions of 3 subsampled Gaussians (G179). */
 START_TEST(published_mixtures)
 {
-    const struct pld_release laplace[] = {{PAIR_LAPLACE, 1, 1, NULL, 3, NULL},
-                                          {PAIR_LAPLACE, 2, 1, NULL, 2, NULL}};
+    const struct pld_release laplace[] = {{PAIR_LAPLACE, 1, 1, NULL, 3, {NULL}},
+                                          {PAIR_LAPLACE, 2, 1, NULL, 2, {NULL}}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 2, laplace};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-14), 4, 1e-6);
-    const struct pld_release sampled[] = {{PAIR_LAPLACE, 0.5, 0.2, NULL, 3, NULL}};
+    const struct pld_release sampled[] = {{PAIR_LAPLACE, 0.5, 0.2, NULL, 3, {NULL}}};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, sampled};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-14), 2.46964, 1e-3);
-    const struct pld_release gaussian[] = {{PAIR_GAUSSIAN, 0.5, 0.2, NULL, 3, NULL}};
+    const struct pld_release gaussian[] = {{PAIR_GAUSSIAN, 0.5, 0.2, NULL, 3, {NULL}}};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, gaussian};
     ck_assert_double_eq_tol(delta_of(&plan, 1), 0.15594, 1e-3);
 }
@@ -287,17 +287,17 @@ END_TEST
 START_TEST(plans_may_be_cut_and_reordered)
 {
     const struct pld_release parts[] = {
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 300, NULL},
-        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, NULL},
-        {PAIR_GAUSSIAN, 5, 1, NULL, 2, NULL},
-        {PAIR_LAPLACE, 10, 1, NULL, 1, NULL},
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 700, NULL},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 300, {NULL}},
+        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, {NULL}},
+        {PAIR_GAUSSIAN, 5, 1, NULL, 2, {NULL}},
+        {PAIR_LAPLACE, 10, 1, NULL, 1, {NULL}},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 700, {NULL}},
     };
     const struct pld_release whole[] = {
-        {PAIR_LAPLACE, 10, 1, NULL, 1, NULL},
-        {PAIR_GAUSSIAN, 1, 0.01, NULL, 1000, NULL},
-        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, NULL},
-        {PAIR_GAUSSIAN, 5 * M_SQRT1_2, 1, NULL, 1, NULL},
+        {PAIR_LAPLACE, 10, 1, NULL, 1, {NULL}},
+        {PAIR_GAUSSIAN, 1, 0.01, NULL, 1000, {NULL}},
+        {PAIR_GAUSSIAN, 2, 0.02, NULL, 500, {NULL}},
+        {PAIR_GAUSSIAN, 5 * M_SQRT1_2, 1, NULL, 1, {NULL}},
     };
     struct pld_plan cut = {RELATION_ADD_REMOVE, 5, parts};
     struct pld_plan merged = {RELATION_ADD_REMOVE, 4, whole};
@@ -312,11 +312,11 @@ END_TEST
 START_TEST(epsilon_and_delta_agree)
 {
     static const struct pld_release releases[] = {
-        {PAIR_GAUSSIAN, 1, 0.001, NULL, 10000, NULL},
-        {PAIR_GAUSSIAN, 0.3, 1e-5, NULL, 1000000, NULL},
-        {PAIR_GAUSSIAN, 0.05, 1e-4, NULL, 1000, NULL},
-        {PAIR_GAUSSIAN, 4, 0.5, NULL, 1000, NULL},
-        {PAIR_LAPLACE, 3, 0.1, NULL, 200, NULL},
+        {PAIR_GAUSSIAN, 1, 0.001, NULL, 10000, {NULL}},
+        {PAIR_GAUSSIAN, 0.3, 1e-5, NULL, 1000000, {NULL}},
+        {PAIR_GAUSSIAN, 0.05, 1e-4, NULL, 1000, {NULL}},
+        {PAIR_GAUSSIAN, 4, 0.5, NULL, 1000, {NULL}},
+        {PAIR_LAPLACE, 3, 0.1, NULL, 200, {NULL}},
     };
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &releases[_i]};
     for (double delta = 1e-3; delta > 1e-30; delta *= 1e-6) {
@@ -332,7 +332,7 @@ START_TEST(discrete_noise_is_close_to_continuous)
 {
     struct atoms *atoms = NULL;
     ck_assert_int_eq(atoms_discrete_gaussian(40, 4, &atoms, &err), 0);
-    struct pld_release release = {PAIR_ATOMS, 1, 0.05, atoms, 400, NULL};
+    struct pld_release release = {PAIR_ATOMS, 1, 0.05, atoms, 400, {NULL}};
     struct pld_plan plan = {RELATION_ADD_REMOVE, 1, &release};
     ck_assert_double_eq_tol(epsilon_of(&plan, 1e-8),
                             gaussian_epsilon(10, 0.05, 400, 1e-8), 1e-3);
@@ -342,7 +342,7 @@ END_TEST
 
 START_TEST(nonsense_is_refused)
 {
-    const struct pld_release good = {PAIR_GAUSSIAN, 1, 0.01, NULL, 100, NULL};
+    const struct pld_release good = {PAIR_GAUSSIAN, 1, 0.01, NULL, 100, {NULL}};
     struct pld_release bad[] = {good, good, good, good, good, good, good, good};
     bad[0].scale = NAN;
     bad[1].scale = 0;
@@ -371,11 +371,11 @@ START_TEST(nonsense_is_refused)
     ck_assert_int_eq(pld_delta(&plan, NAN, &got, NULL, &err), -PPT_ERANGE);
     plan.n = 0;
     ck_assert_int_eq(pld_epsilon(&plan, 1e-5, &got, NULL, &err), -PPT_ERANGE);
-    struct pld_release laplace = {PAIR_LAPLACE, 1, 0.5, NULL, 3, NULL};
+    struct pld_release laplace = {PAIR_LAPLACE, 1, 0.5, NULL, 3, {NULL}};
     plan = (struct pld_plan){RELATION_REPLACE_ONE, 1, &laplace};
     ck_assert_int_eq(pld_epsilon(&plan, 1e-5, &got, NULL, &err), -PPT_ERANGE);
     /* 10^10 steps at next to no noise: more error than delta */
-    struct pld_release hopeless = {PAIR_GAUSSIAN, 0.05, 0.5, NULL, 10000000000, NULL};
+    struct pld_release hopeless = {PAIR_GAUSSIAN, 0.05, 0.5, NULL, 10000000000, {NULL}};
     plan = (struct pld_plan){RELATION_ADD_REMOVE, 1, &hopeless};
     ck_assert_int_eq(pld_epsilon(&plan, 1e-40, &got, NULL, &err), -PPT_ERANGE);
     ck_assert_double_eq(got, -1);

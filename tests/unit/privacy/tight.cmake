@@ -1,6 +1,6 @@
 # Tests of the tight accountants.
 foreach(test check_fft check_gdp check_pair check_pld
-        check_balls_in_bins check_fixed_order check_black_box)
+        check_balls_in_bins check_fixed_order check_black_box check_truncated)
     ppt_test(${test} SOURCES ${test}.c rows.c LIBS ppt_privacy TIMEOUT 600)
 endforeach()
 
