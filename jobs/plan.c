@@ -65,6 +65,9 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
     json_integer(&json, "attempt", plan->attempt);
     json_integer(&json, "epoch", plan->epoch);
     json_integer(&json, "issued_at_s", plan->issued_at_s);
+    json_integer(&json, "uid", plan->uid);
+    if (plan->hosts[0] != '\0')
+        json_string(&json, "hosts", plan->hosts);
     json_string(&json, "directory", plan->directory);
     json_string(&json, "data_file", plan->data_file);
     json_string(&json, "spec_sha256", plan->spec_sha256);
@@ -195,7 +198,7 @@ static int from_json(const char *text, size_t len, const char *path,
                      struct plan *ret_plan, struct error *err)
 {
     struct ydoc_faults faults = {.path = path};
-    struct plan plan = {0};
+    struct plan plan = {.uid = -1};
     char format[32] = "";
     struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
     const struct ydoc_node *root = ydoc_root(doc);
@@ -207,6 +210,9 @@ static int from_json(const char *text, size_t len, const char *path,
     ydoc_integer(&faults, ydoc_need(&faults, root, "epoch"), 0, INT64_MAX, &plan.epoch);
     ydoc_integer(&faults, ydoc_need(&faults, root, "issued_at_s"), 0, INT64_MAX,
                  &plan.issued_at_s);
+    /* Not in plans of an older version; a reader given no node does nothing. */
+    ydoc_integer(&faults, ydoc_get(root, "uid"), -1, UINT32_MAX, &plan.uid);
+    ydoc_string(&faults, ydoc_get(root, "hosts"), sizeof plan.hosts, plan.hosts);
     ydoc_string(&faults, ydoc_need(&faults, root, "directory"), sizeof plan.directory,
                 plan.directory);
     ydoc_string(&faults, ydoc_need(&faults, root, "data_file"), sizeof plan.data_file,
@@ -332,4 +338,36 @@ int plan_load(const char *directory, const unsigned char public_key[32],
     free(spec_text);
     free(manifest_text);
     return rc;
+}
+
+/* Is `name` one of the names between commas? */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = list; *at != '\0'; at += *at == ',') {
+        size_t n = strcspn(at, ",");
+        if (n == len && len > 0 && strncmp(at, name, len) == 0)
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+int plan_check_place(const struct plan *plan, int64_t uid, const char *host,
+                     struct error *err)
+{
+    if (plan->uid >= 0 && uid != plan->uid) {
+        error_set(err, PPT_ETRUST,
+                  "the plan is for processes of user id %lld, and this is user id %lld",
+                  (long long)plan->uid, (long long)uid);
+        return error_hint(err, "a plan runs as the user it was signed for; hand in a "
+                               "job of your own with ppt-submit");
+    }
+    if (plan->hosts[0] != '\0' && !is_listed(plan->hosts, host)) {
+        error_set(err, PPT_ETRUST, "the plan is for %.200s, and this is %.100s",
+                  plan->hosts, host);
+        return error_hint(err, "name other hosts in launcher.arguments (--host), and "
+                               "plans are signed for any");
+    }
+    return 0;
 }

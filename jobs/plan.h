@@ -18,12 +18,16 @@
 #include "jobs/spec/spec.h"
 
 #define PLAN_PATH_SIZE 1024
+#define PLAN_HOSTS_SIZE 4096
 
 struct plan {
     int64_t job_id;
-    int64_t attempt;                /* 1, 2, ...: a restart is a new attempt */
-    int64_t epoch;                  /* fencing: the scheduler's lease */
-    int64_t issued_at_s;            /* Unix time */
+    int64_t attempt;     /* 1, 2, ...: a restart is a new attempt */
+    int64_t epoch;       /* fencing: the scheduler's lease */
+    int64_t issued_at_s; /* Unix time */
+    int64_t uid; /* whose processes may run it; -1: anybody's (an older version's) */
+    char hosts[PLAN_HOSTS_SIZE];    /* where: "n1,n2", as gethostname has them; "": not
+                                       known when it was signed */
     char directory[PLAN_PATH_SIZE]; /* absolute, of the job */
     char data_file[PLAN_PATH_SIZE]; /* absolute, of the HDF5 file */
     char spec_sha256[SPEC_HEX_SIZE];
@@ -42,6 +46,10 @@ int plan_store(const struct plan *plan, const struct spec *spec,
 int plan_load(const char *directory, const unsigned char public_key[32],
               struct plan *ret_plan, struct spec *ret_spec,
               struct manifest *ret_manifest, struct error *err);
+
+/* May a process of this user on this host run it? Errors: PPT_ETRUST. */
+int plan_check_place(const struct plan *plan, int64_t uid, const char *host,
+                     struct error *err);
 
 /* plan.directory + "/" + name into a buffer of PLAN_PATH_SIZE. Errors: PPT_EIO (too
  * long). */

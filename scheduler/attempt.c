@@ -114,11 +114,15 @@ static int store_plan(const struct attempt_context *context,
                       const struct queue_job *job, const struct admission_job *prepared,
                       const char *directory, int64_t attempt, struct error *err)
 {
+    struct launcher *launcher = context->loop->launcher;
     struct plan plan = {.job_id = job->id,
                         .attempt = attempt,
                         .epoch = context->lease->epoch,
                         .issued_at_s = time(NULL),
+                        .uid = geteuid(),
                         .price = prepared->price};
+    if (launcher->ops->is_here != NULL && launcher->ops->is_here(launcher))
+        gethostname(plan.hosts, sizeof plan.hosts - 1);
     snprintf(plan.directory, sizeof plan.directory, "%s", directory);
     snprintf(plan.data_file, sizeof plan.data_file, "%s", prepared->dataset.file);
     memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);

@@ -323,7 +323,20 @@ static void kill_all(struct launcher *launcher, const char *directory)
     signal_marked(directory, SIGKILL, EVERYBODY);
 }
 
+/* Unless the site's arguments may name other hosts. */
+static bool is_here(struct launcher *launcher)
+{
+    static const char *const words[] = {"host", "-H", "machinefile", "rankfile", "mca"};
+    const struct launch_mpirun *mpirun = launcher->state;
+    for (int i = 0; i < mpirun->n_arguments; i++)
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+            if (strstr(mpirun->arguments[i], words[w]) != NULL)
+                return false;
+    return true;
+}
+
 static const struct launcher_ops mpirun_ops = {.name = "mpirun",
+                                               .is_here = is_here,
                                                .start = start,
                                                .look = look,
                                                .count = count,

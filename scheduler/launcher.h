@@ -72,6 +72,8 @@ struct launcher_ops {
      * the job has. No error if nothing is there. */
     void (*stop)(struct launcher *launcher, const char *directory);
     void (*kill)(struct launcher *launcher, const char *directory);
+    /* Will all ranks run on this very machine, and nowhere else? NULL: not known. */
+    bool (*is_here)(struct launcher *launcher);
 };
 
 struct launcher {

@@ -245,6 +245,15 @@ static int write_report(struct run *run, int rc, struct error *err)
     return report_rc;
 }
 
+/* Every rank for itself. */
+static int check_place(const struct plan *plan, struct error *err)
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof host - 1) != 0)
+        return error_errno(err, PPT_EIO, "cannot tell this host's name");
+    return plan_check_place(plan, geteuid(), host, err);
+}
+
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
              struct world *world, struct error *err)
 {
@@ -254,6 +263,8 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
         rc = plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest,
                        err);
     }
+    if (rc == 0)
+        rc = check_place(&run->plan, err);
     rc = agree(world->control, rc, err);
     if (rc != 0)
         goto out;

@@ -17,7 +17,8 @@
  *
  * Rank 0 writes report.json in every case where the plan could be verified; before that
  * there is no job to speak of.
- * Errors: those of plan_load; PPT_ESTATE (the number of ranks is not the spec's, or the
+ * Errors: those of plan_load; PPT_ETRUST too where the plan is another user's or for
+ * other hosts; PPT_ESTATE (the number of ranks is not the spec's, or the
  * kind cannot run here); PPT_EDATA (the data file is not the manifest's, or damaged);
  * those of world_seal and dp_run. */
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],

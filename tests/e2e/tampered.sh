@@ -49,6 +49,9 @@ schedd_start
 step "a plan with more steps than were paid for is not run"
 id=$(submit quick)
 wait_state "$id" "done"
+for what in "\"uid\": $(id -u)," "\"hosts\": \"$(hostname)\""; do
+    grep -q "$what" "$dir/jobs/$id/plan.json" || die "the plan is not for $what"
+done
 in_place 's/"count": 100/"count": 900/' "$dir/jobs/$id/plan.json"
 grep -q '"count": 900' "$dir/jobs/$id/plan.json" || die "nothing to tamper with"
 expect 13 "" worker "$id"

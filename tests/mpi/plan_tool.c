@@ -5,11 +5,14 @@
  * manifest with the nominal count N rounded down to hundreds; spoil: the last training
  * label is out of range plan_tool key FILE                 FILE (secret) and FILE.pub
  * plan_tool plan SPEC FILE.h5 KEY DIR ATTEMPT
+ *                                    for $PLAN_UID (default: this user's), $PLAN_HOSTS
+ *                                    (default: any)
  * plan_tool used DIR KEY.pub         prints what the meter holds for the training step
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/crypto.h"
 #include "base/log.h"
@@ -109,6 +112,7 @@ static int make_key(const char *path)
 static int make_plan(const char *spec_path, const char *data_path, const char *key_path,
                      const char *directory, const char *attempt)
 {
+    const char *uid = getenv("PLAN_UID"), *hosts = getenv("PLAN_HOSTS");
     static struct spec spec;
     static struct manifest manifest;
     static struct plan plan;
@@ -131,6 +135,8 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
         plan.job_id = 7;
         plan.attempt = atoi(attempt);
         plan.epoch = 1;
+        plan.uid = uid == NULL ? (int64_t)getuid() : atoll(uid);
+        snprintf(plan.hosts, sizeof plan.hosts, "%s", hosts == NULL ? "" : hosts);
         snprintf(plan.directory, sizeof plan.directory, "%s", directory);
         snprintf(plan.data_file, sizeof plan.data_file, "%s", data_path);
         memcpy(plan.spec_sha256, spec.sha256, sizeof spec.sha256);

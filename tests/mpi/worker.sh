@@ -76,6 +76,7 @@ report_says() {
 
 trains() {
     setup 200 "$private" public
+    PLAN_HOSTS=elsewhere,$(hostname) plan 1
     run 2 >"$dir/out" 2>"$dir/log" || die "$(cat "$dir/log")"
     [ ! -s "$dir/out" ] || die "something on stdout"
     report_says '"outcome": "done"'
@@ -227,6 +228,11 @@ refused_trust() {
     restore
     sed -i 's/1200/9999/' "$job/manifest.yaml"
     expect 13 'manifest.yaml' run 2
+    restore
+    PLAN_UID=$(($(id -u) + 1)) plan 1
+    expect 13 "for processes of user id $(($(id -u) + 1)), and this is user id $(id -u)" run 2
+    PLAN_HOSTS=elsewhere,nowhere plan 1
+    expect 13 "the plan is for elsewhere,nowhere, and this is $(hostname)" run 2
     restore
     mv "$job" "$dir/elsewhere"
     expect 13 'directory' mpi 2 "$worker" --plan "$dir/elsewhere" \

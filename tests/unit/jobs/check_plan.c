@@ -55,7 +55,9 @@ static void setup(void)
     make_manifest();
     int rc = spec_parse(spec_text, strlen(spec_text), "job.yaml", &policy, &spec, &err);
     ck_assert_msg(rc == 0, "%s\n%s", err.text, err.detail);
-    plan = (struct plan){.job_id = 7, .attempt = 2, .epoch = 3, .issued_at_s = 1};
+    plan = (struct plan){
+        .job_id = 7, .attempt = 2, .epoch = 3, .issued_at_s = 1, .uid = 1000};
+    strcpy(plan.hosts, "n1,n2.site");
     snprintf(plan.directory, sizeof plan.directory, "%s", directory);
     snprintf(plan.data_file, sizeof plan.data_file, "/data/mnist.h5");
     snprintf(plan.spec_sha256, sizeof plan.spec_sha256, "%s", spec.sha256);
@@ -91,6 +93,8 @@ START_TEST(a_plan_comes_back_as_it_was)
     ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
     ck_assert_int_eq(loaded.job_id, 7);
     ck_assert_int_eq(loaded.attempt, 2);
+    ck_assert_int_eq(loaded.uid, 1000);
+    ck_assert_str_eq(loaded.hosts, "n1,n2.site");
     ck_assert_str_eq(loaded.data_file, plan.data_file);
     ck_assert_double_eq(loaded.price.noise_multiplier, plan.price.noise_multiplier);
     ck_assert_double_eq(loaded.price.sample_rate, plan.price.sample_rate);
@@ -118,6 +122,46 @@ START_TEST(any_changed_file_is_refused)
     struct plan loaded;
     damage(files[_i], 5);
     ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+}
+END_TEST
+
+/* What is signed is the text, so a plan without them is an older version's. */
+START_TEST(a_plan_for_anybody_anywhere)
+{
+    struct plan loaded;
+    char path[256], *text;
+    unsigned char signature[CRYPTO_SIGNATURE_SIZE];
+    size_t len;
+    snprintf(path, sizeof path, "%s/plan.json", directory);
+    ck_assert_int_eq(pathsafe_read_file(path, 1 << 16, &text, &len, &err), 0);
+    char *uid = strstr(text, "\"uid\""), *directory_key = strstr(text, "\"directory\"");
+    ck_assert(uid != NULL && directory_key > uid);
+    memset(uid, ' ', (size_t)(directory_key - uid));
+    ck_assert_int_eq(pathsafe_replace(path, text, len, 0600, &err), 0);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    crypto_sign(secret, text, len, signature);
+    free(text);
+    snprintf(path, sizeof path, "%s/plan.sig", directory);
+    ck_assert_int_eq(pathsafe_replace(path, signature, sizeof signature, 0600, &err),
+                     0);
+    ck_assert_int_eq(load(&loaded), 0);
+    ck_assert_int_eq(loaded.uid, -1);
+    ck_assert_str_eq(loaded.hosts, "");
+    ck_assert_int_eq(plan_check_place(&loaded, 5, "n9", &err), 0);
+}
+END_TEST
+
+START_TEST(only_for_its_user_on_its_hosts)
+{
+    static const char *const others[] = {"n", "n11", "n2", "n1,n2.site", ",", "", "N1"};
+    ck_assert_int_eq(plan_check_place(&plan, 1000, "n1", &err), 0);
+    ck_assert_int_eq(plan_check_place(&plan, 1000, "n2.site", &err), 0);
+    ck_assert_int_eq(plan_check_place(&plan, 0, "n1", &err), -PPT_ETRUST);
+    ck_assert_ptr_nonnull(strstr(err.text, "user id 1000"));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_int_eq(plan_check_place(&plan, 1000, others[i], &err), -PPT_ETRUST);
+        ck_assert_ptr_nonnull(strstr(err.text, "the plan is for n1,n2.site"));
+    }
 }
 END_TEST
 
@@ -194,6 +238,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_plan_comes_back_as_it_was);
     tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
+    tcase_add_test(tc, a_plan_for_anybody_anywhere);
+    tcase_add_test(tc, only_for_its_user_on_its_hosts);
     tcase_add_test(tc, another_key_is_refused);
     tcase_add_test(tc, a_copied_plan_is_refused);
     tcase_add_test(tc, a_short_signature_or_missing_file_is_refused);

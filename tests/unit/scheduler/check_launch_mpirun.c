@@ -229,6 +229,35 @@ START_TEST(what_cannot_start_says_so)
 }
 END_TEST
 
+/* Of which plans for this host alone are made; never where that might be wrong. */
+START_TEST(other_hosts_only_by_arguments)
+{
+    static const struct {
+        const char argument[CONF_ARGUMENT_SIZE];
+        bool is_here;
+    } cases[] = {{"--bind-to", true},
+                 {"core", true},
+                 {"--host", false},
+                 {"-host", false},
+                 {"-H", false},
+                 {"--hostfile", false},
+                 {"--machinefile", false},
+                 {"--default-hostfile", false},
+                 {"--mca", false},
+                 {"-gmca", false}};
+    ck_assert(launcher.ops->is_here(&launcher));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char arguments[2][CONF_ARGUMENT_SIZE] = {"--report-bindings"};
+        memcpy(arguments[1], cases[i].argument, CONF_ARGUMENT_SIZE);
+        mpirun.arguments = arguments;
+        mpirun.n_arguments = 2;
+        ck_assert_msg(launcher.ops->is_here(&launcher) == cases[i].is_here, "%s",
+                      cases[i].argument);
+    }
+    mpirun.n_arguments = 0;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("launch_mpirun");
@@ -237,6 +266,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, ranks_get_a_clean_environment_and_the_plan);
     tcase_add_test(tc, the_site_may_say_more_to_mpirun);
+    tcase_add_test(tc, other_hosts_only_by_arguments);
     tcase_add_test(tc, ranks_are_asked_to_stop_and_mpirun_waits_for_them);
     tcase_add_test(tc, orphaned_ranks_are_found);
     tcase_add_test(tc, other_jobs_are_left_alone);
