@@ -3,6 +3,7 @@
 #include <check.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +121,28 @@ START_TEST(published_noises)
 }
 END_TEST
 
+/* The most that a test with the note's rate of false alarms detects: each delta bounds
+ * it by e^epsilon fpr + delta(epsilon), and one of them is tight. */
+static int check_power(const struct golden *row)
+{
+    struct pair pair;
+    struct atoms *atoms;
+    double fpr = NAN, power = 1;
+    if (sscanf(row->note, "fpr=%lf", &fpr) != 1 ||
+        !pair_of(row, row->sigma, &pair, &atoms))
+        return 0;
+    for (double epsilon = 0; epsilon < 20; epsilon += 1e-3)
+        power = fmin(power, exp(epsilon) * fpr + pair_delta(&pair, epsilon));
+    ck_assert_msg(power >= row->low && power <= row->high, "%s: %.17g", row->id, power);
+    return 1;
+}
+
+START_TEST(published_powers)
+{
+    ck_assert_int_eq(rows_each("tpr", check_power), 6);
+}
+END_TEST
+
 static const struct pair pairs[] = {
     {PAIR_GAUSSIAN, PAIR_REMOVE, 1, 1, NULL, {NULL}},
     {PAIR_GAUSSIAN, PAIR_REMOVE, 0.8, 1e-5, NULL, {NULL}},
@@ -209,6 +232,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, published_deltas);
     tcase_add_test(tcase, published_noises);
+    tcase_add_test(tcase, published_powers);
     int n = (int)(sizeof pairs / sizeof pairs[0]);
     tcase_add_loop_test(tcase, masses_fit_their_loss, 0, n);
     tcase_add_loop_test(tcase, directions_mirror_each_other, 0, n);
