@@ -142,10 +142,13 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     struct launcher *launcher = context->loop->launcher;
     const struct spec_resources *resources = &prepared->spec.resources;
     struct launcher_request request = {.directory = directory,
+                                       .login = job->submitted_by,
+                                       .account = job->account,
                                        .job_id = job->id,
                                        .attempt = attempt,
                                        .n_ranks = resources->ranks,
                                        .cores_per_rank = resources->cores_per_rank,
+                                       .gpus_per_rank = resources->gpus_per_rank,
                                        .memory_bytes = resources->memory_bytes,
                                        .time_limit_s = resources->time_limit_s,
                                        .slurm = &resources->slurm};

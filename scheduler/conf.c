@@ -20,6 +20,12 @@ struct conf conf_default(void)
     strcpy(conf.public_key, "/etc/ppt/plan.pub");
     strcpy(conf.mpirun, "mpirun");
     strcpy(conf.worker, "ppt-worker");
+    conf.pool = (struct conf_pool){.n_spare = 1,
+                                   .spare_ranks = 2,
+                                   .max_jobs = 1000,
+                                   .idle_s = 600,
+                                   .max_memory_bytes = (int64_t)4 << 30,
+                                   .max_time_limit_s = 3600};
     conf.max_restarts = 3;
     conf.poll_ms = 250;
     conf.lease_s = 30;
@@ -127,12 +133,28 @@ static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
         ydoc_size(faults, memory, 1 << 20, MOST_BYTES, &conf->memory_bytes);
 }
 
+/* A list of short texts; returns how many. */
+static int read_list(struct ydoc_faults *faults, const struct ydoc_node *list,
+                     const char *what, int max, char (*ret_texts)[CONF_ARGUMENT_SIZE])
+{
+    int n = 0;
+    if (list == NULL)
+        return 0;
+    if (list->kind != YDOC_SEQUENCE || list->n_children > max) {
+        ydoc_fault(faults, list, "expected a list of at most %d %s", max, what);
+        return 0;
+    }
+    for (const struct ydoc_node *i = list->first; i != NULL; i = i->next)
+        read_text(faults, i, what, CONF_ARGUMENT_SIZE, ret_texts[n++]);
+    return n;
+}
+
 static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct conf *conf)
 {
     static const char *const keys[] = {"kind", "mpirun", "worker", "template",
                                        "arguments"};
-    static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch"};
+    static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch", "pool"};
     const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
     int kind = CONF_MPIRUN;
     ydoc_word(faults, ydoc_get(node, "kind"), kinds, CONF_N_LAUNCHERS, &kind);
@@ -143,17 +165,29 @@ static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *ro
         read_absolute(faults, ydoc_get(node, "template"), conf->template);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
     read_program(faults, ydoc_get(node, "worker"), conf->worker);
-    const struct ydoc_node *list = ydoc_get(node, "arguments");
-    if (list == NULL)
-        return;
-    if (list->kind != YDOC_SEQUENCE || list->n_children > CONF_MAX_ARGUMENTS) {
-        ydoc_fault(faults, list, "expected a list of at most %d arguments",
-                   CONF_MAX_ARGUMENTS);
-        return;
-    }
-    for (const struct ydoc_node *n = list->first; n != NULL; n = n->next)
-        read_text(faults, n, "an argument", CONF_ARGUMENT_SIZE,
-                  conf->arguments[conf->n_arguments++]);
+    conf->n_arguments = read_list(faults, ydoc_get(node, "arguments"), "arguments",
+                                  CONF_MAX_ARGUMENTS, conf->arguments);
+}
+
+static void read_pool(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      struct conf_pool *pool)
+{
+    static const char *const keys[] = {"ranks",  "spare",         "spare_ranks",
+                                       "jobs",   "idle",          "max_memory",
+                                       "except", "max_time_limit"};
+    const struct ydoc_node *node = section(faults, root, "pool", keys, COUNT(keys));
+    if (!is_word(ydoc_get(node, "ranks"), "auto"))
+        ydoc_integer(faults, ydoc_get(node, "ranks"), 1, 4096, &pool->n_ranks);
+    ydoc_integer(faults, ydoc_get(node, "spare"), 0, 1024, &pool->n_spare);
+    ydoc_integer(faults, ydoc_get(node, "spare_ranks"), 1, 4096, &pool->spare_ranks);
+    ydoc_integer(faults, ydoc_get(node, "jobs"), 1, 1000000, &pool->max_jobs);
+    ydoc_duration(faults, ydoc_get(node, "idle"), 1, 365 * DAY_S, &pool->idle_s);
+    ydoc_size(faults, ydoc_get(node, "max_memory"), 1 << 20, MOST_BYTES,
+              &pool->max_memory_bytes);
+    ydoc_duration(faults, ydoc_get(node, "max_time_limit"), 1, 365 * DAY_S,
+                  &pool->max_time_limit_s);
+    pool->n_except = read_list(faults, ydoc_get(node, "except"), "accounts",
+                               CONF_MAX_EXCEPT, pool->except);
 }
 
 static void read_scheduling(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -198,14 +232,15 @@ static void read_policy(struct ydoc_faults *faults, const struct ydoc_node *root
 static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"database", "spool",      "keys",  "node",
-                                       "launcher", "scheduling", "policy"};
+    static const char *const keys[] = {"database", "spool", "keys",       "node",
+                                       "launcher", "pool",  "scheduling", "policy"};
     ydoc_only_keys(faults, root, keys, COUNT(keys));
     read_database(faults, ydoc_get(root, "database"), conf);
     read_absolute(faults, ydoc_get(root, "spool"), conf->spool);
     read_keys(faults, root, conf);
     read_node(faults, root, conf);
     read_launcher(faults, root, conf);
+    read_pool(faults, root, &conf->pool);
     read_scheduling(faults, root, conf);
     read_policy(faults, root, &conf->policy);
 }

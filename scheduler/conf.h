@@ -18,7 +18,20 @@
 #define CONF_MAX_ARGUMENTS 16
 #define CONF_ARGUMENT_SIZE 256
 
-enum conf_launcher { CONF_MPIRUN, CONF_SBATCH, CONF_N_LAUNCHERS };
+enum conf_launcher { CONF_MPIRUN, CONF_SBATCH, CONF_POOL, CONF_N_LAUNCHERS };
+
+#define CONF_MAX_EXCEPT 16
+
+/* Ranks that are kept alive between jobs; what it is too small for goes to mpirun. */
+struct conf_pool {
+    int64_t n_ranks;              /* in all its worlds; 0: twice the node's cores */
+    int64_t n_spare, spare_ranks; /* worlds that wait for a first job, and their size */
+    int64_t max_jobs;             /* of one world */
+    int64_t idle_s;               /* a world that waits for so long ends */
+    int64_t max_memory_bytes, max_time_limit_s; /* of a job */
+    int n_except;                               /* accounts whose jobs never go there */
+    char except[CONF_MAX_EXCEPT][CONF_ARGUMENT_SIZE];
+};
 
 /* In the order of the file. Copy freely. */
 struct conf {
@@ -39,6 +52,8 @@ struct conf {
     char template[CONF_PATH_SIZE]; /* absolute: sbatch's script; "": ppt's own */
     int n_arguments; /* more for mpirun (before the worker's name) or for sbatch */
     char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
+
+    struct conf_pool pool;
 
     int64_t max_restarts; /* attempts after the first */
     int64_t poll_ms;      /* longest sleep between two looks at the queue */

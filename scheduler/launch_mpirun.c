@@ -165,7 +165,14 @@ static int fork_child(const struct launch_mpirun *mpirun, char *const *argv,
     return rc;
 }
 
-#define N_OWN_ARGUMENTS 14
+#define N_OWN_ARGUMENTS 18
+
+/* What the ranks are for, in mpirun's and the worker's words. */
+struct purpose {
+    const char *environment; /* NAME=VALUE of the ranks; NULL: none */
+    const char *mode;        /* --plan or --pool; the directory follows */
+    const char *max_jobs;    /* NULL: no such option */
+};
 
 static bool has_argument(const struct launch_mpirun *mpirun, const char *argument)
 {
@@ -181,7 +188,8 @@ static bool has_argument(const struct launch_mpirun *mpirun, const char *argumen
  * work. */
 static void
 make_arguments(const struct launch_mpirun *mpirun,
-               const struct launcher_request *request, const char *n_ranks,
+               const struct launcher_request *request, const struct purpose *purpose,
+               const char *n_ranks,
                const char *ret_argv[N_OWN_ARGUMENTS + 1 + CONF_MAX_ARGUMENTS])
 {
     int n = 0;
@@ -200,23 +208,32 @@ make_arguments(const struct launch_mpirun *mpirun,
     }
     for (int i = 0; i < mpirun->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
         ret_argv[n++] = mpirun->arguments[i];
+    if (purpose->environment != NULL) {
+        ret_argv[n++] = "-x";
+        ret_argv[n++] = purpose->environment;
+    }
     ret_argv[n++] = mpirun->worker;
-    ret_argv[n++] = "--plan";
+    ret_argv[n++] = purpose->mode;
     ret_argv[n++] = request->directory;
+    if (purpose->max_jobs != NULL) {
+        ret_argv[n++] = "--jobs";
+        ret_argv[n++] = purpose->max_jobs;
+    }
     ret_argv[n++] = "--public-key";
     ret_argv[n++] = mpirun->public_key;
     ret_argv[n] = NULL;
 }
 
-static int start(struct launcher *launcher, const struct launcher_request *request,
-                 int lock, struct launcher_started *ret_started, struct error *err)
+static int start_ranks(const struct launch_mpirun *mpirun,
+                       const struct launcher_request *request,
+                       const struct purpose *purpose, int lock,
+                       struct launcher_started *ret_started, struct error *err)
 {
-    const struct launch_mpirun *mpirun = launcher->state;
     const char *argv[N_OWN_ARGUMENTS + 1 + CONF_MAX_ARGUMENTS];
     char n_ranks[24], log_path[PATH_MAX];
     snprintf(n_ranks, sizeof n_ranks, "%lld", (long long)request->n_ranks);
     snprintf(log_path, sizeof log_path, "%s/log", request->directory);
-    make_arguments(mpirun, request, n_ranks, argv);
+    make_arguments(mpirun, request, purpose, n_ranks, argv);
     if (access(mpirun->worker, X_OK) != 0) {
         error_errno(err, PPT_ELAUNCH, "cannot run %s", mpirun->worker);
         return error_hint(err, "set launcher.worker in the site's configuration");
@@ -229,6 +246,27 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
                         err);
     close(to_log);
     return rc;
+}
+
+static int start(struct launcher *launcher, const struct launcher_request *request,
+                 int lock, struct launcher_started *ret_started, struct error *err)
+{
+    const struct purpose purpose = {.mode = "--plan"};
+    return start_ranks(launcher->state, request, &purpose, lock, ret_started, err);
+}
+
+int launch_mpirun_world(const struct launch_mpirun *mpirun,
+                        const struct launcher_request *request, int64_t max_jobs,
+                        int lock, struct launcher_started *ret_started,
+                        struct error *err)
+{
+    char environment[sizeof LAUNCHER_MARK + POOL_PATH_SIZE], number[24];
+    struct purpose purpose = {environment, "--pool", number};
+    int len = snprintf(environment, sizeof environment, "%s=", LAUNCHER_MARK);
+    memset(environment + len, '/', POOL_PATH_SIZE - 1);
+    environment[len + POOL_PATH_SIZE - 1] = '\0';
+    snprintf(number, sizeof number, "%lld", (long long)max_jobs);
+    return start_ranks(mpirun, request, &purpose, lock, ret_started, err);
 }
 
 /* ---- the processes of a job, found by their environment ---- */

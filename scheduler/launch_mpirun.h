@@ -24,4 +24,12 @@ struct launch_mpirun {
 /* No ownership: `mpirun` outlives the launcher. */
 struct launcher launch_mpirun(struct launch_mpirun *mpirun);
 
+/* Starts ranks that wait for work instead of a job: ppt-worker --pool in
+ * request->directory, for at most max_jobs. Their mark is room to write another into.
+ * Otherwise as the launcher's start. */
+int launch_mpirun_world(const struct launch_mpirun *mpirun,
+                        const struct launcher_request *request, int64_t max_jobs,
+                        int lock, struct launcher_started *ret_started,
+                        struct error *err);
+
 #endif

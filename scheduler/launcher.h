@@ -13,17 +13,21 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "jobs/pool.h"
 #include "jobs/spec/spec.h"
 #include "scheduler/slurm_job.h"
 
 /* Names the job's directory in the environment of each of its processes. */
-#define LAUNCHER_MARK "PPT_JOB_DIRECTORY"
+#define LAUNCHER_MARK POOL_MARK
 
 struct launcher_request {
     const char *directory; /* absolute, of the job */
+    const char *login;     /* who submitted it */
+    const char *account;   /* who pays for it */
     int64_t job_id, attempt;
     int64_t n_ranks;
     int64_t cores_per_rank;
+    int64_t gpus_per_rank;
     int64_t memory_bytes; /* of all ranks together */
     int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
     const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
@@ -55,6 +59,13 @@ struct launcher;
 
 struct launcher_ops {
     const char *name; /* "mpirun" */
+    /* What the launcher has to look after by itself, once a round; NULL: nothing. */
+    void (*tend)(struct launcher *launcher);
+    /* Readable when there is something to tend; NULL: no such descriptor. */
+    int (*wake_fd)(struct launcher *launcher);
+    /* Can a job like this start now? False: not yet, ask again in a later round; its
+     * directory need not be known. NULL: always. */
+    bool (*is_ready)(struct launcher *launcher, const struct launcher_request *request);
     /* Starts the ranks and returns without waiting for them. `lock` is an open file
      * description that holds the job's lock; the processes inherit it, the caller
      * closes its own. Errors: PPT_ELAUNCH (nothing was started), PPT_EIO, PPT_ESTATE

@@ -178,13 +178,27 @@ static int admit(struct state *state, struct error *err)
     return rc;
 }
 
+static bool is_ready(const struct state *state, const struct queue_job *job)
+{
+    struct launcher *launcher = state->loop->launcher;
+    const struct launcher_request request = {
+        .login = job->submitted_by,
+        .account = job->account,
+        .n_ranks = job->n_ranks,
+        .cores_per_rank = job->n_ranks > 0 ? job->n_cores / job->n_ranks : 1,
+        .memory_bytes = job->memory_bytes,
+        .time_limit_s = job->time_limit_s};
+    return launcher->ops->is_ready == NULL ||
+           launcher->ops->is_ready(launcher, &request);
+}
+
 static int start_chosen(struct state *state, const struct queue_jobs *jobs,
                         const bool *starts, struct error *err)
 {
     struct attempt_context context = context_of(state);
     int rc = 0;
     for (int i = 0; rc == 0 && i < jobs->n; i++) {
-        if (!starts[i])
+        if (!starts[i] || !is_ready(state, &jobs->jobs[i]))
             continue;
         rc = attempt_start(&context, jobs->jobs[i].id, "", err);
         rc = after(state, rc, jobs->jobs[i].id, err);
@@ -225,8 +239,11 @@ out:
 
 static int round_once(struct state *state, struct error *err)
 {
+    struct launcher *launcher = state->loop->launcher;
     struct nodes_room room;
     int n_notifications = 0;
+    if (launcher->ops->tend != NULL)
+        launcher->ops->tend(launcher);
     int rc = db_drain(state->db, &n_notifications, err);
     if (n_notifications > 0)
         state->waiting_may_fit = true;
@@ -251,13 +268,18 @@ static void reap_children(void)
 
 static void sleep_until_woken(const struct state *state, const sigset_t *wake)
 {
-    struct pollfd socket = {.fd = -1, .events = POLLIN};
+    struct launcher *launcher = state->loop->launcher;
+    struct pollfd sources[2] = {{.fd = -1, .events = POLLIN},
+                                {.fd = -1, .events = POLLIN}};
     int64_t wait_ms =
         state->db != NULL ? state->loop->conf->poll_ms : state->backoff_ms;
     struct timespec timeout = {wait_ms / 1000, wait_ms % 1000 * 1000000};
     if (state->db != NULL)
-        socket.fd = db_socket(state->db);
-    ppoll(&socket, 1, &timeout, wake);
+        sources[0].fd = db_socket(state->db);
+    /* While the database is away nothing is tended: a word would wake for ever. */
+    if (state->db != NULL && launcher->ops->wake_fd != NULL)
+        sources[1].fd = launcher->ops->wake_fd(launcher);
+    ppoll(sources, 2, &timeout, wake);
 }
 
 /* The database is away, or something odd happened to one statement: say it once and

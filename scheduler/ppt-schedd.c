@@ -16,6 +16,7 @@
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
 #include "scheduler/launch_mpirun.h"
+#include "scheduler/launch_pool.h"
 #include "scheduler/launch_sbatch.h"
 #include "scheduler/loop.h"
 #include "scheduler/migrate.h"
@@ -215,6 +216,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
 {
     struct loop loop = {.conf = conf, .database = database};
     struct spool spool;
+    struct launch_pool *pool = NULL;
     char worker[PATH_MAX], template[PATH_MAX] = "";
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
@@ -242,15 +244,22 @@ static int serve(const struct conf *conf, const char *database, struct error *er
                                    .arguments = conf->arguments};
     struct launcher launcher =
         conf->launcher == CONF_SBATCH ? launch_sbatch(&sbatch) : launch_mpirun(&mpirun);
+    if (conf->launcher == CONF_POOL)
+        rc = launch_pool_open(&mpirun, &conf->pool, &spool, loop.node.n_cores, &pool,
+                              err);
+    if (pool != NULL)
+        launcher = launch_pool(pool);
     loop.spool = &spool;
     loop.launcher = &launcher;
     gethostname(loop.host, sizeof loop.host - 1);
     catch_signals(&wake);
     log_info("%lld cores and %lld MiB on %s, jobs in %s", (long long)loop.node.n_cores,
              (long long)(loop.node.memory_bytes >> 20), loop.host, spool.root);
-    rc = loop_run(&loop, &stop, &wake, err);
+    if (rc == 0)
+        rc = loop_run(&loop, &stop, &wake, err);
     if (rc == 0)
         log_info("stopped; running jobs go on");
+    launch_pool_free(pool);
     launch_sbatch_free(&sbatch);
     spool_close(&spool);
 out:

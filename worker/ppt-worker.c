@@ -1,4 +1,5 @@
-/* ppt-worker: runs one plan of a job, one process a rank, under mpirun. */
+/* ppt-worker: runs one plan of a job, or plan after plan as a world of a pool; one
+ * process a rank, under mpirun. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,11 +9,13 @@
 #include "base/pathsafe.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
+#include "worker/pool.h"
 #include "worker/run.h"
 #include "worker/stop.h"
 
 struct request {
-    const char *plan, *public_key;
+    const char *plan, *pool, *public_key;
+    int64_t max_jobs;
     bool is_verbose;
 };
 
@@ -20,6 +23,10 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
 {
     const struct opt options[] = {
         {"plan", 0, OPT_STRING, &request->plan, "DIR", "the job's directory", NULL},
+        {"pool", 0, OPT_STRING, &request->pool, "DIR",
+         "serve plan after plan (ppt-schedd starts it so)", NULL},
+        {"jobs", 0, OPT_INTEGER, &request->max_jobs, "N",
+         "with --pool: end after so many", NULL},
         {"public-key", 0, OPT_STRING, &request->public_key, "FILE",
          "the scheduler's key, 32 bytes", NULL},
         {"verbose", 'v', OPT_FLAG, &request->is_verbose, NULL, "say what is done",
@@ -34,10 +41,19 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
         .n_options = (int)(sizeof options / sizeof options[0])};
     int n_operands;
     int rc = opt_parse(&program, argc, argv, &n_operands, err);
-    if (rc != 0 || (request->plan != NULL && request->public_key != NULL))
+    if (rc != 0)
         return rc;
+    if (request->pool != NULL && (request->plan != NULL || request->max_jobs < 1)) {
+        error_set(err, PPT_EUSAGE,
+                  request->plan != NULL ? "--plan and --pool exclude each other"
+                                        : "expected --jobs of at least 1");
+        return error_hint(err, "run ppt-worker --help");
+    }
+    bool has_work = request->plan != NULL || request->pool != NULL;
+    if (has_work && request->public_key != NULL)
+        return request->pool != NULL ? pool_prepare(err) : 0;
     error_set(err, PPT_EUSAGE, "%s is missing",
-              request->plan == NULL ? "--plan DIR" : "--public-key FILE");
+              has_work ? "--public-key FILE" : "--plan DIR");
     return error_hint(err, "run ppt-worker --help");
 }
 
@@ -53,13 +69,15 @@ static int run(const struct request *request, int parse_rc, struct world *world,
     if (rc != 0)
         return rc;
     log_init("ppt-worker", !request->is_verbose || world->comm->rank != 0);
+    if (request->pool != NULL)
+        return pool_serve(world, request->pool, public_key, request->max_jobs, err);
     log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
     return run_plan(request->plan, public_key, world, err);
 }
 
 int main(int argc, char **argv)
 {
-    struct request request = {0};
+    struct request request = {.max_jobs = 1000};
     struct error err = {0};
     struct world world;
     log_init("ppt-worker", true);

@@ -2,7 +2,8 @@
 # Shared by the tests of the whole system: a site in a temporary folder with a private
 # PostgreSQL, two small data sets, accounts and the real programs. Nothing is imitated.
 #
-#   site [KEY=VALUE...]    makes it; keys: cores, restarts, grace, lease
+#   site [KEY=VALUE...]    makes it; keys: cores, restarts, grace, lease, kind (of launcher),
+#                          pool (the knobs of that section)
 #   as LOGIN COMMAND...    runs a program as officer, scheduler, alice or bob
 #   schedd_start, schedd_stop, schedd_kill
 #   spec NAME PRIVACY STEPS [LINE...]   writes $dir/NAME.yaml; PRIVACY: an epsilon or none
@@ -95,7 +96,7 @@ make_csv() {
 }
 
 site() {
-    local cores=4 restarts=1 grace=20 lease=10 login key
+    local cores=4 restarts=1 grace=20 lease=10 kind=mpirun pool='jobs: 1000' login key
     for key in "$@"; do local "${key?}"; done
     "$pg" start "$dir/pg" $$
     mkdir -m 700 "$dir/jobs" "$dir/keys"
@@ -105,7 +106,8 @@ database: "$("$pg" conninfo "$dir/pg" "${login/owner/$(id -un)}")"
 spool: $dir/jobs
 keys: {secret: $dir/keys/plan.key, public: $dir/keys/plan.pub}
 node: {cores: $cores, memory: 64GiB}
-launcher: {worker: $build/worker/ppt-worker}
+launcher: {kind: $kind, worker: $build/worker/ppt-worker}
+pool: {$pool}
 scheduling: {max_restarts: $restarts, grace: ${grace}s, lease: ${lease}s}
 END
     done

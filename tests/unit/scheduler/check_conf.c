@@ -30,6 +30,7 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_int_eq(conf.launcher, CONF_MPIRUN);
     ck_assert_str_eq(conf.template, "");
     ck_assert_int_eq(conf.n_arguments, 0);
+    ck_assert_mem_eq(&conf.pool, &preset.pool, sizeof conf.pool);
     ck_assert_int_eq(conf.max_restarts, preset.max_restarts);
     ck_assert_int_eq(conf.poll_ms, preset.poll_ms);
     ck_assert_int_eq(conf.lease_s, preset.lease_s);
@@ -54,6 +55,8 @@ START_TEST(every_knob_turns)
         "node: {cores: 12, memory: 20GiB}\n"
         "launcher: {kind: sbatch, mpirun: /opt/bin/mpirun, worker: w,\n"
         "  template: /etc/ppt/job.in, arguments: [--bind-to, core]}\n"
+        "pool: {ranks: 12, spare: 3, spare_ranks: 4, jobs: 7, idle: 90s,\n"
+        "  max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, other]}\n"
         "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
         "1d}\n"
         "policy: {min_epsilon: 0.5, max_epsilon: 2, max_delta: 1e-7, max_ranks: 4,\n"
@@ -73,6 +76,15 @@ START_TEST(every_knob_turns)
     ck_assert_str_eq(conf.template, "/etc/ppt/job.in");
     ck_assert_int_eq(conf.n_arguments, 2);
     ck_assert_str_eq(conf.arguments[1], "core");
+    ck_assert_int_eq(conf.pool.n_ranks, 12);
+    ck_assert_int_eq(conf.pool.n_spare, 3);
+    ck_assert_int_eq(conf.pool.spare_ranks, 4);
+    ck_assert_int_eq(conf.pool.max_jobs, 7);
+    ck_assert_int_eq(conf.pool.idle_s, 90);
+    ck_assert_int_eq(conf.pool.max_memory_bytes, (int64_t)1 << 30);
+    ck_assert_int_eq(conf.pool.max_time_limit_s, 300);
+    ck_assert_int_eq(conf.pool.n_except, 2);
+    ck_assert_str_eq(conf.pool.except[0], "acme/clinic");
     ck_assert_int_eq(conf.max_restarts, 0);
     ck_assert_int_eq(conf.poll_ms, 50);
     ck_assert_int_eq(conf.lease_s, 5);
@@ -123,10 +135,14 @@ static const struct {
      "\"./mpirun\"\n"
      "f:1:41: launcher.arguments: expected a list of at most 16 arguments"},
     {"launcher: {kind: slurm, template: job.in}\n",
-     "f:1:18: launcher.kind: expected mpirun or sbatch, found \"slurm\"\n"
+     "f:1:18: launcher.kind: expected mpirun, sbatch or pool, found \"slurm\"\n"
      "f:1:35: launcher.template: expected an absolute path, found \"job.in\""},
     {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
+    {"pool: {ranks: 0, jobs: 0, except: acme}\n",
+     "f:1:15: pool.ranks: expected an integer from 1 to 4096, found \"0\"\n"
+     "f:1:24: pool.jobs: expected an integer from 1 to 1000000, found \"0\"\n"
+     "f:1:35: pool.except: expected a list of at most 16 accounts"},
     {"scheduling: {max_restarts: -1, poll_ms: 0, lease: 30}\n",
      "f:1:28: scheduling.max_restarts: expected an integer from 0 to 1000, found "
      "\"-1\"\n"

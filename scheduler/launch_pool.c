@@ -1,0 +1,591 @@
+#include "scheduler/launch_pool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define MAX_WORLDS 512
+/* From mpirun to a world's call, and from asking it to leave to killing it. */
+#define COME_UP_MS 60000
+#define LEAVE_MS 10000
+/* How long a world may take to say yes to an order. */
+#define TAKE_MS 2000
+#define MAX_FAILURES 3
+#define BROKEN_MS 60000
+#define HELLO_MS 1000
+
+enum world_state {
+    WORLD_STARTING, /* mpirun was started; it has not called */
+    WORLD_AWAY,     /* another scheduler's: it has not called this one yet */
+    WORLD_IDLE,
+    WORLD_BUSY,
+    WORLD_LEAVING /* told to, or lost: goes when its lock is free */
+};
+
+struct world {
+    int64_t id, n_ranks, cores_per_rank;
+    enum world_state state;
+    int fd; /* -1: no call */
+    int64_t pid;
+    bool is_awaited;  /* a job of this round waits for it */
+    int64_t since_ms; /* of its state */
+    char login[POOL_LOGIN_SIZE];
+    char directory[SPOOL_PATH_SIZE];
+    char job[SPOOL_PATH_SIZE]; /* that it runs or ran last: the job's directory */
+};
+
+struct launch_pool {
+    struct launch_mpirun *mpirun;
+    struct launcher fallback;
+    const struct conf_pool *conf;
+    char directory[SPOOL_PATH_SIZE];
+    int64_t max_ranks, next_id;
+    int listener, epoll;
+    int n_failures;
+    int64_t broken_until_ms;
+    struct world *worlds[MAX_WORLDS];
+    int n_worlds;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- worlds ---- */
+
+static void set_state(struct world *world, enum world_state state)
+{
+    world->state = state;
+    world->since_ms = now_ms();
+}
+
+static void hang_up(struct world *world)
+{
+    if (world->fd >= 0)
+        close(world->fd); /* which takes it out of the epoll set */
+    world->fd = -1;
+}
+
+static void kill_world(struct launch_pool *pool, struct world *world)
+{
+    pool->fallback.ops->kill(&pool->fallback, world->directory);
+}
+
+/* Its ranks may still be busy: they are not marked with the world's directory then and
+ * live on until they call. */
+static void send_away(struct world *world)
+{
+    struct pool_message leave = {.kind = POOL_LEAVE};
+    if (world->fd >= 0)
+        pool_send(world->fd, &leave, -1, NULL);
+    set_state(world, WORLD_LEAVING);
+}
+
+static void remove_directory(const char *directory)
+{
+    static const char *const files[] = {"lock", "log", "ranks"};
+    char path[SPOOL_PATH_SIZE];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (spool_path(directory, files[i], path, NULL) == 0)
+            unlink(path);
+    rmdir(directory);
+}
+
+static struct world *add_world(struct launch_pool *pool, int64_t id, int64_t n_ranks,
+                               int64_t cores_per_rank, enum world_state state)
+{
+    char name[80];
+    struct world *world = pool->n_worlds < MAX_WORLDS ? calloc(1, sizeof *world) : NULL;
+    if (world == NULL)
+        return NULL;
+    snprintf(name, sizeof name, "%lld-%lld-%lld", (long long)id, (long long)n_ranks,
+             (long long)cores_per_rank);
+    if (spool_path(pool->directory, name, world->directory, NULL) != 0) {
+        free(world);
+        return NULL;
+    }
+    world->id = id;
+    world->n_ranks = n_ranks;
+    world->cores_per_rank = cores_per_rank;
+    world->fd = -1;
+    set_state(world, state);
+    pool->worlds[pool->n_worlds++] = world;
+    if (pool->next_id <= id)
+        pool->next_id = id + 1;
+    return world;
+}
+
+static void drop_world(struct launch_pool *pool, int i)
+{
+    struct world *world = pool->worlds[i];
+    hang_up(world);
+    remove_directory(world->directory);
+    free(world);
+    pool->worlds[i] = pool->worlds[--pool->n_worlds];
+}
+
+static int64_t count_ranks(const struct launch_pool *pool)
+{
+    int64_t n = 0;
+    for (int i = 0; i < pool->n_worlds; i++)
+        n += pool->worlds[i]->n_ranks;
+    return n;
+}
+
+static void fail(struct launch_pool *pool, const char *why)
+{
+    pool->n_failures++;
+    log_warning("pool: %s", why);
+    if (pool->n_failures < MAX_FAILURES)
+        return;
+    log_warning("pool: no worlds can be started; jobs go to mpirun for a while");
+    pool->broken_until_ms = now_ms() + BROKEN_MS;
+    pool->n_failures = 0;
+}
+
+static bool is_broken(const struct launch_pool *pool)
+{
+    return now_ms() < pool->broken_until_ms;
+}
+
+/* Starts a world; it is of use once it has called. False: there are too many. */
+static bool start_world(struct launch_pool *pool, int64_t n_ranks,
+                        int64_t cores_per_rank, bool is_awaited)
+{
+    struct launcher_request request = {.n_ranks = n_ranks,
+                                       .cores_per_rank = cores_per_rank};
+    struct launcher_started started = {0};
+    struct error err = {0};
+    int lock = -1;
+    struct world *world =
+        add_world(pool, pool->next_id, n_ranks, cores_per_rank, WORLD_STARTING);
+    if (world == NULL)
+        return false;
+    world->is_awaited = is_awaited;
+    request.directory = world->directory;
+    int rc = mkdir(world->directory, 0700) == 0
+                 ? 0
+                 : error_errno(&err, PPT_EIO, "cannot create %s", world->directory);
+    if (rc == 0)
+        rc = spool_lock(world->directory, &lock, &err);
+    if (rc == 0)
+        rc = launch_mpirun_world(pool->mpirun, &request, pool->conf->max_jobs, lock,
+                                 &started, &err);
+    if (lock >= 0)
+        close(lock);
+    if (rc != 0) {
+        drop_world(pool, pool->n_worlds - 1);
+        fail(pool, err.text);
+    }
+    return true;
+}
+
+/* ---- calls and words from worlds ---- */
+
+static struct world *find_by_directory(struct launch_pool *pool, const char *directory)
+{
+    for (int i = 0; i < pool->n_worlds; i++)
+        if (strcmp(pool->worlds[i]->directory, directory) == 0)
+            return pool->worlds[i];
+    return NULL;
+}
+
+static void take_call(struct launch_pool *pool, int fd)
+{
+    struct pool_message hello;
+    struct ucred peer = {0};
+    socklen_t len = sizeof peer;
+    struct world *world = NULL;
+    if (pool_receive(fd, HELLO_MS, &hello, NULL, NULL) == 0 && hello.kind == POOL_HELLO)
+        world = find_by_directory(pool, hello.directory);
+    if (world == NULL || hello.n_ranks != world->n_ranks) {
+        close(fd); /* a world that nobody knows ends by itself */
+        return;
+    }
+    hang_up(world);
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+    struct epoll_event event = {.events = EPOLLIN};
+    world->fd = fd;
+    world->pid = peer.pid;
+    snprintf(world->login, sizeof world->login, "%s", hello.login);
+    set_state(world, WORLD_IDLE);
+    pool->n_failures = 0;
+    epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void take_calls(struct launch_pool *pool)
+{
+    int fd;
+    for (;;) {
+        int rc = pool_accept(pool->listener, &fd, NULL);
+        if (rc == -PPT_ETRUST)
+            continue;
+        if (rc != 0)
+            return;
+        take_call(pool, fd);
+    }
+}
+
+/* All that a world has said. One that has gone without being asked is lost with its
+ * job, if it had one; what that costs, the job's lock and directory will tell. */
+static void hear(struct launch_pool *pool, struct world *world)
+{
+    struct pool_message word;
+    int rc;
+    while (world->fd >= 0 &&
+           (rc = pool_receive(world->fd, 0, &word, NULL, NULL)) != -PPT_ENOTFOUND) {
+        if (rc == 0 && word.kind == POOL_ENDED && world->state == WORLD_BUSY) {
+            set_state(world, WORLD_IDLE);
+        } else if (rc == 0 && word.kind == POOL_LEAVE) {
+            set_state(world, WORLD_LEAVING);
+        } else {
+            hang_up(world);
+            if (world->state == WORLD_IDLE)
+                kill_world(pool, world);
+            if (world->state != WORLD_LEAVING)
+                set_state(world, WORLD_LEAVING);
+        }
+    }
+}
+
+/* Is its mpirun gone? */
+static bool has_gone(const struct world *world)
+{
+    bool is_locked = true;
+    return spool_is_locked(world->directory, &is_locked, NULL) == 0 && !is_locked;
+}
+
+/* A world that never called leaves its last words. */
+static void keep_log(struct launch_pool *pool, const struct world *world)
+{
+    char from[SPOOL_PATH_SIZE], to[SPOOL_PATH_SIZE], why[SPOOL_PATH_SIZE + 64];
+    if (spool_path(world->directory, "log", from, NULL) != 0 ||
+        spool_path(pool->directory, "failed.log", to, NULL) != 0)
+        return;
+    rename(from, to);
+    snprintf(why, sizeof why, "a world of %lld ranks did not come up: see %s",
+             (long long)world->n_ranks, to);
+    fail(pool, why);
+}
+
+/* What time does to a world. True: it has gone and is to be dropped. */
+static bool age(struct launch_pool *pool, struct world *world)
+{
+    int64_t age_ms = now_ms() - world->since_ms;
+    if (world->state == WORLD_IDLE && age_ms >= pool->conf->idle_s * 1000 &&
+        (world->login[0] != '\0' || world->n_ranks != pool->conf->spare_ranks))
+        send_away(world);
+    if (world->state == WORLD_STARTING && age_ms >= COME_UP_MS)
+        kill_world(pool, world);
+    if (world->state == WORLD_LEAVING && age_ms >= LEAVE_MS)
+        kill_world(pool, world);
+    if (world->state == WORLD_IDLE || world->state == WORLD_BUSY || !has_gone(world))
+        return false;
+    /* mpirun has gone; ranks that wait may not know it. */
+    if (pool->fallback.ops->count(&pool->fallback, world->directory, false) > 0)
+        kill_world(pool, world);
+    if (world->state == WORLD_STARTING)
+        keep_log(pool, world);
+    return true;
+}
+
+static void start_spares(struct launch_pool *pool)
+{
+    const struct conf_pool *conf = pool->conf;
+    int64_t n = 0;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        const struct world *world = pool->worlds[i];
+        if (world->state == WORLD_AWAY)
+            return; /* it may be one */
+        n += world->login[0] == '\0' && world->n_ranks == conf->spare_ranks &&
+             world->cores_per_rank == 1 && world->state != WORLD_LEAVING;
+    }
+    for (; n < conf->n_spare && !is_broken(pool) &&
+           count_ranks(pool) + conf->spare_ranks <= pool->max_ranks;
+         n++)
+        start_world(pool, conf->spare_ranks, 1, false);
+}
+
+static void tend(struct launcher *launcher)
+{
+    struct launch_pool *pool = launcher->state;
+    take_calls(pool);
+    for (int i = pool->n_worlds - 1; i >= 0; i--) {
+        struct world *world = pool->worlds[i];
+        world->is_awaited = false;
+        hear(pool, world);
+        if (age(pool, world))
+            drop_world(pool, i);
+    }
+    start_spares(pool);
+}
+
+static int wake_fd(struct launcher *launcher)
+{
+    const struct launch_pool *pool = launcher->state;
+    return pool->epoll;
+}
+
+/* ---- which jobs, and which world ---- */
+
+static bool is_within(const char *account, const char *top)
+{
+    size_t n = strlen(top);
+    return strncmp(account, top, n) == 0 && (account[n] == '\0' || account[n] == '/');
+}
+
+static bool is_for_pool(const struct launch_pool *pool,
+                        const struct launcher_request *request)
+{
+    const struct conf_pool *conf = pool->conf;
+    if (request->n_ranks > pool->max_ranks || request->gpus_per_rank > 0 ||
+        request->memory_bytes > conf->max_memory_bytes ||
+        request->time_limit_s > conf->max_time_limit_s || is_broken(pool) ||
+        strlen(request->login) >= POOL_LOGIN_SIZE)
+        return false;
+    for (int i = 0; i < conf->n_except; i++)
+        if (is_within(request->account, conf->except[i]))
+            return false;
+    return true;
+}
+
+static bool has_shape(const struct world *world, const struct launcher_request *request)
+{
+    return world->n_ranks == request->n_ranks &&
+           world->cores_per_rank == request->cores_per_rank;
+}
+
+/* An idle world for it: one of this login before one of nobody's. */
+static struct world *find_idle(struct launch_pool *pool,
+                               const struct launcher_request *request)
+{
+    struct world *found = NULL;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (world->state != WORLD_IDLE || !has_shape(world, request))
+            continue;
+        if (strcmp(world->login, request->login) == 0)
+            return world;
+        if (world->login[0] == '\0')
+            found = world;
+    }
+    return found;
+}
+
+/* One that is coming up and that no other job of this round waits for. */
+static bool await_starting(struct launch_pool *pool,
+                           const struct launcher_request *request)
+{
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (world->state == WORLD_STARTING && !world->is_awaited &&
+            has_shape(world, request))
+            return world->is_awaited = true;
+    }
+    return false;
+}
+
+/* Ends the one that has been idle for longest. True: room is being made. */
+static bool make_room(struct launch_pool *pool)
+{
+    struct world *oldest = NULL;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (world->state == WORLD_LEAVING && !world->is_awaited)
+            return world->is_awaited = true;
+        if (world->state == WORLD_IDLE &&
+            (oldest == NULL || world->since_ms < oldest->since_ms))
+            oldest = world;
+    }
+    if (oldest == NULL)
+        return false;
+    send_away(oldest);
+    return oldest->is_awaited = true;
+}
+
+static bool is_ready(struct launcher *launcher, const struct launcher_request *request)
+{
+    struct launch_pool *pool = launcher->state;
+    if (!is_for_pool(pool, request) || find_idle(pool, request) != NULL)
+        return true;
+    if (await_starting(pool, request))
+        return false;
+    if (count_ranks(pool) + request->n_ranks <= pool->max_ranks) {
+        bool is_tried =
+            start_world(pool, request->n_ranks, request->cores_per_rank, true);
+        return !is_tried || is_broken(pool);
+    }
+    return !make_room(pool); /* all are busy: mpirun need not wait for them */
+}
+
+/* Hands the plan over. False: this world has not taken it and never will; the world is
+ * given up. */
+static bool order(struct launch_pool *pool, struct world *world,
+                  const struct launcher_request *request, int lock)
+{
+    struct pool_message run = {.kind = POOL_RUN,
+                               .job_id = request->job_id,
+                               .attempt = request->attempt,
+                               .n_ranks = request->n_ranks};
+    struct pool_message yes = {0};
+    snprintf(run.login, sizeof run.login, "%s", request->login);
+    snprintf(run.directory, sizeof run.directory, "%s", request->directory);
+    int rc = pool_send(world->fd, &run, lock, NULL);
+    if (rc == 0)
+        rc = pool_receive(world->fd, TAKE_MS, &yes, NULL, NULL);
+    if (rc != 0) {
+        /* From here on a yes cannot be said; one that was said before can be read. */
+        shutdown(world->fd, SHUT_RD);
+        rc = pool_receive(world->fd, 0, &yes, NULL, NULL);
+    }
+    if (rc == 0 && yes.kind == POOL_TAKEN && yes.job_id == request->job_id &&
+        yes.attempt == request->attempt) {
+        snprintf(world->login, sizeof world->login, "%s", request->login);
+        snprintf(world->job, sizeof world->job, "%s", request->directory);
+        set_state(world, WORLD_BUSY);
+        return true;
+    }
+    hang_up(world);
+    kill_world(pool, world);
+    set_state(world, WORLD_LEAVING);
+    return false;
+}
+
+static int start(struct launcher *launcher, const struct launcher_request *request,
+                 int lock, struct launcher_started *ret_started, struct error *err)
+{
+    struct launch_pool *pool = launcher->state;
+    struct world *world;
+    while (is_for_pool(pool, request) && (world = find_idle(pool, request)) != NULL)
+        if (order(pool, world, request, lock)) {
+            *ret_started = (struct launcher_started){.pid = world->pid};
+            return 0;
+        }
+    return pool->fallback.ops->start(&pool->fallback, request, lock, ret_started, err);
+}
+
+/* ---- the processes of a job ---- */
+
+static int look(struct launcher *launcher, const char *directory, int64_t attempt,
+                struct launcher_look *ret_look, struct error *err)
+{
+    struct launch_pool *pool = launcher->state;
+    return pool->fallback.ops->look(&pool->fallback, directory, attempt, ret_look, err);
+}
+
+/* A world that has said that its job has ended need not be looked for. */
+static int count(struct launcher *launcher, const char *directory, bool only_ranks)
+{
+    struct launch_pool *pool = launcher->state;
+    for (int i = 0; i < pool->n_worlds; i++)
+        if (pool->worlds[i]->state == WORLD_IDLE &&
+            strcmp(pool->worlds[i]->job, directory) == 0)
+            return 0;
+    return pool->fallback.ops->count(&pool->fallback, directory, only_ranks);
+}
+
+static void stop(struct launcher *launcher, const char *directory)
+{
+    struct launch_pool *pool = launcher->state;
+    pool->fallback.ops->stop(&pool->fallback, directory);
+}
+
+static void kill_all(struct launcher *launcher, const char *directory)
+{
+    struct launch_pool *pool = launcher->state;
+    pool->fallback.ops->kill(&pool->fallback, directory);
+}
+
+static const struct launcher_ops pool_ops = {.name = "pool",
+                                             .tend = tend,
+                                             .wake_fd = wake_fd,
+                                             .is_ready = is_ready,
+                                             .start = start,
+                                             .look = look,
+                                             .count = count,
+                                             .stop = stop,
+                                             .kill = kill_all};
+
+/* ---- opening ---- */
+
+/* The worlds of an earlier scheduler: those whose mpirun lives are waited for, what is
+ * left of the others is cleared away. */
+static int find_worlds(struct launch_pool *pool, struct error *err)
+{
+    DIR *directory = opendir(pool->directory);
+    if (directory == NULL)
+        return error_errno(err, PPT_EIO, "cannot read %s", pool->directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        long long id, n_ranks, n_cores;
+        char rest;
+        if (sscanf(entry->d_name, "%lld-%lld-%lld%c", &id, &n_ranks, &n_cores, &rest) ==
+            3)
+            add_world(pool, id, n_ranks, n_cores, WORLD_AWAY);
+    }
+    closedir(directory);
+    return 0;
+}
+
+int launch_pool_open(struct launch_mpirun *mpirun, const struct conf_pool *conf,
+                     const struct spool *spool, int64_t n_cores,
+                     struct launch_pool **ret_pool, struct error *err)
+{
+    struct launch_pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for a pool");
+    pool->mpirun = mpirun;
+    pool->fallback = launch_mpirun(mpirun);
+    pool->conf = conf;
+    pool->max_ranks = conf->n_ranks > 0 ? conf->n_ranks : 2 * n_cores;
+    pool->next_id = 1;
+    pool->listener = -1;
+    pool->epoll = epoll_create1(EPOLL_CLOEXEC);
+    int rc = pool->epoll >= 0 ? spool_path(spool->root, "pool", pool->directory, err)
+                              : error_errno(err, PPT_EIO, "cannot watch a pool");
+    if (rc == 0 && mkdir(pool->directory, 0700) != 0 && errno != EEXIST)
+        rc = error_errno(err, PPT_EIO, "cannot create %s", pool->directory);
+    if (rc == 0)
+        rc = find_worlds(pool, err);
+    if (rc == 0)
+        rc = pool_listen(pool->directory, POOL_SOCKET, &pool->listener, err);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (rc == 0 && epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->listener, &event) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot watch a pool");
+    if (rc != 0)
+        launch_pool_free(pool);
+    else
+        *ret_pool = pool;
+    return rc;
+}
+
+void launch_pool_free(struct launch_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        hang_up(pool->worlds[i]);
+        free(pool->worlds[i]);
+    }
+    if (pool->listener >= 0)
+        close(pool->listener);
+    if (pool->epoll >= 0)
+        close(pool->epoll);
+    free(pool);
+}
+
+struct launcher launch_pool(struct launch_pool *pool)
+{
+    return (struct launcher){.ops = &pool_ops, .state = pool};
+}
