@@ -4,7 +4,7 @@
  * Guarantee: an upper bound, rounded up, within 1e-5 of the least that any order in
  * [1 + 2^-10, 65536] gives. Which number counts: the LEDGER debits and limits by
  * cost_epsilon (cost.h), whose 128 orders are its format; it is never below this
- * figure, mostly by less than 0.1 %, and by up to 3.5 % where a curve has a cliff
+ * figure, mostly by less than 0.1 %, and by up to 5 % where a curve has a cliff
  * between two of its orders.
  */
 #ifndef PPT_JOBS_PRIVACY_RENYI_H
