@@ -2,8 +2,10 @@
 # A real Slurm cluster of four nodes on one machine, for tests.
 #
 #   rig.sh check                 exit status 77, and why, where it cannot be had
-#   rig.sh start DIR [SHARED...] DIR: new or empty; SHARED: folders under /tmp that the
-#                                nodes must see (they see all others outside /tmp)
+#   rig.sh start DIR [SHARED...] DIR: new, or with files that belong beside slurm.conf;
+#                                SHARED: folders under /tmp that the nodes must see
+#                                (they see all others outside /tmp); more lines for
+#                                slurm.conf in $RIG_CONF
 #   rig.sh run DIR COMMAND...    COMMAND as on the login node: sbatch, srun, squeue, ...
 #   rig.sh link DIR NODE up|down takes a node off the network and back
 #   rig.sh log DIR               the daemons' last words
@@ -18,7 +20,7 @@
 set -euo pipefail
 packages=(slurm-wlm slurm-wlm-basic-plugins munge iproute2)
 nodes=4
-start_s=60
+start_s=${RIG_START_S:-60}
 
 die() {
     printf 'rig.sh: %s\n' "$*" >&2
@@ -83,6 +85,7 @@ MinJobAge=${RIG_MIN_JOB_AGE_S:-300}
 JobCompType=jobcomp/filetxt
 JobCompLoc=$dir/jobcomp
 SchedulerParameters=sched_interval=1,bf_interval=1
+${RIG_CONF:-}
 $(for i in $(seq $nodes); do
         echo "NodeName=n$i NodeAddr=10.77.0.$i CPUs=2 RealMemory=4096 State=UNKNOWN"
     done)
@@ -155,7 +158,7 @@ inside() {
 }
 
 start() {
-    local dir i pid
+    local dir i pid end_s
     check
     [ $# -ge 1 ] || die "start wants a directory"
     mkdir -p "$1"
@@ -177,8 +180,9 @@ start() {
         --propagation private "$(realpath "$0")" inside "$dir" "$@" \
         </dev/null >"$dir/rig.log" 2>&1 &
     pid=$!
+    end_s=$((SECONDS + start_s))
     echo "$pid $(start_time "$pid")" >"$dir/rig.pid"
-    for _ in $(seq $((start_s * 5))); do
+    while [ "$SECONDS" -lt "$end_s" ]; do
         [ -n "$(rig_pid "$dir")" ] || break
         if [ "$(idle_nodes "$dir")" = "$nodes" ]; then return; fi
         sleep 0.2
@@ -189,7 +193,7 @@ start() {
 }
 
 idle_nodes() {
-    run "$1" timeout 5 sinfo -h -N -t idle -o %n 2>/dev/null | wc -l
+    run "$1" timeout 5 sinfo -h -N -t idle -o %n 2>/dev/null | sort -u | wc -l
 }
 
 run() {
