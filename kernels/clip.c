@@ -36,6 +36,38 @@ CPU_CLONES void clip_square_rows(int64_t n, int64_t len, const float *x, double 
     }
 }
 
+CPU_CLONES void clip_add_square_rows(int64_t n, int64_t len, const float *x,
+                                     double *square)
+{
+    for (int64_t i = 0; i < n; i++) {
+        square[i] += dot(len, x + i * len, x + i * len);
+    }
+}
+
+CPU_CLONES void clip_outer_norms(int64_t n, int64_t d, int64_t p, double gamma,
+                                 const float *x, const float *g, double *square,
+                                 double *slack)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double xx = dot(d, x + i * d, x + i * d), gg = dot(p, g + i * p, g + i * p);
+        double weight = xx <= 1e30 ? xx * gg : INFINITY;
+        square[i] += weight + gg;
+        slack[i] += gamma * sqrt(weight);
+    }
+}
+
+void clip_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
+                      const double *error, const double *aa, const double *gg,
+                      const double *bias, double *square, double *slack)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double known = ghost[i] > 0.0 || isnan(ghost[i]) ? ghost[i] : 0.0;
+        square[i] += (aa[i] <= 1e30 ? known + error[i] : INFINITY) + bias[i];
+        /* the bias is summed in double: its rounding is t g at 2^-52 and 2^-24 g */
+        slack[i] += gamma * sqrt(aa[i] * gg[i]) + 0x1p-23 * sqrt((double)t * gg[i]);
+    }
+}
+
 /* Each of the t^2 terms is a product of two dot products of d and p terms; by the
  * standard bound (Higham, Accuracy and Stability, section 3.1) the error is at most
  * gamma_k * sum |a_s|.|a_t| |g_s|.|g_t| with k = d + p + t^2 + 2, and that sum is at
@@ -89,6 +121,15 @@ CPU_CLONES void clip_scale_rows(int64_t n, int64_t len, const float *factor, flo
     }
 }
 
+void clip_drop_rows(int64_t n, int64_t len, const float *factor, float *x)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (factor[i] == 0.0f) {
+            memset(x + i * len, 0, (size_t)len * sizeof *x);
+        }
+    }
+}
+
 CPU_CLONES void clip_weighted_sum(int64_t n, int64_t len, const float *factor,
                                   const float *each, float *sum)
 {
@@ -115,5 +156,19 @@ CPU_CLONES void clip_accumulate(int64_t len, const float *restrict x,
 {
     for (int64_t i = 0; i < len; i++) {
         sum[i] += (double)x[i];
+    }
+}
+
+void clip_add_total(int64_t n, const double *x, double *total)
+{
+    for (int64_t i = 0; i < n; i++) {
+        *total += x[i];
+    }
+}
+
+CPU_CLONES void clip_divide(int64_t n, double by, double *x)
+{
+    for (int64_t i = 0; i < n; i++) {
+        x[i] /= by;
     }
 }

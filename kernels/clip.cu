@@ -3,7 +3,8 @@
  * Floors: square_rows 4 n len bytes, 2 n len flops in double; ghost_square 4 n t (d +
  * p) bytes, n t^2 (d + p) flops in double (bound by these: a thread a pair of places);
  * clip_factors 20 n bytes; scale_rows 8 n len bytes; weighted_sum 4 (n + 1) len bytes;
- * accumulate 20 len bytes. */
+ * accumulate 20 len bytes; outer_norms 4 n (d + p) bytes; ghost_norms 72 n; drop_rows
+ * 4 n and what it clears; add_total 8 n; divide 16 n. */
 #include "kernels/cuda.h"
 
 #include <math.h>
@@ -34,14 +35,42 @@ static __device__ inline double block_square(int64_t len, const float *row)
 }
 
 static __global__ void square_rows(int64_t n, int64_t len, const float *x,
-                                   double *square)
+                                   bool is_added, double *square)
 {
     CUDA_EACH_BLOCK(i, n)
     {
         double sum = block_square(len, x + i * len);
         if (threadIdx.x == 0) {
-            square[i] = sum;
+            square[i] = is_added ? square[i] + sum : sum;
         }
+    }
+}
+
+static __global__ void outer_norms(int64_t n, int64_t d, int64_t p, double gamma,
+                                   const float *x, const float *g, double *square,
+                                   double *slack)
+{
+    CUDA_EACH_BLOCK(i, n)
+    {
+        double xx = block_square(d, x + i * d), gg = block_square(p, g + i * p);
+        if (threadIdx.x == 0) {
+            double weight = xx <= 1e30 ? xx * gg : INFINITY;
+            square[i] += weight + gg;
+            slack[i] += gamma * sqrt(weight);
+        }
+    }
+}
+
+static __global__ void ghost_norms(int64_t n, int64_t t, double gamma,
+                                   const double *ghost, const double *error,
+                                   const double *aa, const double *gg,
+                                   const double *bias, double *square, double *slack)
+{
+    CUDA_EACH(i, n)
+    {
+        double known = ghost[i] <= 0.0 ? 0.0 : ghost[i]; /* NaN stays */
+        square[i] += (aa[i] <= 1e30 ? known + error[i] : INFINITY) + bias[i];
+        slack[i] += gamma * sqrt(aa[i] * gg[i]) + 0x1p-23 * sqrt((double)t * gg[i]);
     }
 }
 
@@ -111,6 +140,16 @@ static __global__ void scale_rows(int64_t n, int64_t len, const float *factor, f
     }
 }
 
+static __global__ void drop_rows(int64_t n, int64_t len, const float *factor, float *x)
+{
+    CUDA_EACH_BLOCK(i, n)
+    {
+        for (int64_t j = threadIdx.x; factor[i] == 0.0f && j < len; j += blockDim.x) {
+            x[i * len + j] = 0.0f;
+        }
+    }
+}
+
 /* A thread a column, rows in order: the products are exact in double, so this is the
  * CPU's sum bit for bit. */
 static __device__ inline double column_sum(int64_t n, int64_t len, int64_t j,
@@ -141,6 +180,28 @@ static __global__ void accumulate(int64_t len, const float *x, double *sum)
     }
 }
 
+/* One block. */
+static __global__ void add_total(int64_t n, const double *x, double *total)
+{
+    double mine = 0.0;
+    CUDA_EACH(i, n)
+    {
+        mine += x[i];
+    }
+    mine = cuda_block_sum(mine);
+    if (threadIdx.x == 0) {
+        *total += mine;
+    }
+}
+
+static __global__ void divide(int64_t n, double by, double *x)
+{
+    CUDA_EACH(i, n)
+    {
+        x[i] /= by;
+    }
+}
+
 static __global__ void norm_and_factor(int64_t n, int64_t len, double clip,
                                        const float *each, float *factor)
 {
@@ -165,7 +226,27 @@ static __global__ void add_weighted(int64_t n, int64_t len, const float *factor,
 
 void cuda_square_rows(int64_t n, int64_t len, const float *x, double *square)
 {
-    CUDA_LAUNCH(square_rows, cuda_rows(n), CUDA_THREADS, n, len, x, square);
+    CUDA_LAUNCH(square_rows, cuda_rows(n), CUDA_THREADS, n, len, x, false, square);
+}
+
+void cuda_add_square_rows(int64_t n, int64_t len, const float *x, double *square)
+{
+    CUDA_LAUNCH(square_rows, cuda_rows(n), CUDA_THREADS, n, len, x, true, square);
+}
+
+void cuda_outer_norms(int64_t n, int64_t d, int64_t p, double gamma, const float *x,
+                      const float *g, double *square, double *slack)
+{
+    CUDA_LAUNCH(outer_norms, cuda_rows(n), CUDA_THREADS, n, d, p, gamma, x, g, square,
+                slack);
+}
+
+void cuda_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
+                      const double *error, const double *aa, const double *gg,
+                      const double *bias, double *square, double *slack)
+{
+    CUDA_LAUNCH(ghost_norms, cuda_blocks(n), CUDA_THREADS, n, t, gamma, ghost, error,
+                aa, gg, bias, square, slack);
 }
 
 void cuda_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
@@ -186,6 +267,11 @@ void cuda_scale_rows(int64_t n, int64_t len, const float *factor, float *x)
     CUDA_LAUNCH(scale_rows, cuda_blocks(n * len), CUDA_THREADS, n, len, factor, x);
 }
 
+void cuda_drop_rows(int64_t n, int64_t len, const float *factor, float *x)
+{
+    CUDA_LAUNCH(drop_rows, cuda_rows(n), CUDA_THREADS, n, len, factor, x);
+}
+
 void cuda_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,
                        float *sum)
 {
@@ -196,6 +282,16 @@ void cuda_weighted_sum(int64_t n, int64_t len, const float *factor, const float 
 void cuda_accumulate(int64_t len, const float *x, double *sum)
 {
     CUDA_LAUNCH(accumulate, cuda_blocks(len), CUDA_THREADS, len, x, sum);
+}
+
+void cuda_add_total(int64_t n, const double *x, double *total)
+{
+    CUDA_LAUNCH(add_total, 1, CUDA_THREADS, n, x, total);
+}
+
+void cuda_divide(int64_t n, double by, double *x)
+{
+    CUDA_LAUNCH(divide, cuda_blocks(n), CUDA_THREADS, n, by, x);
 }
 
 extern "C" void device_clip_accumulate(int64_t n, int64_t len, double clip,

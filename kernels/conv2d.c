@@ -58,7 +58,7 @@ CPU_CLONES void conv2d_unfold(const struct window *window, int64_t n, const floa
     }
 }
 
-CPU_CLONES void conv2d_fold(const struct window *window, const float *cols, float *x,
+static inline void fold_one(const struct window *window, const float *cols, float *x,
                             float *scratch)
 {
     const struct window w = *window;
@@ -78,5 +78,29 @@ CPU_CLONES void conv2d_fold(const struct window *window, const float *cols, floa
     for (int64_t i = 0; i < w.h; i++) {
         memcpy(x + i * w.w * w.c, scratch + (i + w.pad) * padded_row + w.pad * w.c,
                (size_t)(w.w * w.c) * sizeof *x);
+    }
+}
+
+CPU_CLONES void conv2d_fold(const struct window *window, int64_t n, const float *cols,
+                            float *x, float *scratch)
+{
+    const struct window w = *window;
+    int64_t from = w.out_h * w.out_w * w.size * w.size * w.c, to = w.h * w.w * w.c;
+    for (int64_t i = 0; i < n; i++) {
+        fold_one(&w, cols + i * from, x + i * to, scratch);
+    }
+}
+
+void conv2d_channels_last(int64_t n, int64_t places, int64_t c, const float *x,
+                          float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *from = x + i * places * c;
+        float *to = y + i * places * c;
+        for (int64_t j = 0; j < c; j++) {
+            for (int64_t t = 0; t < places; t++) {
+                to[t * c + j] = from[j * places + t];
+            }
+        }
     }
 }

@@ -25,12 +25,16 @@ void gemm_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                      const float *g, float *each, int64_t stride);
 void gemm_add_bias(int64_t rows, int64_t cols, const float *bias, float *y);
 void gemm_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum);
+void gemm_sum_rows_each(int64_t n, int64_t rows, int64_t cols, const float *x,
+                        float *sum, int64_t stride);
 
 /* Windows of images as rows of a matrix, and back. */
 void conv2d_unfold(const struct window *window, int64_t n, const float *x, float *cols,
                    float *scratch);
-void conv2d_fold(const struct window *window, const float *cols, float *x,
+void conv2d_fold(const struct window *window, int64_t n, const float *cols, float *x,
                  float *scratch);
+void conv2d_channels_last(int64_t n, int64_t places, int64_t c, const float *x,
+                          float *y);
 
 /* Pooling. */
 void pool_max_forward(const struct window *window, int64_t n, const float *x, float *y,
@@ -63,14 +67,23 @@ int64_t xent_correct(int64_t n, int64_t classes, const float *logits,
 
 /* Norms, clip factors, weighted sums. */
 void clip_square_rows(int64_t n, int64_t len, const float *x, double *square);
+void clip_add_square_rows(int64_t n, int64_t len, const float *x, double *square);
+void clip_outer_norms(int64_t n, int64_t d, int64_t p, double gamma, const float *x,
+                      const float *g, double *square, double *slack);
+void clip_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
+                      const double *error, const double *aa, const double *gg,
+                      const double *bias, double *square, double *slack);
 void clip_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                        const float *g, double *square, double *error);
 void clip_factors(int64_t n, double clip, const double *square, const double *slack,
                   float *factor);
 void clip_scale_rows(int64_t n, int64_t len, const float *factor, float *x);
+void clip_drop_rows(int64_t n, int64_t len, const float *factor, float *x);
 void clip_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,
                        float *sum);
 void clip_accumulate(int64_t len, const float *x, double *sum);
+void clip_add_total(int64_t n, const double *x, double *total);
+void clip_divide(int64_t n, double by, double *x);
 
 /* Updates. */
 void optim_sgd(const struct optim *optim, int64_t n, const double *grad, float *param);

@@ -86,10 +86,13 @@ void cuda_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                      const float *g, float *each, int64_t stride);
 void cuda_add_bias(int64_t rows, int64_t cols, const float *bias, float *y);
 void cuda_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum);
+void cuda_sum_rows_each(int64_t n, int64_t rows, int64_t cols, const float *x,
+                        float *sum, int64_t stride);
 void cuda_unfold(const struct window *window, int64_t n, const float *x, float *cols,
                  float *scratch);
-void cuda_fold(const struct window *window, const float *cols, float *x,
+void cuda_fold(const struct window *window, int64_t n, const float *cols, float *x,
                float *scratch);
+void cuda_channels_last(int64_t n, int64_t places, int64_t c, const float *x, float *y);
 void cuda_max_pool_forward(const struct window *window, int64_t n, const float *x,
                            float *y, int32_t *index);
 void cuda_max_pool_backward(const struct window *window, int64_t n, const float *dy,
@@ -115,14 +118,23 @@ void cuda_xent(int64_t n, int64_t classes, const float *logits, const int32_t *l
 int64_t cuda_xent_correct(int64_t n, int64_t classes, const float *logits,
                           const int32_t *label);
 void cuda_square_rows(int64_t n, int64_t len, const float *x, double *square);
+void cuda_add_square_rows(int64_t n, int64_t len, const float *x, double *square);
+void cuda_outer_norms(int64_t n, int64_t d, int64_t p, double gamma, const float *x,
+                      const float *g, double *square, double *slack);
+void cuda_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
+                      const double *error, const double *aa, const double *gg,
+                      const double *bias, double *square, double *slack);
 void cuda_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                        const float *g, double *square, double *error);
 void cuda_clip_factors(int64_t n, double clip, const double *square,
                        const double *slack, float *factor);
 void cuda_scale_rows(int64_t n, int64_t len, const float *factor, float *x);
+void cuda_drop_rows(int64_t n, int64_t len, const float *factor, float *x);
 void cuda_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,
                        float *sum);
 void cuda_accumulate(int64_t len, const float *x, double *sum);
+void cuda_add_total(int64_t n, const double *x, double *total);
+void cuda_divide(int64_t n, double by, double *x);
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x);
 void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                      const struct grid_source *source, double *x);

@@ -2,6 +2,7 @@
 #include "kernels/cuda.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static thread_local cudaStream_t current;
 static thread_local bool has_failed;
@@ -125,6 +126,76 @@ bool device_sync(void)
 }
 }
 
+/* memory.h's table; what the functions above return is remembered by cuda_check too. */
+static void *memory_alloc(size_t n_bytes)
+{
+    void *memory = NULL;
+    if (!device_alloc(n_bytes + 1, &memory) || !device_zero(memory, n_bytes)) {
+        (void)device_error(); /* the caller says so in its own words */
+        return NULL;
+    }
+    return memory;
+}
+
+static void *memory_stage(size_t n_bytes)
+{
+    void *memory = NULL;
+    if (cudaMallocHost(&memory, n_bytes + 1) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return NULL;
+    }
+    memset(memory, 0, n_bytes);
+    return memory;
+}
+
+static void memory_unstage(void *memory)
+{
+    if (memory != NULL) {
+        (void)cuda_check(cudaFreeHost(memory), "free host memory");
+    }
+}
+
+static void memory_upload(void *to, const void *from_host, size_t n_bytes)
+{
+    (void)device_upload(to, from_host, n_bytes);
+}
+
+static void memory_download(void *to_host, const void *from, size_t n_bytes)
+{
+    (void)device_download(to_host, from, n_bytes);
+}
+
+static void memory_copy(void *to, const void *from, size_t n_bytes)
+{
+    (void)device_copy(to, from, n_bytes);
+}
+
+static void memory_zero(void *memory, size_t n_bytes)
+{
+    (void)device_zero(memory, n_bytes);
+}
+
+static const char *memory_fault(void)
+{
+    (void)device_sync();
+    return device_error();
+}
+
+static const struct memory memory_cuda = {
+    .is_host = false,
+    .most_examples = 8192,
+    .near_bytes = (size_t)1 << 30,
+    .alloc = memory_alloc,
+    .free = device_free,
+    .stage = memory_stage,
+    .unstage = memory_unstage,
+    .upload = memory_upload,
+    .download = memory_download,
+    .copy = memory_copy,
+    .zero = memory_zero,
+    .fault = memory_fault,
+};
+
 void cuda_set_threads(int n_threads)
 {
     (void)n_threads; /* the device has its own */
@@ -132,12 +203,15 @@ void cuda_set_threads(int n_threads)
 
 extern "C" const struct kernels kernels_cuda = {
     .name = "cuda",
+    .memory = &memory_cuda,
     .set_threads = cuda_set_threads,
     .gemm = cuda_gemm,
     .add_bias = cuda_add_bias,
     .sum_rows = cuda_sum_rows,
+    .sum_rows_each = cuda_sum_rows_each,
     .unfold = cuda_unfold,
     .fold = cuda_fold,
+    .channels_last = cuda_channels_last,
     .max_pool_forward = cuda_max_pool_forward,
     .max_pool_backward = cuda_max_pool_backward,
     .avg_pool_forward = cuda_avg_pool_forward,
@@ -152,12 +226,19 @@ extern "C" const struct kernels kernels_cuda = {
     .xent = cuda_xent,
     .xent_correct = cuda_xent_correct,
     .square_rows = cuda_square_rows,
+    .add_square_rows = cuda_add_square_rows,
+    .outer_norms = cuda_outer_norms,
     .ghost_square = cuda_ghost_square,
+    .ghost_norms = cuda_ghost_norms,
     .outer_each = cuda_outer_each,
     .clip_factors = cuda_clip_factors,
     .scale_rows = cuda_scale_rows,
+    .drop_rows = cuda_drop_rows,
     .weighted_sum = cuda_weighted_sum,
     .accumulate = cuda_accumulate,
+    .add_total = cuda_add_total,
+    .divide = cuda_divide,
+    .random_words = device_random_words,
     .grid_round = cuda_grid_round,
     .grid_noise = cuda_grid_noise,
     .sgd = cuda_sgd,

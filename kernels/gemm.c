@@ -52,3 +52,11 @@ CPU_CLONES void gemm_sum_rows(int64_t rows, int64_t cols, const float *x, float 
         }
     }
 }
+
+void gemm_sum_rows_each(int64_t n, int64_t rows, int64_t cols, const float *x,
+                        float *sum, int64_t stride)
+{
+    for (int64_t i = 0; i < n; i++) {
+        gemm_sum_rows(rows, cols, x + i * rows * cols, sum + i * stride);
+    }
+}

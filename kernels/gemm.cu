@@ -66,15 +66,18 @@ static __global__ void add_bias(int64_t rows, int64_t cols, const float *bias, f
 }
 
 /* A thread a column, rows in order: the CPU's sum bit for bit. */
-static __global__ void sum_rows(int64_t rows, int64_t cols, const float *x, float *sum)
+static __global__ void sum_rows(int64_t n, int64_t rows, int64_t cols, const float *x,
+                                float *sum, int64_t stride)
 {
-    CUDA_EACH(j, cols)
+    CUDA_EACH(at, n * cols)
     {
+        int64_t example = at / cols, j = at % cols;
+        const float *from = x + example * rows * cols + j;
         double total = 0.0;
         for (int64_t i = 0; i < rows; i++) {
-            total += (double)x[i * cols + j];
+            total += (double)from[i * cols];
         }
-        sum[j] = (float)total;
+        sum[example * stride + j] = (float)total;
     }
 }
 
@@ -85,5 +88,12 @@ void cuda_add_bias(int64_t rows, int64_t cols, const float *bias, float *y)
 
 void cuda_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum)
 {
-    CUDA_LAUNCH(sum_rows, cuda_blocks(cols), CUDA_THREADS, rows, cols, x, sum);
+    cuda_sum_rows_each(1, rows, cols, x, sum, cols);
+}
+
+void cuda_sum_rows_each(int64_t n, int64_t rows, int64_t cols, const float *x,
+                        float *sum, int64_t stride)
+{
+    CUDA_LAUNCH(sum_rows, cuda_blocks(n * cols), CUDA_THREADS, n, rows, cols, x, sum,
+                stride);
 }

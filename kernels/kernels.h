@@ -1,7 +1,9 @@
 /* The table of numeric kernels: the only way the engine does arithmetic on arrays.
  *
- * Pure loops: no allocation, no log, no I/O, nothing of the other rooms. kernels_cpu is
- * the definition; another device is another table. Images are channel-last: one example
+ * Pure loops: no log, no I/O, nothing of the other rooms, and no allocation but that of
+ * `memory`. kernels_cpu is the definition; another device is another table, and its
+ * `memory` says where the arrays lie that its slots read and write; structs, keys and
+ * what is returned lie on the host in every table. Images are channel-last: one example
  * is h x w x c floats, batches are n such examples in a row. Matrices are row-major and
  * dense. NaN and Inf go through every kernel by the rules of IEEE 754 and never
  * leave their own example, except where a slot says otherwise.
@@ -14,6 +16,7 @@
 #include <stdint.h>
 
 #include "kernels/grid.h"
+#include "kernels/memory.h"
 
 /* A square window that slides over an image h x w x c and gives out_h x out_w places.
  * pad counts zeros on each side. */
@@ -37,6 +40,7 @@ struct optim {
 
 struct kernels {
     const char *name;
+    const struct memory *memory;
 
     /* Threads that a call may use; once, at start. */
     void (*set_threads)(int n_threads);
@@ -49,14 +53,20 @@ struct kernels {
     void (*add_bias)(int64_t rows, int64_t cols, const float *bias, float *y);
     /* sum[cols] = column sums of x[rows, cols], accumulated in double. */
     void (*sum_rows)(int64_t rows, int64_t cols, const float *x, float *sum);
+    /* The same for each x[n, rows, cols]: sum[i * stride ...] gets cols sums. */
+    void (*sum_rows_each)(int64_t n, int64_t rows, int64_t cols, const float *x,
+                          float *sum, int64_t stride);
 
     /* cols[n * out_h * out_w, size * size * c] from x[n, h, w, c]; `scratch` holds
      * (h + 2 pad)(w + 2 pad) c floats. */
     void (*unfold)(const struct window *window, int64_t n, const float *x, float *cols,
                    float *scratch);
-    /* The transpose for ONE example: x[h, w, c] = sum over cols. Same scratch. */
-    void (*fold)(const struct window *window, const float *cols, float *x,
+    /* The transpose: each x[n, h, w, c] = sum over its cols. Same scratch. */
+    void (*fold)(const struct window *window, int64_t n, const float *cols, float *x,
                  float *scratch);
+    /* y[n, places, c] from x[n, c, places]. */
+    void (*channels_last)(int64_t n, int64_t places, int64_t c, const float *x,
+                          float *y);
 
     /* y = max over the window (no padding), index[] = which place of the window won;
      * backward sends dy there. Overwrites dx. */
@@ -100,12 +110,27 @@ struct kernels {
     /* square[n] = sum of squares of each row of x[n, len], in double: exact to a
      * relative len * 2^-52. */
     void (*square_rows)(int64_t n, int64_t len, const float *x, double *square);
+    /* The same added to square[n]. */
+    void (*add_square_rows)(int64_t n, int64_t len, const float *x, double *square);
+    /* A linear layer's gradient is x_i^T g_i and, for the bias, g_i (x[n, d], g[n, p]):
+     * square[i] += |x_i|^2 |g_i|^2 + |g_i|^2, slack[i] += gamma |x_i| |g_i|; Inf where
+     * |x_i|^2 is above 1e30: larger inputs times factors below FLT_MIN would round
+     * absolutely. */
+    void (*outer_norms)(int64_t n, int64_t d, int64_t p, double gamma, const float *x,
+                        const float *g, double *square, double *slack);
     /* Ghost norm: square[i] = |A_i^T G_i|_F^2 = <A_i A_i^T, G_i G_i^T> from a[n, t, d]
      * and g[n, t, p] without the product (Goodfellow 2015, arXiv 1510.01799; Li et al.
      * 2021, arXiv 2110.05679), every product and sum in double. error[i] bounds the
      * absolute rounding error of square[i]: the sum cancels. */
     void (*ghost_square)(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                          const float *g, double *square, double *error);
+    /* From ghost_square's two results, |A_i|^2, |G_i|^2 and |column sums of G_i|^2:
+     * square[i] += max(ghost, 0) + error + bias, Inf where |A_i|^2 is above 1e30;
+     * slack[i] += gamma |A_i| |G_i| + 2^-23 sqrt(t) |G_i|, the rounding of the product
+     * that sums and of the sums of t values in float. */
+    void (*ghost_norms)(int64_t n, int64_t t, double gamma, const double *ghost,
+                        const double *error, const double *aa, const double *gg,
+                        const double *bias, double *square, double *slack);
     /* each[i * stride ...] = A_i^T G_i (d x p), one product an example. */
     void (*outer_each)(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                        const float *g, float *each, int64_t stride);
@@ -116,13 +141,24 @@ struct kernels {
     /* Row i of x[n, len] times factor[i]; a factor of 0 gives zeros, whatever the row
      * holds. */
     void (*scale_rows)(int64_t n, int64_t len, const float *factor, float *x);
+    /* Rows whose factor is 0 become zeros, the others stay. */
+    void (*drop_rows)(int64_t n, int64_t len, const float *factor, float *x);
     /* sum[len] = sum_i factor[i] each[i, len]; rows with a factor of 0 are not read
      * into the sum. */
     void (*weighted_sum)(int64_t n, int64_t len, const float *factor, const float *each,
                          float *sum);
     /* sum[len] += x[len]. */
     void (*accumulate)(int64_t len, const float *x, double *sum);
+    /* *total += x[0] + ... + x[n - 1], in an order of its own. */
+    void (*add_total)(int64_t n, const double *x, double *total);
+    /* x[n] /= by. */
+    void (*divide)(int64_t n, double by, double *x);
 
+    /* words[n], n <= 2^35, of a cryptographic stream that begins anew with each (key,
+     * stream, step): none may be used twice. NULL: this table makes no random bits, its
+     * caller does. */
+    void (*random_words)(const uint8_t key[32], uint32_t stream, uint64_t step,
+                         int64_t n, uint64_t *words);
     /* Sums to a grid, and Gaussian noise on it: kernels/grid.h. */
     void (*grid_round)(const struct grid *grid, int64_t n, double *x);
     void (*grid_noise)(const struct grid *grid, int64_t n, const uint64_t *bits,

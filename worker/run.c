@@ -17,6 +17,7 @@
 #include "worker/checkpoint.h"
 #include "worker/digest.h"
 #include "worker/environment.h"
+#include "worker/gpu.h"
 #include "worker/model_h5.h"
 #include "worker/model_safetensors.h"
 #include "worker/progress.h"
@@ -35,6 +36,7 @@ struct run {
     struct data_h5 data;
     struct rows train, test;
     struct meter *meter; /* rank 0 of a private job, else NULL */
+    const struct kernels *kernels;
     struct io io;
     struct report report;
 };
@@ -172,6 +174,10 @@ static int prepare(struct run *run, struct error *err)
     if (rc == 0)
         rc = agree(run->control, record_environment(run, err), err);
     if (rc == 0)
+        rc = agree(run->control,
+                   gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err),
+                   err);
+    if (rc == 0)
         rc = agree(run->control, open_meter(run, err), err);
     if (rc == 0)
         rc = agree(
@@ -188,7 +194,7 @@ static int train(struct run *run, struct error *err)
     struct progress_line line = {.file = stderr, .is_terminal = isatty(STDERR_FILENO)};
     struct env env = {.comm = run->comm,
                       .io = &run->io,
-                      .kernels = &kernels_cpu,
+                      .kernels = run->kernels,
                       .meter = run->meter,
                       .stop = &stop_requested};
     if (run->comm->rank == 0) {

@@ -132,11 +132,11 @@ static void tell(const struct trainer *trainer, struct course *course, bool is_e
 static int share_loss(struct trainer *trainer, struct course *course, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
-    double loss[2] = {trainer->loss_sum, trainer->loss_count};
+    double loss[2] = {0.0, 0.0};
     if (trainer->is_private) {
         return 0;
     }
-    trainer->loss_sum = trainer->loss_count = 0.0;
+    trainer_take_loss(trainer, &loss[0], &loss[1]);
     int rc = comm->ops->sum_f64(comm, loss, 2, err);
     if (rc == 0 && loss[1] > 0.0) {
         course->has_loss = true;
@@ -203,10 +203,11 @@ static int train(struct trainer *trainer, struct course *course, bool *ret_stopp
     return 0;
 }
 
-static int check_finite(const struct trainer *trainer, struct error *err)
+static int check_finite(const struct trainer *trainer, const float *params,
+                        struct error *err)
 {
     for (int64_t i = 0; i < trainer->net.n_params; i++) {
-        if (!isfinite(trainer->params[i])) {
+        if (!isfinite(params[i])) {
             error_set(err, PPT_ERANGE, "training diverged: a parameter is not finite");
             return error_hint(err, "lower training.learning_rate");
         }
@@ -214,7 +215,7 @@ static int check_finite(const struct trainer *trainer, struct error *err)
     return 0;
 }
 
-static int save_model(struct trainer *trainer, struct error *err)
+static int save_model(struct trainer *trainer, const float *params, struct error *err)
 {
     struct net_tensor tensors[NET_MAX_TENSORS];
     struct tensor_view views[NET_MAX_TENSORS];
@@ -224,7 +225,7 @@ static int save_model(struct trainer *trainer, struct error *err)
     for (int i = 0; i < n_tensors; i++) {
         views[i] = (struct tensor_view){.name = tensors[i].name,
                                         .n_dims = tensors[i].n_dims,
-                                        .data = trainer->params + tensors[i].offset};
+                                        .data = params + tensors[i].offset};
         memcpy(views[i].dims, tensors[i].dims, sizeof views[i].dims);
     }
     if (trainer->env->comm->rank == 0) {
@@ -237,9 +238,13 @@ static int save_model(struct trainer *trainer, struct error *err)
 static int finish(struct trainer *trainer, struct course *course, struct error *err)
 {
     const struct spec_training *training = &trainer->spec->training;
+    const float *params = NULL;
     int rc = share_loss(trainer, course, err);
     if (rc == 0) {
-        rc = check_finite(trainer, err);
+        rc = trainer_params(trainer, &params, err);
+    }
+    if (rc == 0) {
+        rc = check_finite(trainer, params, err);
     }
     if (rc == 0 && training->evaluation == EVALUATION_PUBLIC) {
         rc = look(trainer, course, err);
@@ -248,7 +253,7 @@ static int finish(struct trainer *trainer, struct course *course, struct error *
         rc = evaluate_paid(trainer, &course->has_accuracy, &course->accuracy, err);
     }
     if (rc == 0) {
-        rc = save_model(trainer, err);
+        rc = save_model(trainer, params, err);
     }
     return rc;
 }

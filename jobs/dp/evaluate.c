@@ -25,10 +25,10 @@ static int count_correct(struct trainer *trainer, double *ret_correct,
             return rc;
         }
         const float *logits = net_forward(net, kernels, trainer->params, n);
-        n_correct += kernels->xent_correct(n, net->n_classes, logits, net->label);
+        n_correct += kernels->xent_correct(n, net->n_classes, logits, net->target);
     }
     *ret_correct = (double)n_correct;
-    return 0;
+    return trainer_check(trainer, err);
 }
 
 int evaluate_public(struct trainer *trainer, double *ret_accuracy, struct error *err)
@@ -66,14 +66,6 @@ static int pay(struct trainer *trainer, int64_t *ret_is_paid, struct error *err)
                                      err);
 }
 
-/* Rank 0: the substream after every step's, which no step can reach. */
-static double noisy(struct trainer *trainer, const struct grid *grid, double count)
-{
-    double value[2] = {count, 0.0};
-    trainer_add_noise(trainer, grid, UINT64_MAX, 0, 2, value);
-    return value[0];
-}
-
 int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accuracy,
                   struct error *err)
 {
@@ -105,7 +97,8 @@ int evaluate_paid(struct trainer *trainer, bool *ret_is_paid, double *ret_accura
     }
     double accuracy = 0.0;
     if (comm->rank == 0) {
-        accuracy = noisy(trainer, &grid, total) / (double)trainer->nominal_test;
+        noise_add_value(&trainer->noise, &grid, NOISE_EVALUATION, &total);
+        accuracy = total / (double)trainer->nominal_test;
     }
     *ret_accuracy = accuracy < 0.0 ? 0.0 : accuracy > 1.0 ? 1.0 : accuracy;
     *ret_is_paid = true;

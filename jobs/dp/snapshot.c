@@ -33,21 +33,33 @@ int snapshot_save(struct trainer *trainer, struct error *err)
     struct head head = head_of(trainer);
     size_t n_bytes = (size_t)head.n_params * sizeof(float);
     size_t len = sizeof head + (1 + (size_t)head.n_states) * n_bytes;
+    const struct memory *memory = trainer->env->kernels->memory;
+    size_t slice = (size_t)trainer->n_slice;
     float *whole = calloc((size_t)trainer->n_padded, sizeof *whole);
+    float *mine = calloc(slice, sizeof *mine);
+    const float *params = NULL;
     char *data = comm->rank == 0 ? malloc(len) : NULL;
     int rc = 0;
-    if (whole == NULL || (comm->rank == 0 && data == NULL)) {
+    if (whole == NULL || mine == NULL || (comm->rank == 0 && data == NULL)) {
         rc = error_set(err, PPT_ENOMEM, "cannot allocate a checkpoint of %zu bytes",
                        len);
         goto out;
     }
+    rc = trainer_params(trainer, &params, err);
+    if (rc != 0) {
+        goto out;
+    }
     if (data != NULL) {
         memcpy(data, &head, sizeof head);
-        memcpy(data + sizeof head, trainer->params, n_bytes);
+        memcpy(data + sizeof head, params, n_bytes);
     }
     for (int i = 0; i < trainer_n_states(trainer); i++) {
-        rc = comm->ops->all_gather_f32(comm, trainer->state + i * trainer->n_slice,
-                                       whole, (size_t)trainer->n_slice, err);
+        memory->download(mine, trainer->state + i * trainer->n_slice,
+                         slice * sizeof *mine);
+        rc = trainer_check(trainer, err);
+        if (rc == 0) {
+            rc = comm->ops->all_gather_f32(comm, mine, whole, slice, err);
+        }
         if (rc != 0) {
             goto out;
         }
@@ -61,6 +73,7 @@ int snapshot_save(struct trainer *trainer, struct error *err)
     rc = verdict_share(comm, rc, err);
 out:
     free(whole);
+    free(mine);
     free(data);
     return rc;
 }
@@ -97,21 +110,26 @@ static int share(struct trainer *trainer, const char *data, int i, float *whole,
 
 static int take(struct trainer *trainer, const char *data, struct error *err)
 {
+    const struct memory *memory = trainer->env->kernels->memory;
     int64_t n = trainer->n_slice;
     float *whole = calloc((size_t)trainer->n_padded, sizeof *whole);
     if (whole == NULL) {
         return error_set(err, PPT_ENOMEM, "cannot allocate the checkpoint's arrays");
     }
-    int rc = share(trainer, data, 0, trainer->params, err);
+    int rc = share(trainer, data, 0, whole, err);
+    if (rc == 0) {
+        memory->upload(trainer->params, whole,
+                       (size_t)trainer->n_padded * sizeof *whole);
+    }
     for (int i = 0; rc == 0 && i < trainer_n_states(trainer); i++) {
         rc = share(trainer, data, i + 1, whole, err);
         if (rc == 0) {
-            memcpy(trainer->state + i * n, whole + trainer->env->comm->rank * n,
-                   (size_t)n * sizeof *whole);
+            memory->upload(trainer->state + i * n, whole + trainer->env->comm->rank * n,
+                           (size_t)n * sizeof *whole);
         }
     }
     free(whole);
-    return rc;
+    return rc != 0 ? rc : trainer_check(trainer, err);
 }
 
 int snapshot_load(struct trainer *trainer, struct error *err)

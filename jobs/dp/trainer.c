@@ -1,8 +1,6 @@
 #include "jobs/dp/trainer.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "jobs/dp/schedule.h"
 
@@ -39,12 +37,16 @@ static int read_plan(struct trainer *trainer, const struct manifest *manifest,
     return 0;
 }
 
-/* What a rank may spend on activations: half of its share. */
-static size_t net_limit(const struct spec *spec)
+/* What a rank may spend on activations: half of its share of the job's memory, or what
+ * is little on any device. */
+static size_t net_limit(const struct spec *spec, const struct memory *memory)
 {
+    if (!memory->is_host) {
+        return 4 * memory->near_bytes;
+    }
     int64_t ranks = spec->resources.ranks > 0 ? spec->resources.ranks : 1;
-    int64_t memory = spec->resources.memory_bytes;
-    return memory > 0 ? (size_t)(memory / ranks / 2) : (size_t)1 << 30;
+    int64_t bytes = spec->resources.memory_bytes;
+    return bytes > 0 ? (size_t)(bytes / ranks / 2) : (size_t)1 << 30;
 }
 
 /* Parameters that pad the last slice have no gradient, so they do not count. */
@@ -63,7 +65,20 @@ static int plan_grid(struct trainer *trainer, struct error *err)
     return 0;
 }
 
-static int allocate(struct trainer *trainer, struct error *err)
+/* Copies on the host of what ranks exchange. */
+static bool allocate_copies(struct trainer *trainer, const struct memory *memory)
+{
+    size_t padded = (size_t)trainer->n_padded, slice = (size_t)trainer->n_slice;
+    trainer->host_params = memory->stage(padded * sizeof *trainer->host_params);
+    trainer->host_updated = memory->stage(slice * sizeof *trainer->host_updated);
+    trainer->host_sum = memory->stage(padded * sizeof *trainer->host_sum);
+    trainer->host_slice = memory->stage(slice * sizeof *trainer->host_slice);
+    return trainer->host_params != NULL && trainer->host_updated != NULL &&
+           trainer->host_sum != NULL && trainer->host_slice != NULL;
+}
+
+static int allocate(struct trainer *trainer, const struct memory *memory,
+                    struct error *err)
 {
     int64_t size = trainer->env->comm->size;
     int64_t share = (trainer->net.n_params + size - 1) / size;
@@ -71,25 +86,37 @@ static int allocate(struct trainer *trainer, struct error *err)
     trainer->n_padded = trainer->n_slice * size;
     size_t padded = (size_t)trainer->n_padded, slice = (size_t)trainer->n_slice;
     trainer->indices = calloc((size_t)trainer->net.max_n, sizeof *trainer->indices);
-    trainer->params = calloc(padded, sizeof *trainer->params);
-    trainer->sum = calloc(padded, sizeof *trainer->sum);
-    trainer->slice = calloc(slice, sizeof *trainer->slice);
-    trainer->updated = calloc(slice, sizeof *trainer->updated);
-    trainer->state = calloc(2 * slice, sizeof *trainer->state);
-    trainer->bits = calloc(slice, sizeof *trainer->bits);
+    trainer->params = memory->alloc(padded * sizeof *trainer->params);
+    trainer->sum = memory->alloc(padded * sizeof *trainer->sum);
+    trainer->slice = memory->alloc(slice * sizeof *trainer->slice);
+    trainer->updated = memory->alloc(slice * sizeof *trainer->updated);
+    trainer->state = memory->alloc(2 * slice * sizeof *trainer->state);
+    trainer->loss = memory->alloc(sizeof *trainer->loss);
     if (trainer->indices == NULL || trainer->params == NULL || trainer->sum == NULL ||
         trainer->slice == NULL || trainer->updated == NULL || trainer->state == NULL ||
-        trainer->bits == NULL) {
+        trainer->loss == NULL ||
+        (!memory->is_host && !allocate_copies(trainer, memory))) {
         return error_set(err, PPT_ENOMEM, "cannot allocate %lld parameters",
                          (long long)trainer->net.n_params);
     }
     return 0;
 }
 
+/* Initial weights are made on the host, where the seed means the same on every one. */
+static int first_params(struct trainer *trainer, struct error *err)
+{
+    const struct memory *memory = trainer->env->kernels->memory;
+    float *params = memory->is_host ? trainer->params : trainer->host_params;
+    net_init(&trainer->net, trainer->spec->training.seed, params);
+    memory->upload(trainer->params, params, (size_t)trainer->n_padded * sizeof *params);
+    return trainer_check(trainer, err);
+}
+
 int trainer_open(struct trainer *trainer, const struct plan *plan,
                  const struct spec *spec, const struct manifest *manifest,
                  struct env *env, struct error *err)
 {
+    const struct memory *memory = env->kernels->memory;
     const struct manifest_split *split = NULL;
     *trainer = (struct trainer){.plan = plan, .spec = spec, .env = env};
     trainer->is_private = spec->privacy.is_private;
@@ -101,45 +128,81 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = plan_grid(trainer, err);
     }
     if (rc == 0) {
-        rc = net_alloc(&trainer->net, net_micro_batch(&trainer->net, net_limit(spec)),
+        rc = net_alloc(&trainer->net, memory,
+                       net_micro_batch(&trainer->net, memory, net_limit(spec, memory)),
                        err);
     }
     if (rc == 0) {
-        rc = allocate(trainer, err);
+        rc = allocate(trainer, memory, err);
     }
     if (rc == 0) {
         rc = sampler_open(&trainer->sampler, env->sampling_key, trainer->sample_rate,
                           env->io->train->n_rows, err);
     }
+    if (rc == 0 && trainer->is_private) {
+        rc = noise_open(&trainer->noise, env->kernels, env->noise_key, trainer->n_slice,
+                        err);
+    }
+    if (rc == 0) {
+        rc = first_params(trainer, err);
+    }
     if (rc != 0) {
         trainer_close(trainer);
-        return rc;
     }
-    if (trainer->is_private) {
-        trainer->noise = crypto_stream_new(env->noise_key);
-    }
-    net_init(&trainer->net, spec->training.seed, trainer->params);
-    return 0;
+    return rc;
 }
 
 void trainer_close(struct trainer *trainer)
 {
     sampler_close(&trainer->sampler);
-    if (trainer->noise != NULL) {
-        crypto_stream_free(trainer->noise);
-    }
-    if (trainer->bits != NULL) {
-        crypto_wipe(trainer->bits, (size_t)trainer->n_slice * sizeof *trainer->bits);
-    }
+    noise_close(&trainer->noise);
     net_free(&trainer->net);
     free(trainer->indices);
-    free(trainer->params);
-    free(trainer->sum);
-    free(trainer->slice);
-    free(trainer->updated);
-    free(trainer->state);
-    free(trainer->bits);
+    if (trainer->env != NULL) {
+        const struct memory *memory = trainer->env->kernels->memory;
+        memory->free(trainer->params);
+        memory->free(trainer->sum);
+        memory->free(trainer->slice);
+        memory->free(trainer->updated);
+        memory->free(trainer->state);
+        memory->free(trainer->loss);
+        memory->unstage(trainer->host_params);
+        memory->unstage(trainer->host_updated);
+        memory->unstage(trainer->host_sum);
+        memory->unstage(trainer->host_slice);
+    }
     *trainer = (struct trainer){0};
+}
+
+int trainer_check(const struct trainer *trainer, struct error *err)
+{
+    const char *fault = trainer->env->kernels->memory->fault();
+    return fault == NULL ? 0 : error_set(err, PPT_ESTATE, "the device: %s", fault);
+}
+
+int trainer_params(struct trainer *trainer, const float **ret_params, struct error *err)
+{
+    const struct memory *memory = trainer->env->kernels->memory;
+    if (memory->is_host) {
+        *ret_params = trainer->params;
+        return 0;
+    }
+    memory->download(trainer->host_params, trainer->params,
+                     (size_t)trainer->n_padded * sizeof *trainer->params);
+    int rc = trainer_check(trainer, err);
+    if (rc == 0) {
+        *ret_params = trainer->host_params;
+    }
+    return rc;
+}
+
+void trainer_take_loss(struct trainer *trainer, double *ret_sum, double *ret_count)
+{
+    const struct memory *memory = trainer->env->kernels->memory;
+    memory->download(ret_sum, trainer->loss, sizeof *ret_sum);
+    memory->zero(trainer->loss, sizeof *trainer->loss);
+    *ret_count = trainer->loss_count;
+    trainer->loss_count = 0.0;
 }
 
 static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
@@ -157,9 +220,7 @@ static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
         net_clipped_sum(net, kernels, trainer->clip_norm, (int64_t)n);
     } else {
         net_plain_sum(net, kernels, (int64_t)n);
-        for (size_t i = 0; i < n; i++) {
-            trainer->loss_sum += net->loss[i];
-        }
+        kernels->add_total((int64_t)n, net->loss, trainer->loss);
         trainer->loss_count += (double)n;
     }
     kernels->accumulate(net->n_params, net->grad, trainer->sum);
@@ -168,7 +229,8 @@ static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
 
 int trainer_gradient(struct trainer *trainer, struct error *err)
 {
-    memset(trainer->sum, 0, (size_t)trainer->n_padded * sizeof *trainer->sum);
+    trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
+                                                          sizeof *trainer->sum);
     sampler_begin(&trainer->sampler, trainer->step);
     size_t max = (size_t)trainer->net.max_n, n;
     while ((n = sampler_next(&trainer->sampler, trainer->indices, max)) > 0) {
@@ -180,40 +242,11 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
     return 0;
 }
 
-/* Where a pair's bits stand in the stream: block `pair` of the substream, and the few
- * more that a pair may need from block 2^63 + 4 pair on. A key lives in one process and
- * a step runs once in it, so no position is ever used twice. */
-struct position {
-    struct crypto_stream *stream;
-    uint64_t substream, first_pair;
-};
-
-static void read_extra(void *state, int64_t pair, uint64_t ret_words[GRID_EXTRA_WORDS])
-{
-    const struct position *position = state;
-    uint64_t block = 4 * (position->first_pair + (uint64_t)pair);
-    crypto_stream_seek(position->stream, position->substream, (1ull << 63) + block);
-    crypto_stream_read(position->stream, ret_words,
-                       GRID_EXTRA_WORDS * sizeof *ret_words);
-}
-
-void trainer_add_noise(struct trainer *trainer, const struct grid *grid,
-                       uint64_t substream, int64_t first, int64_t n, double *x)
-{
-    struct position position = {trainer->noise, substream, (uint64_t)first / 2};
-    struct grid_source source = {read_extra, &position};
-    size_t len = (size_t)n * sizeof *trainer->bits;
-    crypto_stream_seek(trainer->noise, substream, position.first_pair);
-    crypto_stream_read(trainer->noise, trainer->bits, len);
-    trainer->env->kernels->grid_noise(grid, n, trainer->bits, &source, x);
-    crypto_wipe(trainer->bits, len);
-}
-
 static void add_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
-    trainer_add_noise(trainer, &trainer->grid, (uint64_t)trainer->step,
-                      trainer->env->comm->rank * n, n, trainer->slice);
+    noise_add(&trainer->noise, &trainer->grid, (uint64_t)trainer->step,
+              trainer->env->comm->rank * n, n, trainer->slice);
 }
 
 static void update(struct trainer *trainer)
@@ -228,8 +261,9 @@ static void update(struct trainer *trainer)
         .step = trainer->step + 1,
     };
     int64_t n = trainer->n_slice;
-    memcpy(trainer->updated, trainer->params + trainer->env->comm->rank * n,
-           (size_t)n * sizeof *trainer->updated);
+    kernels->memory->copy(trainer->updated,
+                          trainer->params + trainer->env->comm->rank * n,
+                          (size_t)n * sizeof *trainer->updated);
     switch (training->optimizer) {
     case OPTIMIZER_MOMENTUM:
         kernels->momentum(&optim, n, trainer->slice, trainer->updated, trainer->state);
@@ -243,28 +277,75 @@ static void update(struct trainer *trainer)
     }
 }
 
-int trainer_release(struct trainer *trainer, struct error *err)
+/* This rank's slice of the total over ranks. */
+static int reduce(struct trainer *trainer, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
-    int64_t n = trainer->n_slice;
-    if (trainer->is_private) { /* before they are added up: whole steps add exactly */
-        trainer->env->kernels->grid_round(&trainer->grid, trainer->n_padded,
-                                          trainer->sum);
+    const struct memory *memory = trainer->env->kernels->memory;
+    size_t n = (size_t)trainer->n_slice, n_bytes = n * sizeof *trainer->slice;
+    if (memory->is_host) {
+        return comm->ops->reduce_scatter_f64(comm, trainer->sum, trainer->slice, n,
+                                             err);
     }
-    int rc = comm->ops->reduce_scatter_f64(comm, trainer->sum, trainer->slice,
-                                           (size_t)n, err);
+    if (comm->size == 1) {
+        memory->copy(trainer->slice, trainer->sum, n_bytes);
+        return 0;
+    }
+    memory->download(trainer->host_sum, trainer->sum, (size_t)comm->size * n_bytes);
+    int rc = trainer_check(trainer, err);
+    if (rc == 0) {
+        rc = comm->ops->reduce_scatter_f64(comm, trainer->host_sum, trainer->host_slice,
+                                           n, err);
+    }
+    if (rc == 0) {
+        memory->upload(trainer->slice, trainer->host_slice, n_bytes);
+    }
+    return rc;
+}
+
+/* Everybody's slices, updated, to everybody. */
+static int gather(struct trainer *trainer, struct error *err)
+{
+    struct comm *comm = trainer->env->comm;
+    const struct memory *memory = trainer->env->kernels->memory;
+    size_t n = (size_t)trainer->n_slice, n_bytes = n * sizeof *trainer->updated;
+    if (memory->is_host) {
+        return comm->ops->all_gather_f32(comm, trainer->updated, trainer->params, n,
+                                         err);
+    }
+    if (comm->size == 1) {
+        memory->copy(trainer->params, trainer->updated, n_bytes);
+        return trainer_check(trainer, err);
+    }
+    memory->download(trainer->host_updated, trainer->updated, n_bytes);
+    int rc = trainer_check(trainer, err);
+    if (rc == 0) {
+        rc = comm->ops->all_gather_f32(comm, trainer->host_updated,
+                                       trainer->host_params, n, err);
+    }
+    if (rc == 0) {
+        memory->upload(trainer->params, trainer->host_params,
+                       (size_t)comm->size * n_bytes);
+    }
+    return rc;
+}
+
+int trainer_release(struct trainer *trainer, struct error *err)
+{
+    const struct kernels *kernels = trainer->env->kernels;
+    if (trainer->is_private) { /* before they are added up: whole steps add exactly */
+        kernels->grid_round(&trainer->grid, trainer->n_padded, trainer->sum);
+    }
+    int rc = reduce(trainer, err);
     if (rc != 0) {
         return rc;
     }
     if (trainer->is_private) {
         add_noise(trainer);
     }
-    for (int64_t i = 0; i < n; i++) {
-        trainer->slice[i] /= trainer->expected_batch;
-    }
+    kernels->divide(trainer->n_slice, trainer->expected_batch, trainer->slice);
     update(trainer);
-    rc = comm->ops->all_gather_f32(comm, trainer->updated, trainer->params, (size_t)n,
-                                   err);
+    rc = gather(trainer, err);
     if (rc == 0) {
         trainer->step++;
     }

@@ -2,8 +2,10 @@
  * and of the optimizer, sampler and noise. Private to this room.
  *
  * The parameters are padded with zeros to size * n_slice floats so that each rank owns
- * one slice of the same length. Memory beside the net (net.h), for P padded parameters:
- * 4 P + 8 P + n_slice (8 + 8 + 4 + 8) bytes. It does not depend on the batch size.
+ * one slice of the same length. Arrays lie in the memory of the kernels; where that is
+ * not the host's, the slices that ranks exchange pass through a copy on the host.
+ * Memory beside the net (net.h), for P padded parameters: 4 P + 8 P + n_slice (8 + 8 +
+ * 4 + 8) bytes. It does not depend on the batch size.
  */
 #ifndef PPT_JOBS_DP_TRAINER_H
 #define PPT_JOBS_DP_TRAINER_H
@@ -11,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jobs/dp/noise.h"
 #include "jobs/dp/sampler.h"
 #include "jobs/env.h"
 #include "jobs/model/net.h"
@@ -29,20 +32,22 @@ struct trainer {
     int64_t n_steps, step; /* in all, and done */
 
     struct sampler sampler;
-    struct crypto_stream *noise; /* private jobs only, and what follows */
-    struct grid grid;            /* of sums and noise */
-    double clip_norm; /* of an example: with the grid's rounding it is the spec's */
-    int64_t *indices; /* net.max_n */
+    struct noise noise; /* private jobs only, and what follows */
+    struct grid grid;   /* of sums and noise */
+    double clip_norm;   /* of an example: with the grid's rounding it is the spec's */
+    int64_t *indices;   /* net.max_n, on the host */
     int64_t n_padded, n_slice;
+    /* In the memory of the kernels. */
     float *params;  /* n_padded, the same on every rank */
     double *sum;    /* n_padded: this rank's clipped sum */
     double *slice;  /* n_slice: the total of this rank's slice */
     float *updated; /* n_slice */
     float *state;   /* 2 * n_slice: velocity; or adam's mean, then square */
-    uint64_t *bits; /* n_slice */
-
-    double loss_sum; /* plain jobs only: over the examples since the last look */
+    double *loss;   /* plain jobs only: summed over the examples since the last look */
     double loss_count;
+    /* Where the kernels' memory is not the host's, copies of the first four on it. */
+    float *host_params, *host_updated;
+    double *host_sum, *host_slice;
 };
 
 /* Allocates and initialises everything for step 0. Close with trainer_close, which
@@ -58,14 +63,20 @@ int trainer_gradient(struct trainer *trainer, struct error *err);
 
 /* Rounds to the grid, reduces, adds the noise (each slice's owner, once), updates,
  * gathers; step grows by one. The step must have been charged. Every rank calls it.
- * Errors: PPT_ECOMM. */
+ * Errors: PPT_ECOMM, PPT_ESTATE (the device failed; nothing was sent). */
 int trainer_release(struct trainer *trainer, struct error *err);
 
-/* x[n] += noise on the grid, draws first .. first + n - 1 of this substream: no
- * position may be drawn twice. n and first are even, n <= n_slice. Substreams 0 ..
- * n_steps - 1 are the steps', where draw i is that of parameter i, whoever owns it. */
-void trainer_add_noise(struct trainer *trainer, const struct grid *grid,
-                       uint64_t substream, int64_t first, int64_t n, double *x);
+/* Parameters on the host, valid until the next step. Errors: PPT_ESTATE (the device
+ * failed). */
+int trainer_params(struct trainer *trainer, const float **ret_params,
+                   struct error *err);
+
+/* The loss over the examples since the last look, their number, and both start anew.
+ * Plain jobs only. */
+void trainer_take_loss(struct trainer *trainer, double *ret_sum, double *ret_count);
+
+/* 0, or what failed on the device first: PPT_ESTATE. Waits for it. */
+int trainer_check(const struct trainer *trainer, struct error *err);
 
 /* How many arrays of n_slice the optimizer keeps: 0, 1 or 2. */
 int trainer_n_states(const struct trainer *trainer);

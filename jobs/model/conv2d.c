@@ -12,8 +12,6 @@
  */
 #include "jobs/model/layer.h"
 
-#include <math.h>
-
 static int64_t places(const struct layer *layer)
 {
     return layer->window.out_h * layer->window.out_w;
@@ -62,19 +60,22 @@ static int64_t own_floats(const struct layer *layer)
     return places(layer) * depth(layer) + kept;
 }
 
-/* Examples whose unfolded input gradients are computed at once: enough for the product
- * to be fast, few enough for them to stay in the cache. */
-enum { CHUNK = 8 };
-
 static int64_t padded_floats(const struct layer *layer)
 {
     const struct window *w = &layer->window;
     return (w->h + 2 * w->pad) * (w->w + 2 * w->pad) * w->c;
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What backward, the ghost norms' bias and the sum need, one after the other. */
 static int64_t shared_floats(const struct layer *layer)
 {
-    return padded_floats(layer) + CHUNK * places(layer) * depth(layer);
+    int64_t back = padded_floats(layer) + layer->chunk * places(layer) * depth(layer);
+    return most(back, most(layer->max_n * layer->out.c, layer_group_floats(layer)));
 }
 
 static void forward(struct layer *layer, const struct kernels *kernels,
@@ -94,14 +95,12 @@ static void backward(struct layer *layer, const struct kernels *kernels,
     if (layer->dx == NULL) {
         return;
     }
-    for (int64_t from = 0; from < n; from += CHUNK) {
-        int64_t end = from + CHUNK < n ? from + CHUNK : n;
-        kernels->gemm(false, true, (end - from) * t, d, p, layer->dy + from * t * p,
-                      params, 0.0f, dcols);
-        for (int64_t i = from; i < end; i++) {
-            kernels->fold(&layer->window, dcols + (i - from) * t * d,
-                          layer->dx + i * layer_size(layer->in), layer->shared);
-        }
+    for (int64_t from = 0; from < n; from += layer->chunk) {
+        int64_t m = n - from < layer->chunk ? n - from : layer->chunk;
+        kernels->gemm(false, true, m * t, d, p, layer->dy + from * t * p, params, 0.0f,
+                      dcols);
+        kernels->fold(&layer->window, m, dcols,
+                      layer->dx + from * layer_size(layer->in), layer->shared);
     }
 }
 
@@ -111,36 +110,24 @@ static void norms_kept(struct layer *layer, const struct kernels *kernels, int64
     int64_t t = places(layer), d = depth(layer), p = layer->out.c;
     float *kept = kept_of(layer);
     kernels->outer_each(n, t, d, p, cols_of(layer), layer->dy, kept, layer->n_params);
-    for (int64_t i = 0; i < n; i++) {
-        kernels->sum_rows(t, p, layer->dy + i * t * p,
-                          kept + i * layer->n_params + layer->n_weights);
-    }
-    kernels->square_rows(n, layer->n_params, kept, layer->temp);
-    for (int64_t i = 0; i < n; i++) {
-        square[i] += layer->temp[i];
-    }
+    kernels->sum_rows_each(n, t, p, layer->dy, kept + layer->n_weights,
+                           layer->n_params);
+    kernels->add_square_rows(n, layer->n_params, kept, square);
 }
 
 static void norms_ghost(struct layer *layer, const struct kernels *kernels, int64_t n,
                         double *square, double *slack)
 {
     int64_t t = places(layer), d = depth(layer), p = layer->out.c, m = layer->max_n;
-    double *weight = layer->temp, *error = layer->temp + m;
-    double *aa = layer->temp + 2 * m, *gg = layer->temp + 3 * m;
-    double gamma = layer_gamma(n * t + 2);
-    kernels->ghost_square(n, t, d, p, cols_of(layer), layer->dy, weight, error);
+    double *ghost = layer->temp, *error = layer->temp + m, *aa = layer->temp + 2 * m;
+    double *gg = layer->temp + 3 * m, *bias = layer->temp + 4 * m;
+    double gamma = layer_gamma(layer_group(layer, n) * t + 2);
+    kernels->ghost_square(n, t, d, p, cols_of(layer), layer->dy, ghost, error);
     kernels->square_rows(n, t * d, cols_of(layer), aa);
     kernels->square_rows(n, t * p, layer->dy, gg);
-    for (int64_t i = 0; i < n; i++) {
-        float *bias = layer->shared;
-        double bias_square;
-        kernels->sum_rows(t, p, layer->dy + i * t * p, bias);
-        kernels->square_rows(1, p, bias, &bias_square);
-        double known = weight[i] > 0.0 || isnan(weight[i]) ? weight[i] : 0.0;
-        square[i] += (aa[i] <= 1e30 ? known + error[i] : INFINITY) + bias_square;
-        /* the bias is summed in double: its rounding is t g at 2^-52 and 2^-24 g */
-        slack[i] += gamma * sqrt(aa[i] * gg[i]) + 0x1p-23 * sqrt((double)t * gg[i]);
-    }
+    kernels->sum_rows_each(n, t, p, layer->dy, layer->shared, p);
+    kernels->square_rows(n, p, layer->shared, bias);
+    kernels->ghost_norms(n, t, gamma, ghost, error, aa, gg, bias, square, slack);
 }
 
 static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
@@ -163,9 +150,9 @@ static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
     }
     if (factor != NULL) {
         kernels->scale_rows(n, t * p, factor, layer->dy);
-        layer_drop_rows(n, t * d, factor, cols_of(layer));
+        kernels->drop_rows(n, t * d, factor, cols_of(layer));
     }
-    kernels->gemm(true, false, d, p, n * t, cols_of(layer), layer->dy, 0.0f, grad);
+    layer_sum_outer(layer, kernels, n, t, cols_of(layer), layer->dy, grad);
     kernels->sum_rows(n * t, p, layer->dy, grad + layer->n_weights);
 }
 

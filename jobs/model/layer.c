@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_LINEAR] = &layer_linear,
@@ -67,11 +66,31 @@ double layer_gamma(int64_t k)
     return ku < 0.5 ? ku / (1.0 - ku) : INFINITY;
 }
 
-void layer_drop_rows(int64_t n, int64_t len, const float *factor, float *x)
+int64_t layer_group(const struct layer *layer, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        if (factor[i] == 0.0f) {
-            memset(x + i * len, 0, (size_t)len * sizeof *x);
-        }
+    return layer->is_private && n > LAYER_GROUP ? LAYER_GROUP : n;
+}
+
+int64_t layer_group_floats(const struct layer *layer)
+{
+    int64_t group = layer_group(layer, layer->max_n);
+    return group == layer->max_n ? 0 : (layer->max_n / group + 1) * layer->n_weights;
+}
+
+void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
+                     int64_t n, int64_t t, const float *a, const float *g, float *grad)
+{
+    int64_t p = layer->out.c, len = layer->n_weights, d = len / p;
+    int64_t group = layer_group(layer, n);
+    if (group == n) {
+        kernels->gemm(true, false, d, p, n * t, a, g, 0.0f, grad);
+        return;
     }
+    int64_t whole = n / group, rest = n % group, done = whole * group * t;
+    kernels->outer_each(whole, group * t, d, p, a, g, layer->shared, len);
+    if (rest > 0) {
+        kernels->gemm(true, false, d, p, rest * t, a + done * d, g + done * p, 0.0f,
+                      layer->shared + whole * len);
+    }
+    kernels->sum_rows(whole + (rest > 0), len, layer->shared, grad);
 }

@@ -19,6 +19,10 @@
 #include "jobs/spec/spec.h"
 #include "kernels/kernels.h"
 
+/* Examples that are added up in float; more of them are added up in double. */
+#define LAYER_GROUP 256
+#define LAYER_TEMPS 5
+
 /* One example: h x w places of c channels, channel-last. Flat data is 1 x 1 x c. */
 struct shape {
     int64_t h, w, c;
@@ -34,13 +38,15 @@ struct layer {
     struct window window; /* conv2d and pools */
     bool is_private;      /* per-example norms will be asked for */
 
-    /* Bound by net_alloc. A layer that works in place has y == x and dy == dx. */
+    /* Bound by net_alloc, in the memory of its kernels. A layer that works in place has
+     * y == x and dy == dx. */
     int64_t max_n;
+    int64_t chunk;  /* examples whose unfolded gradients are held at once */
     float *x, *y;   /* [max_n, in], [max_n, out] */
     float *dy, *dx; /* the same of the gradients; dx NULL where nobody needs it */
     float *own;     /* max_n * own_floats(layer) */
     float *shared;  /* shared_floats(layer); contents last for one call */
-    double *temp;   /* 4 * max_n; contents last for one call */
+    double *temp;   /* LAYER_TEMPS * max_n; contents last for one call */
 };
 
 struct layer_ops {
@@ -91,7 +97,14 @@ int layer_slide(struct layer *layer, int64_t stride, int64_t pad, struct error *
 /* k u / (1 - k u), u = 2^-24: the bound on a sum of k float products. */
 double layer_gamma(int64_t k);
 
-/* Rows of x[n, len] whose factor is 0 become zeros: 0 times NaN is NaN. */
-void layer_drop_rows(int64_t n, int64_t len, const float *factor, float *x);
+/* How many of n examples are added up in one float product by layer_sum_outer. */
+int64_t layer_group(const struct layer *layer, int64_t n);
+
+/* grad[d, p] = sum_i A_i^T G_i of a[n, t, d] and g[n, t, p]. In private nets groups of
+ * LAYER_GROUP examples are summed in float and the groups in double, so that rounding
+ * does not grow with the micro-batch. Uses shared: layer_group_floats. */
+void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
+                     int64_t n, int64_t t, const float *a, const float *g, float *grad);
+int64_t layer_group_floats(const struct layer *layer);
 
 #endif

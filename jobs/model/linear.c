@@ -2,8 +2,6 @@
  * its norm is the product of theirs (Goodfellow 2015): nothing cancels. */
 #include "jobs/model/layer.h"
 
-#include <math.h>
-
 static int shape(struct layer *layer, struct error *err)
 {
     if (layer->in.h != 1 || layer->in.w != 1) {
@@ -42,16 +40,9 @@ static void backward(struct layer *layer, const struct kernels *kernels,
 static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
                   double *square, double *slack)
 {
-    double *xx = layer->temp, *gg = layer->temp + layer->max_n;
-    double gamma = layer_gamma(n + 2);
-    kernels->square_rows(n, layer->in.c, layer->x, xx);
-    kernels->square_rows(n, layer->out.c, layer->dy, gg);
-    for (int64_t i = 0; i < n; i++) {
-        /* larger inputs times factors below FLT_MIN would round absolutely */
-        double weight = xx[i] <= 1e30 ? xx[i] * gg[i] : INFINITY;
-        square[i] += weight + gg[i];
-        slack[i] += gamma * sqrt(weight);
-    }
+    double gamma = layer_gamma(layer_group(layer, n) + 2);
+    kernels->outer_norms(n, layer->in.c, layer->out.c, gamma, layer->x, layer->dy,
+                         square, slack);
 }
 
 static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
@@ -60,15 +51,16 @@ static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
     int64_t d = layer->in.c, p = layer->out.c;
     if (factor != NULL) {
         kernels->scale_rows(n, p, factor, layer->dy);
-        layer_drop_rows(n, d, factor, layer->x);
+        kernels->drop_rows(n, d, factor, layer->x); /* 0 times NaN is NaN */
     }
-    kernels->gemm(true, false, d, p, n, layer->x, layer->dy, 0.0f, grad);
+    layer_sum_outer(layer, kernels, n, 1, layer->x, layer->dy, grad);
     kernels->sum_rows(n, p, layer->dy, grad + layer->n_weights);
 }
 
 const struct layer_ops layer_linear = {
     .name = "linear",
     .shape = shape,
+    .shared_floats = layer_group_floats,
     .forward = forward,
     .backward = backward,
     .norms = norms,

@@ -125,12 +125,6 @@ int net_build(const struct spec_model *model, const struct manifest_split *split
     return 0;
 }
 
-void net_free(struct net *net)
-{
-    free(net->memory);
-    net->memory = NULL;
-}
-
 /* splitmix64 (Steele, Lea, Flood 2014): for initial weights only, where neither secrecy
  * nor long streams matter. */
 static double next_uniform(uint64_t *state)
@@ -162,32 +156,30 @@ void net_init(const struct net *net, int64_t seed, float *params)
     }
 }
 
-/* Records come as c x h x w; layers want h x w x c. */
-static void channels_last(struct net *net, int64_t n)
+/* Labels lie before the records, in both memories: one copy takes both. */
+static void load(struct net *net, const struct kernels *kernels, int64_t n)
 {
-    int64_t places = net->in.h * net->in.w, c = net->in.c;
-    for (int64_t i = 0; i < n; i++) {
-        const float *from = net->read + i * net->n_features;
-        float *to = net->layers[0].x + i * net->n_features;
-        for (int64_t j = 0; j < c; j++) {
-            for (int64_t t = 0; t < places; t++) {
-                to[t * c + j] = from[j * places + t];
-            }
-        }
+    float *end = net->input + n * net->n_features;
+    if (net->read != net->input) {
+        kernels->memory->upload(net->target, net->label,
+                                (size_t)((char *)end - (char *)net->target));
+    }
+    if (net->layers[0].x != net->input) {
+        kernels->channels_last(n, net->in.h * net->in.w, net->in.c, net->input,
+                               net->layers[0].x);
     }
 }
 
 const float *net_forward(struct net *net, const struct kernels *kernels,
                          const float *params, int64_t n)
 {
-    if (net->layers[0].x != net->read) {
-        channels_last(net, n);
-    }
+    load(net, kernels, n);
     for (int i = 0; i < net->n_layers; i++) {
         struct layer *layer = &net->layers[i];
         if (layer->ops->is_in_place && layer->y != layer->x) {
-            memcpy(layer->y, layer->x,
-                   (size_t)(n * layer_size(layer->in)) * sizeof *layer->y);
+            kernels->memory->copy(layer->y, layer->x,
+                                  (size_t)(n * layer_size(layer->in)) *
+                                      sizeof *layer->y);
         }
         layer->ops->forward(layer, kernels, params + layer->offset, n);
     }
@@ -198,13 +190,15 @@ void net_backward(struct net *net, const struct kernels *kernels, const float *p
                   int64_t n)
 {
     struct layer *last = &net->layers[net->n_layers - 1];
-    kernels->xent(n, net->n_classes, last->y, net->label, last->dy, net->loss);
+    double *loss = net->is_private ? NULL : net->loss; /* nobody may look at it */
+    kernels->xent(n, net->n_classes, last->y, net->target, last->dy, loss);
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
         layer->ops->backward(layer, kernels, params + layer->offset, n);
         if (layer->ops->is_in_place && layer->dx != layer->dy) {
-            memcpy(layer->dx, layer->dy,
-                   (size_t)(n * layer_size(layer->in)) * sizeof *layer->dx);
+            kernels->memory->copy(layer->dx, layer->dy,
+                                  (size_t)(n * layer_size(layer->in)) *
+                                      sizeof *layer->dx);
         }
     }
 }
@@ -228,8 +222,8 @@ static const double clip_margin = 0x1p-10;
 void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
                      int64_t n)
 {
-    memset(net->square, 0, (size_t)n * sizeof *net->square);
-    memset(net->slack, 0, (size_t)n * sizeof *net->slack);
+    kernels->memory->zero(net->square, (size_t)n * sizeof *net->square);
+    kernels->memory->zero(net->slack, (size_t)n * sizeof *net->slack);
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
         if (layer->n_params > 0) {

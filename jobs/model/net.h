@@ -7,7 +7,7 @@
  *
  * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
- *   + 64 m bytes of per-example scalars,
+ *   + 72 m bytes of per-example scalars,
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool
  * and 2 groups + 2 c for group_norm. Records with c > 1 channels add 4 m features.
@@ -29,14 +29,19 @@ struct net {
     bool is_private;
 
     /* Set by net_alloc. */
-    int64_t max_n; /* examples in a micro-batch */
-    float *read;   /* [max_n, n_features]: where records are read to */
-    int32_t *label;
-    double *loss; /* of each example, after net_backward */
+    int64_t max_n;  /* examples in a micro-batch */
+    float *read;    /* [max_n, n_features]: where records are read to, on the host */
+    int32_t *label; /* [max_n], on the host too */
+    /* In the memory of the kernels, which may be the host's: then read is input and
+     * label target. */
+    const struct memory *place;
+    float *input;
+    int32_t *target;
+    double *loss; /* of each example, after net_backward; not of private nets */
     double *square, *slack;
     float *factor;
     float *grad; /* n_params: the last sum */
-    void *memory;
+    void *memory, *staged;
 };
 
 /* The layers of spec for records of this split; presets are spelt out here:
@@ -49,22 +54,27 @@ struct net {
 int net_build(const struct spec_model *model, const struct manifest_split *split,
               bool is_private, struct net *ret_net, struct error *err);
 
-/* Bytes that net_alloc will take for micro-batches of max_n. */
-size_t net_memory_bytes(const struct net *net, int64_t max_n);
+/* Bytes of `memory` that net_alloc will take for micro-batches of max_n. */
+size_t net_memory_bytes(const struct net *net, const struct memory *memory,
+                        int64_t max_n);
 
-/* A micro-batch of 16 to 256 examples whose activations stay near the caches and whose
- * memory stays within limit_bytes (at least 1). Independent of any batch size. */
-int64_t net_micro_batch(const struct net *net, size_t limit_bytes);
+/* A micro-batch of 16 or more examples whose activations stay as near as `memory` says
+ * is best and within limit_bytes (at least 1). Independent of any batch size. */
+int64_t net_micro_batch(const struct net *net, const struct memory *memory,
+                        size_t limit_bytes);
 
-/* The one allocation. Caller frees. Errors: PPT_ENOMEM. */
-int net_alloc(struct net *net, int64_t max_n, struct error *err);
+/* The one allocation (and one of host memory for records, if `memory` is elsewhere).
+ * Caller frees. Errors: PPT_ENOMEM. */
+int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
+              struct error *err);
 void net_free(struct net *net);
 
 /* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
  * 1 / fan_in), zero biases, group norm scale 1 and shift 0. */
 void net_init(const struct net *net, int64_t seed, float *params);
 
-/* Logits [n, n_classes] of the first n records in net->read; valid until the next call.
+/* Logits [n, n_classes] of the first n records in net->read, in the kernels' memory,
+ * which must be that of net_alloc; valid until the next call. params lie there too.
  * n <= max_n. */
 const float *net_forward(struct net *net, const struct kernels *kernels,
                          const float *params, int64_t n);

@@ -2,9 +2,6 @@
  * same walk sizes and binds, so the two cannot differ. */
 #include "jobs/model/net.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum { ALIGN = 64 };
 
 /* Hands out parts of `base`, or only counts them where base is NULL. */
@@ -37,21 +34,28 @@ static int64_t most_shared(const struct net *net)
     return most;
 }
 
+/* Unfolded gradients: on the host enough for a product to be fast and few enough to
+ * stay in the cache; elsewhere all, as each call has its price. */
+static int64_t chunk_of(const struct memory *memory, int64_t max_n)
+{
+    enum { HOST_CHUNK = 8 };
+    return memory->is_host && max_n > HOST_CHUNK ? HOST_CHUNK : max_n;
+}
+
 static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
 {
-    float *x = net->read, *dx = NULL;
+    float *x = net->input, *dx = NULL;
     if (net->in.c > 1 && net->in.h * net->in.w > 1) {
         x = carve_floats(carver, max_n * net->n_features);
     }
     float *shared = carve_floats(carver, most_shared(net));
-    double *temp = carve(carver, (size_t)max_n, 4 * sizeof(double));
+    double *temp = carve(carver, (size_t)max_n, LAYER_TEMPS * sizeof(double));
     bool is_read_again = false; /* would writing over x spoil an earlier backward? */
     for (int i = 0; i < net->n_layers; i++) {
         struct layer *layer = &net->layers[i];
         int64_t out = max_n * layer_size(layer->out);
         bool writes = layer->spec.kind != LAYER_FLATTEN;
         bool is_alias = layer->ops->is_in_place && !(is_read_again && writes);
-        layer->max_n = max_n;
         layer->shared = shared;
         layer->temp = temp;
         layer->x = x;
@@ -70,12 +74,27 @@ static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
     }
 }
 
-static void bind(struct net *net, struct carver *carver, int64_t max_n)
+/* Records and labels, laid out in the same way where they are read to and where they
+ * are worked on. */
+static void bind_records(const struct net *net, struct carver *carver, int64_t max_n,
+                         int32_t **ret_label, float **ret_x)
+{
+    *ret_label = carve(carver, (size_t)max_n, sizeof **ret_label);
+    *ret_x = carve_floats(carver, max_n * net->n_features);
+}
+
+static void bind(struct net *net, const struct memory *memory, struct carver *carver,
+                 int64_t max_n)
 {
     size_t n = (size_t)max_n;
     net->max_n = max_n;
-    net->read = carve_floats(carver, max_n * net->n_features);
-    net->label = carve(carver, n, sizeof *net->label);
+    for (int i = 0; i < net->n_layers; i++) {
+        net->layers[i].max_n = max_n;
+        net->layers[i].chunk = chunk_of(memory, max_n);
+    }
+    bind_records(net, carver, max_n, &net->target, &net->input);
+    net->label = net->target;
+    net->read = net->input;
     net->loss = carve(carver, n, sizeof *net->loss);
     net->square = carve(carver, n, sizeof *net->square);
     net->slack = carve(carver, n, sizeof *net->slack);
@@ -84,42 +103,70 @@ static void bind(struct net *net, struct carver *carver, int64_t max_n)
     bind_layers(net, carver, max_n);
 }
 
-size_t net_memory_bytes(const struct net *net, int64_t max_n)
+size_t net_memory_bytes(const struct net *net, const struct memory *memory,
+                        int64_t max_n)
 {
     struct net copy = *net;
     struct carver carver = {0};
-    bind(&copy, &carver, max_n);
+    bind(&copy, memory, &carver, max_n);
     return carver.used;
 }
 
-int64_t net_micro_batch(const struct net *net, size_t limit_bytes)
+int64_t net_micro_batch(const struct net *net, const struct memory *memory,
+                        size_t limit_bytes)
 {
-    enum { LEAST = 16, MOST = 256 };
-    size_t near_caches = 4u << 20;
-    size_t one = net_memory_bytes(net, 1), two = net_memory_bytes(net, 2);
+    enum { LEAST = 16 };
+    size_t one = net_memory_bytes(net, memory, 1);
+    size_t two = net_memory_bytes(net, memory, 2);
     size_t each = two > one ? two - one : 1;
-    int64_t n = (int64_t)(near_caches / each);
-    n = n < LEAST ? LEAST : n > MOST ? MOST : n;
+    int64_t n = (int64_t)(memory->near_bytes / each);
+    n = n < LEAST ? LEAST : n > memory->most_examples ? memory->most_examples : n;
     n -= n % 8;
-    while (n > 1 && net_memory_bytes(net, n) > limit_bytes) {
+    while (n > 1 && net_memory_bytes(net, memory, n) > limit_bytes) {
         n /= 2;
     }
     return n;
 }
 
-int net_alloc(struct net *net, int64_t max_n, struct error *err)
+/* Where records are read to, if the kernels' memory is not the host's. */
+static bool stage_records(struct net *net)
 {
-    size_t bytes = net_memory_bytes(net, max_n);
-    void *memory = aligned_alloc(ALIGN, bytes);
-    if (memory == NULL) {
+    struct carver carver = {0};
+    if (net->place->is_host) {
+        return true;
+    }
+    bind_records(net, &carver, net->max_n, &net->label, &net->read);
+    net->staged = net->place->stage(carver.used);
+    carver = (struct carver){.base = net->staged};
+    bind_records(net, &carver, net->max_n, &net->label, &net->read);
+    return net->staged != NULL;
+}
+
+int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
+              struct error *err)
+{
+    size_t bytes = net_memory_bytes(net, memory, max_n);
+    struct carver carver = {.base = memory->alloc(bytes)};
+    net->place = memory;
+    net->memory = carver.base;
+    if (net->memory != NULL) {
+        bind(net, memory, &carver, max_n);
+    }
+    if (net->memory == NULL || !stage_records(net)) {
+        net_free(net);
         error_set(err, PPT_ENOMEM,
                   "cannot allocate %zu bytes for a micro-batch of %lld", bytes,
                   (long long)max_n);
         return error_hint(err, "give the job more memory or make the model smaller");
     }
-    memset(memory, 0, bytes);
-    struct carver carver = {.base = memory};
-    bind(net, &carver, max_n);
-    net->memory = memory;
     return 0;
+}
+
+void net_free(struct net *net)
+{
+    if (net->place != NULL) {
+        net->place->free(net->memory);
+        net->place->unstage(net->staged);
+    }
+    net->memory = net->staged = NULL;
 }

@@ -56,10 +56,7 @@ static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
                   double *square, double *slack)
 {
     (void)slack;
-    kernels->square_rows(n, layer->n_params, each_of(layer), layer->temp);
-    for (int64_t i = 0; i < n; i++) {
-        square[i] += layer->temp[i];
-    }
+    kernels->add_square_rows(n, layer->n_params, each_of(layer), square);
 }
 
 static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,

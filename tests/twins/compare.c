@@ -123,6 +123,72 @@ static void clipping(int64_t n, int64_t len)
     twin_free(&factor), twin_free(&total);
 }
 
+/* Per-example scalars: what norms become bounds by, and what is kept out of sums. */
+static void bounds(int64_t n, int64_t d, int64_t p)
+{
+    struct twin x = twin_floats(n * d), g = twin_floats(n * p);
+    struct twin square = twin_doubles(n), slack = twin_doubles(n);
+    struct twin in[5];
+    for (int i = 0; i < 5; i++) {
+        in[i] = twin_doubles(n);
+        for (int64_t j = 0; i > 0 && j < n; j++) { /* only ghost squares may be < 0 */
+            ((double *)in[i].cpu)[j] = fabs(((double *)in[i].cpu)[j]);
+        }
+        twin_send(&in[i]);
+    }
+    poison(&x);
+    cpu->add_square_rows(n, d, C(x), C(square));
+    dev->add_square_rows(n, d, D(x), D(square));
+    twin_near("add_square_rows", &square, double_rounding, double_rounding);
+    if (n > 3 && d > 0) {
+        ((float *)x.cpu)[3 * d] = 2e15f;
+        ((double *)in[0].cpu)[1] = NAN, ((double *)in[2].cpu)[2] = 2e30;
+        twin_send(&x), twin_send(&in[0]), twin_send(&in[2]);
+    }
+    cpu->outer_norms(n, d, p, 1e-4, C(x), C(g), C(square), C(slack));
+    dev->outer_norms(n, d, p, 1e-4, D(x), D(g), D(square), D(slack));
+    twin_near("outer_norms", &square, double_rounding, double_rounding);
+    twin_near("outer_norms' slack", &slack, double_rounding, double_rounding);
+    cpu->ghost_norms(n, d, 1e-4, C(in[0]), C(in[1]), C(in[2]), C(in[3]), C(in[4]),
+                     C(square), C(slack));
+    dev->ghost_norms(n, d, 1e-4, D(in[0]), D(in[1]), D(in[2]), D(in[3]), D(in[4]),
+                     D(square), D(slack));
+    twin_near("ghost_norms", &square, double_rounding, double_rounding);
+    twin_near("ghost_norms' slack", &slack, double_rounding, double_rounding);
+    for (int i = 0; i < 5; i++) {
+        twin_free(&in[i]);
+    }
+    twin_free(&x), twin_free(&g), twin_free(&square), twin_free(&slack);
+}
+
+static void rows_and_totals(int64_t n, int64_t len)
+{
+    struct twin x = twin_floats(n * len), factor = hiding_factors(n);
+    struct twin y = twin_floats(n * len), sum = twin_floats(n * (len + 3) + len);
+    struct twin total = twin_doubles(1), values = twin_doubles(n);
+    poison(&x);
+    cpu->channels_last(n, len, 1, C(x), C(y)),
+        dev->channels_last(n, len, 1, D(x), D(y));
+    twin_same("channels_last of one channel", &y);
+    cpu->channels_last(1, len, n, C(x), C(y)),
+        dev->channels_last(1, len, n, D(x), D(y));
+    twin_same("channels_last", &y);
+    cpu->drop_rows(n, len, C(factor), C(x)), dev->drop_rows(n, len, D(factor), D(x));
+    twin_same("drop_rows", &x);
+    cpu->sum_rows_each(n, 1, len, C(x), C(sum), len + 3);
+    dev->sum_rows_each(n, 1, len, D(x), D(sum), len + 3);
+    twin_same("sum_rows_each of one row", &sum);
+    cpu->sum_rows_each(1, n, len, C(x), C(sum), len);
+    dev->sum_rows_each(1, n, len, D(x), D(sum), len);
+    twin_same("sum_rows_each of one example", &sum);
+    cpu->add_total(n, C(values), C(total)), dev->add_total(n, D(values), D(total));
+    twin_near("add_total", &total, double_rounding, double_rounding);
+    cpu->divide(n, 3.7, C(values)), dev->divide(n, 3.7, D(values));
+    twin_same("divide", &values);
+    twin_free(&x), twin_free(&factor), twin_free(&y), twin_free(&sum);
+    twin_free(&total), twin_free(&values);
+}
+
 /* The fused kernel beside its four parts, and beside itself: it must not vary. */
 static void fused(int64_t n, int64_t len)
 {
@@ -240,6 +306,8 @@ int main(void)
         for (int64_t n = 0; n < 40; n = 3 * n + 1) {
             clipping(n, lens[i]);
             fused(n, lens[i]);
+            bounds(n, lens[i], n);
+            rows_and_totals(n, lens[i]);
         }
     }
     for (int i = 0; i < 12; i++) {

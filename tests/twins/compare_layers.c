@@ -42,10 +42,8 @@ static void folding(const struct window *w, int64_t n)
     cpu->unfold(w, n, C(x), C(cols), C(scratch));
     dev->unfold(w, n, D(x), D(cols), NULL);
     twin_same("unfold", &cols);
-    if (n > 0) {
-        cpu->fold(w, C(cols), C(x), C(scratch)), dev->fold(w, D(cols), D(x), NULL);
-        twin_same("fold", &x);
-    }
+    cpu->fold(w, n, C(cols), C(x), C(scratch)), dev->fold(w, n, D(cols), D(x), NULL);
+    twin_same("fold", &x);
     twin_free(&x), twin_free(&cols), twin_free(&scratch);
 }
 

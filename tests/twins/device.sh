@@ -3,6 +3,9 @@
 #   device.sh [run]   build with nvcc, compare on the device, then measure; 77: no device
 #   device.sh ptxas   build with nvcc only; fails on a warning or a spill; 77: no nvcc
 #   device.sh simt    build with g++ and AddressSanitizer, compare on the CPU
+#   device.sh engine  on a device: whole steps of training beside the CPU's, then what
+#                     privacy costs; 77: no device
+#   device.sh engine-simt  the same comparison on the CPU, with AddressSanitizer
 # Needs nvcc or g++, and a C compiler; nothing else of what ppt is built with.
 set -euo pipefail
 cd "${PPT_SOURCE_DIR:-$(dirname "$0")/../..}"
@@ -11,11 +14,13 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
-if [ "$mode" != simt ] && [ -z "$nvcc" ]; then
+simulated=false
+[[ $mode == *simt ]] && simulated=true
+if [ "$simulated" = false ] && [ -z "$nvcc" ]; then
     echo "skipped: no nvcc"
     exit 77
 fi
-if [ "$mode" = run ] && ! ls /dev/nvidia[0-9]* >/dev/null 2>&1; then
+if [[ $mode =~ ^(run|engine)$ ]] && ! ls /dev/nvidia[0-9]* >/dev/null 2>&1; then
     echo "skipped: no CUDA device"
     exit 77
 fi
@@ -24,7 +29,7 @@ kernels=(kernels/*.cu)
 defines=(-D_GNU_SOURCE -I.)
 c_flags=(-std=c17 -O2 -Wall -Wextra -Werror "${defines[@]}")
 sanitize=()
-if [ "$mode" = simt ]; then
+if [ "$simulated" = true ]; then
     sanitize=('-fsanitize=address,undefined' -fno-sanitize-recover=all -g)
 fi
 
@@ -73,12 +78,12 @@ build_simulated_code() {
         -c tests/twins/simt.cc -o "$out/cu_simt.o"
 }
 
+# build_c FILES
 build_c() {
     local file
-    for file in kernels/{kernels_cpu,conv2d,pool,norm,act,xent,clip,grid,polar,optim}.c \
-        tests/twins/*.c; do
+    for file in "$@"; do
         gcc "${c_flags[@]}" "${sanitize[@]}" -c "$file" \
-            -o "$out/c_$(basename "$file" .c).o"
+            -o "$out/c_$(tr / _ <<<"${file%.c}").o"
     done
 }
 
@@ -86,16 +91,15 @@ build_c() {
 link() {
     local program=$1 compiler=(g++ "${sanitize[@]}") libraries=(-lm)
     shift
-    if [ "$mode" != simt ]; then
+    if [ "$simulated" = false ]; then
         compiler=("$nvcc") libraries=(-lcublas -lm)
         libraries+=(-Xlinker "-rpath,$(dirname "$nvcc")/../lib64")
     fi
-    "${compiler[@]}" -o "$out/$program" "$@" "$out"/c_{twin,gemm_plain}.o \
-        "$out"/c_{kernels_cpu,conv2d,pool,norm,act,xent,clip,grid,polar,optim}.o \
-        "$out"/cu_*.o "${libraries[@]}"
+    "${compiler[@]}" -o "$out/$program" "$@" "$out"/c_tests_twins_{twin,gemm_plain}.o \
+        "$out"/c_kernels_*.o "$out"/cu_*.o "${libraries[@]}"
 }
 
-if [ "$mode" = simt ]; then
+if [ "$simulated" = true ]; then
     build_simulated_code
 else
     build_device_code
@@ -103,10 +107,31 @@ fi
 if [ "$mode" = ptxas ]; then
     exit 0
 fi
-build_c
-link compare "$out"/c_compare{,_layers,_grid}.o
-"$out/compare"
-if [ "$mode" = run ]; then
-    link bench "$out"/c_bench.o
+build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,clip,grid,polar,optim,memory}.c \
+    tests/twins/{twin,gemm_plain}.c
+case $mode in
+run | simt)
+    build_c tests/twins/{compare,compare_layers,compare_grid,bench}.c
+    link compare "$out"/c_tests_twins_compare{,_layers,_grid}.o
+    "$out/compare"
+    ;;
+engine | engine-simt)
+    build_c tests/twins/engine{,_compare,_bench}.c tests/twins/crypto_plain.c \
+        base/error.c jobs/comm_alone.c jobs/model/*.c \
+        jobs/dp/{trainer,noise,sampler,schedule}.c
+    engine=("$out"/c_tests_twins_{engine,crypto_plain}.o "$out"/c_base_*.o
+        "$out"/c_jobs_*.o)
+    link engine_compare "$out"/c_tests_twins_engine_compare.o "${engine[@]}"
+    "$out/engine_compare"
+    ;;
+esac
+case $mode in
+run)
+    link bench "$out"/c_tests_twins_bench.o
     "$out/bench"
-fi
+    ;;
+engine)
+    link engine_bench "$out"/c_tests_twins_engine_bench.o "${engine[@]}"
+    "$out/engine_bench"
+    ;;
+esac

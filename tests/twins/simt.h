@@ -102,6 +102,16 @@ static inline cudaError_t cudaFree(void *memory)
     return cudaSuccess;
 }
 
+static inline cudaError_t cudaMallocHost(void **memory, size_t n_bytes)
+{
+    return cudaMalloc(memory, n_bytes);
+}
+
+static inline cudaError_t cudaFreeHost(void *memory)
+{
+    return cudaFree(memory);
+}
+
 static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes,
                                           cudaMemcpyKind, cudaStream_t)
 {

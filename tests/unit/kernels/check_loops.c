@@ -54,8 +54,8 @@ START_TEST(unfold_and_fold)
     float *x = malloc((size_t)(n * image) * 4), *cols = malloc((size_t)(n * t * d) * 4);
     float *scratch =
         malloc((size_t)((w->h + 2 * w->pad) * (w->w + 2 * w->pad) * w->c) * 4);
-    float *back = malloc((size_t)image * 4);
-    double *expected = calloc((size_t)image, sizeof *expected);
+    float *back = malloc((size_t)(n * image) * 4);
+    double *expected = calloc((size_t)(n * image), sizeof *expected);
     fill(x, n * image);
     k->unfold(w, n, x, cols, scratch);
     for (int64_t i = 0; i < n * t * d; i++) {
@@ -64,14 +64,15 @@ START_TEST(unfold_and_fold)
         float wanted = at < 0 ? 0.0f : x[i / d / t * image + at];
         ck_assert_float_eq(cols[i], wanted);
     }
-    k->fold(w, cols, back, scratch);
-    for (int64_t i = 0; i < t * d; i++) {
-        int64_t at = source(w, i / d / w->out_w, i / d % w->out_w, i % d);
+    k->fold(w, n, cols, back, scratch);
+    for (int64_t i = 0; i < n * t * d; i++) {
+        int64_t place = i / d % t;
+        int64_t at = source(w, place / w->out_w, place % w->out_w, i % d);
         if (at >= 0) {
-            expected[at] += (double)cols[i];
+            expected[i / d / t * image + at] += (double)cols[i];
         }
     }
-    for (int64_t i = 0; i < image; i++) {
+    for (int64_t i = 0; i < n * image; i++) {
         ck_assert_double_eq_tol((double)back[i], expected[i], 1e-4);
     }
     free(x), free(cols), free(scratch), free(back), free(expected);

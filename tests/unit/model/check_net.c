@@ -89,7 +89,7 @@ static struct bench open_bench(int i, bool is_private)
     struct spec_model model = model_of(&samples[i]);
     seed = 88172645463325252u + (uint64_t)i;
     ck_assert_int_eq(net_build(&model, &samples[i].split, is_private, &b.net, &err), 0);
-    ck_assert_int_eq(net_alloc(&b.net, N, &err), 0);
+    ck_assert_int_eq(net_alloc(&b.net, k->memory, N, &err), 0);
     b.params = malloc((size_t)b.net.n_params * sizeof *b.params);
     b.x = malloc((size_t)(N * b.net.n_features) * sizeof *b.x);
     net_init(&b.net, 3, b.params);
@@ -319,11 +319,13 @@ START_TEST(memory)
     double outs = 2.0 * (16 * 196 + 16 * 169 + 32 * 25 + 32 * 16 + 32 + 10);
     double own = 196 * 64 + 1040 + 16 * 169 + 25 * 256 + 8224 + 32 * 16;
     double m = 64, shared = 34 * 34 + 8 * 196 * 64;
-    double bytes = 4 * m * (784 + outs + own) + 4 * (shared + 26010) + 64 * m;
-    ck_assert_double_eq_tol((double)net_memory_bytes(&net, 64) / bytes, 1.0, 0.01);
-    ck_assert_uint_le(net_memory_bytes(&net, net_micro_batch(&net, 2u << 20)),
-                      2u << 20);
-    ck_assert_int_eq(net_micro_batch(&net, 1), 1);
+    double bytes = 4 * m * (784 + outs + own) + 4 * (shared + 26010) + 72 * m;
+    ck_assert_double_eq_tol((double)net_memory_bytes(&net, k->memory, 64) / bytes, 1.0,
+                            0.01);
+    ck_assert_uint_le(
+        net_memory_bytes(&net, k->memory, net_micro_batch(&net, k->memory, 2u << 20)),
+        2u << 20);
+    ck_assert_int_eq(net_micro_batch(&net, k->memory, 1), 1);
 }
 END_TEST
 

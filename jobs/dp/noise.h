@@ -1,0 +1,49 @@
+/* Noise for one rank's part of a sum: the random bits, where they come from, and their
+ * positions, none of which is ever used twice. Private to this room.
+ *
+ * On the host the bits are AES-256-CTR's: draw i of substream s is word i of substream
+ * s. A table of kernels with a generator of its own (ChaCha20) makes them beside the
+ * arrays, under a key of its own: draws are then numbered from the start of each call.
+ * In both cases the key is fresh in every process and on every rank, a step is a
+ * substream, and it runs once in a process; and the few pairs that need more bits than
+ * their own take them from AES-256-CTR.
+ */
+#ifndef PPT_JOBS_DP_NOISE_H
+#define PPT_JOBS_DP_NOISE_H
+
+#include <stdint.h>
+
+#include "base/crypto.h"
+#include "base/error.h"
+#include "kernels/kernels.h"
+
+struct noise {
+    const struct kernels *kernels;
+    struct crypto_stream *stream;
+    unsigned char own_key[CRYPTO_KEY_SIZE]; /* of the kernels' generator */
+    uint64_t *bits;                         /* max_n, in the kernels' memory */
+    int64_t max_n;
+};
+
+/* For at most max_n draws at a time. Copies the key. Close with noise_close, which
+ * wipes everything. Errors: PPT_ENOMEM. */
+int noise_open(struct noise *noise, const struct kernels *kernels,
+               const unsigned char key[CRYPTO_KEY_SIZE], int64_t max_n,
+               struct error *err);
+void noise_close(struct noise *noise); /* a zeroed one too */
+
+/* x[n], in the kernels' memory, += noise on the grid: draws first .. first + n - 1 of
+ * this substream (below NOISE_STEPS). n and first are even, n <= max_n. With a
+ * generator of the kernels a substream may be used once only. */
+void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
+               int64_t first, int64_t n, double *x);
+
+/* One value on the host += noise: the first draw of a substream, on the CPU. */
+void noise_add_value(struct noise *noise, const struct grid *grid, uint64_t substream,
+                     double *value);
+
+/* Substreams from here on are not steps'. */
+#define NOISE_STEPS ((uint64_t)1 << 63)
+#define NOISE_EVALUATION UINT64_MAX
+
+#endif
