@@ -18,187 +18,29 @@
 
 #define SUBMIT_TIMEOUT_MS 15000
 #define ASK_TIMEOUT_MS 5000
-/* How old squeue's answer may be; how soon it is asked again when it gave none. */
-#define LISTING_MS 1000
-#define FAILURE_MS 3000
 /* A token is good for handing a job in, which follows at once; the rest is for clocks
  * that differ. */
 #define TOKEN_S 600
+#define MAX_CANCELLED 8 /* at a time */
 #define MAX_SCRIPT_BYTES (64u << 10)
-#define NAME_SIZE 64
+#define NAME_SIZE SQUEUE_NAME_SIZE
+#define ID_SIZE 24
 #define COMMENT "--comment="
 
-/* One line of squeue; strings point into the listing. */
-struct entry {
-    int64_t id;
-    char state[24], reason[96], name[NAME_SIZE];
-    int64_t ran_s;
-    bool is_here; /* its working directory is the one asked for */
-};
-
-static int64_t now_ms(void)
+/* The loop renews its lease when a third of it is over, and attempt.c right before a
+ * start. Between two renewals the most that can happen is squeue to look, sacct to ask
+ * again, squeue and twice scancel to kill; or sbatch and squeue to start. All of it
+ * with what went before must fit into the lease, however much Slurm hangs: 1/3 + 5/10,
+ * and 1/3 + 1/10. */
+static int64_t ask_timeout_ms(int64_t lease_s)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return lease_s * 100 < ASK_TIMEOUT_MS ? lease_s * 100 : ASK_TIMEOUT_MS;
 }
 
-/* ---- Slurm's commands ---- */
-
-/* Slurm hands its client's environment on to the job, so it is a short allow list. */
-static const char *const allowed[] = {
-    "PATH",       "HOME", "USER",        "LOGNAME",     "LD_LIBRARY_PATH",
-    "SLURM_CONF", "TZ",   "OPAL_PREFIX", "ASAN_OPTIONS"};
-#define N_ALLOWED (sizeof allowed / sizeof *allowed)
-
-static int run_slurm(const char *const *argv, int64_t timeout_ms,
-                     struct command_result *ret_result, struct error *err)
+static int64_t submit_timeout_ms(int64_t lease_s)
 {
-    char *environment[N_ALLOWED + 2] = {0};
-    size_t n = 0;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < N_ALLOWED; i++) {
-        const char *value = getenv(allowed[i]);
-        if (value != NULL &&
-            asprintf(&environment[n++], "%s=%s", allowed[i], value) < 0) {
-            environment[--n] = NULL;
-            rc = error_set(err, PPT_ENOMEM, "out of memory running %s", argv[0]);
-        }
-    }
-    environment[n] = "LANG=C.UTF-8";
-    if (rc == 0)
-        rc = command_run(argv, environment, timeout_ms, ret_result, err);
-    for (size_t i = 0; i < n; i++)
-        free(environment[i]);
-    return rc;
-}
-
-static void forget_listing(struct launch_sbatch *sbatch)
-{
-    free(sbatch->listing);
-    sbatch->listing = NULL;
-    sbatch->has_failed = false;
-}
-
-/* Asks squeue for all jobs of this user, unless that was done just now. */
-static int listing(struct launch_sbatch *sbatch, struct error *err)
-{
-    static const char *const argv[] = {"squeue",       "--noheader",
-                                       "--me",         "--states=all",
-                                       "--local",      "--format=%A|%T|%M|%r|%j|%Z",
-                                       (const char *)0};
-    struct command_result result = {0};
-    struct error why = {0};
-    int64_t age_ms = now_ms() - sbatch->asked_at_ms;
-    if (sbatch->listing != NULL && age_ms < LISTING_MS)
-        return 0;
-    if (!sbatch->has_failed || age_ms >= FAILURE_MS) {
-        forget_listing(sbatch);
-        int rc = run_slurm(argv, ASK_TIMEOUT_MS, &result, &why);
-        sbatch->asked_at_ms = now_ms();
-        if (rc == 0 && result.status == 0 && !result.has_timed_out) {
-            sbatch->listing = result.output;
-            return 0;
-        }
-        sbatch->has_failed = true;
-        snprintf(sbatch->failure, sizeof sbatch->failure, "%.500s",
-                 rc != 0                ? why.text
-                 : result.has_timed_out ? "squeue did not answer"
-                                        : result.errors);
-        command_result_free(&result);
-    }
-    return error_set(err, PPT_EIO, "cannot ask Slurm about its jobs: %s",
-                     sbatch->failure);
-}
-
-/* Seconds of [[D-]H:]M:S; -1 if it is none (INVALID, for a job that has not begun). */
-static int64_t parse_elapsed(const char *text)
-{
-    int64_t days = 0, total = 0;
-    const char *dash = strchr(text, '-');
-    if (dash != NULL) {
-        days = strtoll(text, NULL, 10);
-        text = dash + 1;
-    }
-    for (const char *at = text; *at != '\0'; at++)
-        if (!isdigit((unsigned char)*at) && *at != ':')
-            return -1;
-    for (const char *at = text; at != NULL; at = strchr(at, ':')) {
-        at += *at == ':';
-        total = total * 60 + strtoll(at, NULL, 10);
-    }
-    return days * 86400 + total;
-}
-
-/* Reads the line at *at and moves behind it. False at the end. */
-static bool next_entry(const char **at, const char *directory, struct entry *ret_entry)
-{
-    char elapsed[32];
-    while (**at != '\0') {
-        const char *line = *at;
-        size_t len = strcspn(line, "\n");
-        int n_head = 0, n_name = 0;
-        long long id;
-        *at = line + len + (line[len] != '\0');
-        int n = sscanf(line, "%lld|%23[^|\n]|%31[^|\n]|%n", &id, ret_entry->state,
-                       elapsed, &n_head);
-        if (n != 3 || n_head == 0 || (size_t)n_head > len)
-            continue;
-        const char *reason = line + n_head, *name = strchr(reason, '|');
-        if (name == NULL ||
-            sscanf(name, "|%63[^|\n]|%n", ret_entry->name, &n_name) != 1 ||
-            n_name == 0 || name + n_name > line + len)
-            continue; /* another user's program with a longer name than ours */
-        /* Reasons may list nodes at any length. */
-        snprintf(ret_entry->reason, sizeof ret_entry->reason, "%.*s",
-                 (int)(name - reason), reason);
-        n_head = (int)(name - line) + n_name;
-        ret_entry->id = id;
-        ret_entry->ran_s = parse_elapsed(elapsed);
-        ret_entry->is_here =
-            strlen(directory) == len - (size_t)n_head &&
-            strncmp(line + n_head, directory, len - (size_t)n_head) == 0;
-        return true;
-    }
-    return false;
-}
-
-static bool has_ended(const struct entry *entry)
-{
-    static const char *const ends[] = {
-        "COMPLETED", "CANCELLED", "FAILED",        "TIMEOUT",  "NODE_FAIL",
-        "PREEMPTED", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE", "REVOKED"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (strcmp(entry->state, ends[i]) == 0)
-            return true;
-    return false;
-}
-
-static bool is_pending(const struct entry *entry)
-{
-    static const char *const waits[] = {"PENDING", "REQUEUED", "REQUEUE_HOLD",
-                                        "SPECIAL_EXIT", "CONFIGURING"};
-    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
-        if (strcmp(entry->state, waits[i]) == 0)
-            return true;
-    return false;
-}
-
-/* The job of this name and directory; a living one before those that have ended. */
-static bool find_entry(const struct launch_sbatch *sbatch, const char *directory,
-                       const char *name, struct entry *ret_entry)
-{
-    const char *at = sbatch->listing;
-    struct entry entry;
-    bool is_found = false;
-    while (next_entry(&at, directory, &entry)) {
-        if (!entry.is_here || strcmp(entry.name, name) != 0)
-            continue;
-        if (!is_found || (has_ended(ret_entry) && !has_ended(&entry)))
-            *ret_entry = entry;
-        is_found = true;
-    }
-    return is_found;
+    return lease_s * 1000 / 3 < SUBMIT_TIMEOUT_MS ? lease_s * 1000 / 3
+                                                  : SUBMIT_TIMEOUT_MS;
 }
 
 /* ---- the files of an attempt ---- */
@@ -395,7 +237,7 @@ static int submit(const struct launch_sbatch *sbatch,
         argv[n++] = sbatch->arguments[i];
     argv[n++] = token;
     argv[n] = script;
-    return run_slurm(argv, SUBMIT_TIMEOUT_MS, ret_result, err);
+    return squeue_command(argv, submit_timeout_ms(sbatch->lease_s), ret_result, err);
 }
 
 /* "123" or "123;cluster". */
@@ -417,12 +259,13 @@ static int resolve(struct launch_sbatch *sbatch, const struct launcher_request *
                    const char *name, const char *answer, int64_t *ret_id,
                    struct error *err)
 {
-    struct entry entry;
+    struct squeue_job entry;
     bool has_answer, is_never = false;
-    forget_listing(sbatch);
-    has_answer = listing(sbatch, NULL) == 0;
-    bool is_known = has_answer && find_entry(sbatch, request->directory, name, &entry);
-    if (is_known && !has_ended(&entry)) {
+    squeue_forget(&sbatch->squeue);
+    has_answer = squeue_ask(&sbatch->squeue, NULL) == 0;
+    bool is_known =
+        has_answer && squeue_find(&sbatch->squeue, request->directory, name, &entry);
+    if (is_known && !squeue_has_ended(&entry)) {
         log_warning("job %lld: sbatch failed (%s), but Slurm has it as %lld",
                     (long long)request->job_id, answer, (long long)entry.id);
         *ret_id = entry.id;
@@ -470,8 +313,11 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
         rc = resolve(sbatch, request, name,
                      result.errors[0] != '\0' ? result.errors : "no words from sbatch",
                      &id, err);
+    if (result.has_timed_out)
+        squeue_failed(&sbatch->squeue, "sbatch did not answer");
+    else if (squeue_is_answered(&sbatch->squeue))
+        squeue_forget(&sbatch->squeue);
     command_result_free(&result);
-    forget_listing(sbatch);
     if (rc == 0)
         *ret_started = (struct launcher_started){.pid = id};
     return rc;
@@ -481,7 +327,7 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* In Slurm's words, but for "None", and with nothing in it that a terminal or a
  * database would stumble over. */
-static struct slurm_job to_be_shown(const struct entry *entry)
+static struct slurm_job to_be_shown(const struct squeue_job *entry)
 {
     struct slurm_job shown = {.id = entry->id};
     snprintf(shown.state, sizeof shown.state, "%s", entry->state);
@@ -514,18 +360,18 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
 {
     struct launch_sbatch *sbatch = launcher->state;
     struct launcher_look look = {.ran_s = -1};
-    struct entry entry;
+    struct squeue_job entry;
     char name[NAME_SIZE];
     const char *base = strrchr(directory, '/');
-    int rc = listing(sbatch, err);
+    int rc = squeue_ask(&sbatch->squeue, err);
     if (rc != 0)
         return rc;
     snprintf(name, sizeof name, "ppt-%.20s-%lld", base == NULL ? "" : base + 1,
              (long long)attempt);
-    bool is_known = find_entry(sbatch, directory, name, &entry);
+    bool is_known = squeue_find(&sbatch->squeue, directory, name, &entry);
     if (is_known)
         look.slurm = to_be_shown(&entry);
-    if (!is_known || has_ended(&entry)) {
+    if (!is_known || squeue_has_ended(&entry)) {
         look.is_cancelled = is_known && strcmp(entry.state, "CANCELLED") == 0;
         rc = look_at_dead(directory, attempt, is_known, &look, err);
         if (rc != 0)
@@ -534,7 +380,7 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
             snprintf(look.early, sizeof look.early, "%s, %.64s", entry.state,
                      entry.reason);
     } else {
-        look.life = is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;
+        look.life = squeue_is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;
         look.ran_s = entry.ran_s;
     }
     *ret_look = look;
@@ -549,32 +395,57 @@ static int count(struct launcher *launcher, const char *directory, bool only_ran
     return only_ranks ? INT_MAX : 0;
 }
 
-/* Runs scancel for each living job of the directory: with `signal`, or to its end. One
- * that has not begun gets no signal, it is taken from the queue. */
+/* One scancel for all of them. `option` may be NULL. */
+static void scancel(struct launch_sbatch *sbatch, const char *option,
+                    char (*ids)[ID_SIZE], int n)
+{
+    const char *argv[MAX_CANCELLED + 3] = {"scancel"};
+    struct command_result result = {0};
+    struct error why = {0};
+    int n_argv = 1;
+    if (n == 0)
+        return;
+    if (option != NULL)
+        argv[n_argv++] = option;
+    for (int i = 0; i < n; i++)
+        argv[n_argv++] = ids[i];
+    int rc = squeue_command(argv, sbatch->squeue.timeout_ms, &result, &why);
+    if (rc == 0 && result.has_timed_out)
+        squeue_failed(&sbatch->squeue, "scancel did not answer");
+    else
+        squeue_forget(&sbatch->squeue);
+    if (rc != 0 || result.status != 0)
+        log_warning("cannot cancel Slurm's job %s: %.200s", ids[0],
+                    rc != 0                ? why.text
+                    : result.has_timed_out ? "scancel did not answer"
+                                           : result.errors);
+    command_result_free(&result);
+}
+
+/* Sends each living job of the directory `signal`, or ends it. One that has not begun
+ * gets no signal, it is taken from the queue. More than a few: the next time. */
 static void cancel(struct launcher *launcher, const char *directory, const char *signal)
 {
     struct launch_sbatch *sbatch = launcher->state;
-    struct command_result result = {0};
+    char plain[MAX_CANCELLED][ID_SIZE], signalled[MAX_CANCELLED][ID_SIZE];
     struct error why = {0};
-    struct entry entry;
-    char id[24];
-    if (listing(sbatch, &why) != 0) {
+    struct squeue_job job;
+    int n_plain = 0, n_signalled = 0;
+    if (squeue_ask(&sbatch->squeue, &why) != 0) {
         log_warning("%s", why.text);
         return;
     }
-    for (const char *at = sbatch->listing; next_entry(&at, directory, &entry);) {
-        if (!entry.is_here || has_ended(&entry) ||
-            strcmp(entry.state, "COMPLETING") == 0)
+    for (const char *at = sbatch->squeue.listing; squeue_next(&at, directory, &job);) {
+        bool is_plain_end = signal == NULL || squeue_is_pending(&job);
+        int *n = is_plain_end ? &n_plain : &n_signalled;
+        if (!job.is_here || squeue_has_ended(&job) ||
+            strcmp(job.state, "COMPLETING") == 0 || *n == MAX_CANCELLED)
             continue;
-        snprintf(id, sizeof id, "%lld", (long long)entry.id);
-        bool is_plain_end = signal == NULL || is_pending(&entry);
-        const char *const argv[] = {"scancel", id, is_plain_end ? NULL : signal, NULL};
-        if (run_slurm(argv, ASK_TIMEOUT_MS, &result, &why) != 0 || result.status != 0)
-            log_warning("cannot cancel Slurm's job %s: %.200s", id,
-                        why.code != 0 ? why.text : result.errors);
-        command_result_free(&result);
+        snprintf((is_plain_end ? plain : signalled)[(*n)++], ID_SIZE, "%lld",
+                 (long long)job.id);
     }
-    forget_listing(sbatch);
+    scancel(sbatch, NULL, plain, n_plain);
+    scancel(sbatch, signal, signalled, n_signalled);
 }
 
 static void stop(struct launcher *launcher, const char *directory)
@@ -587,19 +458,30 @@ static void kill_all(struct launcher *launcher, const char *directory)
     cancel(launcher, directory, NULL);
 }
 
+/* A controller that hangs would cost a time-out for each job that could start, and an
+ * attempt. */
+static bool is_ready(struct launcher *launcher, const struct launcher_request *request)
+{
+    const struct launch_sbatch *sbatch = launcher->state;
+    (void)request;
+    return squeue_is_answered(&sbatch->squeue);
+}
+
 static const struct launcher_ops sbatch_ops = {.name = "sbatch",
                                                .start = start,
                                                .look = look,
                                                .count = count,
+                                               .is_ready = is_ready,
                                                .stop = stop,
                                                .kill = kill_all};
 
 struct launcher launch_sbatch(struct launch_sbatch *sbatch)
 {
+    sbatch->squeue.timeout_ms = ask_timeout_ms(sbatch->lease_s);
     return (struct launcher){.ops = &sbatch_ops, .state = sbatch};
 }
 
 void launch_sbatch_free(struct launch_sbatch *sbatch)
 {
-    forget_listing(sbatch);
+    squeue_forget(&sbatch->squeue);
 }

@@ -11,8 +11,9 @@
  * Every job carries an admission token (jobs/token.h) as its comment, for the sites
  * that let nothing else into a partition.
  *
- * Slurm is asked with squeue, once a second for all jobs; every command has a time
- * limit. Jobs that squeue has forgotten (MinJobAge) are judged by their directory: the
+ * Slurm is asked with squeue, once a second for all jobs. Every command has a time
+ * limit, short enough that no call lasts so long that the scheduler could lose its
+ * lease. Jobs that squeue has forgotten (MinJobAge) are judged by their directory: the
  * script leaves ended-ATTEMPT there.
  */
 #ifndef PPT_SCHEDULER_LAUNCH_SBATCH_H
@@ -24,6 +25,7 @@
 #include "base/error.h"
 #include "scheduler/conf.h"
 #include "scheduler/launcher.h"
+#include "scheduler/squeue.h"
 
 /* Strings are the caller's and outlive the launcher. */
 struct launch_sbatch {
@@ -32,14 +34,11 @@ struct launch_sbatch {
     const char *public_key;          /* the same; the worker verifies the plan by it */
     const unsigned char *secret_key; /* 32 bytes; signs the admission token */
     int64_t grace_s;                 /* added to a job's time limit for Slurm */
+    int64_t lease_s; /* the scheduler's; time limits of commands come from it */
     int n_arguments; /* more for sbatch; they win over the script's and the job's */
     const char (*arguments)[CONF_ARGUMENT_SIZE];
 
-    /* The implementation's: what squeue said last. Zero-initialise. */
-    char *listing;
-    bool has_failed;
-    char failure[512];
-    int64_t asked_at_ms;
+    struct squeue squeue; /* the implementation's: zero-initialise */
 };
 
 /* No ownership: `sbatch` outlives the launcher. */

@@ -240,6 +240,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
                                    .public_key = conf->public_key,
                                    .secret_key = loop.secret_key,
                                    .grace_s = conf->grace_s,
+                                   .lease_s = conf->lease_s,
                                    .n_arguments = conf->n_arguments,
                                    .arguments = conf->arguments};
     struct launcher launcher =

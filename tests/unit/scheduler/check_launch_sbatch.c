@@ -39,9 +39,7 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
 /* As if a second had passed. */
 static void says_again(void)
 {
-    free(sbatch.listing);
-    sbatch.listing = NULL;
-    sbatch.has_failed = false;
+    squeue_forget(&sbatch.squeue);
 }
 
 /* From now on `command` prints `answer` and ends with `status`. */
@@ -77,7 +75,8 @@ static void set_up(void)
                                     .worker = "/opt/ppt/ppt-worker",
                                     .public_key = "/opt/ppt/plan.pub",
                                     .secret_key = secret,
-                                    .grace_s = 60};
+                                    .grace_s = 60,
+                                    .lease_s = 30};
     launcher = launch_sbatch(&sbatch);
     crypto_sign_keypair(secret, public_key);
     wishes = (struct spec_slurm){0};
@@ -348,10 +347,79 @@ START_TEST(ends)
     launcher.ops->kill(&launcher, job);
     squeue_says("RUNNING", "1:00", "/elsewhere/17");
     launcher.ops->kill(&launcher, job);
-    ck_assert_int_eq(shell("printf '41 --signal=TERM\\n41\\n41\\n' |"
+    ck_assert_int_eq(shell("printf -- '--signal=TERM 41\\n41\\n41\\n' |"
                            " diff - %s/scancel.calls",
                            root),
                      0);
+}
+END_TEST
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* From now on `command` prints its answer and does not end, nor does what it started.
+ */
+static void hangs(const char *command)
+{
+    ck_assert_int_eq(shell("printf '#!/bin/sh\\ncat %s/%s.answer\\nsleep 60\\n'"
+                           " >%s/bin/%s",
+                           root, command, root, command),
+                     0);
+    says_again();
+}
+
+/* No call may last longer than what is left of a lease, a third of which may be over.
+ */
+START_TEST(a_controller_that_hangs_does_not_cost_the_lease)
+{
+    struct launcher_started started;
+    struct launch_sbatch *state = launcher.state;
+    state->lease_s = 6;
+    launcher = launch_sbatch(state);
+    hangs("sbatch");
+    hangs("squeue");
+    hangs("scancel");
+    int64_t began_ms = now_ms();
+    ck_assert_int_eq(start(job, &started), -PPT_ESTATE);
+    ck_assert_int_lt(now_ms() - began_ms, 4000);
+    /* nor is it asked again at once, for this job or another */
+    began_ms = now_ms();
+    ck_assert(!launcher.ops->is_ready(&launcher, NULL));
+    ck_assert_int_eq(look(), -PPT_EIO);
+    launcher.ops->kill(&launcher, job);
+    ck_assert_int_lt(now_ms() - began_ms, 100);
+    ck_assert_int_eq(shell("test -e %s/taken-1", job), 1);
+
+    /* squeue is alive again, scancel is not */
+    began_ms = now_ms();
+    ck_assert_int_eq(
+        shell("printf '#!/bin/sh\\ncat %s/squeue.answer\\n' >%s/bin/squeue", root,
+              root),
+        0);
+    squeue_says("RUNNING", "1:00", job);
+    ck_assert(launcher.ops->is_ready(&launcher, NULL));
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_ALIVE);
+    launcher.ops->stop(&launcher, job);
+    launcher.ops->kill(&launcher, job);
+    ck_assert_int_lt(now_ms() - began_ms, 4000);
+    ck_assert(!launcher.ops->is_ready(&launcher, NULL));
+}
+END_TEST
+
+/* One that has taken the job and then hangs: known by its name, and not made twice. */
+START_TEST(sbatch_hangs_after_it_has_answered)
+{
+    struct launcher_started started;
+    ((struct launch_sbatch *)launcher.state)->lease_s = 3;
+    hangs("sbatch");
+    squeue_says("RUNNING", "0:01", job);
+    ck_assert_int_eq(start(job, &started), 0);
+    ck_assert_int_eq(started.pid, 41);
 }
 END_TEST
 
@@ -372,6 +440,9 @@ int main(void)
     tcase_add_test(tests, reasons_for_people);
     tcase_add_test(tests, ended_before_it_began);
     tcase_add_test(tests, ends);
+    tcase_add_test(tests, a_controller_that_hangs_does_not_cost_the_lease);
+    tcase_add_test(tests, sbatch_hangs_after_it_has_answered);
+    tcase_set_timeout(tests, 30);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
