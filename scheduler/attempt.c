@@ -20,6 +20,9 @@
 /* From a job being unknown to Slurm to taking it for dead. Controllers that have just
  * been started may not know all their jobs yet. */
 #define FORGOTTEN_S 60
+/* The same where another witness says that it has ended: its processes may have got
+ * their SIGTERM just now (slurm.conf's KillWait). */
+#define WITNESSED_S 30
 /* From one attempt that never came to run to the next. */
 #define AGAIN_S 10
 
@@ -404,9 +407,9 @@ static int watch_forgotten(const struct attempt_context *context,
                            struct error *err)
 {
     struct spool_state state;
-    int64_t now_s = time(NULL);
+    int64_t now_s = time(NULL), wait_s = look->is_witnessed ? WITNESSED_S : FORGOTTEN_S;
     if (spool_load(job->directory, &state, NULL) != 0 ||
-        (state.missing_since_s > 0 && now_s - state.missing_since_s >= FORGOTTEN_S))
+        (state.missing_since_s > 0 && now_s - state.missing_since_s >= wait_s))
         return settle_dead(context, job, look, ret_ended, err);
     if (state.missing_since_s > 0)
         return 0;

@@ -28,10 +28,10 @@
 #define COMMENT "--comment="
 
 /* The loop renews its lease when a third of it is over, and attempt.c right before a
- * start. Between two renewals the most that can happen is squeue to look, sacct to ask
- * again, squeue and twice scancel to kill; or sbatch and squeue to start. All of it
- * with what went before must fit into the lease, however much Slurm hangs: 1/3 + 5/10,
- * and 1/3 + 1/10. */
+ * start. Between two renewals the most that can happen is squeue, sacct and scontrol to
+ * look; or squeue, squeue again and twice scancel to kill; or sbatch and squeue to
+ * start. All of it with what went before must fit into the lease, however much Slurm
+ * hangs: 1/3 + 5/10, and 1/3 + 1/10. */
 static int64_t ask_timeout_ms(int64_t lease_s)
 {
     return lease_s * 100 < ASK_TIMEOUT_MS ? lease_s * 100 : ASK_TIMEOUT_MS;
@@ -379,6 +379,13 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
         if (is_known && look.life == LAUNCHER_NEVER && !look.is_cancelled)
             snprintf(look.early, sizeof look.early, "%s, %.64s", entry.state,
                      entry.reason);
+        struct slurm_testimony testimony;
+        if (look.life == LAUNCHER_FORGOTTEN &&
+            slurm_witness_ask(&sbatch->witness, directory, name, &testimony)) {
+            look.is_witnessed = true;
+            look.is_cancelled = testimony.is_cancelled;
+            look.slurm = testimony.slurm;
+        }
     } else {
         look.life = squeue_is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;
         look.ran_s = entry.ran_s;
@@ -478,10 +485,12 @@ static const struct launcher_ops sbatch_ops = {.name = "sbatch",
 struct launcher launch_sbatch(struct launch_sbatch *sbatch)
 {
     sbatch->squeue.timeout_ms = ask_timeout_ms(sbatch->lease_s);
+    sbatch->witness.timeout_ms = ask_timeout_ms(sbatch->lease_s);
     return (struct launcher){.ops = &sbatch_ops, .state = sbatch};
 }
 
 void launch_sbatch_free(struct launch_sbatch *sbatch)
 {
+    slurm_witness_free(&sbatch->witness);
     squeue_forget(&sbatch->squeue);
 }

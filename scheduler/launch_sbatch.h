@@ -13,8 +13,9 @@
  *
  * Slurm is asked with squeue, once a second for all jobs. Every command has a time
  * limit, short enough that no call lasts so long that the scheduler could lose its
- * lease. Jobs that squeue has forgotten (MinJobAge) are judged by their directory: the
- * script leaves ended-ATTEMPT there.
+ * lease. Jobs that squeue has forgotten (MinJobAge) are judged by their directory,
+ * where the script leaves ended-ATTEMPT, and by what Slurm's accounting or file of
+ * completed jobs says.
  */
 #ifndef PPT_SCHEDULER_LAUNCH_SBATCH_H
 #define PPT_SCHEDULER_LAUNCH_SBATCH_H
@@ -25,6 +26,7 @@
 #include "base/error.h"
 #include "scheduler/conf.h"
 #include "scheduler/launcher.h"
+#include "scheduler/slurm_witness.h"
 #include "scheduler/squeue.h"
 
 /* Strings are the caller's and outlive the launcher. */
@@ -38,7 +40,9 @@ struct launch_sbatch {
     int n_arguments; /* more for sbatch; they win over the script's and the job's */
     const char (*arguments)[CONF_ARGUMENT_SIZE];
 
-    struct squeue squeue; /* the implementation's: zero-initialise */
+    /* The implementation's: zero-initialise. */
+    struct squeue squeue;
+    struct slurm_witness witness;
 };
 
 /* No ownership: `sbatch` outlives the launcher. */

@@ -49,6 +49,7 @@ enum launcher_life {
 struct launcher_look {
     enum launcher_life life;
     int64_t ran_s;     /* how long it has run; -1: since it was started */
+    bool is_witnessed; /* FORGOTTEN, but somebody else says that it has ended */
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
     char early[96]; /* why the other system ended it before it began, in its own words;
                        "": it did not */

@@ -59,7 +59,9 @@ bool squeue_next(const char **at, const char *directory, struct squeue_job *ret_
 bool squeue_find(const struct squeue *squeue, const char *directory, const char *name,
                  struct squeue_job *ret_job);
 
+/* By its state: COMPLETED, FAILED and the like; COMPLETING is not one of them. */
 bool squeue_has_ended(const struct squeue_job *job);
+/* By its state: nothing of it runs yet, or any more before it is started again. */
 bool squeue_is_pending(const struct squeue_job *job);
 
 #endif

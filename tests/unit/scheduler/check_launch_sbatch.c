@@ -59,7 +59,8 @@ static void set_up(void)
     snprintf(job, sizeof job, "%s/17", root);
     ck_assert_int_eq(mkdir(job, 0700), 0);
     ck_assert_int_eq(
-        shell("mkdir %s/bin && cd %s/bin && for c in sbatch squeue scancel; do"
+        shell("mkdir %s/bin && cd %s/bin && for c in sbatch squeue scancel sacct "
+              "scontrol; do"
               " printf '#!/bin/sh\\necho \"$@\" >>%s/%%s.calls\\ncat %s/%%s.answer\\n"
               "[ $(cat %s/%%s.status) = 0 ] || { echo no reply >&2; exit 1; }\\n'"
               " $c $c $c >$c; chmod 755 $c; done;"
@@ -83,6 +84,8 @@ static void set_up(void)
     says("sbatch", 0, "41\n");
     says("squeue", 0, "");
     says("scancel", 0, "");
+    says("sacct", 1, "");
+    says("scontrol", 1, "");
 }
 
 static void tear_down(void)
@@ -335,6 +338,82 @@ START_TEST(ended_before_it_began)
 }
 END_TEST
 
+/* A minute later, for all that asks. */
+static void look_later(void)
+{
+    sbatch.witness.accounts_next_ms = sbatch.witness.path_next_ms = 0;
+    says_again();
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_FORGOTTEN);
+}
+
+/* squeue has forgotten it and it left no word. */
+START_TEST(accounting_remembers)
+{
+    static const struct {
+        const char *state, *name, *place;
+        bool is_witnessed, is_cancelled;
+    } said[] = {{"FAILED", "ppt-17-1", "", true, false},
+                {"CANCELLED by 1000", "ppt-17-1", "", true, true},
+                {"RUNNING", "ppt-17-1", "", false, false},
+                {"FAILED", "x|ppt-17-1", "", false, false},
+                {"FAILED", "ppt-17-10", "", false, false},
+                {"FAILED", "ppt-17-1", "/elsewhere", false, false}};
+    char line[512];
+    ck_assert_int_eq(shell("touch %s/taken-1", job), 0);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        snprintf(line, sizeof line, "7|COMPLETED|other|/\n41|%s|%s|%s%s\n",
+                 said[i].state, said[i].name, said[i].place, job);
+        says("sacct", 0, line);
+        look_later();
+        ck_assert_msg(seen.is_witnessed == said[i].is_witnessed, "case %zu", i);
+        ck_assert_int_eq(seen.is_cancelled, said[i].is_cancelled);
+        ck_assert_int_eq(seen.slurm.id, said[i].is_witnessed ? 41 : 0);
+    }
+    says("sacct", 1, ""); /* the accounting is off */
+    look_later();
+    ck_assert(!seen.is_witnessed);
+    ck_assert_int_eq(shell("rm %s/sacct.calls", root), 0);
+    ck_assert_int_eq(look(), 0); /* and is not asked again at once */
+    ck_assert_int_ne(shell("test -e %s/sacct.calls", root), 0);
+}
+END_TEST
+
+/* Written by slurmctld, with names that users have chosen: that somebody cancelled it
+ * is not believed. */
+START_TEST(file_of_completed_jobs_remembers)
+{
+    static const struct {
+        const char *user, *name, *state;
+        bool is_witnessed;
+    } said[] = {{"", "ppt-17-1", "NODE_FAIL", true},
+                {"", "ppt-17-1", "CANCELLED", true},
+                {"", "ppt-17-1", "RUNNING", false},
+                {"", "ppt-17-10", "FAILED", false},
+                {"9", "ppt-17-1", "FAILED", false}};
+    char config[256];
+    ck_assert_int_eq(shell("touch %s/taken-1", job), 0);
+    snprintf(config, sizeof config,
+             "JobCompHost             = localhost\nJobCompLoc              = %s/done\n"
+             "JobCompType             = jobcomp/filetxt\n",
+             root);
+    says("scontrol", 0, config);
+    look_later(); /* there is no such file yet */
+    ck_assert(!seen.is_witnessed);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        ck_assert_int_eq(shell("echo 'JobId=41 UserId=me(%s%u) GroupId=me(1) Name=%s "
+                               "JobState=%s Partition=main TimeLimit=1 WorkDir=%s "
+                               "ReservationName= ' >%s/done",
+                               said[i].user, geteuid(), said[i].name, said[i].state,
+                               job, root),
+                         0);
+        look_later();
+        ck_assert_msg(seen.is_witnessed == said[i].is_witnessed, "case %zu", i);
+        ck_assert(!seen.is_cancelled);
+    }
+}
+END_TEST
+
 START_TEST(ends)
 {
     squeue_says("RUNNING", "1:00", job);
@@ -439,6 +518,8 @@ int main(void)
     tcase_add_test(tests, states);
     tcase_add_test(tests, reasons_for_people);
     tcase_add_test(tests, ended_before_it_began);
+    tcase_add_test(tests, accounting_remembers);
+    tcase_add_test(tests, file_of_completed_jobs_remembers);
     tcase_add_test(tests, ends);
     tcase_add_test(tests, a_controller_that_hangs_does_not_cost_the_lease);
     tcase_add_test(tests, sbatch_hangs_after_it_has_answered);
