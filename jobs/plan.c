@@ -87,17 +87,17 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
     return json_end(&json, ret_text, err);
 }
 
-static int store_file(const struct plan *plan, const char *name, const void *data,
+static int store_file(const char *directory, const char *name, const void *data,
                       size_t len, struct error *err)
 {
     char path[PLAN_PATH_SIZE];
-    int rc = plan_path(plan, name, path, err);
+    int rc = join(directory, name, path, err);
     return rc != 0 ? rc : pathsafe_replace(path, data, len, 0600, err);
 }
 
-int plan_store(const struct plan *plan, const struct spec *spec,
-               const char *manifest_text, const unsigned char secret_key[32],
-               struct error *err)
+int plan_store_at(const char *directory, const struct plan *plan,
+                  const struct spec *spec, const char *manifest_text,
+                  const unsigned char secret_key[32], struct error *err)
 {
     char *text = NULL, *canonical = NULL;
     unsigned char signature[CRYPTO_SIGNATURE_SIZE];
@@ -108,18 +108,25 @@ int plan_store(const struct plan *plan, const struct spec *spec,
     if (rc != 0)
         goto out;
     crypto_sign(secret_key, text, strlen(text), signature);
-    rc = store_file(plan, "spec.json", canonical, strlen(canonical), err);
+    rc = store_file(directory, "spec.json", canonical, strlen(canonical), err);
     if (rc == 0)
-        rc = store_file(plan, "manifest.yaml", manifest_text, strlen(manifest_text),
-                        err);
+        rc = store_file(directory, "manifest.yaml", manifest_text,
+                        strlen(manifest_text), err);
     if (rc == 0)
-        rc = store_file(plan, "plan.json", text, strlen(text), err);
+        rc = store_file(directory, "plan.json", text, strlen(text), err);
     if (rc == 0)
-        rc = store_file(plan, "plan.sig", signature, sizeof signature, err);
+        rc = store_file(directory, "plan.sig", signature, sizeof signature, err);
 out:
     free(text);
     free(canonical);
     return rc;
+}
+
+int plan_store(const struct plan *plan, const struct spec *spec,
+               const char *manifest_text, const unsigned char secret_key[32],
+               struct error *err)
+{
+    return plan_store_at(plan->directory, plan, spec, manifest_text, secret_key, err);
 }
 
 /* The words of an enumeration are few; both of these are shorter than a table. */

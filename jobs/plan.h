@@ -41,6 +41,12 @@ int plan_store(const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
                struct error *err);
 
+/* The same into another directory than the plan's, from where its bytes are carried to
+ * the plan's; plan_load refuses it here. */
+int plan_store_at(const char *directory, const struct plan *plan,
+                  const struct spec *spec, const char *manifest_text,
+                  const unsigned char secret_key[32], struct error *err);
+
 /* Reads and verifies. Errors: PPT_ETRUST (says which check failed), PPT_EIO,
  * PPT_ESPEC. */
 int plan_load(const char *directory, const unsigned char public_key[32],
