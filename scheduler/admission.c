@@ -289,8 +289,8 @@ static int check_claims(const struct queue_job *row, const struct spec *spec,
     return 0;
 }
 
-static int check_node(const struct admission *admission, const struct spec *spec,
-                      struct error *err)
+static int check_node(const struct admission *admission, const struct queue_job *row,
+                      const struct spec *spec, struct error *err)
 {
     struct nodes_room need = admission_need(spec);
     char wanted[FIGURES_SIZE], there[FIGURES_SIZE];
@@ -298,6 +298,8 @@ static int check_node(const struct admission *admission, const struct spec *spec
         return error_set(err, PPT_EPOLICY,
                          "it asks for %lld GPUs a rank and this node offers none",
                          (long long)spec->resources.gpus_per_rank);
+    if (row->allocation[0] != '\0') /* there it needs no room of ours */
+        return 0;
     if (need.n_cores > admission->node.n_cores)
         return error_set(err, PPT_EPOLICY,
                          "it asks for %lld cores (ranks x cores_per_rank) and the node "
@@ -323,7 +325,7 @@ static int prepare(const struct admission *admission, const struct queue_job *ro
     if (rc == 0)
         rc = check_claims(row, spec, err);
     if (rc == 0)
-        rc = check_node(admission, spec, err);
+        rc = check_node(admission, row, spec, err);
     if (rc == 0)
         rc = admission_price(admission->db, spec, ret_job, err);
     free(spec);
@@ -350,7 +352,8 @@ static int refuse(const struct admission *admission, const struct queue_job *row
     snprintf(reason, sizeof reason, "%.240s%s%.*s", why->text, *detail ? ": " : "",
              (int)strcspn(detail, "\n") > 250 ? 250 : (int)strcspn(detail, "\n"),
              detail);
-    return queue_refuse(admission->db, admission->lease, row->id, reason, err);
+    return queue_refuse(admission->db, admission->lease, row->id, reason, why->code,
+                        err);
 }
 
 static int ask_ledger(const struct admission *admission, const struct queue_job *row,
@@ -369,8 +372,11 @@ static int ask_ledger(const struct admission *admission, const struct queue_job 
     if (rc != 0)
         goto out;
     reason[LEDGER_TEXT_SIZE - 1] = '\0';
-    rc = (verdict->answer == LEDGER_WAIT ? queue_hold : queue_refuse)(
-        admission->db, admission->lease, row->id, reason, err);
+    if (verdict->answer == LEDGER_WAIT)
+        rc = queue_hold(admission->db, admission->lease, row->id, reason, err);
+    else
+        rc = queue_refuse(admission->db, admission->lease, row->id, reason, PPT_EBUDGET,
+                          err);
 out:
     if (rc == 0)
         *ret_answer = verdict->answer;

@@ -37,6 +37,12 @@ static const struct spec_policy any_policy = {
     .max_memory_bytes = INT64_MAX,
 };
 
+static struct launcher *launcher_of(const struct attempt_context *context,
+                                    const struct queue_job *job)
+{
+    return job->allocation[0] != '\0' ? context->allocation : context->loop->launcher;
+}
+
 /* ---- ending ---- */
 
 static int finish(const struct attempt_context *context, const struct queue_job *job,
@@ -74,7 +80,8 @@ static int finish(const struct attempt_context *context, const struct queue_job 
 
 /* ---- starting ---- */
 
-/* Spec and price as they were admitted, and a data file that can be opened. */
+/* Spec and price as they were admitted, and a data file that can be opened where the
+ * ranks will be this user's. */
 static int prepare(const struct attempt_context *context, const struct queue_job *job,
                    struct admission_job *ret_prepared, struct error *err)
 {
@@ -87,7 +94,7 @@ static int prepare(const struct attempt_context *context, const struct queue_job
     free(spec);
     if (rc != 0)
         return rc;
-    if (access(ret_prepared->dataset.file, R_OK) != 0) {
+    if (job->allocation[0] == '\0' && access(ret_prepared->dataset.file, R_OK) != 0) {
         rc = error_errno(err, PPT_ELAUNCH, "cannot read the data file %s",
                          ret_prepared->dataset.file);
         admission_job_free(ret_prepared);
@@ -117,22 +124,24 @@ static int store_plan(const struct attempt_context *context,
                       const struct queue_job *job, const struct admission_job *prepared,
                       const char *directory, int64_t attempt, struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
+    bool is_users = job->allocation[0] != '\0';
     struct plan plan = {.job_id = job->id,
                         .attempt = attempt,
                         .epoch = context->lease->epoch,
                         .issued_at_s = time(NULL),
-                        .uid = geteuid(),
+                        .uid = is_users ? job->allocation_uid : geteuid(),
                         .price = prepared->price};
     if (launcher->ops->is_here != NULL && launcher->ops->is_here(launcher))
         gethostname(plan.hosts, sizeof plan.hosts - 1);
-    snprintf(plan.directory, sizeof plan.directory, "%s", directory);
+    snprintf(plan.directory, sizeof plan.directory, "%s",
+             is_users ? job->allocation : directory);
     snprintf(plan.data_file, sizeof plan.data_file, "%s", prepared->dataset.file);
     memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);
-    return plan_store(&plan, &prepared->spec, prepared->dataset.manifest,
-                      context->loop->secret_key, err);
+    return plan_store_at(directory, &plan, &prepared->spec, prepared->dataset.manifest,
+                         context->loop->secret_key, err);
 }
 
 /* From here on the attempt counts as one that may have run, unless the launcher says
@@ -142,7 +151,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                   int64_t attempt, int lock, struct launcher_started *ret_started,
                   struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
     const struct spec_resources *resources = &prepared->spec.resources;
     struct launcher_request request = {.directory = directory,
                                        .login = job->submitted_by,
@@ -174,7 +183,8 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     if (rc != 0)
         return rc;
     rc = launcher->ops->start(launcher, &request, lock, ret_started, err);
-    if (rc == -PPT_ELAUNCH && spool_save(directory, &before, NULL) != 0)
+    if ((rc == -PPT_ELAUNCH || rc == -PPT_EPOLICY) &&
+        spool_save(directory, &before, NULL) != 0)
         log_warning("job %lld: cannot take back its start", (long long)job->id);
     return rc;
 }
@@ -268,7 +278,7 @@ static int ask_to_stop(const struct attempt_context *context,
                        const struct queue_job *job, struct spool_state *state,
                        enum spool_stop why, struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
     state->stop = why;
     state->stop_at_s = time(NULL);
     int rc = spool_save(job->directory, state, err);
@@ -287,7 +297,7 @@ static int watch_ranks(const struct attempt_context *context,
                        const struct queue_job *job, struct spool_state *state,
                        int64_t now_s, struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
     if ((now_s + job->id) % RANKS_EVERY_S != 0)
         return 0;
     bool is_whole =
@@ -309,7 +319,7 @@ static int watch_living(const struct attempt_context *context,
                         const struct queue_job *job, const struct launcher_look *look,
                         struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
     const struct conf *conf = context->loop->conf;
     struct spool_state state;
     int64_t now_s = time(NULL);
@@ -369,7 +379,8 @@ static int settle_dead(const struct attempt_context *context,
 {
     struct settle_facts facts = {.attempt = job->attempt,
                                  .is_cancel_requested = job->is_cancel_requested,
-                                 .max_restarts = context->loop->conf->max_restarts};
+                                 .max_restarts = context->loop->conf->max_restarts,
+                                 .is_allocation = job->allocation[0] != '\0'};
     struct settle_verdict verdict;
     facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
     facts.has_report =
@@ -433,7 +444,7 @@ static int tell_slurm(const struct attempt_context *context,
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
                   bool *ret_ended, struct error *err)
 {
-    struct launcher *launcher = context->loop->launcher;
+    struct launcher *launcher = launcher_of(context, job);
     struct launcher_look look;
     if (job->host[0] != '\0' && strcmp(job->host, context->loop->host) != 0)
         return 0; /* another machine's scheduler started it: only there can one look */

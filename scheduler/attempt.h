@@ -14,6 +14,7 @@
 /* The loop's connection and right to write; both change when the database was away. */
 struct attempt_context {
     const struct loop *loop;
+    struct launcher *allocation; /* for jobs in their users' allocations */
     struct db *db;
     const struct ledger_lease *lease;
 };

@@ -8,7 +8,8 @@
 
 int budget_account(int argc, char **argv); /* account create */
 int budget_member(int argc, char **argv);  /* member add, member remove */
-int budget_dataset(int argc, char **argv); /* dataset add */
+int budget_dataset(int argc, char **argv); /* dataset add, dataset allow */
+int budget_allow(int argc, char **argv);   /* dataset allow, for budget_dataset */
 int budget_grant(int argc, char **argv);
 int budget_show(int argc, char **argv);
 int budget_history(int argc, char **argv);

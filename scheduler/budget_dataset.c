@@ -60,6 +60,8 @@ static int read_manifest(const char *path, struct ledger_dataset *ret_dataset,
 
 int budget_dataset(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "allow") == 0)
+        return budget_allow(argc - 1, argv + 1);
     struct client client = {0};
     struct ledger_dataset dataset = {0};
     double epsilon = 0, delta = 0;

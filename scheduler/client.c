@@ -1,8 +1,10 @@
 #include "scheduler/client.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "scheduler/conf.h"
@@ -75,8 +77,7 @@ int client_expect(int *argc, char ***argv, const char *word,
     return error_hint(err, "run %s --help", program->name);
 }
 
-/* Tells the moves made since event *last. */
-static int tell_moves(struct client *client, int64_t job_id, int64_t *last,
+int client_tell_moves(struct client *client, int64_t job_id, int64_t *last,
                       struct error *err)
 {
     struct queue_events events = {0};
@@ -129,7 +130,8 @@ int client_wait(struct client *client, int64_t job_id, bool tell, struct error *
     do {
         rc = look(client, job_id, &job, err);
         if (tell && (rc == 0 || rc == -PPT_EJOB)) {
-            int tell_rc = tell_moves(client, job_id, &last, rc == 0 ? err : NULL);
+            int tell_rc =
+                client_tell_moves(client, job_id, &last, rc == 0 ? err : NULL);
             rc = rc == 0 ? tell_rc : rc;
         }
         if (rc == -PPT_EDB && !db_is_alive(client->db)) {
@@ -142,4 +144,25 @@ int client_wait(struct client *client, int64_t job_id, bool tell, struct error *
     if (rc == 0 && tell)
         tell_outcome(&job);
     return rc;
+}
+
+int client_program(const char *name, const char *room, char *ret_path, size_t size,
+                   struct error *err)
+{
+    char home[PATH_MAX];
+    if (name[0] == '/') {
+        snprintf(ret_path, size, "%s", name);
+    } else {
+        ssize_t len = readlink("/proc/self/exe", home, sizeof home - 1);
+        if (len <= 0)
+            return error_errno(err, PPT_EIO, "cannot find this program's folder");
+        home[len] = '\0';
+        *strrchr(home, '/') = '\0';
+        snprintf(ret_path, size, "%s/%s", home, name);
+        if (access(ret_path, X_OK) != 0)
+            snprintf(ret_path, size, "%s/../%s/%s", home, room, name);
+    }
+    if (access(ret_path, X_OK) != 0)
+        return error_errno(err, PPT_ELAUNCH, "cannot run %s", ret_path);
+    return 0;
 }

@@ -48,10 +48,20 @@ int client_policy(const struct client *client, struct spec_policy *ret_policy,
 int client_expect(int *argc, char ***argv, const char *word,
                   const struct opt_program *program, struct error *err);
 
+/* Tells on stderr the moves made since event *last, and moves it on. Errors: PPT_EDB.
+ */
+int client_tell_moves(struct client *client, int64_t job_id, int64_t *last,
+                      struct error *err);
+
 /* Follows a job to its end, telling each move on stderr where tell is true. 0 when it
  * is done. Comes back after a lost connection.
  * Errors: PPT_EJOB (failed, refused, cancelled: the text says which and why),
  * PPT_ENOTFOUND, PPT_EDB. */
 int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err);
+
+/* The path of another of ppt's programs: a name is looked for beside this one, then
+ * where a build tree has it (../room). Errors: PPT_ELAUNCH, PPT_EIO. */
+int client_program(const char *name, const char *room, char *ret_path, size_t size,
+                   struct error *err);
 
 #endif

@@ -165,8 +165,6 @@ static int fork_child(const struct launch_mpirun *mpirun, char *const *argv,
     return rc;
 }
 
-#define N_OWN_ARGUMENTS 18
-
 /* What the ranks are for, in mpirun's and the worker's words. */
 struct purpose {
     const char *environment; /* NAME=VALUE of the ranks; NULL: none */
@@ -186,11 +184,9 @@ static bool has_argument(const struct launch_mpirun *mpirun, const char *argumen
  * otherwise, ranks may use any core, and one that waits for another lets go of its own:
  * that costs nothing on a core of its own and is worth a factor of ten beside other
  * work. */
-static void
-make_arguments(const struct launch_mpirun *mpirun,
-               const struct launcher_request *request, const struct purpose *purpose,
-               const char *n_ranks,
-               const char *ret_argv[N_OWN_ARGUMENTS + 1 + CONF_MAX_ARGUMENTS])
+static void make_arguments(const struct launch_mpirun *mpirun, const char *directory,
+                           const struct purpose *purpose, const char *n_ranks,
+                           const char *ret_argv[LAUNCH_MPIRUN_N_ARGUMENTS])
 {
     int n = 0;
     ret_argv[n++] = "mpirun";
@@ -214,7 +210,7 @@ make_arguments(const struct launch_mpirun *mpirun,
     }
     ret_argv[n++] = mpirun->worker;
     ret_argv[n++] = purpose->mode;
-    ret_argv[n++] = request->directory;
+    ret_argv[n++] = directory;
     if (purpose->max_jobs != NULL) {
         ret_argv[n++] = "--jobs";
         ret_argv[n++] = purpose->max_jobs;
@@ -224,16 +220,24 @@ make_arguments(const struct launch_mpirun *mpirun,
     ret_argv[n] = NULL;
 }
 
+void launch_mpirun_arguments(const struct launch_mpirun *mpirun, const char *directory,
+                             const char *n_ranks,
+                             const char *ret_argv[LAUNCH_MPIRUN_N_ARGUMENTS])
+{
+    static const struct purpose plan = {.mode = "--plan"};
+    make_arguments(mpirun, directory, &plan, n_ranks, ret_argv);
+}
+
 static int start_ranks(const struct launch_mpirun *mpirun,
                        const struct launcher_request *request,
                        const struct purpose *purpose, int lock,
                        struct launcher_started *ret_started, struct error *err)
 {
-    const char *argv[N_OWN_ARGUMENTS + 1 + CONF_MAX_ARGUMENTS];
+    const char *argv[LAUNCH_MPIRUN_N_ARGUMENTS];
     char n_ranks[24], log_path[PATH_MAX];
     snprintf(n_ranks, sizeof n_ranks, "%lld", (long long)request->n_ranks);
     snprintf(log_path, sizeof log_path, "%s/log", request->directory);
-    make_arguments(mpirun, request, purpose, n_ranks, argv);
+    make_arguments(mpirun, request->directory, purpose, n_ranks, argv);
     if (access(mpirun->worker, X_OK) != 0) {
         error_errno(err, PPT_ELAUNCH, "cannot run %s", mpirun->worker);
         return error_hint(err, "set launcher.worker in the site's configuration");

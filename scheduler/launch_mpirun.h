@@ -32,4 +32,11 @@ int launch_mpirun_world(const struct launch_mpirun *mpirun,
                         int lock, struct launcher_started *ret_started,
                         struct error *err);
 
+#define LAUNCH_MPIRUN_N_ARGUMENTS (20 + CONF_MAX_ARGUMENTS)
+
+/* mpirun's command line for the plan in `directory`, ended by NULL. */
+void launch_mpirun_arguments(const struct launch_mpirun *mpirun, const char *directory,
+                             const char *n_ranks,
+                             const char *ret_argv[LAUNCH_MPIRUN_N_ARGUMENTS]);
+
 #endif

@@ -13,6 +13,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/attempt.h"
 #include "scheduler/db.h"
+#include "scheduler/launch_allocation.h"
 #include "scheduler/migrate.h"
 #include "scheduler/policy.h"
 #include "scheduler/queue.h"
@@ -28,6 +29,8 @@ struct state {
     struct loop *loop;
     struct db *db; /* NULL while the database is away */
     struct ledger_lease lease;
+    struct launch_allocation allocation;
+    struct launcher in_allocations;
     int64_t renewed_at_ms, waiting_tried_at_ms, warned_at_ms;
     bool waiting_may_fit; /* something was released or said since they were tried */
     bool was_connected, is_silent;
@@ -117,10 +120,23 @@ static int after(struct state *state, int rc, int64_t job_id, struct error *err)
     return 0;
 }
 
-static struct attempt_context context_of(const struct state *state)
+static struct attempt_context context_of(struct state *state)
 {
-    return (struct attempt_context){
-        .loop = state->loop, .db = state->db, .lease = &state->lease};
+    state->allocation =
+        (struct launch_allocation){.db = state->db, .lease = &state->lease};
+    state->in_allocations = launch_allocation(&state->allocation);
+    return (struct attempt_context){.loop = state->loop,
+                                    .allocation = &state->in_allocations,
+                                    .db = state->db,
+                                    .lease = &state->lease};
+}
+
+/* In its user's allocation a job takes no room of ours. */
+static struct nodes_room room_of(const struct queue_job *job)
+{
+    if (job->allocation[0] != '\0')
+        return (struct nodes_room){0};
+    return (struct nodes_room){job->n_cores, job->memory_bytes};
 }
 
 static int watch_running(struct state *state, struct nodes_room *ret_room,
@@ -133,7 +149,7 @@ static int watch_running(struct state *state, struct nodes_room *ret_room,
         return rc;
     *ret_room = state->loop->node;
     for (int i = 0; rc == 0 && i < jobs.n; i++) {
-        struct nodes_room held = {jobs.jobs[i].n_cores, jobs.jobs[i].memory_bytes};
+        struct nodes_room held = room_of(&jobs.jobs[i]);
         bool has_ended = false;
         rc = attempt_watch(&context, &jobs.jobs[i], &has_ended, err);
         if (has_ended)
@@ -188,7 +204,7 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
         .cores_per_rank = job->n_ranks > 0 ? job->n_cores / job->n_ranks : 1,
         .memory_bytes = job->memory_bytes,
         .time_limit_s = job->time_limit_s};
-    return launcher->ops->is_ready == NULL ||
+    return job->allocation[0] != '\0' || launcher->ops->is_ready == NULL ||
            launcher->ops->is_ready(launcher, &request);
 }
 
@@ -212,8 +228,6 @@ static int start(struct state *state, struct nodes_room room, struct error *err)
 {
     struct queue_jobs jobs = {0};
     int64_t now_s = time(NULL);
-    if (room.n_cores <= 0)
-        return 0;
     int rc = queue_for_start(state->db, BATCH, &jobs, err);
     if (rc != 0)
         return rc;
@@ -224,12 +238,14 @@ static int start(struct state *state, struct nodes_room room, struct error *err)
         goto out;
     }
     for (int i = 0; i < jobs.n; i++)
-        candidates[i] = (struct policy_job){
-            .need = {jobs.jobs[i].n_cores, jobs.jobs[i].memory_bytes},
-            .waited_s = now_s - jobs.jobs[i].admitted_at_s};
-    if (policy_choose(candidates, jobs.n, &state->loop->node, room,
-                      state->loop->conf->patience_s, starts) > 0)
-        rc = start_chosen(state, &jobs, starts, err);
+        candidates[i] =
+            (struct policy_job){.need = room_of(&jobs.jobs[i]),
+                                .waited_s = now_s - jobs.jobs[i].admitted_at_s};
+    policy_choose(candidates, jobs.n, &state->loop->node, room,
+                  state->loop->conf->patience_s, starts);
+    for (int i = 0; i < jobs.n; i++)
+        starts[i] = starts[i] || jobs.jobs[i].allocation[0] != '\0';
+    rc = start_chosen(state, &jobs, starts, err);
 out:
     free(candidates);
     free(starts);

@@ -32,6 +32,10 @@ static const struct command commands[] = {
      budget_dataset,
      "dataset add MANIFEST",
      "register a data set and its limit"},
+    {{"dataset", "allow"},
+     budget_dataset,
+     "dataset allow NAME",
+     "use by jobs in their users' allocations"},
     {{"grant", NULL}, budget_grant, "grant ACCOUNT", "a new limit (epsilon, delta)"},
     {{"check", NULL}, budget_check, "check", "recompute every balance"},
 };

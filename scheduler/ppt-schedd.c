@@ -13,6 +13,7 @@
 #include "base/opt.h"
 #include "base/pathsafe.h"
 #include "jobs/privacy/cost.h"
+#include "scheduler/client.h"
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
 #include "scheduler/launch_mpirun.h"
@@ -152,24 +153,13 @@ static int find_node(const struct conf *conf, struct nodes_room *ret_node,
     return 0;
 }
 
-/* Absolute as it is; a name: beside this program, or where a build tree has it. */
 static int find_worker(const struct conf *conf, char ret_path[PATH_MAX],
                        struct error *err)
 {
-    char home[CONF_PATH_SIZE];
-    int rc = find_home(home, err);
-    if (rc != 0)
-        return rc;
-    snprintf(ret_path, PATH_MAX, "%s", conf->worker);
-    if (conf->worker[0] != '/')
-        snprintf(ret_path, PATH_MAX, "%s/%s", home, conf->worker);
-    if (conf->worker[0] != '/' && access(ret_path, X_OK) != 0)
-        snprintf(ret_path, PATH_MAX, "%s/../worker/%s", home, conf->worker);
-    if (access(ret_path, X_OK) != 0) {
-        error_errno(err, PPT_ELAUNCH, "cannot run the worker %s", ret_path);
-        return error_hint(err, "set launcher.worker in the site's configuration");
-    }
-    return 0;
+    int rc = client_program(conf->worker, "worker", ret_path, PATH_MAX, err);
+    if (rc == -PPT_ELAUNCH)
+        error_hint(err, "set launcher.worker in the site's configuration");
+    return rc;
 }
 
 /* The site's, else where `make install` puts it, else the source's. */

@@ -44,7 +44,8 @@ bool queue_state_is_final(enum queue_state state)
                                           " host, pid, pid_start_time, error_code,"    \
                                           " epsilon_spent, n_steps_done,"              \
                                           " test_accuracy, wall_s, model,"             \
-                                          " slurm_job_id, slurm_state, slurm_reason"
+                                          " slurm_job_id, slurm_state, slurm_reason,"  \
+                                          " allocation, allocation_uid"
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -80,6 +81,8 @@ static void read_attempt(const struct db_result *r, int i, struct queue_job *job
     job->slurm.id = db_int64(r, i, 38);
     db_copy(r, i, 39, job->slurm.state, sizeof job->slurm.state);
     db_copy(r, i, 40, job->slurm.reason, sizeof job->slurm.reason);
+    db_copy(r, i, 41, job->allocation, sizeof job->allocation);
+    job->allocation_uid = db_int64(r, i, 42);
 }
 
 static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
@@ -317,26 +320,25 @@ int queue_running(struct db *db, struct queue_jobs *ret_jobs, struct error *err)
                       NULL, ret_jobs, err);
 }
 
-static int move(struct db *db, const char *sql, const struct ledger_lease *lease,
-                int64_t job_id, const char *reason, struct error *err)
+int queue_hold(struct db *db, const struct ledger_lease *lease, int64_t job_id,
+               const char *reason, struct error *err)
 {
     struct db_params params = {0};
     db_param_int64(&params, lease->epoch);
     db_param_int64(&params, job_id);
     db_param_text(&params, reason);
-    return db_run(db, sql, &params, NULL, err);
-}
-
-int queue_hold(struct db *db, const struct ledger_lease *lease, int64_t job_id,
-               const char *reason, struct error *err)
-{
-    return move(db, "SELECT ppt.queue_hold($1, $2, $3)", lease, job_id, reason, err);
+    return db_run(db, "SELECT ppt.queue_hold($1, $2, $3)", &params, NULL, err);
 }
 
 int queue_refuse(struct db *db, const struct ledger_lease *lease, int64_t job_id,
-                 const char *reason, struct error *err)
+                 const char *reason, int error_code, struct error *err)
 {
-    return move(db, "SELECT ppt.queue_refuse($1, $2, $3)", lease, job_id, reason, err);
+    struct db_params params = {0};
+    db_param_int64(&params, lease->epoch);
+    db_param_int64(&params, job_id);
+    db_param_text(&params, reason);
+    db_param_int64(&params, error_code);
+    return db_run(db, "SELECT ppt.queue_refuse($1, $2, $3, $4)", &params, NULL, err);
 }
 
 int queue_start(struct db *db, const struct ledger_lease *lease, int64_t job_id,

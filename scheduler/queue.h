@@ -64,6 +64,9 @@ struct queue_job {
     int64_t pid;            /* of the launcher; 0: not known (started, not recorded) */
     int64_t pid_start_time; /* field 22 of /proc/PID/stat: a pid can be reused */
     struct slurm_job slurm; /* of the last attempt, as Slurm said last */
+    /* Where its files lie that runs in an allocation of its user; else "". */
+    char allocation[LEDGER_PATH_SIZE];
+    int64_t allocation_uid; /* of its ranks, as that user says */
     /* at the end */
     int error_code; /* enum ppt_error */
     double epsilon_spent;
@@ -152,12 +155,13 @@ int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
 /* Every running job. */
 int queue_running(struct db *db, struct queue_jobs *ret_jobs, struct error *err);
 
-/* submitted or waiting -> waiting or refused, with the reason users will read. Waiting
- * -> waiting with the same reason writes nothing. Errors: PPT_ESTATE, PPT_ENOTFOUND. */
+/* submitted or waiting -> waiting or refused, with the reason users will read, and an
+ * enum ppt_error. Waiting -> waiting with the same reason writes nothing. Errors:
+ * PPT_ESTATE, PPT_ENOTFOUND. */
 int queue_hold(struct db *db, const struct ledger_lease *lease, int64_t job_id,
                const char *reason, struct error *err);
 int queue_refuse(struct db *db, const struct ledger_lease *lease, int64_t job_id,
-                 const char *reason, struct error *err);
+                 const char *reason, int error_code, struct error *err);
 
 /* admitted -> running, or running -> running for a restart: a new attempt, whose number
  * comes back. Call before anything is started; forgets pid and host of the attempt

@@ -49,8 +49,8 @@ static void lose(const struct settle_facts *facts, int code, const char *reason,
     int64_t n_losses = facts->state.n_losses + is_new;
     verdict->is_loss = true;
     verdict->charge = SETTLE_ALL;
-    verdict->runs_again =
-        n_losses <= facts->max_restarts && !facts->is_cancel_requested;
+    verdict->runs_again = n_losses <= facts->max_restarts &&
+                          !facts->is_cancel_requested && !facts->is_allocation;
     verdict->state = QUEUE_FAILED;
     say(verdict, code, reason);
 }
@@ -89,6 +89,9 @@ static void by_report(const struct settle_facts *facts, struct settle_verdict *v
     } else if (facts->is_cancel_requested) {
         verdict->state = QUEUE_CANCELLED;
         say(verdict, PPT_EJOB, "cancelled after an interruption");
+    } else if (facts->is_allocation) {
+        verdict->state = QUEUE_FAILED;
+        say(verdict, PPT_EINTERRUPTED, "interrupted in its user's allocation");
     } else {
         verdict->runs_again = true;
         say(verdict, PPT_EINTERRUPTED, "interrupted; goes on from its checkpoint");
@@ -100,10 +103,14 @@ static void not_started(const struct settle_facts *facts,
                         struct settle_verdict *verdict)
 {
     char reason[LEDGER_TEXT_SIZE];
-    verdict->charge = facts->state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
+    verdict->charge = facts->state.started_attempt == 0 || facts->is_allocation
+                          ? SETTLE_NOTHING
+                          : SETTLE_METER;
     if (facts->is_cancel_requested) {
         verdict->state = QUEUE_CANCELLED;
         say(verdict, PPT_EJOB, "cancelled before it was started");
+    } else if (facts->early != NULL && facts->is_allocation) {
+        say(verdict, PPT_ELAUNCH, facts->early);
     } else if (facts->early != NULL && facts->state.n_early >= SETTLE_MAX_EARLY) {
         snprintf(reason, sizeof reason,
                  "Slurm ended it %lld times before it began: %.200s",
@@ -118,6 +125,8 @@ static void not_started(const struct settle_facts *facts,
 void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_verdict)
 {
     struct settle_verdict verdict = {.state = QUEUE_FAILED};
+    bool has_begun =
+        !facts->has_state || facts->state.started_attempt == facts->attempt;
     if (!facts->has_state) {
         verdict.charge = SETTLE_ALL;
         say(&verdict, PPT_EIO, "its directory was removed or damaged");
@@ -134,6 +143,8 @@ void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_
     }
     if (facts->has_state && facts->state.n_losses > 0)
         verdict.charge = SETTLE_ALL;
+    if (facts->is_allocation && has_begun)
+        verdict.charge = SETTLE_ALL; /* its meter lies where its user can write */
     *ret_verdict = verdict;
 }
 

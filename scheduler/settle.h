@@ -7,6 +7,8 @@
  * itself a release that no mechanism paid for; this holds for every attempt, so a later
  * attempt that succeeds does not undo it. So has a job whose meter, plan or state is
  * damaged or gone. A job of which no process was ever started has spent nothing.
+ * A job in its user's own allocation has spent everything once its plan was handed out
+ * (scheduler/allocation.h), and there is no other attempt then.
  *
  * What next: interrupted -> another attempt, from the checkpoint. Died -> another, as
  * long as the number of deaths is at most max_restarts. Ended by Slurm before it began
@@ -35,7 +37,8 @@ struct settle_facts {
     struct report report;
     bool is_cancel_requested;
     int64_t max_restarts;
-    const char *early; /* why Slurm ended it before it began; NULL: it did not */
+    const char *early;  /* why Slurm ended it before it began; NULL: it did not */
+    bool is_allocation; /* its user's; early: why its plan was taken back */
 };
 
 enum settle_charge { SETTLE_NOTHING, SETTLE_METER, SETTLE_ALL };

@@ -20,7 +20,7 @@ for program in ppt-schedd ppt-submit ppt-queue ppt-budget; do
         die "$program --version: $($program --version)"
 done
 for command in show history price create grant check "account create" "member add" \
-    "dataset add"; do
+    "dataset add" "dataset allow"; do
     # shellcheck disable=SC2086 # two words
     fits ppt-budget $command
 done
@@ -42,7 +42,7 @@ documented ppt-queue.1 ppt-queue
 for command in list show log wait cancel; do documented ppt-queue.1 ppt-queue $command; done
 documented ppt-budget.1 ppt-budget
 for command in show history price create grant check "account create" "member add" \
-    "dataset add"; do
+    "dataset add" "dataset allow"; do
     # shellcheck disable=SC2086 # two words
     documented ppt-budget.1 ppt-budget $command
 done

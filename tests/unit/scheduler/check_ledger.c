@@ -767,7 +767,7 @@ START_TEST(old_epoch_can_write_nothing)
     FAILS(PPT_ESTATE, ledger_reserve(db, old, &request, &verdict, &err));
     FAILS(PPT_ESTATE, ledger_settle(db, old, admitted, &zero, &err));
     FAILS(PPT_ESTATE, queue_hold(db, old, fresh, "x", &err));
-    FAILS(PPT_ESTATE, queue_refuse(db, old, fresh, "x", &err));
+    FAILS(PPT_ESTATE, queue_refuse(db, old, fresh, "x", PPT_EBUDGET, &err));
     FAILS(PPT_ESTATE, queue_start(db, old, admitted, "/d", "", &attempt, &err));
     FAILS(PPT_ESTATE, queue_started(db, old, admitted, 1, "h", 1, 1, &err));
     FAILS(PPT_ESTATE, queue_slurm(db, old, admitted, 0,

@@ -155,7 +155,14 @@ START_TEST(deeds_belong_to_roles)
         {"s", "SELECT ppt.queue_start(1, 1, '/d', '')"},
         {"s", "SELECT ppt.queue_finish(1, 1, 'cancelled', 0, '', 'example', "
               "'add_remove', array_fill(0::bigint, ARRAY[128]), 0, 0, 0, NULL, 0, '')"},
+        {"o", "SELECT ppt.dataset_access_set('digits', true, '')"},
         {"a", "SELECT ppt.queue_submit('j', 'acme/research', 'digits', '{}', 'new')"},
+        {"osar", "SELECT * FROM ppt.dataset_access"},
+        {"osar", "SELECT taken_at FROM ppt.allocation"},
+        {"", "SELECT plan FROM ppt.allocation"},
+        {"", "SELECT signature FROM ppt.allocation"},
+        {"", "SELECT ppt.allocation_lock(1)"},
+        {"", "SELECT ppt.allocation_mine(1, '')"},
         {"osa", "SELECT ppt.queue_cancel(1, '')"},
         {"osar",
          "SELECT ppt.ledger_preview('acme/research', 'digits', true, 'example', "

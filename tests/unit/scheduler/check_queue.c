@@ -446,8 +446,8 @@ START_TEST(admission_order_is_arrival)
     ck_assert_int_eq(jobs.n, 2);
     ck_assert_int_eq(jobs.jobs[1].id, b);
     queue_jobs_free(&jobs);
-    OK(queue_refuse(world.scheduler, &world.lease, b, "no", &err));
-    OK(queue_refuse(world.scheduler, &world.lease, b, "no", &err));
+    OK(queue_refuse(world.scheduler, &world.lease, b, "no", PPT_EBUDGET, &err));
+    OK(queue_refuse(world.scheduler, &world.lease, b, "no", PPT_EBUDGET, &err));
     FAILS(PPT_ESTATE, queue_hold(world.scheduler, &world.lease, b, "x", &err));
     FAILS(PPT_ENOTFOUND, queue_hold(world.scheduler, &world.lease, 999, "x", &err));
 }

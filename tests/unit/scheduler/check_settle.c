@@ -68,6 +68,47 @@ START_TEST(ended_early_is_tried_three_times_and_pays_for_nothing)
 }
 END_TEST
 
+START_TEST(in_an_allocation_what_was_handed_out_is_spent)
+{
+    facts.is_allocation = true;
+    settle_decide(&facts, &verdict); /* not heard of again */
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+    ck_assert(!verdict.runs_again);
+    for (int outcome = 0; outcome < REPORT_N; outcome++)
+        for (int stop = 0; stop < SPOOL_STOP_N; stop++) {
+            facts.state.stop = (enum spool_stop)stop;
+            report((enum report_outcome)outcome, 0);
+            settle_decide(&facts, &verdict);
+            ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+            ck_assert(!verdict.runs_again);
+            ck_assert_int_eq(verdict.state == QUEUE_DONE, outcome == REPORT_DONE);
+        }
+    facts.has_state = false;
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+}
+END_TEST
+
+START_TEST(in_an_allocation_what_nobody_took_costs_nothing)
+{
+    facts.is_allocation = true;
+    facts.attempt = 2; /* the first was written down and never offered */
+    settle_decide(&facts, &verdict);
+    ck_assert(verdict.runs_again);
+    facts.early = "nobody came";
+    settle_decide(&facts, &verdict);
+    ck_assert(!verdict.runs_again);
+    ck_assert_int_eq(verdict.state, QUEUE_FAILED);
+    ck_assert_int_eq(verdict.charge, SETTLE_NOTHING);
+    ck_assert_str_eq(verdict.reason, "nobody came");
+    facts.early = NULL;
+    facts.is_cancel_requested = true;
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.state, QUEUE_CANCELLED);
+    ck_assert_int_eq(verdict.charge, SETTLE_NOTHING);
+}
+END_TEST
+
 START_TEST(an_interruption_goes_on)
 {
     report(REPORT_INTERRUPTED, PPT_EINTERRUPTED);
@@ -254,6 +295,8 @@ int main(void)
     Suite *suite = suite_create("settle");
     TCase *tc = tcase_create("settle");
     tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_test(tc, in_an_allocation_what_was_handed_out_is_spent);
+    tcase_add_test(tc, in_an_allocation_what_nobody_took_costs_nothing);
     tcase_add_test(tc, done_is_done_and_pays_by_the_meter);
     tcase_add_test(tc, an_interruption_goes_on);
     tcase_add_test(tc, ended_early_is_tried_three_times_and_pays_for_nothing);

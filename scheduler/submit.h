@@ -1,0 +1,79 @@
+/* What the parts of ppt-submit share. Not for other programs. */
+#ifndef PPT_SCHEDULER_SUBMIT_H
+#define PPT_SCHEDULER_SUBMIT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "jobs/spec/spec.h"
+#include "scheduler/client.h"
+#include "scheduler/conf.h"
+
+#define SUBMIT_TOKEN_SIZE 33
+
+/* The command line. */
+struct submit {
+    struct client client;
+    bool waits, is_dry, is_json, is_here;
+};
+
+/* A token of a submission: makes it safe to ask again when an answer was lost. */
+void submit_token(char ret_token[SUBMIT_TOKEN_SIZE]);
+
+/* How one kind of job is filed. Errors: the database's. */
+typedef int submit_filing(struct db *db, const struct spec *spec, const char *text,
+                          void *state, int64_t *ret_job_id, struct error *err);
+
+/* Connects if need be and files the spec's canonical form, again after a lost answer.
+ * Errors: the filing's, PPT_EDB, PPT_ENOMEM. */
+int submit_file(struct submit *request, const struct spec *spec, submit_filing *file,
+                void *state, int64_t *ret_job_id, struct error *err);
+
+/* The answer on stdout. Errors: PPT_EIO. */
+int submit_print_id(const struct submit *request, int64_t job_id, struct error *err);
+
+/* --dry-run. Errors: PPT_EBUDGET (it would be refused), those of admission_price, of
+ * admission_policy and, with --here, of allocation_may. */
+int submit_dry(struct submit *request, const struct spec *spec,
+               const struct spec_policy *policy, struct error *err);
+
+/* --here: files the job, takes its plan when it is admitted, runs the ranks in the
+ * foreground, tells how they ended and waits for the settlement. SIGINT, SIGTERM and
+ * SIGHUP cancel the job. Errors: refused: the refusal's code (PPT_EBUDGET and so on);
+ * PPT_EJOB (failed, cancelled); before anything is submitted PPT_ELAUNCH, PPT_EIO,
+ * PPT_ETRUST, PPT_EPOLICY. */
+int submit_here(struct submit *request, const struct spec *spec, struct error *err);
+
+/* ---- the ranks of a job here ---- */
+
+/* By srun inside a Slurm allocation, else by mpirun, in a process group of their own so
+ * that a terminal's Ctrl-C reaches this program only. */
+struct submit_ranks {
+    struct conf conf;
+    char worker[PATH_MAX];
+    int64_t n_ranks, cores_per_rank;
+    bool is_slurm;
+    pid_t pid;  /* of mpirun or srun; 0: not started, or ended */
+    int status; /* once ended: exit status, or 128 + the signal */
+};
+
+/* Everything that can be found out before a job is submitted, because once its plan is
+ * taken it is paid for: programs, the key, Slurm's number of tasks.
+ * Errors: PPT_ELAUNCH, PPT_ETRUST, PPT_EIO. */
+int submit_ranks_check(struct submit_ranks *ranks, struct error *err);
+
+/* Starts them on the plan in `directory`. Errors: PPT_ELAUNCH. */
+int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
+                       struct error *err);
+
+/* Never waits. */
+bool submit_ranks_have_ended(struct submit_ranks *ranks);
+
+/* Asks the ranks to finish their step and leave; ends them at once. */
+void submit_ranks_stop(const struct submit_ranks *ranks);
+void submit_ranks_kill(const struct submit_ranks *ranks);
+
+#endif

@@ -1,0 +1,171 @@
+/* ppt-submit --dry-run: what a job would cost, and what would be left. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "scheduler/admission.h"
+#include "scheduler/allocation.h"
+#include "scheduler/figures.h"
+#include "scheduler/ledger.h"
+#include "scheduler/submit.h"
+
+/* The pot as it would be with this job's reservation in it. */
+static void add_cost(struct ledger_pot *pot, const struct cost *cost)
+{
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        pot->reserved[i] = cost->rho[i] > COST_INFINITE - pot->reserved[i]
+                               ? COST_INFINITE
+                               : pot->reserved[i] + cost->rho[i];
+    pot->reserved_mu2 = cost->mu2 > COST_INFINITE - pot->reserved_mu2
+                            ? COST_INFINITE
+                            : pot->reserved_mu2 + cost->mu2;
+}
+
+static void print_levels(const struct ledger_pots *pots, const struct cost *cost)
+{
+    static const char *const headings[] = {"LEVEL", ">LIMIT", ">DELTA",
+                                           ">LEFT", ">AFTER", "FITS"};
+    struct table *table = table_new(headings, 6);
+    for (int i = 0; i < pots->n; i++) {
+        struct ledger_pot *pot = &pots->pots[i];
+        char name[LEDGER_PATH_SIZE + 160], limit[FIGURES_SIZE], left[FIGURES_SIZE];
+        char after[FIGURES_SIZE], delta[32];
+        bool fits = ledger_fits(pot, cost);
+        figures_pot_name(pot, name, sizeof name);
+        figures_down(pot->epsilon, limit);
+        json_shortest(pot->delta, delta);
+        figures_down(figures_pot(pot).remaining, left);
+        add_cost(pot, cost);
+        figures_down(figures_pot(pot).remaining, after);
+        table_row(table, (const char *[]){name, limit, delta, left, fits ? after : "-",
+                                          fits ? "yes" : "no"});
+    }
+    table_print(table, stdout, true);
+    table_free(table);
+}
+
+static void print_price(const struct admission_job *job, bool is_here)
+{
+    const struct price *price = &job->price;
+    char epsilon[FIGURES_SIZE], delta[32];
+    if (!price->is_private) {
+        printf("privacy           none: the data set is public, nothing is charged\n");
+    } else {
+        figures_up(price->epsilon, epsilon);
+        json_shortest(price->delta, delta);
+        printf("privacy           epsilon %s at delta %s, per %s\n", epsilon, delta,
+               unit_name(price->unit));
+        printf("noise multiplier  %.6g\n", price->noise_multiplier);
+    }
+    printf("sample rate       %.6g\n", price->sample_rate);
+    printf("steps             %lld\n", (long long)price->n_steps);
+    if (is_here && price->is_private)
+        printf("charge            all of it, whatever is used: the ranks are yours\n");
+    printf("\n");
+}
+
+static int print_dry_json(const struct admission_job *job, struct ledger_pots *pots,
+                          const struct ledger_verdict *verdict, const char *reason,
+                          struct error *err)
+{
+    static const char *const answers[] = {"admitted", "waiting", "refused"};
+    const struct price *price = &job->price;
+    struct json json = {0};
+    char *text = NULL;
+    json_object(&json, NULL);
+    json_string(&json, "name", job->spec.name);
+    json_string(&json, "account", job->spec.account);
+    json_string(&json, "dataset", job->spec.dataset.name);
+    json_bool(&json, "is_private", price->is_private);
+    json_number(&json, "epsilon", price->epsilon);
+    json_number(&json, "delta", price->delta);
+    json_number(&json, "noise_multiplier", price->noise_multiplier);
+    json_number(&json, "sample_rate", price->sample_rate);
+    json_integer(&json, "steps", price->n_steps);
+    json_string(&json, "answer", answers[verdict->answer]);
+    json_string(&json, "reason", reason);
+    json_array(&json, "levels");
+    for (int i = 0; i < pots->n; i++) {
+        struct ledger_pot *pot = &pots->pots[i];
+        json_object(&json, NULL);
+        json_string(&json, "account", pot->account);
+        json_string(&json, "dataset", pot->dataset);
+        json_number(&json, "epsilon", pot->epsilon);
+        json_number(&json, "delta", pot->delta);
+        json_bool(&json, "fits", ledger_fits(pot, &price->cost));
+        json_number(&json, "remaining_epsilon", figures_pot(pot).remaining);
+        add_cost(pot, &price->cost);
+        json_number(&json, "remaining_epsilon_after", figures_pot(pot).remaining);
+        json_close_object(&json);
+    }
+    json_close_array(&json);
+    json_close_object(&json);
+    int rc = json_end(&json, &text, err);
+    if (rc == 0)
+        fputs(text, stdout);
+    free(text);
+    return rc;
+}
+
+static int judge_dry(struct submit *request, const struct admission_job *job,
+                     const struct spec_policy *policy, struct error *err)
+{
+    struct db *db = request->client.db;
+    struct ledger_request asked = admission_request(0, job);
+    struct ledger_pots pots = {0};
+    char reason[ADMISSION_REASON_SIZE] = "";
+    struct ledger_verdict *verdict = malloc(sizeof *verdict);
+    if (verdict == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory");
+    int rc = ledger_preview(db, job->spec.account, job->spec.dataset.name, &asked,
+                            verdict, err);
+    if (rc == 0)
+        rc = ledger_path(db, job->spec.account, job->spec.dataset.name, &pots, err);
+    if (rc == 0 && verdict->answer != LEDGER_ADMITTED)
+        rc = admission_explain(db, job, verdict, policy, reason, err);
+    if (rc != 0)
+        goto out;
+    if (request->is_json) {
+        rc = print_dry_json(job, &pots, verdict, reason, err);
+    } else {
+        print_price(job, request->is_here);
+        if (job->price.is_private)
+            print_levels(&pots, &job->price.cost);
+    }
+    if (rc == 0 && verdict->answer == LEDGER_WAIT)
+        log_info("it would wait: %s", reason);
+    if (rc == 0 && verdict->answer == LEDGER_REFUSED) {
+        rc = error_set(err, PPT_EBUDGET, "it would be refused: %s", reason);
+        error_hint(err, "%s", verdict->hint);
+    }
+out:
+    ledger_pots_free(&pots);
+    free(verdict);
+    return rc;
+}
+
+int submit_dry(struct submit *request, const struct spec *spec,
+               const struct spec_policy *policy, struct error *err)
+{
+    struct admission_job *job = malloc(sizeof *job);
+    if (job == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory");
+    int rc = client_connect(&request->client, "ppt-submit", err);
+    if (rc == 0)
+        rc = admission_price(request->client.db, spec, job, err);
+    if (rc == 0 && request->is_here) {
+        rc = allocation_may(request->client.db, spec->dataset.name, err);
+        if (rc != 0)
+            admission_job_free(job);
+    }
+    if (rc == 0) {
+        rc = admission_policy(job, policy, err);
+        if (rc == 0)
+            rc = judge_dry(request, job, policy, err);
+        admission_job_free(job);
+    }
+    free(job);
+    return rc;
+}

@@ -1,0 +1,326 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/pathsafe.h"
+#include "scheduler/allocation.h"
+#include "scheduler/ledger.h"
+#include "scheduler/queue.h"
+#include "scheduler/settle.h"
+#include "scheduler/submit.h"
+
+#define RECONNECT_S 120
+#define LOOK_MS 200
+
+struct here {
+    struct submit *request;
+    const struct spec *spec;
+    char token[SUBMIT_TOKEN_SIZE], base[PATH_MAX], place[256];
+    int64_t job_id, attempt;
+    char directory[PATH_MAX + 32]; /* base/ppt-ID */
+    struct submit_ranks ranks;
+    bool is_cancelled;          /* we have asked for it */
+    time_t stopped_at, beat_at; /* 0: not yet */
+};
+
+static volatile sig_atomic_t n_signals;
+
+static void count_signal(int sig)
+{
+    (void)sig;
+    n_signals++;
+}
+
+static void handle_signals(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* ---- before anything is submitted ---- */
+
+static int find_place(struct here *here, struct error *err)
+{
+    char host[128] = "", resolved[PATH_MAX];
+    const char *slurm_id = getenv("SLURM_JOB_ID");
+    if (realpath(".", resolved) == NULL)
+        return error_errno(err, PPT_EIO, "cannot resolve the working directory");
+    memcpy(here->base, resolved, strlen(resolved) + 1);
+    if (access(here->base, W_OK) != 0)
+        return error_errno(err, PPT_EIO, "cannot write to %s", here->base);
+    gethostname(host, sizeof host - 1);
+    if (slurm_id != NULL)
+        snprintf(here->place, sizeof here->place, "Slurm job %.60s on %s", slurm_id,
+                 host);
+    else
+        snprintf(here->place, sizeof here->place, "%s", host);
+    return 0;
+}
+
+static int check_data(struct here *here, struct error *err)
+{
+    struct db *db = here->request->client.db;
+    struct ledger_dataset dataset = {0};
+    int rc = allocation_may(db, here->spec->dataset.name, err);
+    if (rc == 0)
+        rc = ledger_dataset_find(db, here->spec->dataset.name, &dataset, err);
+    if (rc == 0 && access(dataset.file, R_OK) != 0) {
+        rc = error_errno(err, PPT_EIO, "cannot read the data file %s", dataset.file);
+        error_hint(err, "with --here the ranks are yours and must be able to read it");
+    }
+    ledger_dataset_free(&dataset);
+    return rc;
+}
+
+/* submit_filing */
+static int file_here(struct db *db, const struct spec *spec, const char *text,
+                     void *state, int64_t *ret_job_id, struct error *err)
+{
+    const struct here *here = state;
+    return allocation_submit(db, spec->name, spec->account, spec->dataset.name, text,
+                             here->token, here->base, here->place, geteuid(),
+                             ret_job_id, err);
+}
+
+/* ---- from submission to the plan ---- */
+
+/* Its end, where it has ended without our ranks. */
+static int judge(const struct queue_job *job, struct error *err)
+{
+    bool is_refusal = job->state == QUEUE_REFUSED && job->error_code > 0;
+    if (!queue_state_is_final(job->state))
+        return 0;
+    return error_set(err, is_refusal ? (enum ppt_error)job->error_code : PPT_EJOB,
+                     "job %lld %s%s%s%s", (long long)job->id,
+                     job->state == QUEUE_FAILED ? "" : "was ",
+                     queue_state_name(job->state), job->reason[0] != '\0' ? ": " : "",
+                     job->reason);
+}
+
+/* Once; a job that has ended meanwhile needs none. */
+static void cancel(struct here *here)
+{
+    enum queue_state state;
+    struct error why = {0};
+    if (here->is_cancelled)
+        return;
+    int rc = queue_cancel(here->request->client.db, here->job_id, "stopped by a signal",
+                          &state, &why);
+    here->is_cancelled = rc == 0 || rc == -PPT_ESTATE;
+}
+
+/* Looks once: is the plan there? */
+static int look_for_plan(struct here *here, int64_t *last, bool *ret_is_there,
+                         struct error *err)
+{
+    struct client *client = &here->request->client;
+    struct allocation_plan plan = {0};
+    struct queue_job job = {0};
+    char path[sizeof here->directory + 16];
+    *ret_is_there = false;
+    int rc = queue_find(client->db, here->job_id, &job, err);
+    if (rc == 0)
+        rc = client_tell_moves(client, here->job_id, last, err);
+    if (rc == 0)
+        rc = judge(&job, err);
+    bool may_be_there = rc == 0 && job.state == QUEUE_RUNNING;
+    queue_job_free(&job);
+    if (may_be_there && !here->is_cancelled)
+        rc = allocation_take(client->db, here->job_id, here->token, &plan, ret_is_there,
+                             err);
+    if (rc == -PPT_ESTATE) { /* taken back: the job's own end will say why */
+        *ret_is_there = false;
+        return 0;
+    }
+    if (rc != 0 || !*ret_is_there)
+        return rc;
+    here->attempt = plan.attempt;
+    const struct {
+        const char *name;
+        const void *data;
+        size_t len;
+    } files[] = {{"plan.json", plan.plan, strlen(plan.plan)},
+                 {"plan.sig", plan.signature, sizeof plan.signature},
+                 {"manifest.yaml", plan.manifest, strlen(plan.manifest)}};
+    for (size_t i = 0; rc == 0 && i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", here->directory, files[i].name);
+        rc = pathsafe_replace(path, files[i].data, files[i].len, 0600, err);
+    }
+    allocation_plan_free(&plan);
+    return rc;
+}
+
+static int wait_for_plan(struct here *here, struct error *err)
+{
+    struct client *client = &here->request->client;
+    int64_t last = 0;
+    bool is_there = false;
+    int rc = 0;
+    while (rc == 0 && !is_there) {
+        if (n_signals > 0)
+            cancel(here);
+        rc = look_for_plan(here, &last, &is_there, err);
+        if (rc == -PPT_EDB && !db_is_alive(client->db))
+            rc = client_reconnect(client, RECONNECT_S, err);
+        else if (rc == 0 && !is_there)
+            pause_ms(LOOK_MS);
+    }
+    return rc;
+}
+
+/* The directory, before the plan is taken and paid for. */
+static int make_directory(struct here *here, struct error *err)
+{
+    char *text = NULL, path[sizeof here->directory + 16];
+    snprintf(here->directory, sizeof here->directory, "%s/ppt-%lld",
+             here->base[1] == '\0' ? "" : here->base, (long long)here->job_id);
+    if (mkdir(here->directory, 0700) != 0)
+        return error_errno(err, PPT_EIO, "cannot make the directory %s",
+                           here->directory);
+    snprintf(path, sizeof path, "%s/spec.json", here->directory);
+    int rc = spec_canonical(here->spec, &text, err);
+    if (rc == 0)
+        rc = pathsafe_replace(path, text, strlen(text), 0600, err);
+    free(text);
+    return rc;
+}
+
+/* ---- the run ---- */
+
+static void ask_to_stop(struct here *here)
+{
+    if (here->stopped_at == 0) {
+        here->stopped_at = time(NULL);
+        submit_ranks_stop(&here->ranks);
+    }
+}
+
+/* A sign of life; a database that is away is tried again at the next one. */
+static void beat(struct here *here)
+{
+    struct client *client = &here->request->client;
+    enum allocation_wish wish = ALLOCATION_NONE;
+    struct error why = {0};
+    here->beat_at = time(NULL);
+    if ((client->db == NULL || !db_is_alive(client->db)) &&
+        client_reconnect(client, 0, &why) != 0)
+        return;
+    if (allocation_beat(client->db, here->job_id, here->token, &wish, &why) != 0)
+        return;
+    if (wish == ALLOCATION_STOP)
+        ask_to_stop(here);
+    if (wish == ALLOCATION_KILL)
+        submit_ranks_kill(&here->ranks);
+}
+
+static int run_ranks(struct here *here, struct error *err)
+{
+    int rc = submit_ranks_start(&here->ranks, here->directory, err);
+    while (rc == 0 && !submit_ranks_have_ended(&here->ranks)) {
+        if (n_signals > 0) {
+            if (here->request->client.db != NULL)
+                cancel(here);
+            ask_to_stop(here);
+        }
+        bool is_late = here->stopped_at != 0 &&
+                       time(NULL) - here->stopped_at > here->ranks.conf.grace_s;
+        if (n_signals > 1 || is_late)
+            submit_ranks_kill(&here->ranks);
+        if (time(NULL) - here->beat_at >= ALLOCATION_BEAT_S)
+            beat(here);
+        pause_ms(LOOK_MS);
+    }
+    return rc;
+}
+
+/* Says how it ended, for as long as it takes a database to come back. */
+static int tell_end(struct here *here, const struct error *why, struct error *err)
+{
+    struct client *client = &here->request->client;
+    struct report report = {.outcome = REPORT_FAILED, .error_code = PPT_ECOMM};
+    snprintf(report.error_text, sizeof report.error_text,
+             "its ranks ended without a report, status %d", here->ranks.status);
+    if (why->code != 0) {
+        report.error_code = why->code;
+        memcpy(report.error_text, why->text, sizeof report.error_text);
+    }
+    settle_find_report(here->directory, here->job_id, here->attempt, &report);
+    int rc = client->db != NULL && db_is_alive(client->db)
+                 ? 0
+                 : client_reconnect(client, RECONNECT_S, err);
+    if (rc == 0)
+        rc = allocation_end(client->db, here->job_id, here->token, &report, err);
+    if (rc == -PPT_EDB && (client->db == NULL || !db_is_alive(client->db))) {
+        rc = client_reconnect(client, RECONNECT_S, err);
+        if (rc == 0)
+            rc = allocation_end(client->db, here->job_id, here->token, &report, err);
+    }
+    return rc;
+}
+
+/* The job is submitted: whatever happens here, it must not stay behind. */
+static int run_job(struct here *here, struct error *err)
+{
+    struct error why = {0};
+    int rc = submit_print_id(here->request, here->job_id, err);
+    if (rc == 0)
+        rc = make_directory(here, err);
+    if (rc == 0)
+        rc = wait_for_plan(here, err);
+    if (rc != 0 && here->attempt == 0) {
+        if (here->request->client.db != NULL)
+            cancel(here);
+        return rc;
+    }
+    if (rc == 0)
+        run_ranks(here, &why);
+    else
+        why = *err;
+    handle_signals(SIG_DFL);
+    rc = tell_end(here, &why, err);
+    if (rc == 0)
+        rc = client_wait(&here->request->client, here->job_id, true, err);
+    return rc;
+}
+
+int submit_here(struct submit *request, const struct spec *spec, struct error *err)
+{
+    struct here *here = calloc(1, sizeof *here);
+    if (here == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory");
+    here->request = request;
+    here->spec = spec;
+    here->ranks.n_ranks = spec->resources.ranks;
+    here->ranks.cores_per_rank = spec->resources.cores_per_rank;
+    submit_token(here->token);
+    int rc = conf_read(request->client.config, &here->ranks.conf, err);
+    if (rc == 0)
+        rc = submit_ranks_check(&here->ranks, err);
+    if (rc == 0)
+        rc = find_place(here, err);
+    if (rc == 0)
+        rc = client_connect(&request->client, "ppt-submit", err);
+    if (rc == 0)
+        rc = check_data(here, err);
+    if (rc == 0) {
+        handle_signals(count_signal);
+        rc = submit_file(request, spec, file_here, here, &here->job_id, err);
+    }
+    if (rc == 0)
+        rc = run_job(here, err);
+    free(here);
+    return rc;
+}

@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/crypto.h"
+#include "base/pathsafe.h"
+#include "scheduler/launch_mpirun.h"
+#include "scheduler/launcher.h"
+#include "scheduler/submit.h"
+
+/* ---- what can be known before ---- */
+
+/* A program as execvp would find it. */
+static int find_program(const char *name, struct error *err)
+{
+    char path[PATH_MAX];
+    const char *at = getenv("PATH");
+    if (strchr(name, '/') != NULL && access(name, X_OK) == 0)
+        return 0;
+    while (strchr(name, '/') == NULL && at != NULL && *at != '\0') {
+        size_t len = strcspn(at, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)len, at, name);
+        if (access(path, X_OK) == 0)
+            return 0;
+        at += len + (at[len] == ':');
+    }
+    return error_set(err, PPT_ELAUNCH, "there is no program %s", name);
+}
+
+/* srun inside a step would wait for ever for the tasks that the step holds. */
+static int check_slurm(const struct submit_ranks *ranks, struct error *err)
+{
+    const char *n_tasks = getenv("SLURM_NTASKS");
+    if (getenv("SLURM_STEP_ID") != NULL) {
+        error_set(err, PPT_ELAUNCH, "this is a step of a Slurm job already");
+        return error_hint(err,
+                          "in a batch script write ppt-submit --here without srun");
+    }
+    if (n_tasks != NULL && atoll(n_tasks) < ranks->n_ranks) {
+        error_set(err, PPT_ELAUNCH,
+                  "the job is for %lld ranks and this allocation has %s tasks",
+                  (long long)ranks->n_ranks, n_tasks);
+        return error_hint(err, "ask for --ntasks=%lld", (long long)ranks->n_ranks);
+    }
+    return find_program("srun", err);
+}
+
+int submit_ranks_check(struct submit_ranks *ranks, struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    int rc = client_program(ranks->conf.worker, "worker", ranks->worker,
+                            sizeof ranks->worker, err);
+    ranks->is_slurm = getenv("SLURM_JOB_ID") != NULL;
+    if (rc == 0)
+        rc = pathsafe_read_public(ranks->conf.public_key, key, sizeof key, err);
+    if (rc != 0)
+        return rc;
+    return ranks->is_slurm ? check_slurm(ranks, err)
+                           : find_program(ranks->conf.mpirun, err);
+}
+
+/* ---- the processes ---- */
+
+struct words {
+    char n_ranks[24], n_cores[24], option[64], mark[PATH_MAX + 32];
+};
+
+static void mpirun_arguments(const struct submit_ranks *ranks, const char *directory,
+                             struct words *words,
+                             const char *ret_argv[LAUNCH_MPIRUN_N_ARGUMENTS])
+{
+    struct launch_mpirun mpirun = {.mpirun = ranks->conf.mpirun,
+                                   .worker = ranks->worker,
+                                   .public_key = ranks->conf.public_key};
+    if (ranks->conf.launcher == CONF_MPIRUN) { /* else they are sbatch's */
+        mpirun.n_arguments = ranks->conf.n_arguments;
+        mpirun.arguments = ranks->conf.arguments;
+    }
+    launch_mpirun_arguments(&mpirun, directory, words->n_ranks, ret_argv);
+}
+
+static void srun_arguments(const struct submit_ranks *ranks, const char *directory,
+                           struct words *words,
+                           const char *ret_argv[LAUNCH_MPIRUN_N_ARGUMENTS])
+{
+    snprintf(words->option, sizeof words->option, "--cpus-per-task=%s", words->n_cores);
+    const char *const argv[] = {"srun",
+                                "--mpi=pmix",
+                                "--ntasks",
+                                words->n_ranks,
+                                words->option,
+                                "--kill-on-bad-exit=1",
+                                ranks->worker,
+                                "--plan",
+                                directory,
+                                "--public-key",
+                                ranks->conf.public_key,
+                                NULL};
+    memcpy(ret_argv, argv, sizeof argv);
+}
+
+/* As the scheduler does for its own ranks. */
+static void set_environment(const struct words *words, const char *directory)
+{
+    setenv("OMP_NUM_THREADS", words->n_cores, 1);
+    setenv("OPENBLAS_NUM_THREADS", words->n_cores, 1);
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
+    setenv(LAUNCHER_MARK, directory, 1);
+    if (geteuid() == 0) { /* mpirun refuses root otherwise */
+        setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+        setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    }
+}
+
+/* The job's id alone belongs on this program's stdout. */
+static void child(const char *program, const char *const *argv, pid_t parent)
+{
+    int null = open("/dev/null", O_RDONLY);
+    setpgid(0, 0);
+    for (int sig = 1; sig < SIGRTMIN; sig++)
+        signal(sig, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        _exit(PPT_ELAUNCH);
+    execvp(program, (char *const *)argv);
+    _exit(PPT_ELAUNCH);
+}
+
+int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
+                       struct error *err)
+{
+    const char *argv[LAUNCH_MPIRUN_N_ARGUMENTS];
+    struct words words;
+    pid_t parent = getpid();
+    snprintf(words.n_ranks, sizeof words.n_ranks, "%lld", (long long)ranks->n_ranks);
+    snprintf(words.n_cores, sizeof words.n_cores, "%lld",
+             (long long)ranks->cores_per_rank);
+    (ranks->is_slurm ? srun_arguments : mpirun_arguments)(ranks, directory, &words,
+                                                          argv);
+    set_environment(&words, directory);
+    pid_t pid = fork();
+    if (pid == 0)
+        child(ranks->is_slurm ? "srun" : ranks->conf.mpirun, argv, parent);
+    if (pid < 0)
+        return error_errno(err, PPT_ELAUNCH, "cannot start the ranks");
+    setpgid(pid, pid);
+    ranks->pid = pid;
+    return 0;
+}
+
+bool submit_ranks_have_ended(struct submit_ranks *ranks)
+{
+    int status;
+    if (ranks->pid == 0)
+        return true;
+    if (waitpid(ranks->pid, &status, WNOHANG) != ranks->pid)
+        return false;
+    ranks->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    ranks->pid = 0;
+    return true;
+}
+
+/* Both mpirun and srun pass this one on. */
+void submit_ranks_stop(const struct submit_ranks *ranks)
+{
+    if (ranks->pid > 0)
+        kill(ranks->pid, SIGUSR1);
+}
+
+/* On SIGTERM both end their ranks, on other nodes too, and leave. */
+void submit_ranks_kill(const struct submit_ranks *ranks)
+{
+    if (ranks->pid > 0)
+        kill(ranks->pid, SIGTERM);
+}
