@@ -51,6 +51,6 @@ cluster_stop() {
 }
 
 use_sbatch() {
-    sed -i 's|^launcher: {|launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
+    sed -i 's|^launcher: {kind: [a-z]*, |launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
         "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
 }
