@@ -5,7 +5,7 @@
 -- It runs inside slurmctld under its locks, one job at a time, so it reads one small
 -- file when it is loaded, and then neither files nor databases nor programs. What it
 -- checks is form, user, job name and expiry. Anybody can write a token of good form: the
--- signature is checked by ppt-prolog on the node, before anything of the job runs.
+-- signature is checked by ppt-prolog.sh on the node, before anything of the job runs.
 
 -- The same file on the controller and on all nodes. After changing it, touch this script:
 -- slurmctld then reads both again.
