@@ -121,7 +121,7 @@ static int write_all(int fd, const void *data, size_t size)
     return fsync(fd);
 }
 
-static int sync_parent(const char *path, struct error *err)
+int pathsafe_sync_parent(const char *path, struct error *err)
 {
     char directory[PATH_MAX];
     snprintf(directory, sizeof directory, "%s", path);
@@ -141,8 +141,9 @@ static int sync_parent(const char *path, struct error *err)
     return 0;
 }
 
-int pathsafe_write_new(const char *path, const void *data, size_t size, unsigned mode,
-                       struct error *err)
+/* The file is on disk; its name may not be yet. */
+static int write_file(const char *path, const void *data, size_t size, unsigned mode,
+                      struct error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
     if (fd < 0)
@@ -155,18 +156,25 @@ int pathsafe_write_new(const char *path, const void *data, size_t size, unsigned
         unlink(path);
     }
     close(fd);
-    return rc == 0 ? sync_parent(path, err) : rc;
+    return rc;
 }
 
-int pathsafe_replace(const char *path, const void *data, size_t size, unsigned mode,
-                     struct error *err)
+int pathsafe_write_new(const char *path, const void *data, size_t size, unsigned mode,
+                       struct error *err)
+{
+    int rc = write_file(path, data, size, mode, err);
+    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
+}
+
+int pathsafe_replace_soon(const char *path, const void *data, size_t size,
+                          unsigned mode, struct error *err)
 {
     char temporary[PATH_MAX];
     int len = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (len < 0 || (size_t)len >= sizeof temporary)
         return error_set(err, PPT_EIO, "the path '%s' is too long", path);
     unlink(temporary); /* a crash may have left one; it is nobody's */
-    int rc = pathsafe_write_new(temporary, data, size, mode, err);
+    int rc = write_file(temporary, data, size, mode, err);
     if (rc != 0)
         return rc;
     if (rename(temporary, path) != 0) {
@@ -174,7 +182,14 @@ int pathsafe_replace(const char *path, const void *data, size_t size, unsigned m
         unlink(temporary);
         return rc;
     }
-    return sync_parent(path, err);
+    return 0;
+}
+
+int pathsafe_replace(const char *path, const void *data, size_t size, unsigned mode,
+                     struct error *err)
+{
+    int rc = pathsafe_replace_soon(path, data, size, mode, err);
+    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
 }
 
 static int slurp(const char *path, int fd, size_t max_bytes, char **ret_text,

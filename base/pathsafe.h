@@ -26,6 +26,13 @@ int pathsafe_write_new(const char *path, const void *data, size_t size, unsigned
 int pathsafe_replace(const char *path, const void *data, size_t size, unsigned mode,
                      struct error *err);
 
+/* The same, but for the directory: after a crash either contents may stand until
+ * pathsafe_sync_parent has returned for a file beside it. For several files in a row.
+ */
+int pathsafe_replace_soon(const char *path, const void *data, size_t size,
+                          unsigned mode, struct error *err);
+int pathsafe_sync_parent(const char *path, struct error *err);
+
 /* Reads a whole file of at most max_bytes, NUL-terminated; caller frees.
  * Errors: PPT_EIO, PPT_ENOTFOUND (no such file). */
 int pathsafe_read_file(const char *path, size_t max_bytes, char **ret_text,

@@ -92,14 +92,14 @@ static int store_file(const char *directory, const char *name, const void *data,
 {
     char path[PLAN_PATH_SIZE];
     int rc = join(directory, name, path, err);
-    return rc != 0 ? rc : pathsafe_replace(path, data, len, 0600, err);
+    return rc != 0 ? rc : pathsafe_replace_soon(path, data, len, 0600, err);
 }
 
 int plan_store_at(const char *directory, const struct plan *plan,
                   const struct spec *spec, const char *manifest_text,
                   const unsigned char secret_key[32], struct error *err)
 {
-    char *text = NULL, *canonical = NULL;
+    char *text = NULL, *canonical = NULL, path[PLAN_PATH_SIZE];
     unsigned char signature[CRYPTO_SIGNATURE_SIZE];
     int rc = to_json(plan, &text, err);
     if (rc != 0)
@@ -116,6 +116,10 @@ int plan_store_at(const char *directory, const struct plan *plan,
         rc = store_file(directory, "plan.json", text, strlen(text), err);
     if (rc == 0)
         rc = store_file(directory, "plan.sig", signature, sizeof signature, err);
+    if (rc == 0)
+        rc = join(directory, "plan.sig", path, err);
+    if (rc == 0)
+        rc = pathsafe_sync_parent(path, err); /* all four names at once */
 out:
     free(text);
     free(canonical);
