@@ -8,6 +8,10 @@
 /* The most elements of one MPI call: its counts are ints. */
 #define MAX_COUNT ((size_t)1 << 30)
 #define EXCHANGE_TAG 1
+/* Ranks that are about to agree wait for a moment only; a rank that waits for one that
+ * works must not take its core. */
+#define FIRST_NAP_NS 10000
+#define LAST_NAP_NS 1000000
 
 struct state {
     MPI_Comm mpi;
@@ -123,7 +127,7 @@ static int wait_for(const struct comm *comm, int status, MPI_Request *request,
                     MPI_Status *ret_status, const char *what, struct error *err)
 {
     const struct state *state = comm->state;
-    const struct timespec nap = {.tv_nsec = 1000000};
+    struct timespec nap = {.tv_nsec = FIRST_NAP_NS};
     int is_done = 0;
     int rc = check(status, what, err);
     while (rc == 0) {
@@ -133,6 +137,7 @@ static int wait_for(const struct comm *comm, int status, MPI_Request *request,
         if (*state->give_up != 0)
             return error_set(err, PPT_ECOMM, "the other ranks do not answer");
         nanosleep(&nap, NULL);
+        nap.tv_nsec = nap.tv_nsec * 2 < LAST_NAP_NS ? nap.tv_nsec * 2 : LAST_NAP_NS;
     }
     return rc;
 }

@@ -17,7 +17,8 @@ static int hash_blocks(int fd, const char *path, int64_t size_bytes, int64_t fir
 {
     if (n == 0)
         return 0;
-    unsigned char *block = malloc(MANIFEST_BLOCK_BYTES);
+    unsigned char *block = malloc(
+        size_bytes < MANIFEST_BLOCK_BYTES ? (size_t)size_bytes : MANIFEST_BLOCK_BYTES);
     if (block == NULL)
         return error_set(err, PPT_ENOMEM, "no memory to check %s", path);
     int rc = 0;

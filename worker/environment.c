@@ -111,10 +111,10 @@ static void add_machine(struct json *json)
     json_string(json, "memory", memory);
 }
 
-int environment_write(const char *path, struct error *err)
+/* The same for all jobs of a process. Caller frees. */
+static int describe(char **ret_text, struct error *err)
 {
     struct json json = {0};
-    char *text;
     json_object(&json, NULL);
     json_string(&json, "version", PPT_VERSION);
     add_machine(&json);
@@ -122,10 +122,12 @@ int environment_write(const char *path, struct error *err)
     dl_iterate_phdr(add_object, &json);
     json_close_array(&json);
     json_close_object(&json);
-    int rc = json_end(&json, &text, err);
-    if (rc != 0)
-        return rc;
-    rc = pathsafe_replace(path, text, strlen(text), 0600, err);
-    free(text);
-    return rc;
+    return json_end(&json, ret_text, err);
+}
+
+int environment_write(const char *path, struct error *err)
+{
+    static char *text; /* objects are never unloaded; one thread */
+    int rc = text != NULL ? 0 : describe(&text, err);
+    return rc != 0 ? rc : pathsafe_replace(path, text, strlen(text), 0600, err);
 }
