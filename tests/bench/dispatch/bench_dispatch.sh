@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# bench_dispatch.sh [--json] [N]: how fast the smallest private jobs go through the whole
+# system, in the pool and by mpirun on the same machine: two ranks on two cores, one step.
+#   start    from a job being said to run to its first charge, one job at a time: median
+#   rate     N jobs (default 200; a tenth by mpirun) submitted in one statement: from
+#            there to the last one settled
+# PostgreSQL with fsync on, as people run it.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/../../e2e/lib.sh"
+is_json=false n_jobs=200
+for argument in "$@"; do
+    case $argument in
+    --json) is_json=true ;;
+    *) n_jobs=$argument ;;
+    esac
+done
+
+say() { # CASE VALUE UNIT PEER_VALUE RATIO
+    if $is_json; then
+        printf '{"bench": "dispatch", "case": "%s", "value": %s, "unit": "%s", ' "$1" "$2" "$3"
+        printf '"peer": "mpirun", "peer_value": %s, "ratio": %s}\n' "$4" "$5"
+    else
+        printf '%-36s %10s %-4s  mpirun %10s  ratio %6s\n' "$1" "$2" "$3" "$4" "$5"
+    fi
+}
+
+# Milliseconds from "running" to the last change of the meter of a job of one step.
+start_ms() {
+    local from to
+    from=$(sql "SELECT extract(epoch FROM max(at)) FROM ppt.job_event
+                WHERE job_id = $1 AND to_state = 'running'")
+    to=$(stat -c %.Y "$dir/jobs/$1/meter")
+    awk "BEGIN { printf \"%.1f\\n\", ($to - $from) * 1000 }"
+}
+
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# Submits N more of job 1, as alice, and waits for the last; jobs a second.
+rate() {
+    local n=$1 elapsed first
+    first=$(sql "SELECT count(*) + 1 FROM ppt.job")
+    as_alice "SELECT count(ppt.queue_submit('noop', 'acme/lab', 'private', spec,
+              'bench-' || $first || '-' || i)) FROM spec, generate_series(1, $n) i" >/dev/null
+    until [ "$(sql "SELECT count(*) FROM ppt.job WHERE ended_at IS NOT NULL")" -ge \
+        $((first + n - 1)) ]; do sleep 0.05; done
+    [ "$(sql "SELECT count(*) FROM ppt.job WHERE id >= $first AND state = 'done'")" = "$n" ] ||
+        die "not all are done: $(sql "SELECT state, reason, count(*) FROM ppt.job GROUP BY 1, 2")"
+    elapsed=$(sql "SELECT extract(epoch FROM max(ended_at) - min(submitted_at)) FROM ppt.job
+                   WHERE id >= $first")
+    awk "BEGIN { printf \"%.1f\", $n / $elapsed }"
+}
+
+as_alice() {
+    psql -X -q -A -t -v ON_ERROR_STOP=1 "$("$pg" conninfo "$dir/pg" alice)" \
+        -c "CREATE TEMP TABLE spec AS SELECT spec FROM ppt.queue WHERE id = 1" -c "$1"
+}
+
+# measure KIND N: sets start and rate
+measure() {
+    local kind=$1 n=$2 id i
+    sed -i "s/^launcher: {kind: [a-z]*/launcher: {kind: $kind/" "$dir/site-scheduler.yaml"
+    schedd_start
+    sleep 2 # worlds come up
+    for i in 1 2 3 4 5 6 7; do
+        id=$(submit noop)
+        wait_end "$id"
+        [ "$(state "$id")" = "done" ] || die "$(field "$id" reason)"
+        [ "$i" -le 2 ] || start_ms "$id"
+    done >"$dir/starts.$kind"
+    start=$(median <"$dir/starts.$kind")
+    rate=$(rate "$n")
+    schedd_stop
+}
+
+site cores=2 restarts=0 kind=pool pool='jobs: 100000'
+as officer ppt-budget grant acme -e 5000 -d 1e-6
+as officer ppt-budget grant --dataset private -e 5000 -d 1e-6
+spec noop 0.5 1
+measure pool "$n_jobs"
+pool_start=$start pool_rate=$rate
+measure mpirun $((n_jobs / 10 > 0 ? n_jobs / 10 : 1))
+check_ledger
+ratio() { awk "BEGIN { printf \"%.1f\", $1 / $2 }"; }
+say "start of a warm job, 2 ranks" "$pool_start" ms "$start" "$(ratio "$start" "$pool_start")"
+say "no-op jobs end to end, 2 ranks" "$pool_rate" 1/s "$rate" "$(ratio "$pool_rate" "$rate")"
