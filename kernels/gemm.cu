@@ -65,7 +65,37 @@ static __global__ void add_bias(int64_t rows, int64_t cols, const float *bias, f
     }
 }
 
-/* A thread a column, rows in order: the CPU's sum bit for bit. */
+/* Few columns of many rows: a block takes WIDTH columns, each by as many threads as
+ * are left, which share the rows and are added up as a tree. */
+enum { WIDTH = 8, LANES = CUDA_THREADS / WIDTH };
+
+static __global__ void sum_tall(int64_t rows, int64_t cols, const float *x, float *sum)
+{
+    __shared__ double part[LANES][WIDTH];
+    unsigned lane = threadIdx.x / WIDTH, in_block = threadIdx.x % WIDTH;
+    CUDA_EACH_BLOCK(block, (cols + WIDTH - 1) / WIDTH)
+    {
+        int64_t j = block * WIDTH + in_block;
+        double total = 0.0;
+        for (int64_t i = lane; j < cols && i < rows; i += LANES) {
+            total += (double)x[i * cols + j];
+        }
+        part[lane][in_block] = total;
+        __syncthreads();
+        for (unsigned half = LANES / 2; half > 0; half /= 2) {
+            if (lane < half) {
+                part[lane][in_block] += part[lane + half][in_block];
+            }
+            __syncthreads();
+        }
+        if (lane == 0 && j < cols) {
+            sum[j] = (float)part[0][in_block];
+        }
+        __syncthreads(); /* part may be written again only when all have read it */
+    }
+}
+
+/* A thread a column, rows in order. */
 static __global__ void sum_rows(int64_t n, int64_t rows, int64_t cols, const float *x,
                                 float *sum, int64_t stride)
 {
@@ -88,6 +118,11 @@ void cuda_add_bias(int64_t rows, int64_t cols, const float *bias, float *y)
 
 void cuda_sum_rows(int64_t rows, int64_t cols, const float *x, float *sum)
 {
+    if (rows >= 2 * LANES && cols < 16384) {
+        CUDA_LAUNCH(sum_tall, cuda_rows((cols + WIDTH - 1) / WIDTH), CUDA_THREADS, rows,
+                    cols, x, sum);
+        return;
+    }
     cuda_sum_rows_each(1, rows, cols, x, sum, cols);
 }
 

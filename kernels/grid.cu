@@ -218,6 +218,20 @@ static void add_exact(struct noise *noise, int64_t n_pairs, const uint8_t *doubt
     }
 }
 
+/* Flags, then exact pairs: kept by each thread for its life, since memory of a device is
+ * dear to get. NULL if there is not so much. */
+static uint8_t *scratch(size_t n_bytes)
+{
+    static thread_local void *memory;
+    static thread_local size_t n_held;
+    if (n_bytes > n_held) {
+        device_free(memory);
+        memory = NULL;
+        n_held = device_alloc(n_bytes, &memory) ? n_bytes : 0;
+    }
+    return (uint8_t *)memory;
+}
+
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x)
 {
     CUDA_LAUNCH(round_to_grid, cuda_blocks(n), CUDA_THREADS, *grid, n, x);
@@ -227,38 +241,34 @@ void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                      const struct grid_source *source, double *x)
 {
     int64_t n_pairs = n / 2;
-    void *doubt = NULL, *exact = NULL;
+    size_t n_flags = ((size_t)n_pairs + 63) / 64 * 64;
     uint8_t *doubt_here = (uint8_t *)malloc((size_t)n_pairs + 1);
     struct noise *noise = (struct noise *)calloc(1, sizeof *noise);
     size_t list_bytes =
         (size_t)((n_pairs < chunk_pairs ? n_pairs : chunk_pairs) + 1) * sizeof(int32_t);
     int32_t *list = (int32_t *)malloc(list_bytes);
+    uint8_t *doubt = n_pairs > 0 ? scratch(n_flags + sizeof noise->exact) : NULL;
     if (doubt_here == NULL || noise == NULL || list == NULL) {
         (void)cuda_check(cudaErrorMemoryAllocation, "grid noise");
-    } else if (n_pairs > 0 && device_alloc((size_t)n_pairs, &doubt) &&
-               device_alloc(sizeof noise->exact, &exact)) {
+    } else if (doubt != NULL) {
         noise->grid = *grid;
         noise->bits = bits;
         noise->source = source;
         noise->x = x;
-        noise->exact_on_device = (struct exact *)exact;
+        noise->exact_on_device = (struct exact *)(void *)(doubt + n_flags);
         CUDA_LAUNCH(add_sure, cuda_blocks(n_pairs), CUDA_THREADS, *grid, n_pairs, bits,
-                    x, (uint8_t *)doubt);
+                    x, doubt);
         if (device_download(doubt_here, doubt, (size_t)n_pairs)) {
             add_exact(noise, n_pairs, doubt_here, list);
             explicit_bzero(list, list_bytes);
             explicit_bzero(doubt_here, (size_t)n_pairs);
         }
-        (void)device_zero(exact,
-                          sizeof noise->exact); /* with it the sum could be had */
-        (void)device_zero(doubt, (size_t)n_pairs);
-        (void)device_sync();
+        /* with it the sum could be had */
+        (void)device_zero(doubt, n_flags + sizeof noise->exact);
     }
     if (noise != NULL) {
         explicit_bzero(noise, sizeof *noise);
     }
-    device_free(exact);
-    device_free(doubt);
     free(list);
     free(noise);
     free(doubt_here);

@@ -1,6 +1,9 @@
 #include "kernels/polar.h"
 
+#include <math.h>
 #include <string.h>
+
+#include "kernels/polar_table.h"
 
 enum {
     PLACES = 192,     /* binary places: limbs 0 .. 2 */
@@ -64,25 +67,6 @@ static struct fixed mul(struct fixed x, struct fixed y)
     return cut;
 }
 
-/* x / divisor, cut, for a public divisor in 2 .. 2^12. Each half limb with the rest so
- * far is below 2^44, so one multiplication by 2^64 / divisor, rounded up, gives the
- * quotient exactly: hardware division may take longer for larger numbers. */
-static inline struct fixed div_small(struct fixed x, uint64_t divisor)
-{
-    uint64_t inverse = UINT64_MAX / divisor + 1, rest = 0;
-    for (int i = 3; i >= 0; i--) {
-        uint64_t quotient = 0;
-        for (int shift = 32; shift >= 0; shift -= 32) {
-            uint64_t part = rest << 32 | (x.limb[i] >> shift & UINT32_MAX);
-            uint64_t digit = (uint64_t)((unsigned __int128)part * inverse >> 64);
-            rest = part - digit * divisor;
-            quotient = quotient << 32 | digit;
-        }
-        x.limb[i] = quotient;
-    }
-    return x;
-}
-
 /* x if is_first is 1, y if it is 0. */
 static inline struct fixed choose(uint64_t is_first, struct fixed x, struct fixed y)
 {
@@ -98,42 +82,64 @@ static inline struct fixed twice(struct fixed x)
     return add(x, x);
 }
 
-/* x / y for x < y < 2^63, digit by digit. */
-static struct fixed divide(struct fixed x, struct fixed y)
+/* x in [0, 2^62), cut after 64 places, by additions, products and whole numbers only.
+ */
+static struct fixed from_secret(double x)
 {
-    struct fixed quotient = {{0}};
-    for (int i = 0; i < PLACES; i++) {
-        uint64_t is_less;
-        x = twice(x);
-        struct fixed rest = sub(x, y, &is_less);
-        x = choose(is_less, x, rest);
-        quotient = twice(quotient);
-        quotient.limb[0] |= is_less ^ 1;
-    }
-    return quotient;
+    int64_t whole = (int64_t)x;
+    double rest = (x - (double)whole) * 0x1p32;
+    int64_t high = (int64_t)rest;
+    int64_t low = (int64_t)((rest - (double)high) * 0x1p32);
+    return (struct fixed){
+        {0, 0, (uint64_t)high << 32 | (uint64_t)low, (uint64_t)whole}};
 }
 
-/* The root of x, cut after 192 places: as an integer it is that of x's 256 digits and
- * 192 zeros. Two digits a turn give one of the root; what is left of x never has more
- * than two digits more than the root. */
+/* Off by 2^-52 of it at most: the halves of limbs are exact, and each one that is not 0
+ * is larger than all below it together. */
+static double to_double(struct fixed x)
+{
+    double sum = 0.0, unit = 0x1p-192;
+    for (int i = 0; i < 4; i++) {
+        sum += (double)(int64_t)(x.limb[i] & UINT32_MAX) * unit;
+        sum += (double)(int64_t)(x.limb[i] >> 32) * (unit * 0x1p32);
+        unit *= 0x1p64;
+    }
+    return sum;
+}
+
+/* x / y for x < y in [1, 2], off by less than 2^-190. Newton's rule for 1 / y squares
+ * the relative error of what it begins with, 2^-50 and from below, twice. */
+static struct fixed divide(struct fixed x, struct fixed y)
+{
+    struct fixed inverse = from_secret(1.0 / to_double(y) * (1.0 - 0x1p-51));
+    for (int i = 0; i < 2; i++) {
+        struct fixed error = sub(one, mul(y, inverse), NULL);
+        inverse = add(inverse, mul(inverse, error));
+    }
+    return mul(x, inverse);
+}
+
+/* The root of x < 2^9, off by less than 2^-189; less than the root where x < 2^-84.
+ * Goldschmidt's rule: near goes to the root and half_inverse to half of 1 / root, both
+ * from below; a relative error e becomes 1.5 e^2, from 2^-49 at first. */
 static struct fixed root(struct fixed x)
 {
-    struct fixed digits = x, left = {{0}}, result = {{0}};
-    for (int i = 0; i < 128 + PLACES / 2; i++) {
-        uint64_t is_less;
-        for (int j = 0; j < 2; j++) {
-            left = twice(left);
-            left.limb[0] |= digits.limb[3] >> 63;
-            digits = twice(digits);
-        }
-        struct fixed trial = twice(twice(result));
-        trial.limb[0] |= 1;
-        struct fixed rest = sub(left, trial, &is_less);
-        left = choose(is_less, left, rest);
-        result = twice(result);
-        result.limb[0] |= is_less ^ 1;
+    double from = to_double(x);
+    double inverse = 1.0 / sqrt(from > 0x1p-84 ? from : 0x1p-84) * (1.0 - 0x1p-50);
+    struct fixed near = mul(x, from_secret(inverse));
+    struct fixed half_inverse = from_secret(0.5 * inverse);
+    for (int i = 0; i < 2; i++) {
+        struct fixed error = sub(half, mul(near, half_inverse), NULL);
+        near = add(near, mul(near, error));
+        half_inverse = add(half_inverse, mul(half_inverse, error));
     }
-    return result;
+    return near;
+}
+
+/* Entry n of a table. */
+static inline struct fixed constant(const uint64_t limb[4])
+{
+    return (struct fixed){{limb[0], limb[1], limb[2], limb[3]}};
 }
 
 /* U in [1/2, 1) after a shift by *ret_exponent places, cut after 192. */
@@ -167,21 +173,19 @@ static struct fixed normalise(uint64_t word[U_WORDS], uint64_t *ret_exponent)
 static struct fixed minus_log(struct fixed m, uint64_t exponent)
 {
     struct fixed w = divide(sub(one, m, NULL), add(one, m)), square = mul(w, w);
-    struct fixed sum = {{0}};
-    for (uint64_t n = LOG_TERMS; n-- > 1;) {
-        sum = add(mul(sum, square), div_small(one, 2 * n + 1));
+    struct fixed sum = constant(one_over_odd[LOG_TERMS - 1]);
+    for (int n = LOG_TERMS - 1; n-- > 0;) {
+        sum = add(mul(sum, square), constant(one_over_odd[n]));
     }
-    sum = add(mul(sum, square), one);
     return add(mul((struct fixed){{0, 0, 0, exponent}}, ln_2), twice(mul(w, sum)));
 }
 
-/* 1 - x^2/(first (first + 1)) (1 - x^2/((first + 2)(first + 3)) (...)), x <= pi/4. */
-static struct fixed alternate(struct fixed square, uint64_t first)
+/* c_0 - c_1 x^2 + c_2 x^4 - ..., x <= pi/4. */
+static struct fixed alternate(struct fixed square, const uint64_t c[][4])
 {
-    struct fixed sum = one;
-    for (uint64_t n = ANGLE_TERMS; n-- > 0;) {
-        uint64_t k = first + 2 * n;
-        sum = sub(one, div_small(mul(square, sum), k * (k + 1)), NULL);
+    struct fixed sum = constant(c[ANGLE_TERMS - 1]);
+    for (int n = ANGLE_TERMS - 1; n-- > 0;) {
+        sum = sub(constant(c[n]), mul(square, sum), NULL);
     }
     return sum;
 }
@@ -228,7 +232,8 @@ void polar_round(double std_steps, const uint64_t bits[2],
     uint64_t is_upper = part.limb[2] >> 63;
     struct fixed x = mul(choose(is_upper, sub(one, part, NULL), part), half_pi);
     struct fixed square = mul(x, x);
-    struct fixed sine = mul(x, alternate(square, 2)), cosine = alternate(square, 1);
+    struct fixed sine = mul(x, alternate(square, one_over_sine));
+    struct fixed cosine = alternate(square, one_over_cosine);
 
     uint64_t is_odd = quarter & 1, is_back = quarter >> 1;
     uint64_t is_swapped = is_upper ^ is_odd;

@@ -6,8 +6,10 @@
  * Guarantee: the integers are those nearest to std_steps * z for the real U and V that
  * the bits begin, but for an event of probability below 2^-178 (1 + std_steps)^2 over
  * uniform bits (derivation: kernels/samplers.md).
- * Hidden: everything. One fixed sequence of additions, multiplications and masks; no
- * branch, index, shift or division by a value that depends on the bits.
+ * Hidden: everything. One fixed sequence of additions, multiplications and masks of
+ * whole numbers; no branch, index, shift or whole division by a value that depends on
+ * the bits. A quotient and a root begin in double: their time is hidden as far as
+ * kernels/grid.h assumes of doubles.
  */
 #ifndef PPT_KERNELS_POLAR_H
 #define PPT_KERNELS_POLAR_H

@@ -121,7 +121,7 @@ static void norms_ghost(struct layer *layer, const struct kernels *kernels, int6
     int64_t t = places(layer), d = depth(layer), p = layer->out.c, m = layer->max_n;
     double *ghost = layer->temp, *error = layer->temp + m, *aa = layer->temp + 2 * m;
     double *gg = layer->temp + 3 * m, *bias = layer->temp + 4 * m;
-    double gamma = layer_gamma(layer_group(layer, n) * t + 2);
+    double gamma = layer_gamma((n < layer->group ? n : layer->group) * t + 2);
     kernels->ghost_square(n, t, d, p, cols_of(layer), layer->dy, ghost, error);
     kernels->square_rows(n, t * d, cols_of(layer), aa);
     kernels->square_rows(n, t * p, layer->dy, gg);
@@ -153,7 +153,8 @@ static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
         kernels->drop_rows(n, t * d, factor, cols_of(layer));
     }
     layer_sum_outer(layer, kernels, n, t, cols_of(layer), layer->dy, grad);
-    kernels->sum_rows(n * t, p, layer->dy, grad + layer->n_weights);
+    kernels->sum_rows_each(n, t, p, layer->dy, layer->shared, p);
+    kernels->sum_rows(n, p, layer->shared, grad + layer->n_weights);
 }
 
 const struct layer_ops layer_conv2d = {

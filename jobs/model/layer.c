@@ -66,23 +66,19 @@ double layer_gamma(int64_t k)
     return ku < 0.5 ? ku / (1.0 - ku) : INFINITY;
 }
 
-int64_t layer_group(const struct layer *layer, int64_t n)
-{
-    return layer->is_private && n > LAYER_GROUP ? LAYER_GROUP : n;
-}
-
 int64_t layer_group_floats(const struct layer *layer)
 {
-    int64_t group = layer_group(layer, layer->max_n);
-    return group == layer->max_n ? 0 : (layer->max_n / group + 1) * layer->n_weights;
+    return layer->group >= layer->max_n
+               ? 0
+               : (layer->max_n / layer->group + 1) * layer->n_weights;
 }
 
 void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
                      int64_t n, int64_t t, const float *a, const float *g, float *grad)
 {
     int64_t p = layer->out.c, len = layer->n_weights, d = len / p;
-    int64_t group = layer_group(layer, n);
-    if (group == n) {
+    int64_t group = layer->group;
+    if (group >= n) {
         kernels->gemm(true, false, d, p, n * t, a, g, 0.0f, grad);
         return;
     }

@@ -42,6 +42,7 @@ struct layer {
      * y == x and dy == dx. */
     int64_t max_n;
     int64_t chunk;  /* examples whose unfolded gradients are held at once */
+    int64_t group;  /* examples added up in one product by layer_sum_outer */
     float *x, *y;   /* [max_n, in], [max_n, out] */
     float *dy, *dx; /* the same of the gradients; dx NULL where nobody needs it */
     float *own;     /* max_n * own_floats(layer) */
@@ -97,12 +98,11 @@ int layer_slide(struct layer *layer, int64_t stride, int64_t pad, struct error *
 /* k u / (1 - k u), u = 2^-24: the bound on a sum of k float products. */
 double layer_gamma(int64_t k);
 
-/* How many of n examples are added up in one float product by layer_sum_outer. */
-int64_t layer_group(const struct layer *layer, int64_t n);
-
-/* grad[d, p] = sum_i A_i^T G_i of a[n, t, d] and g[n, t, p]. In private nets groups of
- * LAYER_GROUP examples are summed in float and the groups in double, so that rounding
- * does not grow with the micro-batch. Uses shared: layer_group_floats. */
+/* grad[d, p] = sum_i A_i^T G_i of a[n, t, d] and g[n, t, p], layer->group examples a
+ * product; the products are added up in double. At most LAYER_GROUP in private nets, so
+ * that rounding does not grow with the micro-batch; few on a device, where one product
+ * of a long sum and a small result leaves most of it idle. Uses shared:
+ * layer_group_floats. */
 void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
                      int64_t n, int64_t t, const float *a, const float *g, float *grad);
 int64_t layer_group_floats(const struct layer *layer);

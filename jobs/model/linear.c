@@ -40,7 +40,7 @@ static void backward(struct layer *layer, const struct kernels *kernels,
 static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
                   double *square, double *slack)
 {
-    double gamma = layer_gamma(layer_group(layer, n) + 2);
+    double gamma = layer_gamma((n < layer->group ? n : layer->group) + 2);
     kernels->outer_norms(n, layer->in.c, layer->out.c, gamma, layer->x, layer->dy,
                          square, slack);
 }

@@ -42,6 +42,23 @@ static int64_t chunk_of(const struct memory *memory, int64_t max_n)
     return memory->is_host && max_n > HOST_CHUNK ? HOST_CHUNK : max_n;
 }
 
+/* A product of a plain net on the host takes all examples. On a device it takes as many
+ * as make some hundred places, and no fewer than keep the products' own array as small
+ * as inputs and gradients are. */
+static int64_t group_of(const struct layer *layer, const struct memory *memory,
+                        int64_t max_n)
+{
+    enum { PLACES = 512 };
+    int64_t group = layer->is_private ? LAYER_GROUP : max_n;
+    int64_t p = layer->out.c, t = layer->out.h * layer->out.w;
+    if (!memory->is_host && layer->n_weights > 0) {
+        int64_t least = layer->n_weights / (t * (layer->n_weights / p + p)) + 1;
+        int64_t wanted = PLACES / t > least ? PLACES / t : least;
+        group = wanted < LAYER_GROUP ? wanted : LAYER_GROUP;
+    }
+    return group < max_n ? group : max_n;
+}
+
 static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
 {
     float *x = net->input, *dx = NULL;
@@ -91,6 +108,7 @@ static void bind(struct net *net, const struct memory *memory, struct carver *ca
     for (int i = 0; i < net->n_layers; i++) {
         net->layers[i].max_n = max_n;
         net->layers[i].chunk = chunk_of(memory, max_n);
+        net->layers[i].group = group_of(&net->layers[i], memory, max_n);
     }
     bind_records(net, carver, max_n, &net->target, &net->input);
     net->label = net->target;
