@@ -7,17 +7,21 @@
 
 #include "base/opt.h"
 #include "jobs/privacy/calibrate.h"
+#include "jobs/privacy/scheme.h"
 
 #define MAX_TEXT 512
 
 static int unknown_name(const char *name, struct error *err)
 {
-    char list[256] = "";
+    char list[512] = "";
     size_t used = 0;
     for (int i = 0; i < MECHANISM_N_KINDS; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
                                  i == 0 ? "" : ", ",
                                  mechanism_name((enum mechanism_kind)i));
+    for (int i = 0; i < SCHEME_N_KINDS; i++) /* whole trainings (scheme.h) */
+        used += (size_t)snprintf(list + used, sizeof list - used, ", %s",
+                                 scheme_name((enum scheme_kind)i));
     int rc = error_set(err, PPT_EUSAGE, "unknown mechanism '%s'", name);
     error_hint(err, "there are %s", list);
     return rc;

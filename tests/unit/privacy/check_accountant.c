@@ -188,6 +188,7 @@ START_TEST(what_is_misspelt_is_named)
     char long_text[600] = "laplace:scale=";
     memset(long_text + strlen(long_text), '1', 560);
     misread("laplacian", "unknown mechanism 'laplacian'", "there are gaussian, ");
+    misread("balls-in-bin", "unknown mechanism", "balls-in-bins");
     misread("laplace:sclae=2", "laplace has no parameter 'sclae'", "it has scale, ");
     misread("laplace:scale", "'scale' is not KEY=VALUE", "");
     misread("laplace:", "'' is not KEY=VALUE", "");
