@@ -351,7 +351,7 @@ static void learn(const struct launcher_look *look, struct settle_facts *facts)
     if (!look->is_cancelled)
         return;
     facts->is_cancel_requested = true;
-    if (facts->state.stop == SPOOL_STOP_NONE)
+    if (facts->state.stop == SPOOL_STOP_NONE && !look->is_hearsay)
         facts->state.stop = SPOOL_STOP_CANCEL;
 }
 

@@ -384,6 +384,7 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
             slurm_witness_ask(&sbatch->witness, directory, name, &testimony)) {
             look.is_witnessed = true;
             look.is_cancelled = testimony.is_cancelled;
+            look.is_hearsay = testimony.is_hearsay;
             look.slurm = testimony.slurm;
         }
     } else {

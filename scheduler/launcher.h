@@ -51,6 +51,7 @@ struct launcher_look {
     int64_t ran_s;     /* how long it has run; -1: since it was started */
     bool is_witnessed; /* FORGOTTEN, but somebody else says that it has ended */
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
+    bool is_hearsay;   /* that somebody did must not make it cheaper */
     char early[96]; /* why the other system ended it before it began, in its own words;
                        "": it did not */
     struct slurm_job slurm; /* of the launchers that use Slurm */

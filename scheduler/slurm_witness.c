@@ -164,6 +164,8 @@ static bool in_completions(const char *text, const char *directory, const char *
             strstr(line, place) != NULL &&
             take_state(state + strlen(label), &testimony)) {
             testimony.slurm.id = id;
+            testimony.is_cancelled = strcmp(testimony.slurm.state, "CANCELLED") == 0;
+            testimony.is_hearsay = true;
             *ret_testimony = testimony;
             is_found = true;
         }

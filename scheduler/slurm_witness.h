@@ -31,6 +31,7 @@ struct slurm_witness {
 struct slurm_testimony {
     struct slurm_job slurm; /* without a reason */
     bool is_cancelled;
+    bool is_hearsay; /* that it is must not make it cheaper */
 };
 
 /* True if one of them says that the job of this name and directory, of this user, has

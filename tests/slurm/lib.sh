@@ -2,7 +2,8 @@
 # Shared by the tests of whole jobs on a cluster: tests/e2e/lib.sh and a rig in $cluster.
 #
 #   schedd_start           on the login node
-#   cluster_start, cluster_stop
+#   cluster_start, cluster_stop     nodes also see the folders in the array shared
+#   wait_for SECONDS WHAT COMMAND...
 #   use_sbatch             from now on the site's launcher, a rank a node
 #   slurm COMMAND...       n_jobs NAME, slurm_state NAME
 set -euo pipefail
@@ -12,6 +13,7 @@ rig=$(dirname "$(realpath "${BASH_SOURCE[0]}")")/rig.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 
 cluster=$dir/rig
+shared=()
 clean_up_cluster() {
     local status=$?
     if [ "$status" -ne 0 ]; then "$rig" log "$cluster" | tail -n 60; fi
@@ -43,7 +45,18 @@ slurm_state() {
 }
 
 cluster_start() {
-    "$rig" start "$cluster" "$dir" "$build" "$source"
+    "$rig" start "$cluster" "$dir" "$build" "$source" "${shared[@]}"
+}
+
+# wait_for SECONDS WHAT COMMAND...: until it succeeds.
+wait_for() {
+    local seconds=$1 what=$2
+    shift 2
+    for _ in $(seq $((seconds * 5))); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.2
+    done
+    die "not within $seconds s: $what"
 }
 
 cluster_stop() {

@@ -8,6 +8,8 @@
 #                                slurm.conf in $RIG_CONF
 #   rig.sh run DIR COMMAND...    COMMAND as on the login node: sbatch, srun, squeue, ...
 #   rig.sh link DIR NODE up|down takes a node off the network and back
+#   rig.sh kill DIR DAEMON       slurmctld, munged, or the slurmd of a node: n1..n4
+#   rig.sh revive DIR DAEMON     starts it again; slurmctld remembers its jobs
 #   rig.sh log DIR               the daemons' last words
 #   rig.sh stop DIR              also after a crash; more than once does no harm
 #
@@ -79,7 +81,7 @@ ReturnToService=2
 SlurmdSpoolDir=$dir/%n/spool
 SlurmdPidFile=$dir/%n/slurmd.pid
 SlurmdLogFile=$dir/%n/slurmd.log
-SlurmdTimeout=15
+SlurmdTimeout=${RIG_SLURMD_TIMEOUT_S:-15}
 KillWait=${RIG_KILL_WAIT_S:-10}
 MinJobAge=${RIG_MIN_JOB_AGE_S:-300}
 JobCompType=jobcomp/filetxt
@@ -121,10 +123,32 @@ inside_node() {
     exec slurmd -D -N "$node" -f "$dir/slurm.conf"
 }
 
+# Becomes one of the daemons, inside the rig.
+daemon() {
+    local dir=$1 name=$2 shared
+    shift 2
+    export SLURM_CONF=$dir/slurm.conf
+    case $name in
+    munged)
+        exec setpriv --reuid=munge --regid=munge --clear-groups munged --foreground \
+            --force --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
+            --pid-file="$dir/munge/pid" --log-file="$dir/munge/log" \
+            --seed-file="$dir/munge/seed" 2>>"$dir/munged.err"
+        ;;
+    slurmctld) exec slurmctld -D "$@" >/dev/null 2>>"$dir/slurmctld.err" ;;
+    n[1-9])
+        mapfile -t shared <"$dir/shared"
+        exec nsenter --net="/run/netns/$name" unshare --mount --uts --propagation private \
+            "$0" inside-node "$dir" "$name" "${shared[@]}" \
+            >/dev/null 2>>"$dir/$name/slurmd.err"
+        ;;
+    *) die "there is no daemon '$name'" ;;
+    esac
+}
+
 # The first process of the rig: makes the network, starts the daemons, reaps.
 inside() {
     local dir=$1 i
-    shift
     trap 'exit 0' TERM
     mount -t tmpfs tmpfs /run
     mkdir /run/netns
@@ -140,20 +164,13 @@ inside() {
         ip -n "n$i" address add "10.77.0.$i/24" dev eth0
         ip -n "n$i" link set eth0 up
     done
-    setpriv --reuid=munge --regid=munge --clear-groups munged --foreground \
-        --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
-        --pid-file="$dir/munge/pid" --log-file="$dir/munge/log" \
-        --seed-file="$dir/munge/seed" 2>>"$dir/munged.err" &
+    daemon "$dir" munged &
     for i in $(seq 100); do
         [ -S "$dir/munge/socket" ] && break
         sleep 0.05
     done
-    SLURM_CONF=$dir/slurm.conf slurmctld -D -c >/dev/null 2>>"$dir/slurmctld.err" &
-    for i in $(seq $nodes); do
-        SLURM_CONF=$dir/slurm.conf nsenter --net="/run/netns/n$i" \
-            unshare --mount --uts --propagation private \
-            "$0" inside-node "$dir" "n$i" "$@" >/dev/null 2>>"$dir/n$i/slurmd.err" &
-    done
+    daemon "$dir" slurmctld -c &
+    for i in $(seq $nodes); do daemon "$dir" "n$i" & done
     while :; do wait || true; sleep 1; done
 }
 
@@ -176,8 +193,9 @@ start() {
     chown -R munge:munge "$dir/munge"
     chmod 755 "$dir/munge"
     write_conf "$dir"
+    if [ $# -gt 0 ]; then printf '%s\n' "$@"; fi >"$dir/shared"
     setsid unshare --net --mount --pid --fork --kill-child --mount-proc \
-        --propagation private "$(realpath "$0")" inside "$dir" "$@" \
+        --propagation private "$(realpath "$0")" inside "$dir" \
         </dev/null >"$dir/rig.log" 2>&1 &
     pid=$!
     end_s=$((SECONDS + start_s))
@@ -206,12 +224,34 @@ run() {
     SLURM_CONF=$dir/slurm.conf exec nsenter --net="/proc/$child/ns/net" "$@"
 }
 
-link() {
-    local dir pid child
-    dir=$(realpath "$1")
-    pid=$(rig_pid "$dir") || die "there is no rig in $dir"
+# enter DIR COMMAND...: inside, where pids and mounts are the rig's own.
+enter() {
+    local pid child
+    pid=$(rig_pid "$1") || die "there is no rig in $1"
     child=$(cut -d' ' -f1 "/proc/$pid/task/$pid/children")
-    nsenter --target "$child" --net --mount ip -n "$2" link set eth0 "$3"
+    shift
+    nsenter --target "$child" --net --mount --pid "$@"
+}
+
+link() {
+    enter "$(realpath "$1")" ip -n "$2" link set eth0 "$3"
+}
+
+kill_daemon() {
+    local dir pids
+    dir=$(realpath "$1")
+    case $2 in
+    munged) pids=$dir/munge/pid ;;
+    slurmctld) pids=$dir/slurmctld.pid ;;
+    *) pids=$dir/$2/slurmd.pid ;;
+    esac
+    enter "$dir" kill -KILL "$(cat "$pids")"
+}
+
+revive() {
+    local dir
+    dir=$(realpath "$1")
+    enter "$dir" setsid --fork "$(realpath "$0")" daemon "$dir" "$2" </dev/null
 }
 
 log() {
@@ -238,7 +278,8 @@ stop() {
 command=${1:-}
 [ $# -gt 0 ] && shift
 case $command in
-check | start | run | link | log | stop | inside) "$command" "$@" ;;
+check | start | run | link | revive | log | stop | inside | daemon) "$command" "$@" ;;
+kill) kill_daemon "$@" ;;
 inside-node) inside_node "$@" ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2

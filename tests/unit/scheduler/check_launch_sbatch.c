@@ -368,6 +368,7 @@ START_TEST(accounting_remembers)
         look_later();
         ck_assert_msg(seen.is_witnessed == said[i].is_witnessed, "case %zu", i);
         ck_assert_int_eq(seen.is_cancelled, said[i].is_cancelled);
+        ck_assert(!seen.is_hearsay);
         ck_assert_int_eq(seen.slurm.id, said[i].is_witnessed ? 41 : 0);
     }
     says("sacct", 1, ""); /* the accounting is off */
@@ -409,7 +410,8 @@ START_TEST(file_of_completed_jobs_remembers)
                          0);
         look_later();
         ck_assert_msg(seen.is_witnessed == said[i].is_witnessed, "case %zu", i);
-        ck_assert(!seen.is_cancelled);
+        ck_assert_int_eq(seen.is_cancelled, strcmp(said[i].state, "CANCELLED") == 0);
+        ck_assert_int_eq(seen.is_hearsay, said[i].is_witnessed);
     }
 }
 END_TEST
