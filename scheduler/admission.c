@@ -384,10 +384,42 @@ out:
     return rc;
 }
 
+/* Held, or refused, because of the jobs that it waits for? *ret_answer is then the
+ * answer; else LEDGER_ADMITTED, which it is not yet. */
+static int judge_after(const struct admission *admission, const struct queue_job *job,
+                       enum ledger_answer *ret_answer, struct error *err)
+{
+    struct queue_wait wait = {0};
+    char reason[LEDGER_TEXT_SIZE];
+    *ret_answer = LEDGER_ADMITTED;
+    if (job->after[0] == '\0')
+        return 0;
+    int rc = queue_waits_for(admission->db, job->id, &wait, err);
+    if (rc != 0)
+        return rc;
+    if (wait.lost != 0) {
+        *ret_answer = LEDGER_REFUSED;
+        snprintf(reason, sizeof reason, "job %lld, which it was to wait for, %s %s",
+                 (long long)wait.lost,
+                 strcmp(wait.state, "failed") == 0 ? "has" : "was", wait.state);
+        return queue_refuse(admission->db, admission->lease, job->id, reason, PPT_EJOB,
+                            err);
+    }
+    if (wait.open[0] == '\0')
+        return 0;
+    *ret_answer = LEDGER_WAIT;
+    snprintf(reason, sizeof reason, "waits until job %.480s %s done", wait.open,
+             strchr(wait.open, ',') == NULL ? "is" : "are");
+    return queue_hold(admission->db, admission->lease, job->id, reason, err);
+}
+
 int admission_judge(const struct admission *admission, const struct queue_job *job,
                     enum ledger_answer *ret_answer, struct error *err)
 {
     struct error why = {0};
+    int after_rc = judge_after(admission, job, ret_answer, err);
+    if (after_rc != 0 || *ret_answer != LEDGER_ADMITTED)
+        return after_rc;
     enum ledger_answer answer = LEDGER_REFUSED;
     struct admission_job *prepared = malloc(sizeof *prepared);
     if (prepared == NULL)

@@ -45,6 +45,21 @@ static void outcome_to_json(struct json *json, const struct queue_job *job)
     json_string(json, "model", job->model);
 }
 
+static void after_to_json(struct json *json, const char *ids)
+{
+    if (ids[0] == '\0')
+        return;
+    json_array(json, "after");
+    while (*ids != '\0') {
+        char *end;
+        json_integer(json, NULL, strtoll(ids, &end, 10));
+        ids = end + (*end == ',');
+        if (end == ids)
+            break;
+    }
+    json_close_array(json);
+}
+
 void jobs_to_json(struct json *json, const struct queue_job *job)
 {
     json_object(json, NULL);
@@ -56,6 +71,7 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
     json_string(json, "state", queue_state_name(job->state));
     json_string(json, "reason", job->reason);
     json_string(json, "spec_sha256", job->spec_sha256);
+    after_to_json(json, job->after);
     times_to_json(json, job);
     if (job->admitted_at_s != 0) {
         json_string(json, "kind", job->kind);
@@ -144,6 +160,8 @@ static void print_job(const struct queue_job *job)
                : "");
     if (job->reason[0] != '\0')
         printf("%-17s %s\n", "reason", job->reason);
+    if (job->after[0] != '\0')
+        printf("%-17s %s\n", "after jobs", job->after);
     print_time("submitted", job->submitted_at_s);
     print_time("admitted", job->admitted_at_s);
     print_time("started", job->started_at_s);

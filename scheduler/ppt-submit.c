@@ -39,12 +39,21 @@ int submit_file(struct submit *request, const struct spec *spec, submit_filing *
     return rc;
 }
 
-/* submit_filing of an ordinary job; the state is its token. */
+struct filing {
+    char token[SUBMIT_TOKEN_SIZE];
+    const char *after;
+};
+
+/* submit_filing of an ordinary job. */
 static int file_job(struct db *db, const struct spec *spec, const char *text,
                     void *state, int64_t *ret_job_id, struct error *err)
 {
-    return queue_submit(db, spec->name, spec->account, spec->dataset.name, text, state,
-                        ret_job_id, err);
+    const struct filing *filing = state;
+    if (filing->after == NULL)
+        return queue_submit(db, spec->name, spec->account, spec->dataset.name, text,
+                            filing->token, ret_job_id, err);
+    return queue_submit_after(db, spec->name, spec->account, spec->dataset.name, text,
+                              filing->token, filing->after, ret_job_id, err);
 }
 
 int submit_print_id(const struct submit *request, int64_t job_id, struct error *err)
@@ -70,15 +79,43 @@ int submit_print_id(const struct submit *request, int64_t job_id, struct error *
 
 static int submit(struct submit *request, const struct spec *spec, struct error *err)
 {
-    char token[SUBMIT_TOKEN_SIZE];
+    struct filing filing = {.after = request->after};
     int64_t job_id;
-    submit_token(token);
-    int rc = submit_file(request, spec, file_job, token, &job_id, err);
+    submit_token(filing.token);
+    int rc = submit_file(request, spec, file_job, &filing, &job_id, err);
     if (rc == 0)
         rc = submit_print_id(request, job_id, err);
     if (rc == 0 && request->waits)
         rc = client_wait(&request->client, job_id, true, err);
     return rc;
+}
+
+/* Ids with commas between, because people write them and SQL reads them. */
+static int check_after(const struct submit *request, struct error *err)
+{
+    const char *at = request->after;
+    int n = 0;
+    if (at == NULL)
+        return 0;
+    if (request->is_here)
+        return error_set(err, PPT_EUSAGE,
+                         "--here runs a job now, so not --after others");
+    for (; n < QUEUE_MAX_AFTER; n++) {
+        size_t len = strspn(at, "0123456789");
+        if (len == 0 || len > 18)
+            break;
+        at += len;
+        if (*at == '\0')
+            return 0;
+        if (*at++ != ',')
+            break;
+    }
+    if (n == QUEUE_MAX_AFTER)
+        return error_set(err, PPT_EUSAGE, "--after names more than %d jobs",
+                         QUEUE_MAX_AFTER);
+    return error_set(err, PPT_EUSAGE,
+                     "--after is \"%.100s\", expected numbers of jobs such as 12,13",
+                     request->after);
 }
 
 static int run(struct submit *request, const char *path, struct error *err)
@@ -87,7 +124,9 @@ static int run(struct submit *request, const char *path, struct error *err)
     struct spec *spec = malloc(sizeof *spec);
     if (spec == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory");
-    int rc = client_policy(&request->client, &policy, err);
+    int rc = check_after(request, err);
+    if (rc == 0)
+        rc = client_policy(&request->client, &policy, err);
     if (rc == 0)
         rc = spec_read(path, &policy, spec, NULL, err);
     if (rc == 0 && request->is_dry)
@@ -108,6 +147,8 @@ int main(int argc, char **argv)
          NULL},
         {"dry-run", 'n', OPT_FLAG, &request.is_dry, NULL,
          "only show its price and what would remain", NULL},
+        {"after", 0, OPT_STRING, &request.after, "ID,...",
+         "wait until these jobs are done", NULL},
         {"here", 0, OPT_FLAG, &request.is_here, NULL,
          "run it in this shell or allocation", NULL},
         {"json", 0, OPT_FLAG, &request.is_json, NULL, "print a JSON object", NULL},

@@ -45,7 +45,7 @@ bool queue_state_is_final(enum queue_state state)
                                           " epsilon_spent, n_steps_done,"              \
                                           " test_accuracy, wall_s, model,"             \
                                           " slurm_job_id, slurm_state, slurm_reason,"  \
-                                          " allocation, allocation_uid"
+                                          " allocation, allocation_uid, after"
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -101,6 +101,7 @@ static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
     db_copy(r, i, 6, job.submitted_by, sizeof job.submitted_by);
     db_copy(r, i, 8, job.reason, sizeof job.reason);
     job.is_cancel_requested = db_bool(r, i, 9);
+    db_copy(r, i, 43, job.after, sizeof job.after);
     job.submitted_at_s = db_int64(r, i, 10);
     job.admitted_at_s = db_int64(r, i, 11);
     job.started_at_s = db_int64(r, i, 12);
@@ -179,6 +180,30 @@ int queue_submit(struct db *db, const char *name, const char *account,
     if (rc == 0)
         *ret_job_id = db_int64(result, 0, 0);
     db_result_free(result);
+    return rc;
+}
+
+int queue_submit_after(struct db *db, const char *name, const char *account,
+                       const char *dataset, const char *spec_text, const char *token,
+                       const char *after, int64_t *ret_job_id, struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    char *ids = NULL;
+    if (asprintf(&ids, "{%s}", after) < 0)
+        return error_set(err, PPT_ENOMEM, "no memory for a list of jobs");
+    db_param_text(&params, name);
+    db_param_text(&params, account);
+    db_param_text(&params, dataset);
+    db_param_text(&params, spec_text);
+    db_param_text(&params, token);
+    db_param_text(&params, ids);
+    int rc = db_run(db, "SELECT ppt.queue_submit_after($1, $2, $3, $4, $5, $6)",
+                    &params, &result, err);
+    if (rc == 0)
+        *ret_job_id = db_int64(result, 0, 0);
+    db_result_free(result);
+    free(ids);
     return rc;
 }
 
@@ -299,6 +324,32 @@ int queue_for_admission(struct db *db, bool with_waiting, int limit,
                                       " OR ($1::boolean AND state = 'waiting')"
                                       " ORDER BY id LIMIT $2::bigint",
         &params, ret_jobs, err);
+}
+
+int queue_waits_for(struct db *db, int64_t job_id, struct queue_wait *ret_wait,
+                    struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *r = NULL;
+    struct queue_wait wait = {0};
+    db_param_int64(&params, job_id);
+    int rc = db_run(db,
+                    "SELECT string_agg(j.id::text, ', ' ORDER BY j.id)"
+                    " FILTER (WHERE NOT s.is_final),"
+                    " min(j.id) FILTER (WHERE s.is_final AND j.state <> 'done'),"
+                    " (array_agg(j.state ORDER BY j.id)"
+                    "  FILTER (WHERE s.is_final AND j.state <> 'done'))[1]"
+                    " FROM ppt.job_after a JOIN ppt.job j ON j.id = a.after_id"
+                    " JOIN ppt.job_state s ON s.name = j.state WHERE a.job_id = $1",
+                    &params, &r, err);
+    if (rc == 0) {
+        db_copy(r, 0, 0, wait.open, sizeof wait.open);
+        wait.lost = db_int64(r, 0, 1);
+        db_copy(r, 0, 2, wait.state, sizeof wait.state);
+        *ret_wait = wait;
+    }
+    db_result_free(r);
+    return rc;
 }
 
 int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,

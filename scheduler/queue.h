@@ -19,9 +19,11 @@
  */
 #define QUEUE_CHANNEL "ppt_queue"
 
+#define QUEUE_MAX_AFTER 64 /* how many jobs one can wait for */
+
 enum queue_state {
     QUEUE_SUBMITTED,
-    QUEUE_WAITING, /* for budget that others have reserved */
+    QUEUE_WAITING, /* for budget that others have reserved, or for other jobs */
     QUEUE_ADMITTED,
     QUEUE_RUNNING,
     QUEUE_DONE,
@@ -47,7 +49,8 @@ struct queue_job {
     char dataset[LEDGER_NAME_SIZE];
     char submitted_by[LEDGER_NAME_SIZE];
     enum queue_state state;
-    char reason[LEDGER_TEXT_SIZE]; /* why refused, waiting, failed, cancelled */
+    char reason[LEDGER_TEXT_SIZE];    /* why refused, waiting, failed, cancelled */
+    char after[QUEUE_MAX_AFTER * 20]; /* ids of the jobs it waits for: "12,13" */
     bool is_cancel_requested;
     int64_t submitted_at_s, admitted_at_s, started_at_s, ended_at_s;
     /* from admission on */
@@ -96,6 +99,13 @@ void queue_job_free(struct queue_job *job);
 int queue_submit(struct db *db, const char *name, const char *account,
                  const char *dataset, const char *spec_text, const char *token,
                  int64_t *ret_job_id, struct error *err);
+
+/* The same for a job that is to wait until others are done: `after` holds their ids
+ * with commas between, at most QUEUE_MAX_AFTER. Errors: also PPT_ENOTFOUND (one of them
+ * is not there or not visible), PPT_ERANGE. */
+int queue_submit_after(struct db *db, const char *name, const char *account,
+                       const char *dataset, const char *spec_text, const char *token,
+                       const char *after, int64_t *ret_job_id, struct error *err);
 
 /* The submitter's own job (an officer's or scheduler's: any). Submitted, waiting and
  * admitted jobs are *cancelled* at once, budget released; for a running one the request
@@ -146,6 +156,17 @@ void queue_events_free(struct queue_events *events);
 /* Submitted jobs, and waiting ones where with_waiting, in order of arrival. */
 int queue_for_admission(struct db *db, bool with_waiting, int limit,
                         struct queue_jobs *ret_jobs, struct error *err);
+
+/* How it stands with the jobs that one waits for. */
+struct queue_wait {
+    char open[LEDGER_TEXT_SIZE]; /* those that may still be done: "12, 13"; "": none */
+    int64_t lost; /* the first that has ended otherwise, in `state`; 0: none */
+    char state[16];
+};
+
+/* For a job with `after`. No error if it has none. */
+int queue_waits_for(struct db *db, int64_t job_id, struct queue_wait *ret_wait,
+                    struct error *err);
 
 /* Admitted jobs in the order in which they should start: priority, then the account
  * that has had the least core time of late (half-life one week), then arrival. */

@@ -18,6 +18,7 @@
 struct submit {
     struct client client;
     bool waits, is_dry, is_json, is_here;
+    const char *after; /* jobs to wait for: "12,13"; NULL: none */
 };
 
 /* A token of a submission: makes it safe to ask again when an answer was lost. */

@@ -95,6 +95,74 @@ START_TEST(submission_is_kept_as_sent)
 }
 END_TEST
 
+/* As many ids as one job may wait for, and one. */
+static char *many_ids(int64_t id)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    for (int i = 0; i <= QUEUE_MAX_AFTER; i++)
+        fprintf(to, "%s%" PRId64, i == 0 ? "" : ",", id + i);
+    fclose(to);
+    return text;
+}
+
+START_TEST(submission_after_others)
+{
+    struct queue_job job;
+    struct queue_wait wait;
+    int64_t id, again, bobs, first = world_submit(&world, WORLD_ACCOUNT);
+    int64_t second = world_submit(&world, WORLD_ACCOUNT);
+    char after[64], *many = many_ids(first);
+    enum queue_state state;
+    snprintf(after, sizeof after, "%" PRId64 ",%" PRId64 ",%" PRId64, second, first,
+             second);
+    OK(queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET, "{}", "t",
+                          after, &id, &err));
+    OK(queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET, "{}", "t",
+                          after, &again, &err));
+    ck_assert_int_eq(again, id);
+    snprintf(after, sizeof after, "%" PRId64 ",%" PRId64, first, second);
+    job = find(id);
+    ck_assert_str_eq(job.after, after);
+    ck_assert_str_eq(find(first).after, "");
+
+    /* another job of that token; nobody's, another's, none, too many */
+    snprintf(after, sizeof after, "%" PRId64, first);
+    FAILS(PPT_EEXISTS,
+          queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET, "{}", "t",
+                             after, &again, &err));
+    FAILS(PPT_ENOTFOUND,
+          queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET, "{}", "u",
+                             "999", &again, &err));
+    OK(queue_submit(world.bob, "b", "acme/sales", WORLD_DATASET, "{}", "b", &bobs,
+                    &err));
+    snprintf(after, sizeof after, "%" PRId64, bobs);
+    FAILS(PPT_ENOTFOUND,
+          queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET, "{}", "u",
+                             after, &again, &err));
+    FAILS(PPT_ERANGE, queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET,
+                                         "{}", "u", "", &again, &err));
+    FAILS(PPT_ERANGE, queue_submit_after(world.alice, "j", WORLD_ACCOUNT, WORLD_DATASET,
+                                         "{}", "u", many, &again, &err));
+    free(many);
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.job"), "4");
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.job_after"), "2");
+
+    snprintf(after, sizeof after, "%" PRId64 ", %" PRId64, first, second);
+    OK(queue_waits_for(world.scheduler, id, &wait, &err));
+    ck_assert_str_eq(wait.open, after);
+    ck_assert_int_eq(wait.lost, 0);
+    OK(queue_cancel(world.alice, second, "", &state, &err));
+    OK(queue_waits_for(world.scheduler, id, &wait, &err));
+    ck_assert_int_eq(wait.lost, second);
+    ck_assert_str_eq(wait.state, "cancelled");
+    OK(queue_waits_for(world.scheduler, first, &wait, &err));
+    ck_assert_int_eq(wait.lost, 0);
+    ck_assert_str_eq(wait.open, "");
+}
+END_TEST
+
 START_TEST(submission_that_is_refused)
 {
     int64_t id;
@@ -547,6 +615,7 @@ int main(void)
     tcase_add_checked_fixture(queue, open_world, close_world);
     tcase_set_timeout(queue, 60);
     tcase_add_test(queue, submission_is_kept_as_sent);
+    tcase_add_test(queue, submission_after_others);
     tcase_add_test(queue, submission_that_is_refused);
     tcase_add_test(queue, membership_counts_below_and_can_end);
     tcase_add_test(queue, notification_follows_a_submission);
