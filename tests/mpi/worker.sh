@@ -177,7 +177,7 @@ stop_by() {
 }
 
 resumes() {
-    setup 100000 "$private" none
+    setup 400000 "$private" none
     stop_by TERM ranks
     first=$stopped_at
     plan 2
@@ -194,7 +194,7 @@ resumes() {
     cp "$dir/good" "$job/checkpoint"
     run 2 2>"$dir/log" || die "$(cat "$dir/log")"
     report_says '"outcome": "done"'
-    [ "$("$tool" used "$job" "$dir/key.pub")" -le 100000 ] || die "more than was reserved"
+    [ "$("$tool" used "$job" "$dir/key.pub")" -le 400000 ] || die "more than was reserved"
 }
 
 killed() {
