@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/pathsafe.h"
 #include "jobs/token.h"
+#include "scheduler/batch_script.h"
 #include "scheduler/command.h"
 #include "scheduler/slurm_wishes.h"
 #include "scheduler/spool.h"
+#include "scheduler/ticket.h"
 
 #define SUBMIT_TIMEOUT_MS 15000
 #define ASK_TIMEOUT_MS 5000
@@ -22,7 +23,6 @@
  * that differ. */
 #define TOKEN_S 600
 #define MAX_CANCELLED 8 /* at a time */
-#define MAX_SCRIPT_BYTES (64u << 10)
 #define NAME_SIZE SQUEUE_NAME_SIZE
 #define ID_SIZE 24
 #define COMMENT "--comment="
@@ -43,68 +43,9 @@ static int64_t submit_timeout_ms(int64_t lease_s)
                                                   : SUBMIT_TIMEOUT_MS;
 }
 
-/* ---- the files of an attempt ---- */
-
-static int attempt_path(const char *directory, const char *what, int64_t attempt,
-                        char ret_path[SPOOL_PATH_SIZE], struct error *err)
-{
-    char name[NAME_SIZE];
-    snprintf(name, sizeof name, "%s-%lld", what, (long long)attempt);
-    return spool_path(directory, name, ret_path, err);
-}
-
-static int has_file(const char *directory, const char *what, int64_t attempt,
-                    bool *ret_has, struct error *err)
-{
-    char path[SPOOL_PATH_SIZE];
-    int rc = attempt_path(directory, what, attempt, path, err);
-    if (rc != 0)
-        return rc;
-    bool has = access(path, F_OK) == 0;
-    if (!has && errno != ENOENT && errno != ENOTDIR)
-        return error_errno(err, PPT_EIO, "cannot look at %s", path);
-    *ret_has = has;
-    return 0;
-}
-
-/* After this the attempt can begin no more. *ret_never: it has not begun before. */
-static int take_back(const char *directory, int64_t attempt, bool *ret_never,
-                     struct error *err)
-{
-    char path[SPOOL_PATH_SIZE];
-    bool is_taken = false;
-    int rc = attempt_path(directory, "ticket", attempt, path, err);
-    if (rc == 0 && unlink(path) == 0) {
-        *ret_never = true;
-        return 0;
-    }
-    if (rc == 0 && errno != ENOENT && errno != ENOTDIR)
-        rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
-    if (rc == 0)
-        rc = has_file(directory, "taken", attempt, &is_taken, err);
-    if (rc == 0) /* no ticket: taken, or never made, or the directory has gone */
-        *ret_never = !is_taken && access(directory, F_OK) == 0;
-    return rc;
-}
-
 /* ---- the batch script ---- */
 
-struct value {
-    const char *name;
-    char text[SPOOL_PATH_SIZE];
-};
-
 enum { NAME, ATTEMPT, RANKS, CORES, MEMORY, TIME, DIRECTORY, WORKER, KEY, N_VALUES };
-
-/* The script is a shell's, so nothing that a shell or Slurm would read otherwise than
- * as itself: no blanks, quotes, dollars; no % (Slurm's file names), no line ends. */
-static bool is_plain(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++)
-        if (!isalnum((unsigned char)*at) && strchr("/._-+=:,", *at) == NULL)
-            return false;
-    return text[0] != '\0';
-}
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
@@ -113,7 +54,7 @@ static int64_t divide_up(int64_t a, int64_t b)
 
 static int make_values(const struct launch_sbatch *sbatch,
                        const struct launcher_request *request,
-                       struct value ret_values[N_VALUES], struct error *err)
+                       struct batch_value ret_values[N_VALUES], struct error *err)
 {
     static const char *const names[N_VALUES] = {
         "NAME",     "ATTEMPT",   "RANKS",  "CORES",     "MEMORY_MIB",
@@ -140,35 +81,9 @@ static int make_values(const struct launch_sbatch *sbatch,
             snprintf(text, size, "%lld", (long long)numbers[i]);
         else
             snprintf(text, size, "%s", texts[i]);
-        if (texts[i] != NULL && (strlen(texts[i]) >= size || !is_plain(texts[i])))
-            return error_set(err, PPT_ELAUNCH,
-                             "expected a path of letters, digits and /._-+=:, for a "
-                             "batch script, found \"%.200s\"",
+        if (texts[i] != NULL && strlen(texts[i]) >= size)
+            return error_set(err, PPT_ELAUNCH, "the path %.200s... is too long",
                              texts[i]);
-    }
-    return 0;
-}
-
-/* Writes `text` with every @NAME@ replaced. An at-sign has no other use. */
-static int fill_in(const char *text, const struct value values[N_VALUES],
-                   const char *path, FILE *to, struct error *err)
-{
-    for (const char *at = text; *at != '\0';) {
-        size_t len = strcspn(at, "@");
-        fwrite(at, 1, len, to);
-        at += len;
-        if (*at == '\0')
-            break;
-        len = strcspn(++at, "@\n");
-        int i = 0;
-        while (i < N_VALUES &&
-               (strlen(values[i].name) != len || strncmp(values[i].name, at, len) != 0))
-            i++;
-        if (i == N_VALUES || at[len] != '@')
-            return error_set(err, PPT_ELAUNCH, "%s: there is no value named @%.*s@",
-                             path, len > 40 ? 40 : (int)len, at);
-        fputs(values[i].text, to);
-        at += len + 1;
     }
     return 0;
 }
@@ -177,43 +92,25 @@ static int write_script(const struct launch_sbatch *sbatch,
                         const struct launcher_request *request,
                         char ret_path[SPOOL_PATH_SIZE], struct error *err)
 {
-    struct value values[N_VALUES];
-    char *template = NULL, *text = NULL;
-    size_t len;
-    FILE *to = open_memstream(&text, &len);
-    int rc =
-        to == NULL ? error_set(err, PPT_ENOMEM, "out of memory starting a job") : 0;
+    struct batch_value values[N_VALUES];
+    int rc = make_values(sbatch, request, values, err);
     if (rc == 0)
-        rc = pathsafe_read_file(sbatch->script, MAX_SCRIPT_BYTES, &template, &len, err);
-    if (rc == -PPT_ENOTFOUND)
-        rc = error_set(err, PPT_ELAUNCH, "there is no batch script %s", sbatch->script);
-    if (rc == 0)
-        rc = make_values(sbatch, request, values, err);
-    if (rc == 0)
-        rc = fill_in(template, values, sbatch->script, to, err);
-    if (to != NULL && fclose(to) != 0 && rc == 0)
-        rc = error_set(err, PPT_ENOMEM, "out of memory starting a job");
-    if (rc == 0)
-        rc = attempt_path(request->directory, "batch", request->attempt, ret_path, err);
-    if (rc == 0)
-        rc = pathsafe_replace(ret_path, text, strlen(text), 0600, err);
-    free(template);
-    free(text);
-    return rc;
+        rc = ticket_path(request->directory, "batch", request->attempt, ret_path, err);
+    return rc == 0 ? batch_script_write(sbatch->script, values, N_VALUES, ret_path, err)
+                   : rc;
 }
 
 /* ---- starting ---- */
 
-/* sbatch's option with the attempt's admission token. */
-static void comment(const struct launch_sbatch *sbatch,
-                    const struct launcher_request *request, const char *name,
+/* sbatch's option with an admission token. */
+static void comment(const struct launch_sbatch *sbatch, const struct sbatch_job *job,
                     char ret_option[sizeof COMMENT + TOKEN_SIZE])
 {
-    struct token token = {.job_id = request->job_id,
-                          .attempt = request->attempt,
+    struct token token = {.job_id = job->id,
+                          .attempt = job->attempt,
                           .uid = getuid(),
                           .expires_at_s = time(NULL) + TOKEN_S};
-    snprintf(token.name, sizeof token.name, "%s", name);
+    snprintf(token.name, sizeof token.name, "%s", job->name);
     memcpy(ret_option, COMMENT, sizeof COMMENT);
     token_make(&token, sbatch->secret_key, ret_option + sizeof COMMENT - 1);
 }
@@ -221,27 +118,25 @@ static void comment(const struct launch_sbatch *sbatch,
 /* The site's arguments come after the job's wishes: where an option stands twice,
  * sbatch takes the last, and either before the script's own lines. Only the token is
  * ours alone. */
-static int submit(const struct launch_sbatch *sbatch,
-                  const struct launcher_request *request, const char *name,
-                  const char *script, struct command_result *ret_result,
-                  struct error *err)
+int launch_sbatch_submit(const struct launch_sbatch *sbatch,
+                         const struct sbatch_job *job,
+                         struct command_result *ret_result, struct error *err)
 {
     const char *argv[5 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
                                                                    "--parsable"};
     char wishes[SLURM_MAX_WISHES][SLURM_WISH_SIZE], token[sizeof COMMENT + TOKEN_SIZE];
-    int n_wishes = slurm_wishes(request->slurm, wishes), n = 2;
-    comment(sbatch, request, name, token);
+    int n_wishes = slurm_wishes(job->wishes, wishes), n = 2;
+    comment(sbatch, job, token);
     for (int i = 0; i < n_wishes; i++)
         argv[n++] = wishes[i];
     for (int i = 0; i < sbatch->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
         argv[n++] = sbatch->arguments[i];
     argv[n++] = token;
-    argv[n] = script;
+    argv[n] = job->script;
     return squeue_command(argv, submit_timeout_ms(sbatch->lease_s), ret_result, err);
 }
 
-/* "123" or "123;cluster". */
-static bool parse_job_id(const char *text, int64_t *ret_id)
+bool launch_sbatch_job_id(const char *text, int64_t *ret_id)
 {
     char *end;
     errno = 0;
@@ -273,7 +168,7 @@ static int resolve(struct launch_sbatch *sbatch, const struct launcher_request *
     }
     /* Slurm keeps a record of what it refused; only the ticket says that it never ran.
      */
-    int rc = take_back(request->directory, request->attempt, &is_never, err);
+    int rc = ticket_take_back(request->directory, request->attempt, &is_never, err);
     if (rc != 0)
         return rc;
     if (!is_never) { /* it was so quick that it has ended */
@@ -290,7 +185,7 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
                  int lock, struct launcher_started *ret_started, struct error *err)
 {
     struct launch_sbatch *sbatch = launcher->state;
-    char script[SPOOL_PATH_SIZE], ticket[SPOOL_PATH_SIZE], name[NAME_SIZE];
+    char script[SPOOL_PATH_SIZE], name[NAME_SIZE];
     struct command_result result = {0};
     struct error why = {0};
     int64_t id = 0;
@@ -299,17 +194,17 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
              (long long)request->attempt);
     int rc = write_script(sbatch, request, script, err);
     if (rc == 0)
-        rc = attempt_path(request->directory, "ticket", request->attempt, ticket, err);
-    if (rc == 0)
-        rc = pathsafe_replace(ticket, "", 0, 0600, err);
+        rc = ticket_make(request->directory, request->attempt, err);
     if (rc != 0)
         return rc;
-    rc = submit(sbatch, request, name, script, &result, &why);
+    struct sbatch_job job = {request->job_id, request->attempt, name, script,
+                             request->slurm};
+    rc = launch_sbatch_submit(sbatch, &job, &result, &why);
     if (rc != 0)
         rc = resolve(sbatch, request, name, why.text, &id, err);
     else if (result.has_timed_out)
         rc = resolve(sbatch, request, name, "sbatch did not answer", &id, err);
-    else if (result.status != 0 || !parse_job_id(result.output, &id))
+    else if (result.status != 0 || !launch_sbatch_job_id(result.output, &id))
         rc = resolve(sbatch, request, name,
                      result.errors[0] != '\0' ? result.errors : "no words from sbatch",
                      &id, err);
@@ -325,28 +220,14 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* ---- watching and ending ---- */
 
-/* In Slurm's words, but for "None", and with nothing in it that a terminal or a
- * database would stumble over. */
-static struct slurm_job to_be_shown(const struct squeue_job *entry)
-{
-    struct slurm_job shown = {.id = entry->id};
-    snprintf(shown.state, sizeof shown.state, "%s", entry->state);
-    if (strcmp(entry->reason, "None") != 0)
-        snprintf(shown.reason, sizeof shown.reason, "%s", entry->reason);
-    for (char *at = shown.reason; *at != '\0'; at++)
-        if (!isprint((unsigned char)*at))
-            *at = '?';
-    return shown;
-}
-
 /* Slurm says it has ended, or knows it no more. */
 static int look_at_dead(const char *directory, int64_t attempt, bool is_known,
                         struct launcher_look *look, struct error *err)
 {
     bool is_never = false, is_over = false;
-    int rc = take_back(directory, attempt, &is_never, err);
+    int rc = ticket_take_back(directory, attempt, &is_never, err);
     if (rc == 0)
-        rc = has_file(directory, "ended", attempt, &is_over, err);
+        rc = ticket_has(directory, "ended", attempt, &is_over, err);
     if (rc != 0)
         return rc;
     look->life = is_never              ? LAUNCHER_NEVER
@@ -370,7 +251,7 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
              (long long)attempt);
     bool is_known = squeue_find(&sbatch->squeue, directory, name, &entry);
     if (is_known)
-        look.slurm = to_be_shown(&entry);
+        look.slurm = squeue_shown(&entry);
     if (!is_known || squeue_has_ended(&entry)) {
         look.is_cancelled = is_known && strcmp(entry.state, "CANCELLED") == 0;
         rc = look_at_dead(directory, attempt, is_known, &look, err);

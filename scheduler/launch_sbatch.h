@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "scheduler/command.h"
 #include "scheduler/conf.h"
 #include "scheduler/launcher.h"
 #include "scheduler/slurm_witness.h"
@@ -47,6 +48,23 @@ struct launch_sbatch {
 
 /* No ownership: `sbatch` outlives the launcher. */
 struct launcher launch_sbatch(struct launch_sbatch *sbatch);
+
+/* One script for sbatch. */
+struct sbatch_job {
+    int64_t id, attempt; /* in its admission token; positive */
+    const char *name;    /* in Slurm, and in the token */
+    const char *script;
+    const struct spec_slurm *wishes; /* NULL: none */
+};
+
+/* Hands it in, with the site's arguments and a token. Success says only that sbatch was
+ * run; caller frees the result. Errors: those of command_run. */
+int launch_sbatch_submit(const struct launch_sbatch *sbatch,
+                         const struct sbatch_job *job,
+                         struct command_result *ret_result, struct error *err);
+
+/* sbatch's answer, "123" or "123;cluster"; false if it is none. */
+bool launch_sbatch_job_id(const char *text, int64_t *ret_id);
 
 /* Frees what squeue said. */
 void launch_sbatch_free(struct launch_sbatch *sbatch);

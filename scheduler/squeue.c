@@ -179,3 +179,15 @@ bool squeue_find(const struct squeue *squeue, const char *directory, const char 
     }
     return is_found;
 }
+
+struct slurm_job squeue_shown(const struct squeue_job *entry)
+{
+    struct slurm_job shown = {.id = entry->id};
+    snprintf(shown.state, sizeof shown.state, "%s", entry->state);
+    if (strcmp(entry->reason, "None") != 0)
+        snprintf(shown.reason, sizeof shown.reason, "%s", entry->reason);
+    for (char *at = shown.reason; *at != '\0'; at++)
+        if (!isprint((unsigned char)*at))
+            *at = '?';
+    return shown;
+}

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "scheduler/command.h"
+#include "scheduler/slurm_job.h"
 
 #define SQUEUE_NAME_SIZE 64
 
@@ -63,5 +64,9 @@ bool squeue_find(const struct squeue *squeue, const char *directory, const char 
 bool squeue_has_ended(const struct squeue_job *job);
 /* By its state: nothing of it runs yet, or any more before it is started again. */
 bool squeue_is_pending(const struct squeue_job *job);
+
+/* In Slurm's words, but for "None", and with nothing in it that a terminal or a
+ * database would stumble over. */
+struct slurm_job squeue_shown(const struct squeue_job *job);
 
 #endif

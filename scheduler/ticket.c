@@ -1,0 +1,55 @@
+#include "scheduler/ticket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/pathsafe.h"
+
+int ticket_path(const char *directory, const char *what, int64_t attempt,
+                char ret_path[SPOOL_PATH_SIZE], struct error *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s-%lld", what, (long long)attempt);
+    return spool_path(directory, name, ret_path, err);
+}
+
+int ticket_has(const char *directory, const char *what, int64_t attempt, bool *ret_has,
+               struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int rc = ticket_path(directory, what, attempt, path, err);
+    if (rc != 0)
+        return rc;
+    bool has = access(path, F_OK) == 0;
+    if (!has && errno != ENOENT && errno != ENOTDIR)
+        return error_errno(err, PPT_EIO, "cannot look at %s", path);
+    *ret_has = has;
+    return 0;
+}
+
+int ticket_take_back(const char *directory, int64_t attempt, bool *ret_never,
+                     struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    bool is_taken = false;
+    int rc = ticket_path(directory, "ticket", attempt, path, err);
+    if (rc == 0 && unlink(path) == 0) {
+        *ret_never = true;
+        return 0;
+    }
+    if (rc == 0 && errno != ENOENT && errno != ENOTDIR)
+        rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
+    if (rc == 0)
+        rc = ticket_has(directory, "taken", attempt, &is_taken, err);
+    if (rc == 0) /* no ticket: taken, or never made, or the directory has gone */
+        *ret_never = !is_taken && access(directory, F_OK) == 0;
+    return rc;
+}
+
+int ticket_make(const char *directory, int64_t attempt, struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int rc = ticket_path(directory, "ticket", attempt, path, err);
+    return rc == 0 ? pathsafe_replace(path, "", 0, 0600, err) : rc;
+}
