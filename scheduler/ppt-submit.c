@@ -118,17 +118,47 @@ static int check_after(const struct submit *request, struct error *err)
                      request->after);
 }
 
+/* What the command line leaves open, as sbatch takes it from SBATCH_ACCOUNT. */
+static void read_environment(struct submit *request)
+{
+    const struct {
+        const char *name, **value;
+    } variables[] = {{"PPT_ACCOUNT", &request->account},
+                     {"PPT_DATABASE", &request->client.database}};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = getenv(variables[i].name);
+        if (*variables[i].value == NULL && value != NULL && value[0] != '\0')
+            *variables[i].value = value;
+    }
+}
+
+/* Who pays is told where it is not whom the file names. */
+static int choose_account(const struct submit *request, struct spec *spec,
+                          struct error *err)
+{
+    if (request->account == NULL || strcmp(request->account, spec->account) == 0)
+        return 0;
+    int rc = spec_set_account(spec, request->account, err);
+    if (rc != 0)
+        return error_prefix(err, "--account or PPT_ACCOUNT");
+    log_info("the account is %s", spec->account);
+    return 0;
+}
+
 static int run(struct submit *request, const char *path, struct error *err)
 {
     struct spec_policy policy;
     struct spec *spec = malloc(sizeof *spec);
     if (spec == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory");
+    read_environment(request);
     int rc = check_after(request, err);
     if (rc == 0)
         rc = client_policy(&request->client, &policy, err);
     if (rc == 0)
         rc = spec_read(path, &policy, spec, NULL, err);
+    if (rc == 0)
+        rc = choose_account(request, spec, err);
     if (rc == 0 && request->is_dry)
         rc = submit_dry(request, spec, &policy, err);
     else if (rc == 0 && request->is_here)
@@ -143,6 +173,8 @@ int main(int argc, char **argv)
 {
     struct submit request = {0};
     const struct opt options[] = {
+        {"account", 'A', OPT_STRING, &request.account, "ACCOUNT",
+         "charge this account, not the file's", NULL},
         {"wait", 'w', OPT_FLAG, &request.waits, NULL, "follow the job to its end",
          NULL},
         {"dry-run", 'n', OPT_FLAG, &request.is_dry, NULL,

@@ -18,7 +18,8 @@
 struct submit {
     struct client client;
     bool waits, is_dry, is_json, is_here;
-    const char *after; /* jobs to wait for: "12,13"; NULL: none */
+    const char *after;   /* jobs to wait for: "12,13"; NULL: none */
+    const char *account; /* in place of the spec's; NULL: that one */
 };
 
 /* A token of a submission: makes it safe to ask again when an answer was lost. */

@@ -9,6 +9,7 @@
 #include "base/ydoc.h"
 #include "jobs/spec/check.h"
 #include "jobs/spec/field.h"
+#include "jobs/spec/name.h"
 
 static const char *const preset_names[PRESET_N] = {
     [PRESET_LOGISTIC] = "logistic",
@@ -110,6 +111,16 @@ int spec_parse(const char *text, size_t len, const char *path,
     if (rc == 0)
         *ret_spec = spec;
     return rc;
+}
+
+int spec_set_account(struct spec *spec, const char *account, struct error *err)
+{
+    if (!name_is_account(account) || strlen(account) >= sizeof spec->account)
+        return error_set(err, PPT_ESPEC,
+                         "\"%.200s\" is no account such as acme/research/vision",
+                         account);
+    strcpy(spec->account, account);
+    return name_spec(spec, err);
 }
 
 int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,

@@ -172,6 +172,10 @@ int spec_parse(const char *text, size_t len, const char *path,
 int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,
               char **ret_text, struct error *err);
 
+/* Another account than the one of the file, as a command line may wish; the digest is
+ * that of the changed spec. Errors: PPT_ESPEC (not an account's path), PPT_ENOMEM. */
+int spec_set_account(struct spec *spec, const char *account, struct error *err);
+
 /* The canonical form: JSON, fixed key order, every default written out, shortest
  * round-trip numbers, one trailing newline. NUL-terminated; caller frees. Parsing it
  * gives the same struct and the same digest. Errors: PPT_ENOMEM. */

@@ -39,7 +39,9 @@ holds "$(reserved acme) == 0"
 
 step "runs when they are done; at once where they were before"
 spec longer 0.5 3000
-one=$(submit longer)
+sed -i 's|^account: .*|account: acme/elsewhere|' "$dir/longer.yaml"
+one=$(PPT_ACCOUNT=acme/lab submit longer 2>/dev/null) # who pays is the command line's
+as reader ppt-queue show "$one" | grep -q '^account  *acme/lab$' || die "another account"
 two=$(after "$one")
 wait_state "$two" "done"
 holds "$(sql "SELECT (SELECT ended_at FROM ppt.job WHERE id = $one) <=

@@ -126,6 +126,20 @@ epsilon=$(price -s "$noise" -q 0.01 -t 6000 -d 1e-6 --json |
     sed -E 's/.*"epsilon": ([0-9.]+).*/\1/')
 holds "$epsilon <= 3 && $epsilon > 2.9999"
 
+step "another account than the file's: the option, else the variable, else the file"
+spec elsewhere 1 100
+sed -i 's|^account:.*|account: acme/elsewhere|' "$dir/elsewhere.yaml"
+# account COMMAND...: whom a dry run would charge
+account() {
+    as alice env "$@" --dry-run --json "$dir/elsewhere.yaml" >"$dir/out" 2>"$dir/err" || true
+    sed -nE 's/.*"name": "elsewhere", "account": "([^"]*)".*/\1/p' "$dir/out"
+}
+[ "$(account ppt-submit -A acme/lab)" = acme/lab ] || die "$(cat "$dir/err")"
+[ "$(account PPT_ACCOUNT=acme/lab ppt-submit)" = acme/lab ] || die "$(cat "$dir/err")"
+[ "$(account PPT_ACCOUNT=acme/nobody ppt-submit -A acme/lab)" = acme/lab ] || die "$(cat "$dir/err")"
+[ -z "$(account PPT_ACCOUNT= ppt-submit)" ] || die "an empty one is one"
+expect 10 '"acme//lab" is no account' as alice ppt-submit -A acme//lab "$dir/elsewhere.yaml"
+
 step "files"
 expect 5 "" as alice ppt-submit "$dir/nothing.yaml"
 printf 'name: [\n' >"$dir/broken.yaml"
