@@ -6,6 +6,7 @@
 
 #include "base/pathsafe.h"
 #include "base/ydoc.h"
+#include "scheduler/places.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define DAY_S 86400
@@ -26,6 +27,12 @@ struct conf conf_default(void)
                                    .idle_s = 600,
                                    .max_memory_bytes = (int64_t)4 << 30,
                                    .max_time_limit_s = 3600};
+    conf.pilots = (struct conf_pilots){.n_nodes = 1,
+                                       .n_cores = 4,
+                                       .memory_bytes = (int64_t)8 << 30,
+                                       .time_s = 4 * 3600,
+                                       .most = 4,
+                                       .idle_s = 300};
     conf.max_restarts = 3;
     conf.poll_ms = 250;
     conf.lease_s = 30;
@@ -149,18 +156,37 @@ static int read_list(struct ydoc_faults *faults, const struct ydoc_node *list,
     return n;
 }
 
+bool conf_uses_slurm(const struct conf *conf)
+{
+    return conf->launcher == CONF_SBATCH ||
+           (conf->launcher == CONF_POOL && conf->is_within_sbatch);
+}
+
+static void read_within(struct ydoc_faults *faults, const struct ydoc_node *launcher,
+                        struct conf *conf)
+{
+    static const char *const places[] = {"node", "sbatch"};
+    const struct ydoc_node *within = ydoc_get(launcher, "within");
+    int place = 0;
+    ydoc_word(faults, within, places, COUNT(places), &place);
+    conf->is_within_sbatch = place == 1;
+    if (conf->is_within_sbatch && conf->launcher != CONF_POOL)
+        ydoc_fault(faults, within, "expected node, or sbatch with kind: pool");
+}
+
 static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct conf *conf)
 {
-    static const char *const keys[] = {"kind", "mpirun", "worker", "template",
-                                       "arguments"};
+    static const char *const keys[] = {"kind",   "within",   "mpirun",
+                                       "worker", "template", "arguments"};
     static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch", "pool"};
     const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
     int kind = CONF_MPIRUN;
     ydoc_word(faults, ydoc_get(node, "kind"), kinds, CONF_N_LAUNCHERS, &kind);
     conf->launcher = (enum conf_launcher)kind;
+    read_within(faults, node, conf);
     /* Users' site files need not name a launcher: then only the scheduler knows. */
-    conf->policy.refuses_slurm = node != NULL && conf->launcher != CONF_SBATCH;
+    conf->policy.refuses_slurm = node != NULL && !conf_uses_slurm(conf);
     if (!is_word(ydoc_get(node, "template"), "own"))
         read_absolute(faults, ydoc_get(node, "template"), conf->template);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
@@ -188,6 +214,23 @@ static void read_pool(struct ydoc_faults *faults, const struct ydoc_node *root,
                   &pool->max_time_limit_s);
     pool->n_except = read_list(faults, ydoc_get(node, "except"), "accounts",
                                CONF_MAX_EXCEPT, pool->except);
+}
+
+static void read_pilots(struct ydoc_faults *faults, const struct ydoc_node *root,
+                        struct conf_pilots *pilots)
+{
+    static const char *const keys[] = {"nodes", "cores", "memory",  "time",
+                                       "most",  "idle",  "template"};
+    const struct ydoc_node *node = section(faults, root, "pilots", keys, COUNT(keys));
+    ydoc_integer(faults, ydoc_get(node, "nodes"), 1, PLACES_MAX, &pilots->n_nodes);
+    ydoc_integer(faults, ydoc_get(node, "cores"), 1, 4096, &pilots->n_cores);
+    ydoc_size(faults, ydoc_get(node, "memory"), 1 << 20, MOST_BYTES,
+              &pilots->memory_bytes);
+    ydoc_duration(faults, ydoc_get(node, "time"), 60, 365 * DAY_S, &pilots->time_s);
+    ydoc_integer(faults, ydoc_get(node, "most"), 1, 64, &pilots->most);
+    ydoc_duration(faults, ydoc_get(node, "idle"), 1, 365 * DAY_S, &pilots->idle_s);
+    if (!is_word(ydoc_get(node, "template"), "own"))
+        read_absolute(faults, ydoc_get(node, "template"), pilots->template);
 }
 
 static void read_scheduling(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -232,8 +275,9 @@ static void read_policy(struct ydoc_faults *faults, const struct ydoc_node *root
 static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"database", "spool", "keys",       "node",
-                                       "launcher", "pool",  "scheduling", "policy"};
+    static const char *const keys[] = {"database", "spool",      "keys",
+                                       "node",     "launcher",   "pool",
+                                       "pilots",   "scheduling", "policy"};
     ydoc_only_keys(faults, root, keys, COUNT(keys));
     read_database(faults, ydoc_get(root, "database"), conf);
     read_absolute(faults, ydoc_get(root, "spool"), conf->spool);
@@ -241,6 +285,7 @@ static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
     read_node(faults, root, conf);
     read_launcher(faults, root, conf);
     read_pool(faults, root, &conf->pool);
+    read_pilots(faults, root, &conf->pilots);
     read_scheduling(faults, root, conf);
     read_policy(faults, root, &conf->policy);
 }

@@ -6,6 +6,7 @@
 #ifndef PPT_SCHEDULER_CONF_H
 #define PPT_SCHEDULER_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,15 @@ struct conf_pool {
     char except[CONF_MAX_EXCEPT][CONF_ARGUMENT_SIZE];
 };
 
+/* Allocations of Slurm's that are kept for one login's jobs, with launcher.within. */
+struct conf_pilots {
+    int64_t n_nodes, n_cores, memory_bytes; /* of one; cores and memory of each node */
+    int64_t time_s;                         /* of one */
+    int64_t most;                           /* at one time */
+    int64_t idle_s;                         /* one without jobs for so long ends */
+    char template[CONF_PATH_SIZE];          /* absolute; "": ppt's own */
+};
+
 /* In the order of the file. Copy freely. */
 struct conf {
     char path[CONF_PATH_SIZE]; /* that was read; "" if only defaults stand here */
@@ -46,6 +56,7 @@ struct conf {
     int64_t memory_bytes; /* the same; 0: all it has */
 
     enum conf_launcher launcher;
+    bool is_within_sbatch;       /* the pool is pilots in Slurm's allocations */
     char mpirun[CONF_PATH_SIZE]; /* a name to be looked for in PATH, or absolute */
     char
         worker[CONF_PATH_SIZE]; /* absolute, or a name beside the scheduler's program */
@@ -54,6 +65,7 @@ struct conf {
     char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
 
     struct conf_pool pool;
+    struct conf_pilots pilots;
 
     int64_t max_restarts; /* attempts after the first */
     int64_t poll_ms;      /* longest sleep between two looks at the queue */
@@ -63,6 +75,9 @@ struct conf {
 
     struct spec_policy policy;
 };
+
+/* Are jobs handed to Slurm, so that their wishes to it make sense? */
+bool conf_uses_slurm(const struct conf *conf);
 
 /* What holds where no site file is at hand; database is "". */
 struct conf conf_default(void);

@@ -220,9 +220,8 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* ---- watching and ending ---- */
 
-/* Slurm says it has ended, or knows it no more. */
-static int look_at_dead(const char *directory, int64_t attempt, bool is_known,
-                        struct launcher_look *look, struct error *err)
+int launch_sbatch_look_at_dead(const char *directory, int64_t attempt, bool is_known,
+                               enum launcher_life *ret_life, struct error *err)
 {
     bool is_never = false, is_over = false;
     int rc = ticket_take_back(directory, attempt, &is_never, err);
@@ -230,9 +229,9 @@ static int look_at_dead(const char *directory, int64_t attempt, bool is_known,
         rc = ticket_has(directory, "ended", attempt, &is_over, err);
     if (rc != 0)
         return rc;
-    look->life = is_never              ? LAUNCHER_NEVER
-                 : is_known || is_over ? LAUNCHER_GONE
-                                       : LAUNCHER_FORGOTTEN;
+    *ret_life = is_never              ? LAUNCHER_NEVER
+                : is_known || is_over ? LAUNCHER_GONE
+                                      : LAUNCHER_FORGOTTEN;
     return 0;
 }
 
@@ -254,7 +253,7 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
         look.slurm = squeue_shown(&entry);
     if (!is_known || squeue_has_ended(&entry)) {
         look.is_cancelled = is_known && strcmp(entry.state, "CANCELLED") == 0;
-        rc = look_at_dead(directory, attempt, is_known, &look, err);
+        rc = launch_sbatch_look_at_dead(directory, attempt, is_known, &look.life, err);
         if (rc != 0)
             return rc;
         if (is_known && look.life == LAUNCHER_NEVER && !look.is_cancelled)

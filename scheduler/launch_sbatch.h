@@ -66,6 +66,12 @@ int launch_sbatch_submit(const struct launch_sbatch *sbatch,
 /* sbatch's answer, "123" or "123;cluster"; false if it is none. */
 bool launch_sbatch_job_id(const char *text, int64_t *ret_id);
 
+/* What has become of an attempt whose job in Slurm has ended (is_known), or is not
+ * known any more: GONE, FORGOTTEN, or NEVER, which it is from now on. Errors: PPT_EIO.
+ */
+int launch_sbatch_look_at_dead(const char *directory, int64_t attempt, bool is_known,
+                               enum launcher_life *ret_life, struct error *err);
+
 /* Frees what squeue said. */
 void launch_sbatch_free(struct launch_sbatch *sbatch);
 

@@ -31,6 +31,7 @@ struct launcher_request {
     int64_t memory_bytes; /* of all ranks together */
     int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
     const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
+    bool has_wishes; /* it has some; for is_ready, which is not told them */
 };
 
 struct launcher_started {

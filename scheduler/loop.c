@@ -203,7 +203,9 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
         .n_ranks = job->n_ranks,
         .cores_per_rank = job->n_ranks > 0 ? job->n_cores / job->n_ranks : 1,
         .memory_bytes = job->memory_bytes,
-        .time_limit_s = job->time_limit_s};
+        .time_limit_s = job->time_limit_s,
+        /* The canonical form, in which a quote inside a text has a backslash. */
+        .has_wishes = job->spec != NULL && strstr(job->spec, "\"slurm\":") != NULL};
     return job->allocation[0] != '\0' || launcher->ops->is_ready == NULL ||
            launcher->ops->is_ready(launcher, &request);
 }

@@ -17,6 +17,7 @@
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
 #include "scheduler/launch_mpirun.h"
+#include "scheduler/launch_pilot.h"
 #include "scheduler/launch_pool.h"
 #include "scheduler/launch_sbatch.h"
 #include "scheduler/loop.h"
@@ -162,24 +163,37 @@ static int find_worker(const struct conf *conf, char ret_path[PATH_MAX],
     return rc;
 }
 
-/* The site's, else where `make install` puts it, else the source's. */
-static int find_template(const struct conf *conf, char ret_path[PATH_MAX],
-                         struct error *err)
+/* The site's own, else where `make install` puts it, else the source's. */
+static int find_template(const char *own, const char *name, const char *knob,
+                         char ret_path[PATH_MAX], struct error *err)
 {
     char home[CONF_PATH_SIZE];
     int rc = find_home(home, err);
     if (rc != 0)
         return rc;
-    snprintf(ret_path, PATH_MAX, "%s/../share/ppt/slurm/ppt-job.sbatch.in", home);
-    if (conf->template[0] != '\0')
-        snprintf(ret_path, PATH_MAX, "%s", conf->template);
+    snprintf(ret_path, PATH_MAX, "%s/../share/ppt/slurm/%s", home, name);
+    if (own[0] != '\0')
+        snprintf(ret_path, PATH_MAX, "%s", own);
     else if (access(ret_path, R_OK) != 0)
-        snprintf(ret_path, PATH_MAX, "%s/ppt-job.sbatch.in", PPT_SLURM_DIRECTORY);
+        snprintf(ret_path, PATH_MAX, "%s/%s", PPT_SLURM_DIRECTORY, name);
     if (access(ret_path, R_OK) != 0) {
         error_errno(err, PPT_ELAUNCH, "cannot read the batch script %s", ret_path);
-        return error_hint(err, "set launcher.template in the site's configuration");
+        return error_hint(err, "set %s in the site's configuration", knob);
     }
     return 0;
+}
+
+static int find_templates(const struct conf *conf, char ret_job[PATH_MAX],
+                          char ret_pilot[PATH_MAX], struct error *err)
+{
+    if (!conf_uses_slurm(conf))
+        return 0;
+    int rc = find_template(conf->template, "ppt-job.sbatch.in", "launcher.template",
+                           ret_job, err);
+    if (rc != 0 || conf->launcher == CONF_SBATCH)
+        return rc;
+    return find_template(conf->pilots.template, "ppt-pilot.sbatch.in",
+                         "pilots.template", ret_pilot, err);
 }
 
 /* Signals are let in only while the loop sleeps, so that none is lost in between. */
@@ -207,15 +221,16 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     struct loop loop = {.conf = conf, .database = database};
     struct spool spool;
     struct launch_pool *pool = NULL;
-    char worker[PATH_MAX], template[PATH_MAX] = "";
+    struct launch_pilot *pilot = NULL;
+    char worker[PATH_MAX], template[PATH_MAX] = "", pilot_template[PATH_MAX] = "";
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
     if (rc == 0)
         rc = find_node(conf, &loop.node, err);
     if (rc == 0)
         rc = find_worker(conf, worker, err);
-    if (rc == 0 && conf->launcher == CONF_SBATCH)
-        rc = find_template(conf, template, err);
+    if (rc == 0)
+        rc = find_templates(conf, template, pilot_template, err);
     if (rc == 0)
         rc = spool_open(conf->spool, &spool, err);
     if (rc != 0)
@@ -235,9 +250,13 @@ static int serve(const struct conf *conf, const char *database, struct error *er
                                    .arguments = conf->arguments};
     struct launcher launcher =
         conf->launcher == CONF_SBATCH ? launch_sbatch(&sbatch) : launch_mpirun(&mpirun);
-    if (conf->launcher == CONF_POOL)
+    if (conf->launcher == CONF_POOL && conf->is_within_sbatch)
+        rc = launch_pilot_open(&sbatch, conf, &spool, pilot_template, &pilot, err);
+    else if (conf->launcher == CONF_POOL)
         rc = launch_pool_open(&mpirun, &conf->pool, &spool, loop.node.n_cores, &pool,
                               err);
+    if (pilot != NULL)
+        launcher = launch_pilot(pilot);
     if (pool != NULL)
         launcher = launch_pool(pool);
     loop.spool = &spool;
@@ -251,6 +270,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     if (rc == 0)
         log_info("stopped; running jobs go on");
     launch_pool_free(pool);
+    launch_pilot_free(pilot);
     launch_sbatch_free(&sbatch);
     spool_close(&spool);
 out:
@@ -274,7 +294,7 @@ static int run(const struct request *request, struct error *err)
     int rc = conf_read(request->config, &conf, err);
     if (rc != 0)
         return rc;
-    conf.policy.refuses_slurm = conf.launcher != CONF_SBATCH;
+    conf.policy.refuses_slurm = !conf_uses_slurm(&conf);
     const char *database = request->database ? request->database : conf.database;
     if (request->makes_keys)
         rc = generate_keys(&conf, err);

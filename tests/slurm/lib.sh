@@ -5,6 +5,8 @@
 #   cluster_start, cluster_stop     nodes also see the folders in the array shared
 #   wait_for SECONDS WHAT COMMAND...
 #   use_sbatch             from now on the site's launcher, a rank a node
+#   use_pilots KNOBS       the pool within Slurm; KNOBS of its section
+#   n_pilots STATES, no_pilot, runs_again ID (its second attempt makes steps)
 #   slurm COMMAND...       n_jobs NAME, slurm_state NAME
 set -euo pipefail
 rig=$(dirname "$(realpath "${BASH_SOURCE[0]}")")/rig.sh
@@ -66,4 +68,21 @@ cluster_stop() {
 use_sbatch() {
     sed -i 's|^launcher: {kind: [a-z]*, |launcher: {kind: sbatch, arguments: [--ntasks-per-node=1], |' \
         "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
+}
+
+use_pilots() {
+    sed -i "s|^launcher: {kind: [a-z]*, |launcher: {kind: pool, within: sbatch, |
+        \$a pilots: {$1}" "$dir"/site-{scheduler,alice}.yaml
+}
+
+n_pilots() {
+    slurm squeue -h -t "$1" -o %j | grep -c '^ppt-pilot-' || true
+}
+
+no_pilot() {
+    [ "$(n_pilots pending,running,completing)" = 0 ]
+}
+
+runs_again() {
+    [ "$(field "$1" attempt)" = 2 ] && [ -n "$(rank_pids "$1")" ]
 }

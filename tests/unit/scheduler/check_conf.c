@@ -31,6 +31,7 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_str_eq(conf.template, "");
     ck_assert_int_eq(conf.n_arguments, 0);
     ck_assert_mem_eq(&conf.pool, &preset.pool, sizeof conf.pool);
+    ck_assert_mem_eq(&conf.pilots, &preset.pilots, sizeof conf.pilots);
     ck_assert_int_eq(conf.max_restarts, preset.max_restarts);
     ck_assert_int_eq(conf.poll_ms, preset.poll_ms);
     ck_assert_int_eq(conf.lease_s, preset.lease_s);
@@ -57,6 +58,8 @@ START_TEST(every_knob_turns)
         "  template: /etc/ppt/job.in, arguments: [--bind-to, core]}\n"
         "pool: {ranks: 12, spare: 3, spare_ranks: 4, jobs: 7, idle: 90s,\n"
         "  max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, other]}\n"
+        "pilots: {nodes: 2, cores: 3, memory: 1GiB, time: 30m, most: 5, idle: 40s,\n"
+        "  template: /etc/ppt/pilot.in}\n"
         "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
         "1d}\n"
         "policy: {min_epsilon: 0.5, max_epsilon: 2, max_delta: 1e-7, max_ranks: 4,\n"
@@ -85,6 +88,13 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.pool.max_time_limit_s, 300);
     ck_assert_int_eq(conf.pool.n_except, 2);
     ck_assert_str_eq(conf.pool.except[0], "acme/clinic");
+    ck_assert_int_eq(conf.pilots.n_nodes, 2);
+    ck_assert_int_eq(conf.pilots.n_cores, 3);
+    ck_assert_int_eq(conf.pilots.memory_bytes, (int64_t)1 << 30);
+    ck_assert_int_eq(conf.pilots.time_s, 1800);
+    ck_assert_int_eq(conf.pilots.most, 5);
+    ck_assert_int_eq(conf.pilots.idle_s, 40);
+    ck_assert_str_eq(conf.pilots.template, "/etc/ppt/pilot.in");
     ck_assert_int_eq(conf.max_restarts, 0);
     ck_assert_int_eq(conf.poll_ms, 50);
     ck_assert_int_eq(conf.lease_s, 5);
@@ -103,10 +113,13 @@ END_TEST
 START_TEST(wishes_to_slurm)
 {
     static const char own[] = "launcher: {kind: mpirun}\n", none[] = "spool: /srv\n";
+    static const char pilots[] = "launcher: {kind: pool, within: sbatch}\n";
     ck_assert_int_eq(conf_parse(own, strlen(own), "f", &conf, &err), 0);
     ck_assert(conf.policy.refuses_slurm);
     ck_assert_int_eq(conf_parse(none, strlen(none), "f", &conf, &err), 0);
     ck_assert(!conf.policy.refuses_slurm);
+    ck_assert_int_eq(conf_parse(pilots, strlen(pilots), "f", &conf, &err), 0);
+    ck_assert(!conf.policy.refuses_slurm && conf_uses_slurm(&conf));
 }
 END_TEST
 
@@ -137,6 +150,12 @@ static const struct {
     {"launcher: {kind: slurm, template: job.in}\n",
      "f:1:18: launcher.kind: expected mpirun, sbatch or pool, found \"slurm\"\n"
      "f:1:35: launcher.template: expected an absolute path, found \"job.in\""},
+    {"launcher: {kind: mpirun, within: sbatch}\n",
+     "f:1:34: launcher.within: expected node, or sbatch with kind: pool"},
+    {"pilots: {nodes: 65, time: 10}\n",
+     "f:1:17: pilots.nodes: expected an integer from 1 to 64, found \"65\"\n"
+     "f:1:27: pilots.time: expected a time such as 90s, 15m, 2h, 1d, HH:MM:SS or "
+     "D-HH:MM:SS, from 1m to 365d, found \"10\""},
     {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
     {"pool: {ranks: 0, jobs: 0, except: acme}\n",

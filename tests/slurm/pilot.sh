@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Jobs as steps of a pilot, an allocation that stays: one after the other and side by
+# side; one dies, one is cancelled, and the others do not notice; then the pilot itself is
+# cancelled in mid-job, and the ledger is right.
+# shellcheck source=tests/slurm/lib.sh
+. "$(dirname "$0")/lib.sh"
+site cores=8 grace=5
+use_pilots 'nodes: 1, cores: 2, memory: 2GiB, time: 30m, most: 1, idle: 4s'
+cluster_start
+schedd_start
+
+no_folder() {
+    [ -z "$(find "$dir/jobs/pilots" -mindepth 1 -type d)" ]
+}
+
+step "three jobs in one allocation"
+spec quick 0.2 50
+for _ in 1 2 3; do
+    id=$(submit quick)
+    wait_state "$id" "done"
+    holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+    [ "$(field "$id" steps_done)" = 50 ] || die "steps: $(field "$id" steps_done)"
+    as alice ppt-queue log "$id" | grep -q 'step 50/50' || die "its log is not its own"
+done
+[ "$(n_pilots all)" = 1 ] || die "$(n_pilots all) pilots"
+[ "$(slurm squeue -h -t all -o %j | grep -vc '^ppt-pilot-')" = 0 ] || die "jobs beside it"
+[ "$(field "$id" slurm_job_id)" = "$(slurm squeue -h -o %A)" ] || die "not in the pilot"
+holds "$(reserved acme) == 0"
+
+step "two side by side: one loses a rank and pays everything, the other goes on"
+heavy slow 0.4 300000
+sed -i 's/ranks: 2/ranks: 1/' "$dir/slow.yaml"
+stays=$(submit slow)
+wait_metered "$stays"
+id=$(submit slow)
+wait_metered "$id"
+before=$(spent acme)
+kill -KILL "$(rank_pids "$id")"
+wait_for 30 "it is tried again" runs_again "$id"
+[ "$(state "$stays")" = running ] || die "the other: $(state "$stays")"
+[ "$(field "$stays" attempt)" = 1 ] || die "the other: attempt $(field "$stays" attempt)"
+
+step "cancelled: by the meter, or everything where it has died before"
+as alice ppt-queue cancel "$id" 2>/dev/null
+wait_state "$id" cancelled 30
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(spent acme) > $before"
+[ -z "$(rank_pids "$id")" ] || die "its ranks stay"
+[ "$(state "$stays")" = running ] || die "the other: $(state "$stays")"
+
+step "scancel of the pilot in mid-job: interrupted, and goes on elsewhere"
+pilot=$(slurm squeue -h -o %A)
+slurm scancel "$pilot"
+wait_for 60 "another attempt" runs_again "$stays"
+[ "$(field "$stays" slurm_job_id)" != "$pilot" ] || die "still in the old one"
+[ -e "$dir/jobs/$stays/taken-1" ] && [ -e "$dir/jobs/$stays/taken-2" ] || die "no tickets"
+grep -q "job $stays: attempt 1: interrupted" "$dir/schedd.log" || die "not interrupted"
+as alice ppt-queue cancel "$stays" 2>/dev/null
+wait_state "$stays" cancelled 30
+holds "$(field "$stays" epsilon_spent) > 0 && $(field "$stays" epsilon_spent) < 0.39"
+holds "$(reserved acme) == 0"
+check_ledger
+
+step "without jobs a pilot ends"
+id=$(submit quick)
+wait_state "$id" "done"
+[ "$(n_pilots running)" = 1 ] || die "no new pilot"
+wait_for 30 "the pilot is gone" no_pilot
+wait_for 10 "its folder too" no_folder
+schedd_stop
+[ -z "${PPT_SHOW_LOG:-}" ] || cat "$dir/schedd.log"
+step "ok"
