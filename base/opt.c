@@ -192,6 +192,7 @@ int opt_parse(const struct opt_program *program, int argc, char **argv,
                 return rc;
         } else {
             argv[1 + n_operands++] = argv[i];
+            only_operands |= program->is_last != NULL && program->is_last(argv[i]);
         }
     }
     if (n_operands < program->min_operands ||

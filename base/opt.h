@@ -41,6 +41,9 @@ struct opt_program {
     const struct opt *options;
     int n_options;
     int min_operands, max_operands; /* max -1: any number */
+    /* An operand after which all arguments are operands, as behind "--"; may be NULL.
+     */
+    bool (*is_last)(const char *operand);
 };
 
 /* Parses argv[1..]. Operands are moved to the front of argv[1..], their number goes to

@@ -9,9 +9,12 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "scheduler/queue.h"
+#include "scheduler/script_lines.h"
 #include "scheduler/submit.h"
 
 #define TRIES 5
+
+static const char usage[] = "[OPTION]... FILE | [OPTION]... SCRIPT [ARGUMENT]...";
 
 void submit_token(char ret_token[SUBMIT_TOKEN_SIZE])
 {
@@ -145,7 +148,7 @@ static int choose_account(const struct submit *request, struct spec *spec,
     return 0;
 }
 
-static int run(struct submit *request, const char *path, struct error *err)
+static int run_file(struct submit *request, const char *path, struct error *err)
 {
     struct spec_policy policy;
     struct spec *spec = malloc(sizeof *spec);
@@ -169,27 +172,27 @@ static int run(struct submit *request, const char *path, struct error *err)
     return rc;
 }
 
+static int run(struct submit *request, char **operands, int n_operands, int *ret_status,
+               struct error *err)
+{
+    if (script_lines_is_script(operands[0]))
+        return submit_script(request, operands, n_operands, ret_status, err);
+    if (n_operands == 1)
+        return run_file(request, operands[0], err);
+    error_set(err, PPT_EUSAGE, "too many arguments: usage: ppt-submit %s", usage);
+    return error_hint(err, "run ppt-submit --help");
+}
+
 int main(int argc, char **argv)
 {
     struct submit request = {0};
-    const struct opt options[] = {
-        {"account", 'A', OPT_STRING, &request.account, "ACCOUNT",
-         "charge this account, not the file's", NULL},
-        {"wait", 'w', OPT_FLAG, &request.waits, NULL, "follow the job to its end",
-         NULL},
-        {"dry-run", 'n', OPT_FLAG, &request.is_dry, NULL,
-         "only show its price and what would remain", NULL},
-        {"after", 0, OPT_STRING, &request.after, "ID,...",
-         "wait until these jobs are done", NULL},
-        {"here", 0, OPT_FLAG, &request.is_here, NULL,
-         "run it in this shell or allocation", NULL},
-        {"json", 0, OPT_FLAG, &request.is_json, NULL, "print a JSON object", NULL},
-        CLIENT_OPTIONS(request.client),
-    };
+    const struct opt options[] = {SUBMIT_OPTIONS(request)};
     const struct opt_program program = {
         .name = "ppt-submit",
-        .usage = "FILE [OPTION]...",
-        .summary = "Submits a training job described by a YAML file; prints its id.",
+        .usage = usage,
+        .summary =
+            "Submits a training job described by a YAML file, or a batch script\n"
+            "that runs one in its allocation; prints its id.",
         .epilogue =
             "Exit status: 0 submitted (--wait, --here: done); 10 the file is not\n"
             "valid; 12 the budget does not allow it (--dry-run, --here); 22 the job\n"
@@ -197,14 +200,15 @@ int main(int argc, char **argv)
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .min_operands = 1,
-        .max_operands = 1,
+        .max_operands = -1,
+        .is_last = script_lines_is_script,
     };
     struct error err = {0};
-    int n_operands;
+    int n_operands, status = 0;
     log_init("ppt-submit", false);
     int rc = opt_parse(&program, argc, argv, &n_operands, &err);
     if (rc == 0)
-        rc = run(&request, argv[1], &err);
+        rc = run(&request, argv + 1, n_operands, &status, &err);
     client_close(&request.client);
-    return rc == 0 ? 0 : log_error(&err);
+    return rc == 0 ? status : log_error(&err);
 }

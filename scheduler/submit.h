@@ -22,6 +22,29 @@ struct submit {
     const char *account; /* in place of the spec's; NULL: that one */
 };
 
+/* Its options, for a table of options. */
+#define SUBMIT_OPTIONS(request)                                                        \
+    {"account",  'A',                                                                  \
+     OPT_STRING, &(request).account,                                                   \
+     "ACCOUNT",  "charge this account, not the file's",                                \
+     NULL},                                                                            \
+        {"wait", 'w', OPT_FLAG, &(request).waits, NULL, "follow the job to its end",   \
+         NULL},                                                                        \
+        {"dry-run", 'n',                                                               \
+         OPT_FLAG,  &(request).is_dry,                                                 \
+         NULL,      "only show its price and what would remain",                       \
+         NULL},                                                                        \
+        {"after",    0,                                                                \
+         OPT_STRING, &(request).after,                                                 \
+         "ID,...",   "wait until these jobs are done",                                 \
+         NULL},                                                                        \
+        {"here",   0,                                                                  \
+         OPT_FLAG, &(request).is_here,                                                 \
+         NULL,     "run it in this shell or allocation",                               \
+         NULL},                                                                        \
+        {"json", 0, OPT_FLAG, &(request).is_json, NULL, "print a JSON object", NULL},  \
+        CLIENT_OPTIONS((request).client)
+
 /* A token of a submission: makes it safe to ask again when an answer was lost. */
 void submit_token(char ret_token[SUBMIT_TOKEN_SIZE]);
 
@@ -48,6 +71,18 @@ int submit_dry(struct submit *request, const struct spec *spec,
  * PPT_EJOB (failed, cancelled); before anything is submitted PPT_ELAUNCH, PPT_EIO,
  * PPT_ETRUST, PPT_EPOLICY. */
 int submit_here(struct submit *request, const struct spec *spec, struct error *err);
+
+/* A batch script of the user's own, in which ppt-submit --here will run a job: hands
+ * operands[0] and its arguments to sbatch. What #PPT lines of the script and the
+ * command line say reaches that ppt-submit as PPT_ACCOUNT and so on. *ret_status: of
+ * what was waited for. Errors: PPT_EUSAGE and PPT_ESPEC (with path:line where it is the
+ * script's fault, such as an --export that would lose what they say), PPT_ELAUNCH
+ * (sbatch did not take it), PPT_ENOTFOUND, PPT_EIO, PPT_ENOMEM. */
+int submit_script(const struct submit *request, char **operands, int n_operands,
+                  int *ret_status, struct error *err);
+
+/* Can `name` be run: a path, or in PATH? Errors: PPT_ELAUNCH. */
+int submit_find_program(const char *name, struct error *err);
 
 /* ---- the ranks of a job here ---- */
 

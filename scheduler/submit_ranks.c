@@ -17,7 +17,7 @@
 /* ---- what can be known before ---- */
 
 /* A program as execvp would find it. */
-static int find_program(const char *name, struct error *err)
+int submit_find_program(const char *name, struct error *err)
 {
     char path[PATH_MAX];
     const char *at = getenv("PATH");
@@ -48,7 +48,7 @@ static int check_slurm(const struct submit_ranks *ranks, struct error *err)
                   (long long)ranks->n_ranks, n_tasks);
         return error_hint(err, "ask for --ntasks=%lld", (long long)ranks->n_ranks);
     }
-    return find_program("srun", err);
+    return submit_find_program("srun", err);
 }
 
 int submit_ranks_check(struct submit_ranks *ranks, struct error *err)
@@ -62,7 +62,7 @@ int submit_ranks_check(struct submit_ranks *ranks, struct error *err)
     if (rc != 0)
         return rc;
     return ranks->is_slurm ? check_slurm(ranks, err)
-                           : find_program(ranks->conf.mpirun, err);
+                           : submit_find_program(ranks->conf.mpirun, err);
 }
 
 /* ---- the processes ---- */

@@ -80,6 +80,23 @@ holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 grep -q '"is_sealed": true' "$dir/alice/ppt-$id/report.json" || die "not on two nodes"
 holds "$(reserved acme) == 0"
 
+step "a batch script with #PPT lines: another account than the file's, and its own status"
+sed 's|^account:.*|account: acme/elsewhere|' "$dir/job.yaml" >"$dir/lines.yaml"
+cat >"$dir/alice/lines.sh" <<END
+#!/bin/bash
+#SBATCH --nodes=2 --ntasks=2 --chdir=$dir/alice --output=$dir/alice/lines.log
+#PPT --account acme/lab --config=site-alice.yaml --wait
+ppt-submit --here "\$1" >$dir/alice/id
+END
+(cd "$dir" && slurm ppt-submit alice/lines.sh "$dir/lines.yaml") >"$dir/slurm_id" ||
+    die "$(cat "$dir/alice/lines.log")"
+id=$(cat "$dir/alice/id")
+[ "$(state "$id") $(field "$id" account)" = "done acme/lab" ] || die "$(field "$id" account)"
+[ "$(slurm squeue -h -t all -j "$(cat "$dir/slurm_id")" -o '%j %D %T')" = "lines.sh 2 COMPLETED" ] ||
+    die "$(slurm squeue -h -t all)"
+(cd "$dir" && expect 5 "" slurm ppt-submit -A acme/nobody alice/lines.sh "$dir/lines.yaml")
+grep -q 'acme/nobody' "$dir/alice/lines.log" || die "$(cat "$dir/alice/lines.log")"
+
 step "a budget that does not allow it: 12, with the usual words"
 spec large 3.9 300
 batch large >/dev/null
