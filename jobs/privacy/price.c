@@ -9,6 +9,7 @@
 
 #include "jobs/manifest.h"
 #include "jobs/privacy/calibrate.h"
+#include "jobs/privacy/price_memo.h"
 #include "jobs/spec/spec.h"
 
 /* Looked up here, not with manifest_split: this library stands below the parser's. */
@@ -149,7 +150,7 @@ static int release_cost(const struct price *price, int i, int64_t count,
                         struct cost *ret_cost, struct error *err)
 {
     struct curve curve;
-    int rc = mechanism_curve(&price->releases[i].mechanism, price->unit, &curve, err);
+    int rc = price_memo_curve(&price->releases[i].mechanism, price->unit, &curve, err);
     if (rc == 0)
         rc = cost_from_curve(&curve, count, ret_cost, err);
     const struct mechanism *mechanism = &price->releases[i].mechanism;
@@ -169,9 +170,9 @@ static int training_noise(const struct spec *spec, const struct cost *evaluation
         price->noise_multiplier = spec->privacy.noise_multiplier;
         return 0;
     }
-    return calibrate_noise_multiplier(spec->privacy.epsilon, spec->privacy.delta,
-                                      price->sample_rate, price->n_steps, evaluation,
-                                      &price->noise_multiplier, err);
+    return price_memo_noise(spec->privacy.epsilon, spec->privacy.delta,
+                            price->sample_rate, price->n_steps, evaluation,
+                            &price->noise_multiplier, err);
 }
 
 static int price_private(const struct spec *spec, struct price *price,

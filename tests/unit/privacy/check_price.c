@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "jobs/manifest.h"
+#include "jobs/privacy/calibrate.h"
 #include "jobs/privacy/price.h"
+#include "jobs/privacy/price_memo.h"
 #include "jobs/spec/spec.h"
 
 static struct manifest manifest(void)
@@ -269,6 +271,37 @@ START_TEST(nonsense_is_refused)
 }
 END_TEST
 
+/* Forty mechanisms and targets that differ in one number each, asked for twice and in
+ * an order that drives them out in between. */
+START_TEST(what_is_remembered_is_what_is_computed)
+{
+    struct cost nothing = cost_zero(UNIT_EXAMPLE, RELATION_ADD_REMOVE), other = nothing;
+    other.rho[3] = 1;
+    for (int k = 0; k < 80; k++) {
+        int i = k * 7 % 40;
+        struct mechanism m = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                              .noise_multiplier = 1 + (i & 1) * 0.5 + (i >> 3) * 0.25,
+                              .sample_rate = i & 2 ? 0.01 : 0.02};
+        struct curve curve, computed;
+        ck_assert_int_eq(price_memo_curve(&m, UNIT_EXAMPLE, &curve, NULL), 0);
+        ck_assert_int_eq(mechanism_curve(&m, UNIT_EXAMPLE, &computed, NULL), 0);
+        ck_assert_mem_eq(&curve, &computed, sizeof curve);
+        double epsilon = i & 1 ? 1 : 2, delta = i & 2 ? 1e-6 : 1e-5, noise, expected;
+        double rate = i & 4 ? 0.01 : 0.02;
+        int64_t n_steps = i & 8 ? 10 : 20;
+        const struct cost *cost = i & 16 ? &other : &nothing;
+        ck_assert_int_eq(
+            price_memo_noise(epsilon, delta, rate, n_steps, cost, &noise, NULL), 0);
+        ck_assert_int_eq(calibrate_noise_multiplier(epsilon, delta, rate, n_steps, cost,
+                                                    &expected, NULL),
+                         0);
+        ck_assert(noise == expected);
+        ck_assert_int_eq(price_memo_noise(-1, delta, rate, n_steps, cost, &noise, NULL),
+                         -PPT_ERANGE);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("price");
@@ -281,6 +314,7 @@ int main(void)
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);
     tcase_add_test(tcase, nonsense_is_refused);
+    tcase_add_test(tcase, what_is_remembered_is_what_is_computed);
     Suite *suite = suite_create("price");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,23 @@
+/* Remembers the last few curves and calibrations: those who price the same kind of job
+ * again and again do its sums once.
+ *
+ * Both are functions of their arguments alone, so what is remembered is bit for bit
+ * what would be computed. Nothing here is secret: mechanisms and targets are public.
+ * Each thread remembers for itself; a fixed amount of memory.
+ */
+#ifndef PPT_JOBS_PRIVACY_PRICE_MEMO_H
+#define PPT_JOBS_PRIVACY_PRICE_MEMO_H
+
+#include "base/error.h"
+#include "jobs/privacy/cost.h"
+#include "jobs/privacy/mechanism.h"
+
+/* mechanism_curve, remembered. Errors: its own, and they are not remembered. */
+int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
+                     struct curve *ret_curve, struct error *err);
+
+/* calibrate_noise_multiplier, remembered. Errors: as above. */
+int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n_steps,
+                     const struct cost *other, double *ret_noise, struct error *err);
+
+#endif
