@@ -8,9 +8,19 @@
 
 #include <libpq-fe.h>
 
+/* Statements that this connection has run before. */
+#define MAX_STATEMENTS 64
+
+struct statement {
+    char *sql; /* a copy */
+    bool is_prepared;
+};
+
 struct db {
     PGconn *conn;
     char login[64];
+    struct statement statements[MAX_STATEMENTS];
+    int n_statements;
 };
 
 /* A PGresult under our own name, so that libpq's types stay behind this door. */
@@ -128,6 +138,8 @@ void db_close(struct db *db)
     if (!db)
         return;
     PQfinish(db->conn);
+    for (int i = 0; i < db->n_statements; i++)
+        free(db->statements[i].sql);
     free(db);
 }
 
@@ -223,12 +235,44 @@ void db_param_bool(struct db_params *params, bool value)
     push(params, value ? "t" : "f");
 }
 
+/* Its number, or -1: it is new, and remembered now if there is room. */
+static int find_statement(struct db *db, const char *sql)
+{
+    for (int i = 0; i < db->n_statements; i++)
+        if (strcmp(db->statements[i].sql, sql) == 0)
+            return i;
+    char *copy = db->n_statements < MAX_STATEMENTS ? strdup(sql) : NULL;
+    if (copy)
+        db->statements[db->n_statements++] = (struct statement){.sql = copy};
+    return -1;
+}
+
+/* What is run a second time is prepared, so that the server parses it and plans it no
+ * more: that is most of the work of a short statement. Commands run each once. */
+static PGresult *execute(struct db *db, const char *sql, const struct db_params *params)
+{
+    const int n = params ? params->n : 0;
+    const char *const *values = params ? params->values : NULL;
+    const int i = find_statement(db, sql);
+    char name[16];
+    if (i < 0)
+        return PQexecParams(db->conn, sql, n, NULL, values, NULL, NULL, 0 /* text */);
+    struct statement *statement = &db->statements[i];
+    snprintf(name, sizeof name, "s%d", i);
+    if (!statement->is_prepared) {
+        PGresult *rows = PQprepare(db->conn, name, sql, 0, NULL);
+        if (PQresultStatus(rows) != PGRES_COMMAND_OK)
+            return rows;
+        PQclear(rows);
+        statement->is_prepared = true;
+    }
+    return PQexecPrepared(db->conn, name, n, values, NULL, NULL, 0 /* text */);
+}
+
 int db_run(struct db *db, const char *sql, const struct db_params *params,
            struct db_result **ret_result, struct error *err)
 {
-    PGresult *rows =
-        PQexecParams(db->conn, sql, params ? params->n : 0, NULL,
-                     params ? params->values : NULL, NULL, NULL, 0 /* text */);
+    PGresult *rows = execute(db, sql, params);
     ExecStatusType status = PQresultStatus(rows);
     int rc = 0;
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {

@@ -160,6 +160,50 @@ START_TEST(notifications)
 }
 END_TEST
 
+/* The second and later runs of a statement are by its prepared form: other values, an
+ * error that does not spoil it, and a table that has changed meanwhile. */
+START_TEST(statements_run_again)
+{
+    struct db *db = pg_connect(NULL);
+    static const char quotient[] = "SELECT 12 / $1::bigint";
+    OK(db_script(db, "CREATE TEMP TABLE t AS SELECT 1 AS a", &err));
+    for (int64_t i = 1; i <= 4; i++) {
+        struct db_params params = {0}, nothing = {0};
+        struct db_result *r = NULL;
+        db_param_int64(&params, i);
+        OK(db_run(db, quotient, &params, &r, &err));
+        ck_assert_int_eq(db_int64(r, 0, 0), 12 / i);
+        db_result_free(r);
+        db_param_int64(&nothing, 0);
+        FAILS(PPT_EDB, db_run(db, quotient, &nothing, NULL, &err));
+        ck_assert_str_eq(err.text, "division by zero");
+        OK(db_run(db, "SELECT a FROM t", NULL, &r, &err));
+        ck_assert_int_eq(db_int64(r, 0, 0), 1);
+        db_result_free(r);
+        OK(db_script(db, "DROP TABLE t; CREATE TEMP TABLE t AS SELECT 2 AS b, 1 AS a",
+                     &err));
+    }
+    ck_assert_str_eq(pg_query("SELECT 1"), "1");
+    db_close(db);
+}
+END_TEST
+
+/* More statements than are remembered. */
+START_TEST(many_statements)
+{
+    struct db *db = pg_connect(NULL);
+    for (int i = 0; i < 400; i++) {
+        char sql[64];
+        struct db_result *r = NULL;
+        snprintf(sql, sizeof sql, "SELECT %d", i % 100);
+        OK(db_run(db, sql, NULL, &r, &err));
+        ck_assert_int_eq(db_int64(r, 0, 0), i % 100);
+        db_result_free(r);
+    }
+    db_close(db);
+}
+END_TEST
+
 START_TEST(lost_server_is_noticed)
 {
     struct db *db = pg_connect(NULL), *listener = pg_connect(NULL);
@@ -200,6 +244,8 @@ int main(void)
     tcase_add_test(door, arrays_with_nulls_are_no_numbers);
     tcase_add_test(door, transactions);
     tcase_add_test(door, notifications);
+    tcase_add_test(door, statements_run_again);
+    tcase_add_test(door, many_statements);
     tcase_add_test(door, lost_server_is_noticed);
     suite_add_tcase(suite, door);
     SRunner *runner = srunner_create(suite);
