@@ -2,14 +2,16 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 /* The most elements of one MPI call: its counts are ints. */
 #define MAX_COUNT ((size_t)1 << 30)
 #define EXCHANGE_TAG 1
-/* Ranks that are about to agree wait for a moment only; a rank that waits for one that
- * works must not take its core. */
+/* Ranks that are about to agree wait for a moment only, less than the shortest sleep
+ * takes; a rank that waits for one that works must not take its core. */
+#define N_YIELDS 64
 #define FIRST_NAP_NS 10000
 #define LAST_NAP_NS 1000000
 
@@ -128,7 +130,7 @@ static int wait_for(const struct comm *comm, int status, MPI_Request *request,
 {
     const struct state *state = comm->state;
     struct timespec nap = {.tv_nsec = FIRST_NAP_NS};
-    int is_done = 0;
+    int is_done = 0, n_yields = 0;
     int rc = check(status, what, err);
     while (rc == 0) {
         rc = check(MPI_Test(request, &is_done, ret_status), what, err);
@@ -136,6 +138,10 @@ static int wait_for(const struct comm *comm, int status, MPI_Request *request,
             break;
         if (*state->give_up != 0)
             return error_set(err, PPT_ECOMM, "the other ranks do not answer");
+        if (n_yields++ < N_YIELDS) {
+            sched_yield();
+            continue;
+        }
         nanosleep(&nap, NULL);
         nap.tv_nsec = nap.tv_nsec * 2 < LAST_NAP_NS ? nap.tv_nsec * 2 : LAST_NAP_NS;
     }

@@ -1,7 +1,9 @@
 #include "worker/environment.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,9 +127,29 @@ static int describe(char **ret_text, struct error *err)
     return json_end(&json, ret_text, err);
 }
 
+/* One more name for the file that this process wrote first; false where that cannot be:
+ * it is gone, on another file system, or has all the names that a file can have. */
+static bool link_first(int first, const char *path)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", first);
+    return first >= 0 && linkat(AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
+}
+
 int environment_write(const char *path, struct error *err)
 {
-    static char *text; /* objects are never unloaded; one thread */
+    /* Objects are never unloaded; one thread. */
+    static char *text;
+    static int first = -1;
+    if (link_first(first, path))
+        return 0;
     int rc = text != NULL ? 0 : describe(&text, err);
-    return rc != 0 ? rc : pathsafe_replace(path, text, strlen(text), 0600, err);
+    if (rc == 0)
+        rc = pathsafe_replace_soon(path, text, strlen(text), 0400, err);
+    if (rc != 0)
+        return rc;
+    if (first >= 0)
+        close(first);
+    first = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return 0;
 }

@@ -15,7 +15,9 @@
 /* Version and ELF build id of this program, kernel, processor, memory, and every loaded
  * library with its build id: two runs with the same ids ran the same machine code.
  * The libraries are those that were loaded when the process was first asked; one thread
- * may ask. Replaces `path` atomically. Errors: PPT_EIO, PPT_ENOMEM. */
+ * may ask. Replaces `path` atomically and for reading only: the jobs of one process
+ * share one file under many names. On disk once the directory is synced. Errors:
+ * PPT_EIO, PPT_ENOMEM. */
 int environment_write(const char *path, struct error *err);
 
 #endif

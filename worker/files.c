@@ -55,14 +55,19 @@ static int sync_parent(const char *path, struct error *err)
     return rc;
 }
 
+int files_replace_soon(const char *temporary, const char *path, struct error *err)
+{
+    if (rename(temporary, path) == 0)
+        return 0;
+    int rc = error_errno(err, PPT_EIO, "%s: cannot be put in place", path);
+    unlink(temporary);
+    return rc;
+}
+
 int files_replace(const char *temporary, const char *path, struct error *err)
 {
-    if (rename(temporary, path) != 0) {
-        int rc = error_errno(err, PPT_EIO, "%s: cannot be put in place", path);
-        unlink(temporary);
-        return rc;
-    }
-    return sync_parent(path, err);
+    int rc = files_replace_soon(temporary, path, err);
+    return rc != 0 ? rc : sync_parent(path, err);
 }
 
 int files_check_readable(const char *path, struct error *err)

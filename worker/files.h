@@ -19,6 +19,10 @@ int files_sync(const char *path, struct error *err);
  * removed. Errors: PPT_EIO. */
 int files_replace(const char *temporary, const char *path, struct error *err);
 
+/* The same, but for the new name: that is on disk once something beside it is replaced
+ * durably. Errors: PPT_EIO. */
+int files_replace_soon(const char *temporary, const char *path, struct error *err);
+
 /* Errors: PPT_ENOTFOUND, PPT_EIO (not to be read, not a regular file), PPT_EDATA
  * (empty). */
 int files_check_readable(const char *path, struct error *err);

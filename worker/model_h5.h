@@ -9,7 +9,8 @@
 #include "worker/model_facts.h"
 
 /* Writes path.tmp, makes it durable and renames it: after a crash the old file or the
- * new one stands. Errors: PPT_EIO, PPT_EDATA (a tensor name twice). */
+ * new one stands. Which of them, a durable write beside it decides: the report's.
+ * Errors: PPT_EIO, PPT_EDATA (a tensor name twice). */
 int model_h5_save(const char *path, const struct model_facts *facts,
                   const struct tensor_view *tensors, int n_tensors, struct error *err);
 

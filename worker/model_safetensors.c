@@ -110,5 +110,5 @@ int model_safetensors_save(const char *path, const struct model_facts *facts,
         unlink(temporary);
         return rc;
     }
-    return files_replace(temporary, path, err);
+    return files_replace_soon(temporary, path, err); /* the report will sync it */
 }

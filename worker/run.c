@@ -167,18 +167,23 @@ static int record_environment(const struct run *run, struct error *err)
     return rc != 0 ? rc : environment_write(path, err);
 }
 
+/* What each rank can do by itself. */
+static int prepare_alone(struct run *run, struct error *err)
+{
+    int rc = check_world(run, err);
+    if (rc == 0)
+        rc = record_environment(run, err);
+    if (rc == 0)
+        rc = gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err);
+    if (rc == 0)
+        rc = open_meter(run, err);
+    return rc;
+}
+
 /* The ladder before the first step; each rung is agreed on by all ranks. */
 static int prepare(struct run *run, struct error *err)
 {
-    int rc = agree(run->control, check_world(run, err), err);
-    if (rc == 0)
-        rc = agree(run->control, record_environment(run, err), err);
-    if (rc == 0)
-        rc = agree(run->control,
-                   gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err),
-                   err);
-    if (rc == 0)
-        rc = agree(run->control, open_meter(run, err), err);
+    int rc = agree(run->control, prepare_alone(run, err), err);
     if (rc == 0)
         rc = agree(
             run->control,

@@ -75,7 +75,7 @@ int world_seal(struct world *world, int64_t job_id, int64_t attempt, struct erro
     const char *wish = getenv("PPT_SEAL");
     const int rank = world->plain.rank, size = world->plain.size;
     bool is_needed = false, has_joined = false;
-    if (size == 1)
+    if (size == 1 || world->is_one_node)
         return 0;
     int rc = wireup_join(rank, size, &is_needed, err);
     has_joined = rc == 0;
@@ -84,6 +84,7 @@ int world_seal(struct world *world, int64_t job_id, int64_t attempt, struct erro
         is_needed = true;
     if (rc == 0)
         rc = ask_all(world, is_needed, &is_needed, err);
+    world->is_one_node = rc == 0 && !is_needed;
     if (rc == 0 && is_needed)
         rc = seal_both(world, job_id, attempt, err);
     if (has_joined)

@@ -19,6 +19,7 @@
 struct world {
     struct comm *comm, *control;
     bool is_sealed;
+    bool is_one_node; /* all ranks have agreed on that, and ranks do not move */
     struct comm plain, plain_control, sealed, sealed_control;
 };
 
@@ -26,10 +27,10 @@ struct world {
  * comm_mpi_abort ends the process then. */
 int world_open(struct world *world, int *argc, char ***argv, struct error *err);
 
-/* Every rank calls it once, when the ranks know which job they run. Gives all ranks the
- * same answer. Afterwards comm and control are sealed, or is_sealed is false: one node.
- * What was said before, that a plan could be read or why not, was in the clear.
- * Errors: those of wireup.h and comm_sealed_new. */
+/* Every rank calls it, when the ranks know which job they run; for the next job again
+ * unless is_sealed. Gives all ranks the same answer. Afterwards comm and control are
+ * sealed, or is_sealed is false: one node. What was said before, that a plan could be
+ * read or why not, was in the clear. Errors: those of wireup.h and comm_sealed_new. */
 int world_seal(struct world *world, int64_t job_id, int64_t attempt, struct error *err);
 
 /* True where a rank may be gone or deaf: end by comm_mpi_abort, not by world_close. */

@@ -213,7 +213,13 @@ static int take_over(struct meter *meter, const struct tally *tally, const char 
                          "meter %s has charges of attempt %u, expected none after "
                          "attempt %u",
                          path, tally->last_attempt, meter->attempt);
-    if (ftruncate(meter->fd, size) != 0 || fsync(meter->fd) != 0)
+    struct stat st;
+    if (fstat(meter->fd, &st) != 0)
+        return error_errno(err, PPT_EIO, "cannot look at meter %s", path);
+    /* Whole records of earlier attempts that are not on disk yet go there with the next
+     * charge, which counts them. */
+    if (st.st_size != size &&
+        (ftruncate(meter->fd, size) != 0 || fsync(meter->fd) != 0))
         return error_errno(err, PPT_EIO, "cannot prepare meter %s", path);
     meter->n_records = tally->n_records;
     memcpy(meter->used, tally->used, sizeof meter->used);
