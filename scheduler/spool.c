@@ -175,24 +175,65 @@ static int parse_state(const char *text, size_t len, const char *path,
     return 0;
 }
 
+/* The last line that has an end: what stands behind it was never saved. */
+static const char *last_line(const char *text, size_t len, size_t *ret_len)
+{
+    const char *end = memrchr(text, '\n', len);
+    if (end == NULL) {
+        *ret_len = len;
+        return text;
+    }
+    while (end > text && end[-1] == '\n') /* empty lines say nothing */
+        end--;
+    const char *before = memrchr(text, '\n', (size_t)(end - text));
+    const char *line = before == NULL ? text : before + 1;
+    *ret_len = (size_t)(end - line);
+    return line;
+}
+
 int spool_load(const char *directory, struct spool_state *ret_state, struct error *err)
 {
     char path[SPOOL_PATH_SIZE], *text = NULL;
-    size_t len;
+    size_t len, line_len;
     int rc = spool_path(directory, STATE_FILE, path, err);
     if (rc == 0)
         rc = pathsafe_read_file(path, STATE_MAX_BYTES, &text, &len, err);
-    if (rc == 0)
-        rc = parse_state(text, len, path, ret_state, err);
+    if (rc == 0) {
+        const char *line = last_line(text, len, &line_len);
+        rc = parse_state(line, line_len, path, ret_state, err);
+    }
     free(text);
+    return rc;
+}
+
+/* One more line at the end of a state file that is there and has room: no name
+ * changes, so one sync of the file does. *ret_done false: it is to be replaced. */
+static int append(const char *path, const char *line, bool *ret_done, struct error *err)
+{
+    struct stat st;
+    size_t len = strlen(line);
+    *ret_done = false;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    int rc = 0;
+    if (fstat(fd, &st) == 0 && st.st_size + (off_t)len <= STATE_MAX_BYTES) {
+        ssize_t n = write(fd, line, len);
+        if (n == (ssize_t)len && fdatasync(fd) == 0)
+            *ret_done = true;
+        else
+            rc = error_errno(err, PPT_EIO, "cannot write '%s'", path);
+    }
+    close(fd);
     return rc;
 }
 
 int spool_save(const char *directory, const struct spool_state *state,
                struct error *err)
 {
-    char path[SPOOL_PATH_SIZE], *text = NULL;
+    char path[SPOOL_PATH_SIZE], *text = NULL, *line = NULL;
     struct json json = {0};
+    bool is_done = false;
     int rc = spool_path(directory, STATE_FILE, path, err);
     if (rc != 0)
         return rc;
@@ -208,8 +249,17 @@ int spool_save(const char *directory, const struct spool_state *state,
     json_integer(&json, "last_early", state->last_early);
     json_close_object(&json);
     rc = json_end(&json, &text, err);
+    /* The text ends its own line; the newline before it, what an interrupted save left.
+     */
+    if (rc == 0 && asprintf(&line, "\n%s", text) < 0) {
+        line = NULL;
+        rc = error_set(err, PPT_ENOMEM, "no memory for a job's state");
+    }
     if (rc == 0)
+        rc = append(path, line, &is_done, err);
+    if (rc == 0 && !is_done)
         rc = pathsafe_replace(path, text, strlen(text), 0600, err);
     free(text);
+    free(line);
     return rc;
 }

@@ -2,8 +2,8 @@
  * job between two steps of the scheduler and cannot wait for the database.
  *
  * Guarantees: one scheduler at a time uses a spool (a lock on its file `schedd.lock`);
- * directories are of mode 0700; a job's state file is replaced as a whole and is on
- * disk when spool_save returns.
+ * directories are of mode 0700; a job's state is the last whole line of its file, which
+ * is on disk when spool_save returns. A save that was interrupted has not happened.
  */
 #ifndef PPT_SCHEDULER_SPOOL_H
 #define PPT_SCHEDULER_SPOOL_H

@@ -117,6 +117,53 @@ START_TEST(damaged_and_missing_states_are_told_apart)
 }
 END_TEST
 
+static void put(const char *text, const char *how)
+{
+    char path[SPOOL_PATH_SIZE];
+    ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
+    FILE *file = fopen(path, how);
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* What the last interrupted save left is as if it had never been, and spoils neither
+ * the save before it nor the next. */
+START_TEST(an_interrupted_save_has_not_happened)
+{
+    struct spool_state state = {.started_attempt = 1}, read;
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_save(directory, &state, &err), 0);
+    put("\n{\"started_attempt\": 2, \"started", "a");
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.started_attempt, 1);
+    state.started_attempt = 3;
+    ck_assert_int_eq(spool_save(directory, &state, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.started_attempt, 3);
+    put("\n{\"started_attempt\": 4}\n", "a"); /* whole, and not a state */
+    ck_assert_int_eq(spool_load(directory, &read, &err), -PPT_ETRUST);
+}
+END_TEST
+
+START_TEST(a_state_may_be_saved_for_ever)
+{
+    struct spool_state state = {0}, read;
+    struct stat st;
+    char path[SPOOL_PATH_SIZE];
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
+    for (int64_t i = 1; i <= 300; i++) {
+        state.started_at_s = INT64_MAX - i;
+        ck_assert_int_eq(spool_save(directory, &state, &err), 0);
+        ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+        ck_assert_int_eq(read.started_at_s, INT64_MAX - i);
+    }
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_le(st.st_size, 4096);
+}
+END_TEST
+
 START_TEST(a_lock_lives_as_long_as_who_inherited_it)
 {
     bool is_locked;
@@ -159,6 +206,8 @@ int main(void)
     tcase_add_test(tc, a_jobs_directory_is_private);
     tcase_add_test(tc, state_comes_back_as_it_was);
     tcase_add_test(tc, damaged_and_missing_states_are_told_apart);
+    tcase_add_test(tc, an_interrupted_save_has_not_happened);
+    tcase_add_test(tc, a_state_may_be_saved_for_ever);
     tcase_add_test(tc, a_lock_lives_as_long_as_who_inherited_it);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
