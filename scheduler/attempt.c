@@ -144,6 +144,19 @@ static int store_plan(const struct attempt_context *context,
                          context->loop->secret_key, err);
 }
 
+/* A start may take a while (launch_sbatch.c counts how long): it begins with a lease
+ * that is nearly new. */
+static int renew(const struct attempt_context *context, struct error *err)
+{
+    const int64_t lease_s = context->loop->conf->lease_s;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec * 1000 + now.tv_nsec / 1000000 - *context->renewed_at_ms <
+        lease_s * 100)
+        return 0;
+    return ledger_lease_renew(context->db, context->lease, lease_s, err);
+}
+
 /* From here on the attempt counts as one that may have run, unless the launcher says
  * that nothing was started. */
 static int launch(const struct attempt_context *context, const struct queue_job *job,
@@ -169,8 +182,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     if (rc == 0)
         rc = spool_load(directory, &before, err);
     if (rc == 0)
-        rc = ledger_lease_renew(context->db, context->lease,
-                                context->loop->conf->lease_s, err);
+        rc = renew(context, err);
     if (rc != 0)
         return rc;
     state = before;
@@ -439,6 +451,14 @@ static int tell_slurm(const struct attempt_context *context,
          strcmp(now->reason, before->reason) == 0))
         return 0;
     return queue_slurm(context->db, context->lease, job->id, job->attempt, now, err);
+}
+
+bool attempt_is_over(const struct attempt_context *context, const struct queue_job *job)
+{
+    struct launcher *launcher = launcher_of(context, job);
+    return launcher->ops->is_over != NULL &&
+           (job->host[0] == '\0' || strcmp(job->host, context->loop->host) == 0) &&
+           launcher->ops->is_over(launcher, job->directory);
 }
 
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,

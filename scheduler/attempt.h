@@ -17,7 +17,13 @@ struct attempt_context {
     struct launcher *allocation; /* for jobs in their users' allocations */
     struct db *db;
     const struct ledger_lease *lease;
+    const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
 };
+
+/* True where the job's processes have gone for sure, at no cost: its room is free
+ * though it is not settled yet. */
+bool attempt_is_over(const struct attempt_context *context,
+                     const struct queue_job *job);
 
 /* Starts an admitted job, or a running one again. A job that cannot be started is
  * settled and *failed* (that is no error). `reason` is kept in the job's history, "" at

@@ -40,7 +40,8 @@ struct world {
     int64_t since_ms; /* of its state */
     char login[POOL_LOGIN_SIZE];
     char directory[SPOOL_PATH_SIZE];
-    char job[SPOOL_PATH_SIZE]; /* that it runs or ran last: the job's directory */
+    char job[SPOOL_PATH_SIZE];    /* that it runs or ran last: the job's directory */
+    char before[SPOOL_PATH_SIZE]; /* that it ran before that */
 };
 
 struct launch_pool {
@@ -453,6 +454,7 @@ static bool order(struct launch_pool *pool, struct world *world,
     if (rc == 0 && yes.kind == POOL_TAKEN && yes.job_id == request->job_id &&
         yes.attempt == request->attempt) {
         snprintf(world->login, sizeof world->login, "%s", request->login);
+        memcpy(world->before, world->job, sizeof world->before);
         snprintf(world->job, sizeof world->job, "%s", request->directory);
         set_state(world, WORLD_BUSY);
         return true;
@@ -463,11 +465,24 @@ static bool order(struct launch_pool *pool, struct world *world,
     return false;
 }
 
+/* Another attempt of this job begins: that an earlier one is over says nothing now. */
+static void forget(struct launch_pool *pool, const char *directory)
+{
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (strcmp(world->job, directory) == 0)
+            world->job[0] = '\0';
+        if (strcmp(world->before, directory) == 0)
+            world->before[0] = '\0';
+    }
+}
+
 static int start(struct launcher *launcher, const struct launcher_request *request,
                  int lock, struct launcher_started *ret_started, struct error *err)
 {
     struct launch_pool *pool = launcher->state;
     struct world *world;
+    forget(pool, request->directory);
     while (is_for_pool(pool, request) && (world = find_idle(pool, request)) != NULL)
         if (order(pool, world, request, lock)) {
             *ret_started = (struct launcher_started){.pid = world->pid};
@@ -485,14 +500,24 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     return pool->fallback.ops->look(&pool->fallback, directory, attempt, ret_look, err);
 }
 
-/* A world that has said that its job has ended need not be looked for. */
+/* A world has said so, or has taken another job since. */
+static bool is_over(struct launcher *launcher, const char *directory)
+{
+    const struct launch_pool *pool = launcher->state;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        const struct world *world = pool->worlds[i];
+        if ((world->state == WORLD_IDLE && strcmp(world->job, directory) == 0) ||
+            strcmp(world->before, directory) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int count(struct launcher *launcher, const char *directory, bool only_ranks)
 {
     struct launch_pool *pool = launcher->state;
-    for (int i = 0; i < pool->n_worlds; i++)
-        if (pool->worlds[i]->state == WORLD_IDLE &&
-            strcmp(pool->worlds[i]->job, directory) == 0)
-            return 0;
+    if (is_over(launcher, directory))
+        return 0;
     return pool->fallback.ops->count(&pool->fallback, directory, only_ranks);
 }
 
@@ -514,6 +539,7 @@ static const struct launcher_ops pool_ops = {.name = "pool",
                                              .is_ready = is_ready,
                                              .start = start,
                                              .look = look,
+                                             .is_over = is_over,
                                              .count = count,
                                              .stop = stop,
                                              .kill = kill_all};

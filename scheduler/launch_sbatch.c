@@ -27,11 +27,11 @@
 #define ID_SIZE 24
 #define COMMENT "--comment="
 
-/* The loop renews its lease when a third of it is over, and attempt.c right before a
- * start. Between two renewals the most that can happen is squeue, sacct and scontrol to
- * look; or squeue, squeue again and twice scancel to kill; or sbatch and squeue to
- * start. All of it with what went before must fit into the lease, however much Slurm
- * hangs: 1/3 + 5/10, and 1/3 + 1/10. */
+/* The loop renews its lease when a third of it is over, and attempt.c before a start if
+ * a tenth of it is. Between two renewals the most that can happen is squeue, sacct and
+ * scontrol to look; or squeue, squeue again and twice scancel to kill; or sbatch and
+ * squeue to start. All of it with what went before must fit into the lease, however
+ * much Slurm hangs: 1/3 + 5/10, and 1/10 + 1/3 + 1/10. */
 static int64_t ask_timeout_ms(int64_t lease_s)
 {
     return lease_s * 100 < ASK_TIMEOUT_MS ? lease_s * 100 : ASK_TIMEOUT_MS;

@@ -79,6 +79,9 @@ struct launcher_ops {
      * now). */
     int (*look)(struct launcher *launcher, const char *directory, int64_t attempt,
                 struct launcher_look *ret_look, struct error *err);
+    /* Has the attempt that was started last ended, so that its room is free before it
+     * is looked at? Costs nothing. False, and NULL: look. */
+    bool (*is_over)(struct launcher *launcher, const char *directory);
     /* How many processes of the job are there: whoever holds the lock or not, or ranks
      * only. INT_MAX ranks where somebody else sees to it that none is missing. */
     int (*count)(struct launcher *launcher, const char *directory, bool only_ranks);

@@ -32,6 +32,8 @@ struct state {
     struct launch_allocation allocation;
     struct launcher in_allocations;
     int64_t renewed_at_ms, waiting_tried_at_ms, warned_at_ms;
+    bool has_admitted;    /* in this round */
+    bool is_early;        /* the next round is due at once */
     bool waiting_may_fit; /* something was released or said since they were tried */
     bool was_connected, is_silent;
     int backoff_ms;
@@ -128,7 +130,8 @@ static struct attempt_context context_of(struct state *state)
     return (struct attempt_context){.loop = state->loop,
                                     .allocation = &state->in_allocations,
                                     .db = state->db,
-                                    .lease = &state->lease};
+                                    .lease = &state->lease,
+                                    .renewed_at_ms = &state->renewed_at_ms};
 }
 
 /* In its user's allocation a job takes no room of ours. */
@@ -139,28 +142,56 @@ static struct nodes_room room_of(const struct queue_job *job)
     return (struct nodes_room){job->n_cores, job->memory_bytes};
 }
 
-static int watch_running(struct state *state, struct nodes_room *ret_room,
+static int watch_one(struct state *state, const struct attempt_context *context,
+                     const struct queue_job *job, bool *ret_ended, struct error *err)
+{
+    int rc = attempt_watch(context, job, ret_ended, err);
+    if (*ret_ended)
+        state->waiting_may_fit = true;
+    rc = after(state, rc, job->id, err);
+    if (rc == 0) /* Slurm's commands may have taken their time */
+        rc = renew(state, err);
+    return rc;
+}
+
+/* Watches all but those that are over for sure: these come first in *ret_jobs, and are
+ * *ret_n_over, and take no room. They are settled while the next jobs run. (One of them
+ * that somebody interrupted and that runs again then shares its cores for once.) */
+static int watch_running(struct state *state, struct queue_jobs *ret_jobs,
+                         int *ret_n_over, struct nodes_room *ret_room,
                          struct error *err)
 {
     struct attempt_context context = context_of(state);
-    struct queue_jobs jobs = {0};
-    int rc = queue_running(state->db, &jobs, err);
+    int rc = queue_running(state->db, ret_jobs, err);
     if (rc != 0)
         return rc;
     *ret_room = state->loop->node;
-    for (int i = 0; rc == 0 && i < jobs.n; i++) {
-        struct nodes_room held = room_of(&jobs.jobs[i]);
+    for (int i = 0; rc == 0 && i < ret_jobs->n; i++) {
+        struct queue_job *job = &ret_jobs->jobs[i];
+        struct nodes_room held = room_of(job);
         bool has_ended = false;
-        rc = attempt_watch(&context, &jobs.jobs[i], &has_ended, err);
-        if (has_ended)
-            state->waiting_may_fit = true;
-        else
+        if (attempt_is_over(&context, job)) {
+            struct queue_job over = *job;
+            *job = ret_jobs->jobs[*ret_n_over];
+            ret_jobs->jobs[(*ret_n_over)++] = over;
+            continue;
+        }
+        rc = watch_one(state, &context, job, &has_ended, err);
+        if (!has_ended)
             nodes_take(ret_room, &held);
-        rc = after(state, rc, jobs.jobs[i].id, err);
-        if (rc == 0) /* Slurm's commands may have taken their time */
-            rc = renew(state, err);
     }
-    queue_jobs_free(&jobs);
+    return rc;
+}
+
+static int settle_over(struct state *state, const struct queue_jobs *jobs, int n_over,
+                       struct error *err)
+{
+    struct attempt_context context = context_of(state);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < n_over; i++) {
+        bool has_ended = false;
+        rc = watch_one(state, &context, &jobs->jobs[i], &has_ended, err);
+    }
     return rc;
 }
 
@@ -182,6 +213,8 @@ static int admit(struct state *state, struct error *err)
     for (int i = 0; rc == 0 && i < jobs.n; i++) {
         enum ledger_answer answer = LEDGER_WAIT;
         rc = admission_judge(&admission, &jobs.jobs[i], &answer, err);
+        if (rc == 0 && answer == LEDGER_ADMITTED)
+            state->has_admitted = true;
         if (rc == 0 && answer == LEDGER_ADMITTED)
             log_info("job %lld: admitted", (long long)jobs.jobs[i].id);
         if (rc == 0 && answer == LEDGER_REFUSED)
@@ -258,8 +291,10 @@ out:
 static int round_once(struct state *state, struct error *err)
 {
     struct launcher *launcher = state->loop->launcher;
+    struct queue_jobs running = {0};
     struct nodes_room room;
-    int n_notifications = 0;
+    int n_notifications = 0, n_over = 0;
+    state->has_admitted = state->is_early = false;
     if (launcher->ops->tend != NULL)
         launcher->ops->tend(launcher);
     int rc = db_drain(state->db, &n_notifications, err);
@@ -268,11 +303,19 @@ static int round_once(struct state *state, struct error *err)
     if (rc == 0)
         rc = renew(state, err);
     if (rc == 0)
-        rc = watch_running(state, &room, err);
+        rc = watch_running(state, &running, &n_over, &room, err);
+    /* Launchers are asked what is ready once a round. */
+    if (rc == 0 && n_over > 0)
+        rc = start(state, room, err);
+    if (rc == 0)
+        rc = settle_over(state, &running, n_over, err);
+    queue_jobs_free(&running);
     if (rc == 0)
         rc = admit(state, err);
-    if (rc == 0)
+    if (rc == 0 && n_over == 0)
         rc = start(state, room, err);
+    else if (state->has_admitted)
+        state->is_early = true;
     return rc;
 }
 
@@ -340,7 +383,7 @@ int loop_run(struct loop *loop, const volatile sig_atomic_t *stop, const sigset_
             state.is_silent = false;
         else
             rc = survive(&state, rc, err);
-        if (rc == 0 && !*stop)
+        if (rc == 0 && !*stop && !state.is_early)
             sleep_until_woken(&state, wake);
     }
     if (state.db != NULL && rc == 0)

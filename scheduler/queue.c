@@ -358,7 +358,7 @@ int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
     struct db_params params = {0};
     param_limit(&params, limit);
     return fetch_jobs(db,
-                      "SELECT " JOB_COLUMNS("spec") " FROM ppt.start_order"
+                      "SELECT " JOB_COLUMNS("NULL") " FROM ppt.start_order"
                                                     " ORDER BY place LIMIT $1::bigint",
                       &params, ret_jobs, err);
 }
