@@ -302,15 +302,14 @@ static int look_at_dead(struct launch_pilot *state, const struct ordered *job,
 static int look_at_living(const struct ordered *job, struct launcher_look *look,
                           struct error *err)
 {
-    /* In this order: between the two it may be taken. */
     bool has_ticket = false, is_taken = false;
     int rc = ticket_has(job->directory, "ticket", job->attempt, &has_ticket, err);
-    if (rc == 0)
-        rc = ticket_has(job->directory, "taken", job->attempt, &is_taken, err);
+    if (rc == 0 && !has_ticket)
+        rc = ticket_is_taken(job->directory, job->attempt, &is_taken, err);
     bool is_there = access(job->directory, F_OK) == 0; /* else nobody can tell */
-    look->life = is_taken || !is_there ? LAUNCHER_ALIVE
-                 : has_ticket          ? LAUNCHER_QUEUED
-                                       : LAUNCHER_NEVER;
+    look->life = has_ticket              ? LAUNCHER_QUEUED
+                 : is_taken || !is_there ? LAUNCHER_ALIVE
+                                         : LAUNCHER_NEVER;
     return rc;
 }
 

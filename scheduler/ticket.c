@@ -1,6 +1,7 @@
 #include "scheduler/ticket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,6 +29,29 @@ int ticket_has(const char *directory, const char *what, int64_t attempt, bool *r
     return 0;
 }
 
+/* A network file system may remember for a while that a file was not there; making it
+ * asks the server. One that is left here by a crash says "taken", which costs more. */
+int ticket_is_taken(const char *directory, int64_t attempt, bool *ret_is_taken,
+                    struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    bool is_taken = false;
+    int rc = ticket_has(directory, "taken", attempt, &is_taken, err);
+    if (rc == 0)
+        rc = ticket_path(directory, "taken", attempt, path, err);
+    if (rc == 0 && !is_taken) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0 && (close(fd) != 0 || unlink(path) != 0))
+            rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
+        is_taken = fd < 0 && errno == EEXIST;
+        if (fd < 0 && !is_taken && errno != ENOENT && errno != ENOTDIR)
+            rc = error_errno(err, PPT_EIO, "cannot look at %s", path);
+    }
+    if (rc == 0)
+        *ret_is_taken = is_taken;
+    return rc;
+}
+
 int ticket_take_back(const char *directory, int64_t attempt, bool *ret_never,
                      struct error *err)
 {
@@ -41,7 +65,7 @@ int ticket_take_back(const char *directory, int64_t attempt, bool *ret_never,
     if (rc == 0 && errno != ENOENT && errno != ENOTDIR)
         rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
     if (rc == 0)
-        rc = ticket_has(directory, "taken", attempt, &is_taken, err);
+        rc = ticket_is_taken(directory, attempt, &is_taken, err);
     if (rc == 0) /* no ticket: taken, or never made, or the directory has gone */
         *ret_never = !is_taken && access(directory, F_OK) == 0;
     return rc;

@@ -23,6 +23,11 @@ int ticket_path(const char *directory, const char *what, int64_t attempt,
 int ticket_has(const char *directory, const char *what, int64_t attempt, bool *ret_has,
                struct error *err);
 
+/* Has somebody taken the ticket? Certain, on a network file system too, once there is
+ * no ticket. Errors: PPT_EIO (cannot tell). */
+int ticket_is_taken(const char *directory, int64_t attempt, bool *ret_is_taken,
+                    struct error *err);
+
 /* From now on the attempt may begin. Errors: PPT_EIO. */
 int ticket_make(const char *directory, int64_t attempt, struct error *err);
 
