@@ -13,6 +13,7 @@ struct cell {
     struct ydoc_node node;
     struct ydoc_node *last; /* child */
     struct cell *next;      /* of the document, for ydoc_free */
+    bool borrows;           /* its text belongs to another cell */
 };
 
 struct ydoc {
@@ -38,7 +39,8 @@ void ydoc_free(struct ydoc *doc)
         return;
     for (struct cell *cell = doc->cells, *next; cell != NULL; cell = next) {
         next = cell->next;
-        free((char *)cell->node.text);
+        if (!cell->borrows)
+            free((char *)cell->node.text);
         free((char *)cell->node.key);
         free(cell);
     }
@@ -153,37 +155,50 @@ static int count_node(struct builder *b, const yaml_event_t *event)
     return -PPT_ESPEC;
 }
 
+/* A new last child of a collection, the root where parent is NULL; NULL when out of
+ * memory. */
+static struct ydoc_node *link_node(struct ydoc *doc, struct ydoc_node *parent,
+                                   enum ydoc_kind kind)
+{
+    struct cell *cell = calloc(1, sizeof *cell);
+    if (cell == NULL)
+        return NULL;
+    cell->next = doc->cells;
+    doc->cells = cell;
+    struct ydoc_node *node = &cell->node;
+    node->kind = kind;
+    node->parent = parent;
+    if (parent == NULL) {
+        doc->root = node;
+        return node;
+    }
+    struct cell *home = (struct cell *)parent; /* the node is its first member */
+    node->index = parent->n_children++;
+    if (home->last == NULL)
+        parent->first = node;
+    else
+        home->last->next = node;
+    home->last = node;
+    return node;
+}
+
 /* Links a new node into the open collection; takes the waiting key. */
 static struct ydoc_node *add_node(struct builder *b, enum ydoc_kind kind,
                                   const yaml_event_t *event)
 {
-    struct cell *cell = calloc(1, sizeof *cell);
-    if (cell == NULL) {
+    struct ydoc_node *node = link_node(b->doc, b->open, kind);
+    if (node == NULL) {
         out_of_memory(b);
         return NULL;
     }
-    cell->next = b->doc->cells;
-    b->doc->cells = cell;
-    struct ydoc_node *node = &cell->node;
-    node->kind = kind;
     node->line = (int)event->start_mark.line + 1;
     node->column = (int)event->start_mark.column + 1;
-    node->parent = b->open;
-    if (b->open == NULL) {
-        b->doc->root = node;
+    if (b->open == NULL)
         return node;
-    }
     node->key = b->key;
     node->key_line = b->key_line;
     node->key_column = b->key_column;
     b->key = NULL;
-    struct cell *parent = (struct cell *)b->open; /* the node is its first member */
-    node->index = parent->node.n_children++;
-    if (parent->last == NULL)
-        parent->node.first = node;
-    else
-        parent->last->next = node;
-    parent->last = node;
     return node;
 }
 
@@ -383,4 +398,101 @@ struct ydoc *ydoc_parse(const char *text, size_t len, const struct ydoc_limits *
         return b.doc;
     ydoc_free(b.doc);
     return NULL;
+}
+
+/* ---- changing a tree ---- */
+
+const struct ydoc_node *ydoc_take(const struct ydoc_node *mapping, const char *key)
+{
+    const struct ydoc_node *found = ydoc_get(mapping, key);
+    if (found == NULL)
+        return NULL;
+    struct cell *home = (struct cell *)mapping;
+    struct ydoc_node *before = NULL, *node = (struct ydoc_node *)home->node.first;
+    for (; node != found; node = (struct ydoc_node *)node->next)
+        before = node;
+    if (before == NULL)
+        home->node.first = node->next;
+    else
+        before->next = node->next;
+    if (home->last == node)
+        home->last = before;
+    node->next = NULL;
+    home->node.n_children--;
+    return node;
+}
+
+/* The child of that key, made where there is none. */
+static struct ydoc_node *need_child(struct ydoc *doc, struct ydoc_faults *faults,
+                                    struct ydoc_node *parent, const char *key,
+                                    size_t len, enum ydoc_kind kind,
+                                    const struct ydoc_node *at)
+{
+    char *name = strndup(key, len);
+    struct ydoc_node *node =
+        name == NULL ? NULL : (struct ydoc_node *)ydoc_get(parent, name);
+    if (node != NULL) {
+        free(name);
+        return node;
+    }
+    node = name == NULL ? NULL : link_node(doc, parent, kind);
+    if (node == NULL) {
+        free(name);
+        faults->is_out_of_memory = true;
+        faults->n++;
+        return NULL;
+    }
+    node->key = name;
+    node->line = at->line;
+    node->column = at->column;
+    node->key_line = at->key_line;
+    node->key_column = at->key_column;
+    return node;
+}
+
+const struct ydoc_node *ydoc_place(struct ydoc *doc, struct ydoc_faults *faults,
+                                   const struct ydoc_node *at)
+{
+    struct ydoc_node *node = doc->root;
+    for (const char *p = at->key;; p++) {
+        size_t len = strcspn(p, ".");
+        bool is_last = p[len] == '\0';
+        if (len == 0) {
+            ydoc_fault(faults, at, "expected a field such as training.learning_rate");
+            return NULL;
+        }
+        if (node->kind != YDOC_MAPPING) {
+            ydoc_fault(faults, at, "expected a field, but %s in line %d has none",
+                       node->key, node->line);
+            return NULL;
+        }
+        int n_before = node->n_children;
+        struct ydoc_node *parent = node;
+        node = need_child(doc, faults, parent, p, len,
+                          is_last ? YDOC_SCALAR : YDOC_MAPPING, at);
+        if (node == NULL)
+            return NULL;
+        if (is_last && parent->n_children == n_before) {
+            ydoc_fault(faults, at,
+                       "expected this field here alone, it stands in line "
+                       "%d too",
+                       node->key_line);
+            return NULL;
+        }
+        p += len;
+        if (is_last)
+            break;
+    }
+    ((struct cell *)node)->borrows = true;
+    node->text = "";
+    return node;
+}
+
+void ydoc_say(const struct ydoc_node *place, const struct ydoc_node *scalar)
+{
+    struct ydoc_node *node = (struct ydoc_node *)place;
+    node->text = scalar->text;
+    node->is_plain = scalar->is_plain;
+    node->line = scalar->line;
+    node->column = scalar->column;
 }

@@ -116,6 +116,24 @@ int ydoc_only_keys(struct ydoc_faults *faults, const struct ydoc_node *node,
  * PPT_ENOMEM. */
 int ydoc_faults_end(struct ydoc_faults *faults, const char *what, struct error *err);
 
+/* Adds those faults of `more` that are not there yet: for what is read several times.
+ */
+void ydoc_faults_merge(struct ydoc_faults *faults, const struct ydoc_faults *more);
+
+/* A file that stands for several: a tree may be changed between two readings. */
+
+/* Takes a key and its value out of a mapping. They can still be read and know where
+ * they stood. NULL if there is no such key. */
+const struct ydoc_node *ydoc_take(const struct ydoc_node *mapping, const char *key);
+
+/* A place for a scalar at the path, such as "training.learning_rate", that is the key
+ * of `at`; mappings on its way are made. It says "" until ydoc_say, which makes it say
+ * what a scalar of the same document does, and stand there. NULL, with a fault at `at`,
+ * where something stands already or nothing can. Requires a root that is a mapping. */
+const struct ydoc_node *ydoc_place(struct ydoc *doc, struct ydoc_faults *faults,
+                                   const struct ydoc_node *at);
+void ydoc_say(const struct ydoc_node *place, const struct ydoc_node *scalar);
+
 /* Readers. Each returns 0, or adds a fault and returns -PPT_ESPEC with *ret untouched.
  */
 

@@ -118,6 +118,35 @@ const struct ydoc_node *ydoc_need(struct ydoc_faults *faults,
     return value;
 }
 
+static bool has_fault(const struct ydoc_faults *faults, const struct ydoc_fault *fault)
+{
+    int n = faults->n < YDOC_MAX_FAULTS ? faults->n : YDOC_MAX_FAULTS;
+    for (int i = 0; i < n; i++)
+        if (faults->list[i].line == fault->line &&
+            faults->list[i].column == fault->column &&
+            strcmp(faults->list[i].field, fault->field) == 0 &&
+            strcmp(faults->list[i].message, fault->message) == 0)
+            return true;
+    return false;
+}
+
+void ydoc_faults_merge(struct ydoc_faults *faults, const struct ydoc_faults *more)
+{
+    int n = more->n < YDOC_MAX_FAULTS ? more->n : YDOC_MAX_FAULTS, n_new = 0;
+    for (int i = 0; i < n; i++) {
+        if (has_fault(faults, &more->list[i]))
+            continue;
+        if (faults->n + n_new < YDOC_MAX_FAULTS)
+            faults->list[faults->n + n_new] = more->list[i];
+        n_new++;
+    }
+    n_new += more->n - n; /* those that were counted only */
+    faults->n += n_new;
+    if (more->n_policy == more->n) /* all or not all is what counts */
+        faults->n_policy += n_new;
+    faults->is_out_of_memory = faults->is_out_of_memory || more->is_out_of_memory;
+}
+
 static int by_place(const void *a, const void *b)
 {
     const struct ydoc_fault *x = a, *y = b;

@@ -449,6 +449,24 @@ static const struct field output_fields[] = {
 };
 SECTION(output_section, "output", output_fields);
 
+/* sweep: sweep.c takes it out of the tree before a job of it is read */
+
+static void read_sweep(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       void *base)
+{
+    (void)base;
+    if (node != NULL)
+        ydoc_fault(faults, node,
+                   "expected one job, found a sweep: ppt-submit makes jobs of it");
+}
+
+static void write_sweep(struct json *json, const struct field *field, const void *base)
+{
+    (void)json;
+    (void)field;
+    (void)base;
+}
+
 static const struct field top_fields[] = {
     {.key = "name",
      .type = FIELD_NAME,
@@ -491,6 +509,7 @@ static const struct field top_fields[] = {
      .type = FIELD_SECTION,
      .offset = offsetof(struct spec, output),
      .section = &output_section},
+    {.key = "sweep", .type = FIELD_OWN, .read = read_sweep, .write = write_sweep},
 };
 const struct field_section field_top = {"", top_fields, COUNT(top_fields)};
 

@@ -10,6 +10,7 @@
 #include "jobs/spec/check.h"
 #include "jobs/spec/field.h"
 #include "jobs/spec/name.h"
+#include "jobs/spec/spec_tree.h"
 
 static const char *const preset_names[PRESET_N] = {
     [PRESET_LOGISTIC] = "logistic",
@@ -74,8 +75,25 @@ struct spec_policy spec_policy_default(void)
     };
 }
 
-/* The digest of a spec that is complete but for it. */
-static int name_spec(struct spec *spec, struct error *err)
+void spec_from_tree(struct ydoc_faults *faults, const struct ydoc_node *root,
+                    const struct spec_policy *policy, struct spec *ret_spec)
+{
+    memset(ret_spec, 0, sizeof *ret_spec);
+    field_read(faults, root, &field_top, ret_spec);
+    check_sense(faults, root, ret_spec);
+    if (policy != NULL)
+        check_policy(faults, root, ret_spec, policy);
+}
+
+int spec_tree_end(struct ydoc_faults *faults, struct error *err)
+{
+    int rc = ydoc_faults_end(faults, "job spec", err);
+    if (rc != 0)
+        error_hint(err, "ppt-jobspec(5) describes every field");
+    return rc;
+}
+
+int spec_name(struct spec *spec, struct error *err)
 {
     char *text;
     int rc = spec_canonical(spec, &text, err);
@@ -91,23 +109,15 @@ int spec_parse(const char *text, size_t len, const char *path,
                struct error *err)
 {
     struct spec spec;
-    memset(&spec, 0, sizeof spec);
     struct ydoc_limits limits = {.max_bytes = SPEC_MAX_BYTES};
     struct ydoc_faults faults = {.path = path};
     struct ydoc *doc = ydoc_parse(text, len, &limits, &faults);
-    const struct ydoc_node *root = ydoc_root(doc);
-    field_read(&faults, root, &field_top, &spec);
-    check_sense(&faults, root, &spec);
-    if (policy != NULL)
-        check_policy(&faults, root, &spec, policy);
+    spec_from_tree(&faults, ydoc_root(doc), policy, &spec);
     ydoc_free(doc);
 
-    int rc = ydoc_faults_end(&faults, "job spec", err);
-    if (rc != 0) {
-        error_hint(err, "ppt-jobspec(5) describes every field");
-        return rc;
-    }
-    rc = name_spec(&spec, err);
+    int rc = spec_tree_end(&faults, err);
+    if (rc == 0)
+        rc = spec_name(&spec, err);
     if (rc == 0)
         *ret_spec = spec;
     return rc;
@@ -120,7 +130,7 @@ int spec_set_account(struct spec *spec, const char *account, struct error *err)
                          "\"%.200s\" is no account such as acme/research/vision",
                          account);
     strcpy(spec->account, account);
-    return name_spec(spec, err);
+    return spec_name(spec, err);
 }
 
 int spec_read(const char *path, const struct spec_policy *policy, struct spec *ret_spec,

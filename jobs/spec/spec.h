@@ -160,7 +160,8 @@ struct spec_policy spec_policy_default(void);
  * combinations and the policy's bounds: each fault is one line
  * "path:line:column: field.path: what was expected" in err->detail, all faults in one
  * go (those that do not fit are counted). `policy` NULL: no bounds are checked, as for
- * a spec that was admitted before. Errors: PPT_ESPEC; PPT_EPOLICY when the policy's
+ * a spec that was admitted before. A section `sweep` is a fault here: such a file is
+ * many jobs (sweep.h). Errors: PPT_ESPEC; PPT_EPOLICY when the policy's
  * bounds are the only faults; PPT_ENOMEM. */
 int spec_parse(const char *text, size_t len, const char *path,
                const struct spec_policy *policy, struct spec *ret_spec,

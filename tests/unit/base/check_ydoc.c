@@ -434,11 +434,79 @@ START_TEST(messages_cannot_move_the_cursor)
 }
 END_TEST
 
+/* One tree read as several files: "s" is taken out, its lists fill places. */
+START_TEST(tree_can_stand_for_several)
+{
+    struct ydoc *doc = parse("a: 1\ns: {m.x: [3, \"4\"], a: [5], m.x.y: [6], b.: [7]}\n"
+                             "m: {k: 2}\n");
+    const struct ydoc_node *root = ydoc_root(doc), *s = ydoc_take(root, "s");
+    ck_assert_ptr_nonnull(s);
+    ck_assert_int_eq(root->n_children, 2);
+    ck_assert_ptr_null(ydoc_get(root, "s"));
+    ck_assert_ptr_null(ydoc_take(root, "s"));
+    ck_assert_str_eq(ydoc_get(root, "a")->next->key, "m");
+
+    const struct ydoc_node *list = ydoc_get(s, "m.x");
+    const struct ydoc_node *x = ydoc_place(doc, &faults, list);
+    ck_assert_ptr_eq(x, ydoc_get(ydoc_get(root, "m"), "x"));
+    ck_assert_str_eq(x->text, "");
+    int64_t n = 0;
+    ydoc_say(x, list->first);
+    ck_assert_int_eq(ydoc_integer(&faults, x, 0, 9, &n), 0);
+    ck_assert_int_eq(n, 3);
+    ck_assert_int_eq(faults.n, 0);
+    ydoc_say(x, list->first->next); /* a text, and none of the keys that m may have */
+    ck_assert_int_lt(ydoc_integer(&faults, x, 0, 9, &n), 0);
+    ydoc_only_keys(&faults, ydoc_get(root, "m"), (const char *const[]){"k"}, 1);
+    ck_assert_ptr_null(ydoc_place(doc, &faults, ydoc_get(s, "a")));
+    ck_assert_ptr_null(ydoc_place(doc, &faults, ydoc_get(s, "m.x.y")));
+    ck_assert_ptr_null(ydoc_place(doc, &faults, ydoc_get(s, "b.")));
+    ck_assert_str_eq(
+        detail(),
+        "f:2:5: m.x: expected a known key: did you mean \"k\"?\n"
+        "f:2:14: m.x: expected an integer from 0 to 9, found the text \"4\"\n"
+        "f:2:23: s.a: expected this field here alone, it stands in line 1 too\n"
+        "f:2:35: s.m.x.y: expected a field, but x in line 2 has none\n"
+        "f:2:44: s.b.: expected a field such as training.learning_rate");
+    ydoc_free(doc);
+}
+END_TEST
+
+START_TEST(faults_are_merged_once)
+{
+    struct ydoc_node node = {.line = 1};
+    struct ydoc_faults more = {.path = "f"};
+    faults = (struct ydoc_faults){.path = "f"};
+    ydoc_fault(&more, &node, "one");
+    ydoc_faults_merge(&faults, &more);
+    ydoc_faults_merge(&faults, &more);
+    ck_assert_int_eq(faults.n, 1);
+    ydoc_policy_fault(&more, NULL, "k", "two");
+    ydoc_faults_merge(&faults, &more);
+    ck_assert_int_eq(faults.n, 2);
+    ck_assert_int_lt(faults.n_policy, faults.n);
+    for (int i = 0; i < YDOC_MAX_FAULTS; i++)
+        ydoc_fault(&more, &node, "%d", i);
+    ydoc_faults_merge(&faults, &more); /* the last two were only counted */
+    ck_assert_int_eq(faults.n, YDOC_MAX_FAULTS + 2);
+    ck_assert_str_eq(faults.list[YDOC_MAX_FAULTS - 1].message, "61");
+
+    more = faults = (struct ydoc_faults){.path = "f"};
+    ydoc_policy_fault(&more, &node, "k", "site");
+    ydoc_faults_merge(&faults, &more);
+    ydoc_faults_merge(&faults, &more);
+    struct error err = {0};
+    ck_assert_int_eq(ydoc_faults_end(&faults, "test file", &err), -PPT_EPOLICY);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ydoc");
     TCase *tcase = tcase_create("ydoc");
     tcase_add_test(tcase, tree_has_places);
+    tcase_add_test(tcase, tree_can_stand_for_several);
+    tcase_add_test(tcase, faults_are_merged_once);
     tcase_add_test(tcase, json_comes_back);
     tcase_add_loop_test(tcase, tree_refuses, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(tcase, syntax_has_a_place);

@@ -8,6 +8,7 @@
 
 #include "base/pathsafe.h"
 #include "jobs/spec/field.h"
+#include "jobs/spec/sweep.h"
 
 #define MAX_LINE 256
 #define MAX_KEYS 128
@@ -200,14 +201,15 @@ START_TEST(examples_are_valid)
         start = strchr(start, '\n') + 1;
         p = strstr(start, ".Ed\n");
         ck_assert_ptr_nonnull(p);
-        struct spec spec;
+        struct sweep *sweep;
         struct error err = {0};
         int rc =
-            spec_parse(start, (size_t)(p - start), "example", &policy, &spec, &err);
+            sweep_parse(start, (size_t)(p - start), "example", &policy, &sweep, &err);
         ck_assert_msg(rc == 0, "%s\n%s", err.text, err.detail);
+        sweep_free(sweep);
         n_examples++;
     }
-    ck_assert_int_eq(n_examples, 2);
+    ck_assert_int_eq(n_examples, 3);
     free(page);
 }
 END_TEST
