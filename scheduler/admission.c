@@ -313,9 +313,8 @@ static int check_node(const struct admission *admission, const struct queue_job 
     return 0;
 }
 
-/* Everything but money. */
-static int prepare(const struct admission *admission, const struct queue_job *row,
-                   struct admission_job *ret_job, struct error *err)
+int admission_prepare(const struct admission *admission, const struct queue_job *row,
+                      struct admission_job *ret_job, struct error *err)
 {
     struct spec *spec = malloc(sizeof *spec);
     if (spec == NULL)
@@ -337,21 +336,25 @@ static int prepare(const struct admission *admission, const struct queue_job *ro
     return rc;
 }
 
-/* The job's own fault, or something that may pass? */
-static bool is_jobs_fault(int rc)
+bool admission_is_jobs_fault(int rc)
 {
     return rc == -PPT_ESPEC || rc == -PPT_EPOLICY || rc == -PPT_ETRUST ||
            rc == -PPT_ERANGE || rc == -PPT_ENOTFOUND;
+}
+
+void admission_reason(const struct error *why, char ret_reason[LEDGER_TEXT_SIZE])
+{
+    const char *detail = why->detail;
+    snprintf(
+        ret_reason, LEDGER_TEXT_SIZE, "%.240s%s%.*s", why->text, *detail ? ": " : "",
+        (int)strcspn(detail, "\n") > 250 ? 250 : (int)strcspn(detail, "\n"), detail);
 }
 
 static int refuse(const struct admission *admission, const struct queue_job *row,
                   const struct error *why, struct error *err)
 {
     char reason[LEDGER_TEXT_SIZE];
-    const char *detail = why->detail;
-    snprintf(reason, sizeof reason, "%.240s%s%.*s", why->text, *detail ? ": " : "",
-             (int)strcspn(detail, "\n") > 250 ? 250 : (int)strcspn(detail, "\n"),
-             detail);
+    admission_reason(why, reason);
     return queue_refuse(admission->db, admission->lease, row->id, reason, why->code,
                         err);
 }
@@ -384,13 +387,11 @@ out:
     return rc;
 }
 
-/* Held, or refused, because of the jobs that it waits for? *ret_answer is then the
- * answer; else LEDGER_ADMITTED, which it is not yet. */
-static int judge_after(const struct admission *admission, const struct queue_job *job,
-                       enum ledger_answer *ret_answer, struct error *err)
+int admission_after(const struct admission *admission, const struct queue_job *job,
+                    enum ledger_answer *ret_answer, char ret_reason[LEDGER_TEXT_SIZE],
+                    struct error *err)
 {
     struct queue_wait wait = {0};
-    char reason[LEDGER_TEXT_SIZE];
     *ret_answer = LEDGER_ADMITTED;
     if (job->after[0] == '\0')
         return 0;
@@ -399,18 +400,30 @@ static int judge_after(const struct admission *admission, const struct queue_job
         return rc;
     if (wait.lost != 0) {
         *ret_answer = LEDGER_REFUSED;
-        snprintf(reason, sizeof reason, "job %lld, which it was to wait for, %s %s",
-                 (long long)wait.lost,
+        snprintf(ret_reason, LEDGER_TEXT_SIZE,
+                 "job %lld, which it was to wait for, %s %s", (long long)wait.lost,
                  strcmp(wait.state, "failed") == 0 ? "has" : "was", wait.state);
+    } else if (wait.open[0] != '\0') {
+        *ret_answer = LEDGER_WAIT;
+        snprintf(ret_reason, LEDGER_TEXT_SIZE, "waits until job %.480s %s done",
+                 wait.open, strchr(wait.open, ',') == NULL ? "is" : "are");
+    }
+    return 0;
+}
+
+/* Held, or refused, because of the jobs that it waits for? *ret_answer is then the
+ * answer; else LEDGER_ADMITTED, which it is not yet. */
+static int judge_after(const struct admission *admission, const struct queue_job *job,
+                       enum ledger_answer *ret_answer, struct error *err)
+{
+    char reason[LEDGER_TEXT_SIZE];
+    int rc = admission_after(admission, job, ret_answer, reason, err);
+    if (rc == 0 && *ret_answer == LEDGER_WAIT)
+        return queue_hold(admission->db, admission->lease, job->id, reason, err);
+    if (rc == 0 && *ret_answer == LEDGER_REFUSED)
         return queue_refuse(admission->db, admission->lease, job->id, reason, PPT_EJOB,
                             err);
-    }
-    if (wait.open[0] == '\0')
-        return 0;
-    *ret_answer = LEDGER_WAIT;
-    snprintf(reason, sizeof reason, "waits until job %.480s %s done", wait.open,
-             strchr(wait.open, ',') == NULL ? "is" : "are");
-    return queue_hold(admission->db, admission->lease, job->id, reason, err);
+    return rc;
 }
 
 int admission_judge(const struct admission *admission, const struct queue_job *job,
@@ -424,11 +437,11 @@ int admission_judge(const struct admission *admission, const struct queue_job *j
     struct admission_job *prepared = malloc(sizeof *prepared);
     if (prepared == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory admitting a job");
-    int rc = prepare(admission, job, prepared, &why);
+    int rc = admission_prepare(admission, job, prepared, &why);
     if (rc == 0) {
         rc = ask_ledger(admission, job, prepared, &answer, err);
         admission_job_free(prepared);
-    } else if (is_jobs_fault(rc)) {
+    } else if (admission_is_jobs_fault(rc)) {
         rc = refuse(admission, job, &why, err);
     } else if (err != NULL) {
         *err = why;

@@ -72,6 +72,9 @@ struct admission {
     const struct ledger_lease *lease;
     const struct spec_policy *policy;
     struct nodes_room node; /* all there is, free or not */
+    /* Called between the jobs of a sweep, whose pricing takes its time; may be NULL. */
+    int (*tend)(void *state, struct error *err);
+    void *state;
 };
 
 /* Judges a submitted or waiting job and moves it: admitted, waiting or refused, told in
@@ -79,5 +82,30 @@ struct admission {
  * PPT_EDB, PPT_ENOMEM; a fault of the job itself is a refusal, not an error. */
 int admission_judge(const struct admission *admission, const struct queue_job *job,
                     enum ledger_answer *ret_answer, struct error *err);
+
+/* The same for all submitted and waiting jobs of a sweep whose jobs are admitted all or
+ * none, each time in one transaction. LEDGER_WAIT also where its jobs have changed
+ * meanwhile: then nothing was written, and it is to be judged again. */
+int admission_judge_sweep(const struct admission *admission, int64_t sweep_id,
+                          enum ledger_answer *ret_answer, struct error *err);
+
+/* ---- the parts that both share ---- */
+
+/* Everything but money: the row's spec parsed, checked and priced. Errors: those that
+ * admission_is_jobs_fault names refuse the job; PPT_EDB, PPT_ENOMEM. */
+int admission_prepare(const struct admission *admission, const struct queue_job *row,
+                      struct admission_job *ret_job, struct error *err);
+
+/* The job's own fault, or something that may pass? */
+bool admission_is_jobs_fault(int rc);
+
+/* An error as a reason. */
+void admission_reason(const struct error *why, char ret_reason[LEDGER_TEXT_SIZE]);
+
+/* Does it wait for other jobs? LEDGER_ADMITTED if not, or no more; else with the
+ * reason. Errors: PPT_EDB. */
+int admission_after(const struct admission *admission, const struct queue_job *job,
+                    enum ledger_answer *ret_answer, char ret_reason[LEDGER_TEXT_SIZE],
+                    struct error *err);
 
 #endif

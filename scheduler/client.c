@@ -146,6 +146,58 @@ int client_wait(struct client *client, int64_t job_id, bool tell, struct error *
     return rc;
 }
 
+int client_id(const char *text, int64_t *ret_id, bool *ret_is_sweep, struct error *err)
+{
+    bool is_sweep = text[0] == 's';
+    int64_t id;
+    if (text[is_sweep] < '0' || text[is_sweep] > '9' ||
+        opt_integer(text + is_sweep, &id, NULL) != 0 || id < 1)
+        return error_set(err, PPT_EUSAGE,
+                         "'%.60s' is not the number of a job (12) or of a sweep (s12)",
+                         text);
+    *ret_id = id;
+    *ret_is_sweep = is_sweep;
+    return 0;
+}
+
+int client_sweep(struct client *client, int64_t sweep_id, struct queue_jobs *ret_jobs,
+                 struct error *err)
+{
+    int rc = queue_of_sweep(client->db, sweep_id, ret_jobs, err);
+    if (rc == 0 && ret_jobs->n == 0) {
+        queue_jobs_free(ret_jobs);
+        rc = error_set(err, PPT_ENOTFOUND,
+                       "there is no sweep s%lld that this login sees",
+                       (long long)sweep_id);
+    }
+    return rc;
+}
+
+int client_wait_sweep(struct client *client, int64_t sweep_id, bool tell,
+                      struct error *err)
+{
+    struct queue_jobs jobs = {0};
+    int n_lost = 0;
+    int rc = client_sweep(client, sweep_id, &jobs, err);
+    for (int i = 0; rc == 0 && i < jobs.n; i++) {
+        struct error own = {0};
+        rc = client_wait(client, jobs.jobs[i].id, tell, &own);
+        if (rc == -PPT_EJOB) {
+            if (tell)
+                log_warning("%s", own.text);
+            n_lost++;
+            rc = 0;
+        } else if (rc != 0 && err != NULL) {
+            *err = own;
+        }
+    }
+    if (rc == 0 && n_lost > 0)
+        rc = error_set(err, PPT_EJOB, "%d of the %d jobs of s%lld are not done", n_lost,
+                       jobs.n, (long long)sweep_id);
+    queue_jobs_free(&jobs);
+    return rc;
+}
+
 int client_program(const char *name, const char *room, char *ret_path, size_t size,
                    struct error *err)
 {

@@ -9,6 +9,7 @@
 #include "base/opt.h"
 #include "jobs/spec/spec.h"
 #include "scheduler/db.h"
+#include "scheduler/queue.h"
 
 /* Zero-initialise; the options fill the first two. */
 struct client {
@@ -58,6 +59,20 @@ int client_tell_moves(struct client *client, int64_t job_id, int64_t *last,
  * Errors: PPT_EJOB (failed, refused, cancelled: the text says which and why),
  * PPT_ENOTFOUND, PPT_EDB. */
 int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err);
+
+/* The same for all jobs of a sweep; those that were not done are told on stderr.
+ * Errors: also PPT_EJOB with their number. */
+int client_wait_sweep(struct client *client, int64_t sweep_id, bool tell,
+                      struct error *err);
+
+/* An operand or a part of one: "12" is a job, "s12" a sweep.
+ * Errors: PPT_EUSAGE. */
+int client_id(const char *text, int64_t *ret_id, bool *ret_is_sweep, struct error *err);
+
+/* The jobs of a sweep. Caller calls queue_jobs_free. Errors: PPT_ENOTFOUND (none that
+ * this login sees). */
+int client_sweep(struct client *client, int64_t sweep_id, struct queue_jobs *ret_jobs,
+                 struct error *err);
 
 /* The path of another of ppt's programs: a name is looked for beside this one, then
  * where a build tree has it (../room). Errors: PPT_ELAUNCH, PPT_EIO. */

@@ -10,13 +10,20 @@
 int jobs_list(int argc, char **argv);   /* list */
 int jobs_show(int argc, char **argv);   /* show ID */
 int jobs_log(int argc, char **argv);    /* log ID [--follow] */
-int jobs_wait(int argc, char **argv);   /* wait ID */
-int jobs_cancel(int argc, char **argv); /* cancel ID */
+int jobs_wait(int argc, char **argv);   /* wait ID or SWEEP */
+int jobs_cancel(int argc, char **argv); /* cancel ID or SWEEP */
 
 /* One object with all facts of a job, inside an array or at the top. */
 void jobs_to_json(struct json *json, const struct queue_job *job);
 
 /* Parses an operand that is a job's id. Errors: PPT_EUSAGE. */
 int jobs_id(const char *text, int64_t *ret_job_id, struct error *err);
+
+/* Parses what --sweep is given, "s12". Errors: PPT_EUSAGE. */
+int jobs_sweep_id(const char *text, int64_t *ret_id, struct error *err);
+
+/* "name", or "name[3]" of a sweep's third job. */
+#define JOBS_NAME_SIZE (LEDGER_NAME_SIZE + 24)
+void jobs_name(const struct queue_job *job, char ret_name[JOBS_NAME_SIZE]);
 
 #endif

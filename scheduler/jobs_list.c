@@ -16,8 +16,9 @@
 struct request {
     struct client client;
     bool is_all, is_json;
-    const char *account, *state;
+    const char *account, *state, *sweep;
     int64_t last;
+    bool has_last;
 };
 
 /* Slurm's columns stand there where a job has anything to put in them. */
@@ -29,11 +30,14 @@ static bool has_slurm(const struct queue_jobs *jobs)
     return false;
 }
 
-static void print_row(struct table *table, const struct queue_job *job, bool with_slurm)
+static void print_row(struct table *table, const struct queue_job *job, bool with_slurm,
+                      bool with_point)
 {
-    char id[24], epsilon[FIGURES_SIZE] = "", took[FIGURES_SIZE] = "", slurm[24] = "";
+    char name[JOBS_NAME_SIZE], id[24], epsilon[FIGURES_SIZE] = "",
+                                       took[FIGURES_SIZE] = "", slurm[24] = "";
     int64_t until_s = job->ended_at_s != 0 ? job->ended_at_s : time(NULL);
     snprintf(id, sizeof id, "%lld", (long long)job->id);
+    jobs_name(job, name);
     if (job->is_private && job->admitted_at_s != 0)
         figures_up(queue_state_is_final(job->state) ? job->epsilon_spent : job->epsilon,
                    epsilon);
@@ -42,8 +46,8 @@ static void print_row(struct table *table, const struct queue_job *job, bool wit
     if (job->slurm.id != 0)
         snprintf(slurm, sizeof slurm, "%lld", (long long)job->slurm.id);
     const char *cells[] = {id,
-                           job->name,
-                           job->account,
+                           name,
+                           with_point ? job->sweep.point : job->account,
                            job->submitted_by,
                            queue_state_name(job->state),
                            epsilon,
@@ -57,17 +61,19 @@ static void print_row(struct table *table, const struct queue_job *job, bool wit
     table_row(table, cells);
 }
 
-static void print_table(const struct queue_jobs *jobs)
+/* The jobs of one sweep have one account: their points say more. */
+static void print_table(const struct queue_jobs *jobs, bool with_point)
 {
-    static const char *const headings[] = {">ID",   "NAME",     "ACCOUNT", "USER",
-                                           "STATE", ">EPSILON", ">TIME",   "REASON"};
-    static const char *const with_slurm[] = {
-        ">ID",   "NAME",   "ACCOUNT",     "USER",         "STATE", ">EPSILON",
-        ">TIME", ">SLURM", "SLURM STATE", "SLURM REASON", "REASON"};
+    const char *const place = with_point ? "POINT" : "ACCOUNT";
+    const char *const headings[] = {">ID",   "NAME",     place,   "USER",
+                                    "STATE", ">EPSILON", ">TIME", "REASON"};
+    const char *const with_slurm[] = {">ID",         "NAME",         place,   "USER",
+                                      "STATE",       ">EPSILON",     ">TIME", ">SLURM",
+                                      "SLURM STATE", "SLURM REASON", "REASON"};
     bool is_wide = has_slurm(jobs);
     struct table *table = is_wide ? table_new(with_slurm, 11) : table_new(headings, 8);
     for (int i = 0; i < jobs->n; i++)
-        print_row(table, &jobs->jobs[i], is_wide);
+        print_row(table, &jobs->jobs[i], is_wide, with_point);
     table_print(table, stdout, true);
     table_free(table);
 }
@@ -116,18 +122,21 @@ static int list(struct request *request, struct error *err)
     if (rc == 0 && (request->last < 0 || request->last > INT32_MAX))
         rc = error_set(err, PPT_EUSAGE, "--last is %lld, expected 0 or more",
                        (long long)request->last);
+    if (rc == 0 && request->sweep != NULL)
+        rc = jobs_sweep_id(request->sweep, &filter.sweep, err);
     if (rc == 0)
         rc = client_connect(&request->client, "ppt-queue", err);
     if (rc != 0)
         return rc;
-    filter.limit = (int)request->last;
-    if (!request->is_all)
+    if (filter.sweep == 0 || request->has_last)
+        filter.limit = (int)request->last;
+    if (!request->is_all && filter.sweep == 0)
         filter.submitted_by = db_login(request->client.db);
     rc = queue_list(request->client.db, &filter, &jobs, err);
     if (rc == 0 && request->is_json)
         rc = print_json(&jobs, err);
     else if (rc == 0)
-        print_table(&jobs);
+        print_table(&jobs, filter.sweep != 0);
     queue_jobs_free(&jobs);
     return rc;
 }
@@ -143,7 +152,9 @@ int jobs_list(int argc, char **argv)
         {"state", 's', OPT_STRING, &request.state, "STATE", "such as running,waiting",
          NULL},
         {"last", 'n', OPT_INTEGER, &request.last, "N",
-         "the last N (default 50; 0: all)", NULL},
+         "the last N (default 50; 0: all)", &request.has_last},
+        {"sweep", 0, OPT_STRING, &request.sweep, "SWEEP",
+         "all jobs of one, such as s12", NULL},
         {"json", 0, OPT_FLAG, &request.is_json, NULL, "print a JSON array", NULL},
         CLIENT_OPTIONS(request.client),
     };

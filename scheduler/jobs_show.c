@@ -14,8 +14,12 @@
 int jobs_id(const char *text, int64_t *ret_job_id, struct error *err)
 {
     int64_t id;
-    if (opt_integer(text, &id, NULL) != 0 || id < 1)
-        return error_set(err, PPT_EUSAGE, "'%s' is not the number of a job", text);
+    if (opt_integer(text, &id, NULL) != 0 || id < 1) {
+        error_set(err, PPT_EUSAGE, "'%s' is not the number of a job", text);
+        if (text[0] == 's')
+            error_hint(err, "ppt-queue list --sweep %.30s lists a sweep's jobs", text);
+        return -PPT_EUSAGE;
+    }
     *ret_job_id = id;
     return 0;
 }
@@ -60,6 +64,17 @@ static void after_to_json(struct json *json, const char *ids)
     json_close_array(json);
 }
 
+static void sweep_to_json(struct json *json, const struct queue_job *job)
+{
+    if (job->sweep.id == 0)
+        return;
+    json_integer(json, "sweep", job->sweep.id);
+    json_integer(json, "sweep_number", job->sweep.number);
+    json_integer(json, "sweep_jobs", job->sweep.n_jobs);
+    json_string(json, "sweep_admission", job->sweep.is_together ? "together" : "each");
+    json_string(json, "sweep_point", job->sweep.point);
+}
+
 void jobs_to_json(struct json *json, const struct queue_job *job)
 {
     json_object(json, NULL);
@@ -71,6 +86,7 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
     json_string(json, "state", queue_state_name(job->state));
     json_string(json, "reason", job->reason);
     json_string(json, "spec_sha256", job->spec_sha256);
+    sweep_to_json(json, job);
     after_to_json(json, job->after);
     times_to_json(json, job);
     if (job->admitted_at_s != 0) {
@@ -151,6 +167,13 @@ static void print_job(const struct queue_job *job)
 {
     printf("%-17s %lld\n", "job", (long long)job->id);
     printf("%-17s %s\n", "name", job->name);
+    if (job->sweep.id != 0) {
+        printf("%-17s s%lld, job %lld of %lld, admitted %s\n", "sweep",
+               (long long)job->sweep.id, (long long)job->sweep.number,
+               (long long)job->sweep.n_jobs,
+               job->sweep.is_together ? "all or none" : "one by one");
+        printf("%-17s %s\n", "point", job->sweep.point);
+    }
     printf("%-17s %s\n", "account", job->account);
     printf("%-17s %s\n", "data set", job->dataset);
     printf("%-17s %s\n", "submitted by", job->submitted_by);

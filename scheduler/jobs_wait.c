@@ -14,24 +14,27 @@ int jobs_wait(int argc, char **argv)
     };
     const struct opt_program program = {
         .name = "ppt-queue wait",
-        .usage = "ID [OPTION]...",
-        .summary = "Waits for the end of a job.",
-        .epilogue = "Exit status: 0 done; 22 failed, refused or cancelled.",
+        .usage = "ID|SWEEP [OPTION]...",
+        .summary = "Waits for the end of a job, or of all jobs of a sweep.",
+        .epilogue = "Exit status: 0 done; 22 failed, refused or cancelled.\n"
+                    "A sweep (s12) is done when all of its jobs are.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .min_operands = 1,
         .max_operands = 1,
     };
     struct error err = {0};
-    int64_t job_id = 0;
+    int64_t id = 0;
+    bool is_sweep = false;
     int n_operands;
     int rc = opt_parse(&program, argc, argv, &n_operands, &err);
     if (rc == 0)
-        rc = jobs_id(argv[1], &job_id, &err);
+        rc = client_id(argv[1], &id, &is_sweep, &err);
     if (rc == 0)
         rc = client_connect(&client, "ppt-queue", &err);
     if (rc == 0)
-        rc = client_wait(&client, job_id, !is_quiet, &err);
+        rc = is_sweep ? client_wait_sweep(&client, id, !is_quiet, &err)
+                      : client_wait(&client, id, !is_quiet, &err);
     client_close(&client);
     return rc == 0 ? 0 : log_error(&err);
 }

@@ -195,12 +195,45 @@ static int settle_over(struct state *state, const struct queue_jobs *jobs, int n
     return rc;
 }
 
+static int tend(void *state, struct error *err)
+{
+    return renew(state, err);
+}
+
+/* A sweep whose jobs are admitted all or none is judged where its first one stands. */
+static bool is_judged(const struct queue_jobs *jobs, int i)
+{
+    const struct queue_job *job = &jobs->jobs[i];
+    for (int k = 0; job->sweep.is_together && k < i; k++)
+        if (jobs->jobs[k].sweep.id == job->sweep.id)
+            return true;
+    return false;
+}
+
+static int admit_one(struct state *state, const struct admission *admission,
+                     const struct queue_job *job, struct error *err)
+{
+    enum ledger_answer answer = LEDGER_WAIT;
+    bool is_sweep = job->sweep.is_together;
+    int rc = is_sweep ? admission_judge_sweep(admission, job->sweep.id, &answer, err)
+                      : admission_judge(admission, job, &answer, err);
+    if (rc == 0 && answer == LEDGER_ADMITTED)
+        state->has_admitted = true;
+    if (rc == 0 && answer != LEDGER_WAIT)
+        log_info("%s %lld: %s", is_sweep ? "all jobs of sweep" : "job",
+                 (long long)(is_sweep ? job->sweep.id : job->id),
+                 answer == LEDGER_ADMITTED ? "admitted" : "refused");
+    return rc;
+}
+
 static int admit(struct state *state, struct error *err)
 {
     struct admission admission = {.db = state->db,
                                   .lease = &state->lease,
                                   .policy = &state->loop->conf->policy,
-                                  .node = state->loop->node};
+                                  .node = state->loop->node,
+                                  .tend = tend,
+                                  .state = state};
     struct queue_jobs jobs = {0};
     bool with_waiting = state->waiting_may_fit ||
                         now_ms() - state->waiting_tried_at_ms >= RETRY_WAITING_MS;
@@ -211,14 +244,9 @@ static int admit(struct state *state, struct error *err)
     int rc = queue_for_admission(state->db, with_waiting, with_waiting ? 0 : BATCH,
                                  &jobs, err);
     for (int i = 0; rc == 0 && i < jobs.n; i++) {
-        enum ledger_answer answer = LEDGER_WAIT;
-        rc = admission_judge(&admission, &jobs.jobs[i], &answer, err);
-        if (rc == 0 && answer == LEDGER_ADMITTED)
-            state->has_admitted = true;
-        if (rc == 0 && answer == LEDGER_ADMITTED)
-            log_info("job %lld: admitted", (long long)jobs.jobs[i].id);
-        if (rc == 0 && answer == LEDGER_REFUSED)
-            log_info("job %lld: refused", (long long)jobs.jobs[i].id);
+        if (is_judged(&jobs, i))
+            continue;
+        rc = admit_one(state, &admission, &jobs.jobs[i], err);
         rc = after(state, rc, jobs.jobs[i].id, err);
         if (rc == 0)
             rc = renew(state, err);

@@ -82,7 +82,7 @@ int submit_print_id(const struct submit *request, int64_t job_id, struct error *
 
 static int submit(struct submit *request, const struct spec *spec, struct error *err)
 {
-    struct filing filing = {.after = request->after};
+    struct filing filing = {.after = request->after_ids};
     int64_t job_id;
     submit_token(filing.token);
     int rc = submit_file(request, spec, file_job, &filing, &job_id, err);
@@ -93,32 +93,32 @@ static int submit(struct submit *request, const struct spec *spec, struct error 
     return rc;
 }
 
-/* Ids with commas between, because people write them and SQL reads them. */
-static int check_after(const struct submit *request, struct error *err)
+static int run_sweep(struct submit *request, struct sweep *sweep,
+                     const struct spec_policy *policy, struct error *err)
 {
-    const char *at = request->after;
-    int n = 0;
-    if (at == NULL)
-        return 0;
     if (request->is_here)
-        return error_set(err, PPT_EUSAGE,
-                         "--here runs a job now, so not --after others");
-    for (; n < QUEUE_MAX_AFTER; n++) {
-        size_t len = strspn(at, "0123456789");
-        if (len == 0 || len > 18)
-            break;
-        at += len;
-        if (*at == '\0')
-            return 0;
-        if (*at++ != ',')
-            break;
-    }
-    if (n == QUEUE_MAX_AFTER)
-        return error_set(err, PPT_EUSAGE, "--after names more than %d jobs",
-                         QUEUE_MAX_AFTER);
-    return error_set(err, PPT_EUSAGE,
-                     "--after is \"%.100s\", expected numbers of jobs such as 12,13",
-                     request->after);
+        return error_set(err, PPT_EUSAGE, "--here runs one job, and this is a sweep");
+    if (request->is_dry)
+        return submit_sweep_dry(request, sweep, policy, err);
+    int rc = submit_after(request, err);
+    return rc == 0 ? submit_sweep(request, sweep, err) : rc;
+}
+
+static int run_job(struct submit *request, struct sweep *sweep,
+                   const struct spec_policy *policy, struct error *err)
+{
+    struct spec *spec = malloc(sizeof *spec);
+    if (spec == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory");
+    int rc = sweep_job(sweep, 1, spec, err);
+    if (rc == 0 && request->is_dry)
+        rc = submit_dry(request, spec, policy, err);
+    else if (rc == 0 && request->is_here)
+        rc = submit_here(request, spec, err);
+    else if (rc == 0 && (rc = submit_after(request, err)) == 0)
+        rc = submit(request, spec, err);
+    free(spec);
+    return rc;
 }
 
 /* What the command line leaves open, as sbatch takes it from SBATCH_ACCOUNT. */
@@ -136,39 +136,38 @@ static void read_environment(struct submit *request)
 }
 
 /* Who pays is told where it is not whom the file names. */
-static int choose_account(const struct submit *request, struct spec *spec,
+static int choose_account(const struct submit *request, struct sweep *sweep,
                           struct error *err)
 {
-    if (request->account == NULL || strcmp(request->account, spec->account) == 0)
+    bool is_other = false;
+    if (request->account == NULL)
         return 0;
-    int rc = spec_set_account(spec, request->account, err);
+    int rc = sweep_set_account(sweep, request->account, &is_other, err);
     if (rc != 0)
         return error_prefix(err, "--account or PPT_ACCOUNT");
-    log_info("the account is %s", spec->account);
+    if (is_other)
+        log_info("the account is %s", request->account);
     return 0;
 }
 
 static int run_file(struct submit *request, const char *path, struct error *err)
 {
     struct spec_policy policy;
-    struct spec *spec = malloc(sizeof *spec);
-    if (spec == NULL)
-        return error_set(err, PPT_ENOMEM, "out of memory");
+    struct sweep *sweep = NULL;
     read_environment(request);
-    int rc = check_after(request, err);
+    int rc = submit_after_check(request, err);
     if (rc == 0)
         rc = client_policy(&request->client, &policy, err);
     if (rc == 0)
-        rc = spec_read(path, &policy, spec, NULL, err);
+        rc = sweep_read(path, &policy, &sweep, err);
     if (rc == 0)
-        rc = choose_account(request, spec, err);
-    if (rc == 0 && request->is_dry)
-        rc = submit_dry(request, spec, &policy, err);
-    else if (rc == 0 && request->is_here)
-        rc = submit_here(request, spec, err);
+        rc = choose_account(request, sweep, err);
+    if (rc == 0 && sweep_is_sweep(sweep))
+        rc = run_sweep(request, sweep, &policy, err);
     else if (rc == 0)
-        rc = submit(request, spec, err);
-    free(spec);
+        rc = run_job(request, sweep, &policy, err);
+    free(request->after_ids);
+    sweep_free(sweep);
     return rc;
 }
 

@@ -45,7 +45,9 @@ bool queue_state_is_final(enum queue_state state)
                                           " epsilon_spent, n_steps_done,"              \
                                           " test_accuracy, wall_s, model,"             \
                                           " slurm_job_id, slurm_state, slurm_reason,"  \
-                                          " allocation, allocation_uid, after"
+                                          " allocation, allocation_uid, after,"        \
+                                          " sweep, sweep_number, sweep_n_jobs,"        \
+                                          " sweep_together, sweep_point"
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -102,6 +104,11 @@ static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
     db_copy(r, i, 8, job.reason, sizeof job.reason);
     job.is_cancel_requested = db_bool(r, i, 9);
     db_copy(r, i, 43, job.after, sizeof job.after);
+    job.sweep.id = db_int64(r, i, 44);
+    job.sweep.number = db_int64(r, i, 45);
+    job.sweep.n_jobs = db_int64(r, i, 46);
+    job.sweep.is_together = db_bool(r, i, 47);
+    db_copy(r, i, 48, job.sweep.point, sizeof job.sweep.point);
     job.submitted_at_s = db_int64(r, i, 10);
     job.admitted_at_s = db_int64(r, i, 11);
     job.started_at_s = db_int64(r, i, 12);
@@ -207,6 +214,30 @@ int queue_submit_after(struct db *db, const char *name, const char *account,
     return rc;
 }
 
+int queue_submit_sweep(struct db *db, const struct queue_sweep *sweep,
+                       int64_t *ret_sweep_id, struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    char *ids = NULL;
+    if (sweep->after != NULL && asprintf(&ids, "{%s}", sweep->after) < 0)
+        return error_set(err, PPT_ENOMEM, "no memory for a list of jobs");
+    db_param_text(&params, sweep->name);
+    db_param_text(&params, sweep->account);
+    db_param_text(&params, sweep->dataset);
+    db_param_text(&params, sweep->jobs);
+    db_param_text(&params, sweep->token);
+    db_param_text(&params, ids);
+    db_param_bool(&params, sweep->is_together);
+    int rc = db_run(db, "SELECT ppt.queue_submit_sweep($1, $2, $3, $4, $5, $6, $7)",
+                    &params, &result, err);
+    if (rc == 0)
+        *ret_sweep_id = db_int64(result, 0, 0);
+    db_result_free(result);
+    free(ids);
+    return rc;
+}
+
 int queue_cancel(struct db *db, int64_t job_id, const char *reason,
                  enum queue_state *ret_state, struct error *err)
 {
@@ -260,6 +291,7 @@ int queue_list(struct db *db, const struct queue_filter *filter,
     db_param_text(&params, filter->submitted_by);
     db_param_text(&params, states);
     param_limit(&params, filter->limit);
+    db_param_int64(&params, filter->sweep);
     return fetch_jobs(db,
                       "SELECT " JOB_COLUMNS(
                           "NULL") " FROM (SELECT * FROM ppt.queue WHERE"
@@ -267,6 +299,7 @@ int queue_list(struct db *db, const struct queue_filter *filter,
                                   "  OR starts_with(account, $1 || '/'))"
                                   " AND ($2::text IS NULL OR submitted_by = $2)"
                                   " AND state = ANY ($3::text[])"
+                                  " AND ($5::bigint = 0 OR sweep = $5::bigint)"
                                   " ORDER BY id DESC LIMIT $4::bigint) q ORDER BY id",
                       &params, ret_jobs, err);
 }
@@ -360,6 +393,17 @@ int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
     return fetch_jobs(db,
                       "SELECT " JOB_COLUMNS("NULL") " FROM ppt.start_order"
                                                     " ORDER BY place LIMIT $1::bigint",
+                      &params, ret_jobs, err);
+}
+
+int queue_of_sweep(struct db *db, int64_t sweep_id, struct queue_jobs *ret_jobs,
+                   struct error *err)
+{
+    struct db_params params = {0};
+    db_param_int64(&params, sweep_id);
+    return fetch_jobs(db,
+                      "SELECT " JOB_COLUMNS("spec") " FROM ppt.queue WHERE sweep = $1"
+                                                    " ORDER BY sweep_number",
                       &params, ret_jobs, err);
 }
 

@@ -20,6 +20,7 @@
 #define QUEUE_CHANNEL "ppt_queue"
 
 #define QUEUE_MAX_AFTER 64 /* how many jobs one can wait for */
+#define QUEUE_MAX_SWEEP 1000
 
 enum queue_state {
     QUEUE_SUBMITTED,
@@ -51,6 +52,12 @@ struct queue_job {
     enum queue_state state;
     char reason[LEDGER_TEXT_SIZE];    /* why refused, waiting, failed, cancelled */
     char after[QUEUE_MAX_AFTER * 20]; /* ids of the jobs it waits for: "12,13" */
+    struct {
+        int64_t id; /* its first job's; 0: of no sweep */
+        int64_t number, n_jobs;
+        bool is_together; /* all are admitted, or none */
+        char point[LEDGER_TEXT_SIZE];
+    } sweep;
     bool is_cancel_requested;
     int64_t submitted_at_s, admitted_at_s, started_at_s, ended_at_s;
     /* from admission on */
@@ -107,6 +114,21 @@ int queue_submit_after(struct db *db, const char *name, const char *account,
                        const char *dataset, const char *spec_text, const char *token,
                        const char *after, int64_t *ret_job_id, struct error *err);
 
+/* A sweep: jobs that are filed together, in one transaction. */
+struct queue_sweep {
+    const char *name, *account, *dataset; /* of all of its jobs */
+    const char *jobs; /* JSON: [{"spec": canonical text, "point": words}, ...] */
+    const char *token;
+    const char *after; /* for each of its jobs; NULL: none */
+    bool is_together;
+};
+
+/* *ret_sweep_id is that of its first job. Again with the same token: the same sweep.
+ * Errors: as queue_submit and queue_submit_after; PPT_ERANGE (none or more than
+ * QUEUE_MAX_SWEEP). */
+int queue_submit_sweep(struct db *db, const struct queue_sweep *sweep,
+                       int64_t *ret_sweep_id, struct error *err);
+
 /* The submitter's own job (an officer's or scheduler's: any). Submitted, waiting and
  * admitted jobs are *cancelled* at once, budget released; for a running one the request
  * is written down for the scheduler. *ret_state is the state afterwards.
@@ -122,6 +144,7 @@ struct queue_filter {
     const char *account;      /* this and below; NULL: all */
     const char *submitted_by; /* NULL: everybody */
     unsigned states;          /* bits 1 << enum queue_state; 0: all */
+    int64_t sweep;            /* of that sweep; 0: all */
     int limit;                /* the newest so many; <= 0: all */
 };
 
@@ -173,6 +196,10 @@ int queue_waits_for(struct db *db, int64_t job_id, struct queue_wait *ret_wait,
 int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
                     struct error *err);
 
+/* All jobs of a sweep in the order of its grid, whatever their state. */
+int queue_of_sweep(struct db *db, int64_t sweep_id, struct queue_jobs *ret_jobs,
+                   struct error *err);
+
 /* Every running job. */
 int queue_running(struct db *db, struct queue_jobs *ret_jobs, struct error *err);
 
@@ -201,6 +228,25 @@ int queue_started(struct db *db, const struct ledger_lease *lease, int64_t job_i
  * of the ledger. Errors: PPT_ESTATE (another attempt by now). */
 int queue_slurm(struct db *db, const struct ledger_lease *lease, int64_t job_id,
                 int64_t attempt, const struct slurm_job *slurm, struct error *err);
+
+/* ---- all open jobs of a sweep at once, each call one transaction ----
+ *
+ * Open are those that are submitted or waiting. *ret_is_done tells whether all were
+ * moved or none was, because the open jobs are not those that were asked for (one was
+ * cancelled meanwhile) or, for admit, because one found no room: look again then.
+ * Errors: as ledger_reserve, queue_hold, queue_refuse; none is moved then. */
+
+/* submitted or waiting -> admitted, with the reservations: ledger_reserve for each, in
+ * the order of the grid. */
+int queue_sweep_admit(struct db *db, const struct ledger_lease *lease, int64_t sweep_id,
+                      const struct ledger_request *requests, int n, bool *ret_is_done,
+                      struct error *err);
+int queue_sweep_hold(struct db *db, const struct ledger_lease *lease, int64_t sweep_id,
+                     const int64_t *ids, int n, const char *reason, bool *ret_is_done,
+                     struct error *err);
+int queue_sweep_refuse(struct db *db, const struct ledger_lease *lease,
+                       int64_t sweep_id, const int64_t *ids, int n, const char *reason,
+                       int error_code, bool *ret_is_done, struct error *err);
 
 struct queue_outcome {
     enum queue_state state; /* QUEUE_DONE, QUEUE_FAILED, QUEUE_CANCELLED */

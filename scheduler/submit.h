@@ -8,9 +8,12 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "jobs/spec/spec.h"
+#include "jobs/spec/sweep.h"
 #include "scheduler/client.h"
 #include "scheduler/conf.h"
+#include "scheduler/ledger.h"
 
 #define SUBMIT_TOKEN_SIZE 33
 
@@ -18,8 +21,9 @@
 struct submit {
     struct client client;
     bool waits, is_dry, is_json, is_here;
-    const char *after;   /* jobs to wait for: "12,13"; NULL: none */
-    const char *account; /* in place of the spec's; NULL: that one */
+    const char *after; /* jobs and sweeps to wait for: "12,s13"; NULL: none */
+    char *after_ids; /* the same as jobs alone, by submit_after; the caller's to free */
+    const char *account; /* in place of the file's; NULL: that one */
 };
 
 /* Its options, for a table of options. */
@@ -36,7 +40,7 @@ struct submit {
          NULL},                                                                        \
         {"after",    0,                                                                \
          OPT_STRING, &(request).after,                                                 \
-         "ID,...",   "wait until these jobs are done",                                 \
+         "ID,...",   "wait until these jobs or sweeps are done",                       \
          NULL},                                                                        \
         {"here",   0,                                                                  \
          OPT_FLAG, &(request).is_here,                                                 \
@@ -56,6 +60,25 @@ typedef int submit_filing(struct db *db, const struct spec *spec, const char *te
  * Errors: the filing's, PPT_EDB, PPT_ENOMEM. */
 int submit_file(struct submit *request, const struct spec *spec, submit_filing *file,
                 void *state, int64_t *ret_job_id, struct error *err);
+
+/* --after: checks its form; connects if need be and fills after_ids with the jobs that
+ * it names. Errors: PPT_EUSAGE (form, too many jobs), PPT_ENOTFOUND (no such sweep). */
+int submit_after_check(const struct submit *request, struct error *err);
+int submit_after(struct submit *request, struct error *err);
+
+/* Files all jobs of a sweep, prints its id, and with --wait follows them. Errors: as
+ * submit_file and client_wait_sweep. */
+int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err);
+
+/* --dry-run of a sweep: what each of its jobs would cost, and all of them.
+ * Errors: as submit_dry; PPT_EBUDGET where any job would be refused. */
+int submit_sweep_dry(struct submit *request, struct sweep *sweep,
+                     const struct spec_policy *policy, struct error *err);
+
+/* What a cost would leave of each limit; shared by the two dry runs. */
+void submit_print_levels(const struct ledger_pots *pots, const struct cost *cost);
+void submit_levels_to_json(struct json *json, const struct ledger_pots *pots,
+                           const struct cost *cost);
 
 /* The answer on stdout. Errors: PPT_EIO. */
 int submit_print_id(const struct submit *request, int64_t job_id, struct error *err);

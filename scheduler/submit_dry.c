@@ -23,13 +23,13 @@ static void add_cost(struct ledger_pot *pot, const struct cost *cost)
                             : pot->reserved_mu2 + cost->mu2;
 }
 
-static void print_levels(const struct ledger_pots *pots, const struct cost *cost)
+void submit_print_levels(const struct ledger_pots *pots, const struct cost *cost)
 {
     static const char *const headings[] = {"LEVEL", ">LIMIT", ">DELTA",
                                            ">LEFT", ">AFTER", "FITS"};
     struct table *table = table_new(headings, 6);
     for (int i = 0; i < pots->n; i++) {
-        struct ledger_pot *pot = &pots->pots[i];
+        struct ledger_pot after_it = pots->pots[i], *pot = &after_it;
         char name[LEDGER_PATH_SIZE + 160], limit[FIGURES_SIZE], left[FIGURES_SIZE];
         char after[FIGURES_SIZE], delta[32];
         bool fits = ledger_fits(pot, cost);
@@ -66,7 +66,28 @@ static void print_price(const struct admission_job *job, bool is_here)
     printf("\n");
 }
 
-static int print_dry_json(const struct admission_job *job, struct ledger_pots *pots,
+void submit_levels_to_json(struct json *json, const struct ledger_pots *pots,
+                           const struct cost *cost)
+{
+    json_array(json, "levels");
+    for (int i = 0; i < pots->n; i++) {
+        struct ledger_pot pot = pots->pots[i];
+        json_object(json, NULL);
+        json_string(json, "account", pot.account);
+        json_string(json, "dataset", pot.dataset);
+        json_number(json, "epsilon", pot.epsilon);
+        json_number(json, "delta", pot.delta);
+        json_bool(json, "fits", ledger_fits(&pot, cost));
+        json_number(json, "remaining_epsilon", figures_pot(&pot).remaining);
+        add_cost(&pot, cost);
+        json_number(json, "remaining_epsilon_after", figures_pot(&pot).remaining);
+        json_close_object(json);
+    }
+    json_close_array(json);
+}
+
+static int print_dry_json(const struct admission_job *job,
+                          const struct ledger_pots *pots,
                           const struct ledger_verdict *verdict, const char *reason,
                           struct error *err)
 {
@@ -86,21 +107,7 @@ static int print_dry_json(const struct admission_job *job, struct ledger_pots *p
     json_integer(&json, "steps", price->n_steps);
     json_string(&json, "answer", answers[verdict->answer]);
     json_string(&json, "reason", reason);
-    json_array(&json, "levels");
-    for (int i = 0; i < pots->n; i++) {
-        struct ledger_pot *pot = &pots->pots[i];
-        json_object(&json, NULL);
-        json_string(&json, "account", pot->account);
-        json_string(&json, "dataset", pot->dataset);
-        json_number(&json, "epsilon", pot->epsilon);
-        json_number(&json, "delta", pot->delta);
-        json_bool(&json, "fits", ledger_fits(pot, &price->cost));
-        json_number(&json, "remaining_epsilon", figures_pot(pot).remaining);
-        add_cost(pot, &price->cost);
-        json_number(&json, "remaining_epsilon_after", figures_pot(pot).remaining);
-        json_close_object(&json);
-    }
-    json_close_array(&json);
+    submit_levels_to_json(&json, pots, &price->cost);
     json_close_object(&json);
     int rc = json_end(&json, &text, err);
     if (rc == 0)
@@ -132,7 +139,7 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
     } else {
         print_price(job, request->is_here);
         if (job->price.is_private)
-            print_levels(&pots, &job->price.cost);
+            submit_print_levels(&pots, &job->price.cost);
     }
     if (rc == 0 && verdict->answer == LEDGER_WAIT)
         log_info("it would wait: %s", reason);

@@ -51,7 +51,7 @@ wait_state "$three" "done"
 check_ledger
 
 step "what cannot be"
-expect 2 'expected numbers of jobs such as 12,13' as alice ppt-submit --after 1,x "$dir/quick.yaml"
+expect 2 'expected numbers of jobs or sweeps such as 12,s13' as alice ppt-submit --after 1,x "$dir/quick.yaml"
 expect 2 'not --after others' as alice ppt-submit --here --after 1 "$dir/quick.yaml"
 expect 5 'there is no job 999 that this login sees' as alice ppt-submit --after 999 "$dir/quick.yaml"
 step "ok"

@@ -84,7 +84,19 @@ static const char helpers[] =
     " 'example', 'add_remove', public.cost(x), 0, 0, 0, NULL, 0, '') $$;"
     "CREATE FUNCTION public.grant_(account text, epsilon float8) RETURNS bigint"
     " LANGUAGE sql AS $$ SELECT ppt.ledger_grant(account, NULL, epsilon, 1e-6, 0,"
-    " 'example', 'add_remove', '') $$;";
+    " 'example', 'add_remove', '') $$;"
+    /* two jobs that are admitted together */
+    "CREATE FUNCTION public.sweep(account text, token text) RETURNS bigint"
+    " LANGUAGE sql AS $$ SELECT ppt.queue_submit_sweep('j', account, 'digits',"
+    " '[{\"spec\": \"{}\", \"point\": \"1\"}, {\"spec\": \"{}\", \"point\": \"2\"}]', "
+    "token,"
+    " NULL, true) $$;"
+    "CREATE FUNCTION public.reserve_both(epoch bigint, sweep bigint, x bigint)"
+    " RETURNS void LANGUAGE plpgsql AS $$ DECLARE"
+    " ids bigint[] := ppt.sweep_lock(epoch, sweep); BEGIN"
+    " IF cardinality(ids) <> 2 OR public.reserve(epoch, ids[1], x) <> 'admitted'"
+    " OR public.reserve(epoch, ids[2], x) <> 'admitted' THEN"
+    " RAISE EXCEPTION USING ERRCODE = 'PB012', MESSAGE = 'not both'; END IF; END $$;";
 
 __attribute__((format(printf, 2, 3), noreturn)) static void
 fail(const char *file, const char *format, ...)
