@@ -5,8 +5,8 @@
 #include "scheduler/jobs.h"
 #include "scheduler/queue.h"
 
-static int cancel(struct client *client, int64_t job_id, const char *reason,
-                  struct error *err)
+static int cancel_job(struct client *client, int64_t job_id, const char *reason,
+                      struct error *err)
 {
     enum queue_state state = QUEUE_CANCELLED;
     int rc = queue_cancel(client->db, job_id, reason, &state, err);
@@ -22,22 +22,26 @@ static int cancel_sweep(struct client *client, int64_t sweep_id, const char *rea
                         struct error *err)
 {
     struct queue_jobs jobs = {0};
-    int n_cancelled = 0;
+    int n_cancelled = 0, n_asked = 0;
     int rc = client_sweep(client, sweep_id, &jobs, err);
     for (int i = jobs.n - 1; rc == 0 && i >= 0; i--) {
-        struct error own = {0};
+        enum queue_state state = QUEUE_CANCELLED;
         if (queue_state_is_final(jobs.jobs[i].state))
             continue;
-        rc = cancel(client, jobs.jobs[i].id, reason, &own);
-        n_cancelled += rc == 0;
-        if (rc == -PPT_ESTATE) /* it has just ended */
+        rc = queue_cancel(client->db, jobs.jobs[i].id, reason, &state, err);
+        if (rc == 0 && state == QUEUE_CANCELLED)
+            n_cancelled++;
+        else if (rc == 0)
+            n_asked++;
+        else if (rc == -PPT_ESTATE) /* it has just ended */
             rc = 0;
-        else if (rc != 0)
-            *err = own;
     }
-    if (rc == 0 && n_cancelled == 0)
+    if (rc == 0 && n_cancelled + n_asked == 0)
         rc = error_set(err, PPT_ESTATE, "all %d jobs of s%lld have ended already",
                        jobs.n, (long long)sweep_id);
+    else if (n_cancelled + n_asked > 0)
+        log_info("s%lld: %d of its %d jobs are cancelled, %d are being asked to stop",
+                 (long long)sweep_id, n_cancelled, jobs.n, n_asked);
     queue_jobs_free(&jobs);
     return rc;
 }
@@ -73,7 +77,7 @@ int jobs_cancel(int argc, char **argv)
         rc = client_connect(&client, "ppt-queue", &err);
     if (rc == 0)
         rc = is_sweep ? cancel_sweep(&client, id, reason, &err)
-                      : cancel(&client, id, reason, &err);
+                      : cancel_job(&client, id, reason, &err);
     client_close(&client);
     return rc == 0 ? 0 : log_error(&err);
 }

@@ -64,7 +64,8 @@ read -r begun _ waits <<<"$(sed -nE 's/^\{"sweep": ([0-9]+), "ids": \[\1, ([0-9]
 long=s${begun:?$long}
 wait_metered "$begun"
 expect 5 "there is no sweep $long that this login sees" as bob ppt-queue cancel "$long"
-as alice ppt-queue cancel --reason enough "$long" 2>/dev/null
+expect 0 "$long: 1 of its 3 jobs are cancelled, 2 are being asked to stop" \
+    as alice ppt-queue cancel --reason enough "$long"
 expect 22 "3 of the 3 jobs of $long are not done" as alice ppt-queue wait "$long"
 [ "$(state "$waits")" = cancelled ] || die "$(state "$waits")"
 expect 18 "all 3 jobs of $long have ended already" as alice ppt-queue cancel "$long"

@@ -69,6 +69,21 @@ wait_state "$id" "done"
 slurm squeue -h -t all -n "ppt-$id-1" -o %k |
     grep -qxE "ppt1:$id:1:$(id -u):[0-9]+:ppt-$id-1:[0-9a-f]{128}" || die "no token"
 
+step "each job of a sweep is an sbatch of its own, with its own wishes"
+sed '/^resources:/s/{/{slurm: {nodes: 2}, /; s/epsilon: [0-9.]*, //' "$dir/job.yaml" >"$dir/sweep.yaml"
+cat >>"$dir/sweep.yaml" <<'END'
+sweep: {privacy.epsilon: [0.2, 0.3], resources.slurm.options: [], admission: together}
+END
+expect 10 'sweep.resources.slurm.options: expected a list of values' as alice ppt-submit "$dir/sweep.yaml"
+sed -i 's/resources.slurm.options: .., /resources.slurm.partition: [main], /' "$dir/sweep.yaml"
+sweep=$(as alice ppt-submit "$dir/sweep.yaml" 2>/dev/null)
+as alice timeout 120 ppt-queue wait --quiet "$sweep"
+for id in $(sql "SELECT job_id FROM ppt.sweep_job WHERE sweep_id = ${sweep#s}"); do
+    [ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %T')" = "main 2 COMPLETED" ] ||
+        die "job $id: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %T')"
+    slurm squeue -h -t all -n "ppt-$id-1" -o %k | grep -q "^ppt1:$id:1:" || die "not its token"
+done
+
 step "what Slurm refuses says so and costs nothing"
 spec large 1 300
 sed -i 's/ranks: 2/ranks: 6/' "$dir/large.yaml" # one a node, and there are four
