@@ -335,6 +335,8 @@ static int watch_living(const struct attempt_context *context,
     const struct conf *conf = context->loop->conf;
     struct spool_state state;
     int64_t now_s = time(NULL);
+    if (!context->is_due && !job->is_cancel_requested)
+        return 0; /* all that could be due is due in seconds */
     if (spool_load(job->directory, &state, NULL) != 0) {
         if (job->is_cancel_requested || now_s - job->started_at_s >= job->time_limit_s)
             launcher->ops->kill(launcher, job->directory);

@@ -18,6 +18,7 @@ struct attempt_context {
     struct db *db;
     const struct ledger_lease *lease;
     const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
+    bool is_due; /* the clock's second has changed: the living are looked after */
 };
 
 /* True where the job's processes have gone for sure, at no cost: its room is free

@@ -32,6 +32,7 @@ struct state {
     struct launch_allocation allocation;
     struct launcher in_allocations;
     int64_t renewed_at_ms, waiting_tried_at_ms, warned_at_ms;
+    int64_t watched_at_s; /* in whole seconds: when the living were last looked after */
     bool has_admitted;    /* in this round */
     bool is_early;        /* the next round is due at once */
     bool waiting_may_fit; /* something was released or said since they were tried */
@@ -131,6 +132,7 @@ static struct attempt_context context_of(struct state *state)
                                     .allocation = &state->in_allocations,
                                     .db = state->db,
                                     .lease = &state->lease,
+                                    .is_due = time(NULL) != state->watched_at_s,
                                     .renewed_at_ms = &state->renewed_at_ms};
 }
 
@@ -180,6 +182,8 @@ static int watch_running(struct state *state, struct queue_jobs *ret_jobs,
         if (!has_ended)
             nodes_take(ret_room, &held);
     }
+    if (context.is_due)
+        state->watched_at_s = time(NULL);
     return rc;
 }
 
@@ -265,8 +269,7 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
         .cores_per_rank = job->n_ranks > 0 ? job->n_cores / job->n_ranks : 1,
         .memory_bytes = job->memory_bytes,
         .time_limit_s = job->time_limit_s,
-        /* The canonical form, in which a quote inside a text has a backslash. */
-        .has_wishes = job->spec != NULL && strstr(job->spec, "\"slurm\":") != NULL};
+        .has_wishes = job->spec != NULL}; /* queue_for_start */
     return job->allocation[0] != '\0' || launcher->ops->is_ready == NULL ||
            launcher->ops->is_ready(launcher, &request);
 }

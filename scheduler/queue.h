@@ -45,7 +45,8 @@ struct queue_job {
     int64_t id;
     char name[LEDGER_NAME_SIZE];
     char spec_sha256[65];
-    char *spec; /* canonical text; filled by the queue_for_* calls and queue_find */
+    char *spec; /* canonical text; filled by queue_for_admission and queue_find, and by
+                   queue_for_start where it has wishes to Slurm; else NULL */
     char account[LEDGER_PATH_SIZE];
     char dataset[LEDGER_NAME_SIZE];
     char submitted_by[LEDGER_NAME_SIZE];

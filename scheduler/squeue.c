@@ -167,10 +167,16 @@ bool squeue_is_pending(const struct squeue_job *job)
 bool squeue_find(const struct squeue *squeue, const char *directory, const char *name,
                  struct squeue_job *ret_job)
 {
-    const char *at = squeue->listing;
+    const char *listing = squeue->listing, *at = listing;
     struct squeue_job entry;
     bool is_found = false;
-    while (squeue_next(&at, directory, &entry)) {
+    /* Thousands of lines are searched for each of thousands of jobs: only those that
+     * have the name in them are read. */
+    while ((at = strstr(at, name)) != NULL) {
+        while (at > listing && at[-1] != '\n')
+            at--;
+        if (!squeue_next(&at, directory, &entry))
+            break;
         if (!entry.is_here || strcmp(entry.name, name) != 0)
             continue;
         if (!is_found || (squeue_has_ended(ret_job) && !squeue_has_ended(&entry)))

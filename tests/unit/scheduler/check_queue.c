@@ -339,7 +339,7 @@ START_TEST(job_walks_and_leaves_a_trail)
     ck_assert_str_eq(jobs.jobs[0].host, "node");
     ck_assert_str_eq(jobs.jobs[0].directory, "/jobs/1");
     ck_assert_int_eq(jobs.jobs[0].epoch, world.lease.epoch);
-    ck_assert_str_eq(jobs.jobs[0].spec, "{}\n");
+    ck_assert_ptr_null(jobs.jobs[0].spec);
     queue_jobs_free(&jobs);
 
     ck_assert_int_eq(start(id), 2); /* after an interruption */
@@ -452,6 +452,34 @@ static void expect_order(const int64_t *ids, int n)
                       ids[i]);
     queue_jobs_free(&jobs);
 }
+
+/* Specs are long and lists of them asked for often: only wishes to Slurm are told of.
+ */
+START_TEST(a_start_sees_wishes_to_slurm)
+{
+    static const char *const specs[] = {
+        "{}\n", "{\"name\": \"\\\"slurm\\\": \"}\n",
+        "{\"resources\": {\"slurm\": {\"qos\": \"q\"}}}\n"};
+    struct cost cost = world_cost(0.001);
+    struct queue_jobs jobs = {0};
+    struct ledger_verdict verdict;
+    int64_t id;
+    for (int i = 0; i < 3; i++) {
+        char token[8];
+        snprintf(token, sizeof token, "wish-%d", i);
+        OK(queue_submit(world.alice, "job", WORLD_ACCOUNT, WORLD_DATASET, specs[i],
+                        token, &id, &err));
+        struct ledger_request request = world_request(id, &cost);
+        OK(ledger_reserve(world.scheduler, &world.lease, &request, &verdict, &err));
+    }
+    OK(queue_for_start(world.scheduler, 0, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 3);
+    ck_assert_ptr_null(jobs.jobs[0].spec);
+    ck_assert_ptr_null(jobs.jobs[1].spec);
+    ck_assert_str_eq(jobs.jobs[2].spec, specs[2]);
+    queue_jobs_free(&jobs);
+}
+END_TEST
 
 START_TEST(start_order_is_priority_then_share_then_arrival)
 {
@@ -624,6 +652,7 @@ int main(void)
     tcase_add_test(queue, job_walks_and_leaves_a_trail);
     tcase_add_test(queue, what_slurm_says_is_of_one_attempt);
     tcase_add_test(queue, finish_cannot_spend_more_than_reserved);
+    tcase_add_test(queue, a_start_sees_wishes_to_slurm);
     tcase_add_test(queue, start_order_is_priority_then_share_then_arrival);
     tcase_add_test(queue, admission_order_is_arrival);
     tcase_add_test(queue, cancel_in_every_state);
