@@ -4,7 +4,9 @@
 #   start    from a job being said to run to its first charge, one job at a time: median
 #   rate     N jobs (default 200; a tenth by mpirun) submitted in one statement: from
 #            there to the last one settled
-# PostgreSQL with fsync on, as people run it.
+# Then N / 5 short jobs by the launcher sbatch beside the same batch scripts by bare
+# sbatch, on a cluster of four nodes in namespaces (tests/slurm/crowd.sh); where there is
+# no Slurm it says so. PostgreSQL with fsync on, as people run it.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../../e2e/lib.sh"
 is_json=false n_jobs=200
@@ -15,13 +17,29 @@ for argument in "$@"; do
     esac
 done
 
-say() { # CASE VALUE UNIT PEER_VALUE RATIO
+say() { # CASE VALUE UNIT PEER PEER_VALUE RATIO
     if $is_json; then
         printf '{"bench": "dispatch", "case": "%s", "value": %s, "unit": "%s", ' "$1" "$2" "$3"
-        printf '"peer": "mpirun", "peer_value": %s, "ratio": %s}\n' "$4" "$5"
+        printf '"peer": "%s", "peer_value": %s, "ratio": %s}\n' "$4" "$5" "$6"
     else
-        printf '%-36s %10s %-4s  mpirun %10s  ratio %6s\n' "$1" "$2" "$3" "$4" "$5"
+        printf '%-36s %10s %-4s  %-11s %8s  ratio %6s\n' "$1" "$2" "$3" "$4" "$5" "$6"
     fi
+}
+
+# Both rates in Slurm, from the last words but one of tests/slurm/crowd.sh.
+in_slurm() {
+    local out status=0 words
+    out=$(bash "$source/tests/slurm/crowd.sh" "$1") || status=$?
+    if [ "$status" = 77 ]; then
+        echo "jobs by sbatch: $out" >&2
+        return
+    fi
+    [ "$status" = 0 ] || die "$out"
+    words=$(sed -nE 's/.*: ([0-9.]+) a second by ppt, ([0-9.]+) by bare sbatch, ratio ([0-9.]+)/\1 \2 \3/p' \
+        <<<"$out")
+    # shellcheck disable=SC2086 # three words
+    set -- $words
+    say "short jobs by sbatch, 1 rank" "$1" 1/s "bare sbatch" "$2" "$3"
 }
 
 # Milliseconds from "running" to the last change of the meter of a job of one step.
@@ -83,5 +101,6 @@ pool_start=$start pool_rate=$rate
 measure mpirun $((n_jobs / 10 > 0 ? n_jobs / 10 : 1))
 check_ledger
 ratio() { awk "BEGIN { printf \"%.1f\", $1 / $2 }"; }
-say "start of a warm job, 2 ranks" "$pool_start" ms "$start" "$(ratio "$start" "$pool_start")"
-say "no-op jobs end to end, 2 ranks" "$pool_rate" 1/s "$rate" "$(ratio "$pool_rate" "$rate")"
+say "start of a warm job, 2 ranks" "$pool_start" ms mpirun "$start" "$(ratio "$start" "$pool_start")"
+say "no-op jobs end to end, 2 ranks" "$pool_rate" 1/s mpirun "$rate" "$(ratio "$pool_rate" "$rate")"
+in_slurm $((n_jobs / 5 > 0 ? n_jobs / 5 : 1))
