@@ -174,6 +174,7 @@ static int run_file(struct submit *request, const char *path, struct error *err)
 static int run(struct submit *request, char **operands, int n_operands, int *ret_status,
                struct error *err)
 {
+    request->is_here |= request->n_step_ranks != 0;
     if (script_lines_is_script(operands[0]))
         return submit_script(request, operands, n_operands, ret_status, err);
     if (n_operands == 1)
@@ -185,7 +186,11 @@ static int run(struct submit *request, char **operands, int n_operands, int *ret
 int main(int argc, char **argv)
 {
     struct submit request = {0};
-    const struct opt options[] = {SUBMIT_OPTIONS(request)};
+    const struct opt options[] = {
+        {"step", 0, OPT_INTEGER, &request.n_step_ranks, "RANKS",
+         "for ppt-worker --submit: they are there", NULL},
+        SUBMIT_OPTIONS(request),
+    };
     const struct opt_program program = {
         .name = "ppt-submit",
         .usage = usage,

@@ -21,7 +21,8 @@
 struct submit {
     struct client client;
     bool waits, is_dry, is_json, is_here;
-    const char *after; /* jobs and sweeps to wait for: "12,s13"; NULL: none */
+    int64_t n_step_ranks; /* --step; 0: not given */
+    const char *after;    /* jobs and sweeps to wait for: "12,s13"; NULL: none */
     char *after_ids; /* the same as jobs alone, by submit_after; the caller's to free */
     const char *account; /* in place of the file's; NULL: that one */
 };
@@ -115,9 +116,12 @@ struct submit_ranks {
     struct conf conf;
     char worker[PATH_MAX];
     int64_t n_ranks, cores_per_rank;
+    int64_t n_step_ranks; /* ranks of ppt-worker --submit, whose rank 0 has started this
+                             program; 0: ranks are to be started */
     bool is_slurm;
-    pid_t pid;  /* of mpirun or srun; 0: not started, or ended */
-    int status; /* once ended: exit status, or 128 + the signal */
+    bool is_lost; /* rank 0 of that step has gone without a word */
+    pid_t pid;    /* of mpirun, srun or that rank 0; 0: not started, or ended */
+    int status;   /* once ended: exit status, or 128 + the signal */
 };
 
 /* Everything that can be found out before a job is submitted, because once its plan is
@@ -135,5 +139,20 @@ bool submit_ranks_have_ended(struct submit_ranks *ranks);
 /* Asks the ranks to finish their step and leave; ends them at once. */
 void submit_ranks_stop(const struct submit_ranks *ranks);
 void submit_ranks_kill(const struct submit_ranks *ranks);
+
+/* The same for the ranks of a step that is there already (jobs/step.h).
+ * Errors: PPT_EUSAGE, PPT_ELAUNCH, PPT_ETRUST, PPT_EIO; PPT_ECOMM. */
+int submit_step_check(const struct submit_ranks *ranks, struct error *err);
+int submit_step_start(struct submit_ranks *ranks, const char *directory,
+                      struct error *err);
+bool submit_step_has_ended(struct submit_ranks *ranks);
+void submit_step_signal(const struct submit_ranks *ranks, int sig);
+
+/* Has rank 0 gone, while nothing is running yet? False where there is no step. */
+bool submit_step_is_alone(const struct submit_ranks *ranks);
+
+/* Last of all: where rank 0 is lost, tells `err` and ends the others. May not return.
+ */
+void submit_step_end_all(const struct submit_ranks *ranks, const struct error *err);
 
 #endif

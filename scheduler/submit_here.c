@@ -170,7 +170,7 @@ static int wait_for_plan(struct here *here, struct error *err)
     bool is_there = false;
     int rc = 0;
     while (rc == 0 && !is_there) {
-        if (n_signals > 0)
+        if (n_signals > 0 || submit_step_is_alone(&here->ranks))
             cancel(here);
         rc = look_for_plan(here, &last, &is_there, err);
         if (rc == -PPT_EDB && !db_is_alive(client->db))
@@ -293,6 +293,7 @@ static int run_job(struct here *here, struct error *err)
     rc = tell_end(here, &why, err);
     if (rc == 0)
         rc = client_wait(&here->request->client, here->job_id, true, err);
+    submit_step_end_all(&here->ranks, err);
     return rc;
 }
 
@@ -303,6 +304,7 @@ int submit_here(struct submit *request, const struct spec *spec, struct error *e
         return error_set(err, PPT_ENOMEM, "out of memory");
     here->request = request;
     here->spec = spec;
+    here->ranks.n_step_ranks = request->n_step_ranks;
     here->ranks.n_ranks = spec->resources.ranks;
     here->ranks.cores_per_rank = spec->resources.cores_per_rank;
     submit_token(here->token);

@@ -54,6 +54,8 @@ static int check_slurm(const struct submit_ranks *ranks, struct error *err)
 int submit_ranks_check(struct submit_ranks *ranks, struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
+    if (ranks->n_step_ranks != 0)
+        return submit_step_check(ranks, err);
     int rc = client_program(ranks->conf.worker, "worker", ranks->worker,
                             sizeof ranks->worker, err);
     ranks->is_slurm = getenv("SLURM_JOB_ID") != NULL;
@@ -139,6 +141,8 @@ int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
     const char *argv[LAUNCH_MPIRUN_N_ARGUMENTS];
     struct words words;
     pid_t parent = getpid();
+    if (ranks->n_step_ranks != 0)
+        return submit_step_start(ranks, directory, err);
     snprintf(words.n_ranks, sizeof words.n_ranks, "%lld", (long long)ranks->n_ranks);
     snprintf(words.n_cores, sizeof words.n_cores, "%lld",
              (long long)ranks->cores_per_rank);
@@ -158,6 +162,8 @@ int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
 bool submit_ranks_have_ended(struct submit_ranks *ranks)
 {
     int status;
+    if (ranks->n_step_ranks != 0)
+        return submit_step_has_ended(ranks);
     if (ranks->pid == 0)
         return true;
     if (waitpid(ranks->pid, &status, WNOHANG) != ranks->pid)
@@ -170,13 +176,18 @@ bool submit_ranks_have_ended(struct submit_ranks *ranks)
 /* Both mpirun and srun pass this one on. */
 void submit_ranks_stop(const struct submit_ranks *ranks)
 {
-    if (ranks->pid > 0)
+    if (ranks->n_step_ranks != 0)
+        submit_step_signal(ranks, SIGUSR1);
+    else if (ranks->pid > 0)
         kill(ranks->pid, SIGUSR1);
 }
 
-/* On SIGTERM both end their ranks, on other nodes too, and leave. */
+/* On SIGTERM both end their ranks, on other nodes too, and leave. A step's other ranks
+ * end with rank 0 under mpirun, and by submit_step_end_all under Slurm. */
 void submit_ranks_kill(const struct submit_ranks *ranks)
 {
-    if (ranks->pid > 0)
+    if (ranks->n_step_ranks != 0)
+        submit_step_signal(ranks, SIGKILL);
+    else if (ranks->pid > 0)
         kill(ranks->pid, SIGTERM);
 }

@@ -12,9 +12,10 @@
 #include "worker/pool.h"
 #include "worker/run.h"
 #include "worker/stop.h"
+#include "worker/submit.h"
 
 struct request {
-    const char *plan, *pool, *public_key;
+    const char *plan, *pool, *submit, *public_key;
     int64_t max_jobs;
     bool is_verbose;
 };
@@ -23,6 +24,8 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
 {
     const struct opt options[] = {
         {"plan", 0, OPT_STRING, &request->plan, "DIR", "the job's directory", NULL},
+        {"submit", 0, OPT_STRING, &request->submit, "FILE",
+         "a job's spec: have it admitted, then run it", NULL},
         {"pool", 0, OPT_STRING, &request->pool, "DIR",
          "serve plan after plan (ppt-schedd starts it so)", NULL},
         {"jobs", 0, OPT_INTEGER, &request->max_jobs, "N",
@@ -33,7 +36,7 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
          NULL}};
     const struct opt_program program = {
         .name = "ppt-worker",
-        .usage = "--plan DIR --public-key FILE",
+        .usage = "--plan DIR --public-key FILE | --submit FILE",
         .summary = "Runs a signed plan: mpirun -n RANKS ppt-worker ...",
         .epilogue = "Exit status: 0 done, 75 stopped by a signal after a checkpoint,\n"
                     "otherwise the error's code. See ppt-worker(1).",
@@ -43,6 +46,13 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     int rc = opt_parse(&program, argc, argv, &n_operands, err);
     if (rc != 0)
         return rc;
+    if (request->submit != NULL && request->plan == NULL && request->pool == NULL &&
+        request->public_key == NULL)
+        return 0;
+    if (request->submit != NULL) {
+        error_set(err, PPT_EUSAGE, "--submit stands alone");
+        return error_hint(err, "run ppt-worker --help");
+    }
     if (request->pool != NULL && (request->plan != NULL || request->max_jobs < 1)) {
         error_set(err, PPT_EUSAGE,
                   request->plan != NULL ? "--plan and --pool exclude each other"
@@ -57,18 +67,65 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     return error_hint(err, "run ppt-worker --help");
 }
 
+/* The ranks have ended so. Rank 0 sees to the settlement, the others wait for it: one
+ * that left early with an error would have Slurm end the step before. */
+static int settle(struct world *world, struct submission *submission, int rc,
+                  struct error *err)
+{
+    struct error end_err = {0};
+    bool is_deaf = rc == -PPT_ECOMM || stop_overdue || world_is_broken(world);
+    if (world->comm->rank == 0) {
+        if (rc != 0)
+            log_error(err);
+        int end_rc = submit_end(submission, -rc, &end_err);
+        if (rc != 0)
+            err->text[0] = '\0'; /* told */
+        if (end_rc != 0)
+            *err = end_err;
+        rc = end_rc != 0 ? end_rc : rc;
+    }
+    return is_deaf ? rc : agree(world->control, rc, err);
+}
+
+static int run_submitted(const struct request *request, struct world *world,
+                         struct error *err)
+{
+    struct submission submission = {0};
+    struct step_packet plan = {0};
+    unsigned char public_key[CRYPTO_KEY_SIZE];
+    struct comm *control = world->control;
+    int rc = 0;
+    if (control->rank == 0)
+        rc = submit_begin(request->submit, control->size, &submission, &plan, err);
+    rc = agree(control, rc, err);
+    if (rc != 0)
+        return rc;
+    int guard = control->rank == 0 ? -1 : submit_guard();
+    rc = control->ops->broadcast(control, &plan, sizeof plan, 0, err);
+    if (rc == 0)
+        rc = pathsafe_read_public(plan.public_key, public_key, sizeof public_key, err);
+    rc = agree(control, rc, err);
+    if (rc == 0)
+        rc = run_plan(plan.directory, public_key, world, err);
+    rc = settle(world, &submission, rc, err);
+    submit_unguard(guard);
+    return rc;
+}
+
 static int run(const struct request *request, int parse_rc, struct world *world,
                struct error *err)
 {
     unsigned char public_key[CRYPTO_KEY_SIZE];
     int rc = parse_rc;
-    if (rc == 0)
+    if (rc == 0 && request->submit == NULL)
         rc = pathsafe_read_public(request->public_key, public_key, sizeof public_key,
                                   err);
     rc = agree(world->control, rc, err);
     if (rc != 0)
         return rc;
     log_init("ppt-worker", !request->is_verbose || world->comm->rank != 0);
+    if (request->submit != NULL)
+        return run_submitted(request, world, err);
     if (request->pool != NULL)
         return pool_serve(world, request->pool, public_key, request->max_jobs, err);
     log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
@@ -82,6 +139,8 @@ int main(int argc, char **argv)
     struct world world;
     log_init("ppt-worker", true);
     int parse_rc = parse(argc, argv, &request, &err);
+    if (request.submit != NULL) /* ranks that wait let go of their cores */
+        setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
     struct error mpi_err = {0};
     int rc = world_open(&world, &argc, &argv, &mpi_err);
     if (rc != 0)
@@ -89,8 +148,9 @@ int main(int argc, char **argv)
     stop_watch();
     rc = run(&request, parse_rc, &world, &err);
     int status = 0;
+    bool is_told = world.comm->rank != 0 && !stop_overdue; /* or told by ppt-submit */
     if (rc != 0)
-        status = world.comm->rank == 0 || stop_overdue ? log_error(&err) : err.code;
+        status = is_told || err.text[0] == '\0' ? err.code : log_error(&err);
     if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(&world))
         comm_mpi_abort(status);
     world_close(&world);

@@ -15,7 +15,8 @@ static void request(int signal_number)
 
 static void watch(int signal_number)
 {
-    struct sigaction action = {.sa_handler = request, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = request,
+                               .sa_flags = SA_RESTART | SA_NOCLDSTOP};
     sigemptyset(&action.sa_mask);
     sigaction(signal_number, &action, NULL);
 }
@@ -25,6 +26,11 @@ void stop_watch(void)
     watch(SIGTERM);
     watch(SIGINT);
     watch(SIGUSR1);
+}
+
+void stop_on_child(void)
+{
+    watch(SIGCHLD);
 }
 
 void stop_within(unsigned seconds)

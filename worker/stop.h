@@ -13,6 +13,9 @@ extern volatile sig_atomic_t stop_overdue;
 /* Installs the handlers. Call after MPI has started, whose own would replace them. */
 void stop_watch(void);
 
+/* From now on the end of a child is such a request too. */
+void stop_on_child(void);
+
 /* Starts the clock, for a rank that has failed and cannot know whether the others still
  * listen; stop_at_ease stops it. */
 void stop_within(unsigned seconds);

@@ -126,6 +126,44 @@ ended
 holds "$(spent acme) == $before"
 schedd_start
 
+step "ranks that are there already: mpirun ppt-worker --submit"
+# ranks NAME: two of them, in alice's folder
+ranks() {
+    (
+        cd "$dir/alice"
+        export PPT_CONFIG=$dir/site-alice.yaml OMPI_ALLOW_RUN_AS_ROOT=1
+        export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+        exec mpirun --oversubscribe -n 2 ppt-worker --submit "$dir/$1.yaml"
+    ) >"$dir/id" 2>"$dir/here.err"
+}
+spec step 0.2 300
+ranks step || die "status $?: $(cat "$dir/here.err")"
+id=$(head -n 1 "$dir/id")
+[ "$(state "$id") $(field "$id" steps_done)" = "done 300" ] || die "$(state "$id")"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+expect 2 "--step is for ppt-worker --submit alone" as alice ppt-submit --step 2 "$dir/job.yaml"
+expect 2 "--submit stands alone" ppt-worker --submit job.yaml --plan x
+
+step "a rank of them that is killed is paid for in full"
+heavy long 0.1 300000
+: >"$dir/id"
+ranks long &
+pid=$!
+for _ in $(seq 300); do
+    id=$(head -n 1 "$dir/id")
+    [ ! -s "$dir/alice/ppt-$id/meter" ] || break
+    sleep 0.1
+done
+for rank in $(pgrep -f "^ppt-worker --submit $dir"); do
+    if tr '\0' '\n' <"/proc/$rank/environ" | grep -qx OMPI_COMM_WORLD_RANK=1; then
+        kill -KILL "$rank"
+    fi
+done
+if wait "$pid"; then die "as if nothing had been"; fi
+wait_state "$id" failed
+holds "$(field "$id" epsilon_spent) > 0.099"
+holds "$(reserved acme) == 0"
+
 step "past its time limit"
 sed 's/time_limit: 10m/time_limit: 3s/' "$dir/slow.yaml" >"$dir/late.yaml"
 here_fails 22 "time limit" late

@@ -1,0 +1,37 @@
+/* ppt-worker --submit: the ranks of a step are there already, and rank 0 has their job
+ * priced, admitted and settled by a ppt-submit of its own (jobs/step.h). No line of the
+ * scheduler is linked: ppt-submit is another program, beside this one.
+ */
+#ifndef PPT_WORKER_SUBMIT_H
+#define PPT_WORKER_SUBMIT_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "jobs/step.h"
+
+/* Of rank 0. */
+struct submission {
+    pid_t pid; /* of ppt-submit; 0: not there */
+    int end;   /* of the socket */
+};
+
+/* Rank 0: starts ppt-submit for `spec` and n_ranks ranks and waits, sleeping, until the
+ * job is admitted. A request to stop (worker/stop.h) is passed on. From success on the
+ * job is charged, and submit_end must be called. Errors: PPT_ELAUNCH, PPT_EIO; else
+ * those of ppt-submit, which has told why: the text is then empty. */
+int submit_begin(const char *spec, int n_ranks, struct submission *ret_submission,
+                 struct step_packet *ret_plan, struct error *err);
+
+/* Every other rank, once the job is admitted: should this process be killed, the step's
+ * other ranks are ended too. Slurm leaves them alone, and they would wait for ever;
+ * mpirun ends them itself, so nothing is done there. Returns what submit_unguard takes.
+ */
+int submit_guard(void);
+void submit_unguard(int guard);
+
+/* Rank 0: the ranks have ended so; waits for the settlement. Errors: those of
+ * ppt-submit, with an empty text, among them PPT_EJOB: it was not done. */
+int submit_end(struct submission *submission, int status, struct error *err);
+
+#endif
