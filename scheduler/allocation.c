@@ -48,6 +48,23 @@ int allocation_submit(struct db *db, const char *name, const char *account,
     return rc;
 }
 
+int allocation_place(struct db *db, int64_t job_id,
+                     char ret_place[ALLOCATION_PLACE_SIZE], struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    db_param_int64(&params, job_id);
+    int rc = db_run(db, "SELECT place FROM ppt.allocation WHERE job_id = $1", &params,
+                    &result, err);
+    if (rc != 0)
+        return rc;
+    ret_place[0] = '\0';
+    if (db_rows(result) == 1)
+        db_copy(result, 0, 0, ret_place, ALLOCATION_PLACE_SIZE);
+    db_result_free(result);
+    return 0;
+}
+
 static void signature_text(const unsigned char signature[CRYPTO_SIGNATURE_SIZE],
                            char ret_text[SIGNATURE_HEX_SIZE])
 {

@@ -50,6 +50,12 @@ int allocation_submit(struct db *db, const char *name, const char *account,
                       const char *base, const char *place, int64_t uid,
                       int64_t *ret_job_id, struct error *err);
 
+#define ALLOCATION_PLACE_SIZE 256
+
+/* Where a job's allocation is, for people; "" where it has none. Errors: PPT_EDB. */
+int allocation_place(struct db *db, int64_t job_id,
+                     char ret_place[ALLOCATION_PLACE_SIZE], struct error *err);
+
 struct allocation_plan {
     int64_t attempt;
     char *plan, *manifest; /* texts; allocation_plan_free */

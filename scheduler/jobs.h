@@ -16,6 +16,9 @@ int jobs_cancel(int argc, char **argv); /* cancel ID or SWEEP */
 /* One object with all facts of a job, inside an array or at the top. */
 void jobs_to_json(struct json *json, const struct queue_job *job);
 
+/* Where a job's files lie: with ppt-submit --here at its user's, else in the spool. */
+const char *jobs_directory(const struct queue_job *job);
+
 /* Parses an operand that is a job's id. Errors: PPT_EUSAGE. */
 int jobs_id(const char *text, int64_t *ret_job_id, struct error *err);
 

@@ -1,11 +1,15 @@
 /* ppt-queue log ID [--follow]: what a job's processes have written. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/opt.h"
+#include "scheduler/allocation.h"
 #include "scheduler/client.h"
 #include "scheduler/jobs.h"
 #include "scheduler/queue.h"
@@ -22,19 +26,44 @@ static int copy_new(FILE *from, struct error *err)
     return 0;
 }
 
-static int open_log(const struct queue_job *job, FILE **ret_file, struct error *err)
+/* Why there is none, by errno. */
+static int refuse(struct db *db, const struct queue_job *job, const char *path,
+                  struct error *err)
+{
+    char place[ALLOCATION_PLACE_SIZE];
+    bool is_users = job->allocation[0] != '\0', is_missing = errno == ENOENT;
+    if (errno == EACCES) {
+        error_set(err, PPT_EPERM, "this user may not read %s", path);
+        return error_hint(err, "%s",
+                          is_users ? "the job runs as the user who submitted it"
+                                   : "job directories are the scheduler's alone");
+    }
+    error_errno(err, is_missing ? PPT_ENOTFOUND : PPT_EIO, "cannot read %s", path);
+    int rc = -err->code;
+    if (is_users && allocation_place(db, job->id, place, NULL) == 0)
+        error_hint(err,
+                   "the job's user runs it in %s, in a step whose own output has "
+                   "what it writes, or its files are not to be seen here",
+                   place);
+    return rc;
+}
+
+/* A user's own directory may hold anything under that name. */
+static int open_log(struct db *db, const struct queue_job *job, FILE **ret_file,
+                    struct error *err)
 {
     char path[LEDGER_PATH_SIZE + 8];
-    snprintf(path, sizeof path, "%s/log", job->directory);
-    FILE *file = fopen(path, "re");
-    if (file == NULL && errno == EACCES) {
-        error_set(err, PPT_EPERM, "this user may not read %s", path);
-        return error_hint(err, "job directories are the scheduler's alone");
+    struct stat about;
+    snprintf(path, sizeof path, "%s/log", jobs_directory(job));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return refuse(db, job, path, err);
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+        close(fd);
+        return error_set(err, PPT_EIO, "%s is not a file", path);
     }
-    if (file == NULL)
-        return error_errno(err, PPT_EIO, "cannot read %s", path);
-    *ret_file = file;
-    return 0;
+    *ret_file = fdopen(fd, "r");
+    return *ret_file != NULL ? 0 : error_errno(err, PPT_EIO, "cannot read %s", path);
 }
 
 static int show_log(struct client *client, int64_t job_id, bool follows,
@@ -48,10 +77,12 @@ static int show_log(struct client *client, int64_t job_id, bool follows,
         rc = queue_find(client->db, job_id, &job, err);
         bool is_over = rc == 0 && queue_state_is_final(job.state);
         if (rc == 0 && file == NULL && job.attempt > 0)
-            rc = open_log(&job, &file, err);
+            rc = open_log(client->db, &job, &file, err);
         else if (rc == 0 && job.attempt == 0 && (is_over || !follows))
             rc = error_set(err, PPT_ESTATE, "job %lld is %s and was never started",
                            (long long)job_id, queue_state_name(job.state));
+        if (rc == -PPT_ENOTFOUND && job.allocation[0] != '\0' && follows && !is_over)
+            rc = 0; /* its user's side may be about to begin */
         queue_job_free(&job);
         if (rc == 0 && file != NULL)
             rc = copy_new(file, err);

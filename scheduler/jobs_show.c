@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "scheduler/allocation.h"
 #include "scheduler/client.h"
 #include "scheduler/figures.h"
 #include "scheduler/jobs.h"
@@ -22,6 +23,11 @@ int jobs_id(const char *text, int64_t *ret_job_id, struct error *err)
     }
     *ret_job_id = id;
     return 0;
+}
+
+const char *jobs_directory(const struct queue_job *job)
+{
+    return job->allocation[0] != '\0' ? job->allocation : job->directory;
 }
 
 static void times_to_json(struct json *json, const struct queue_job *job)
@@ -86,6 +92,8 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
     json_string(json, "state", queue_state_name(job->state));
     json_string(json, "reason", job->reason);
     json_string(json, "spec_sha256", job->spec_sha256);
+    if (job->allocation[0] != '\0')
+        json_bool(json, "is_here", true);
     sweep_to_json(json, job);
     after_to_json(json, job->after);
     times_to_json(json, job);
@@ -105,9 +113,11 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
     }
     if (job->attempt > 0) {
         json_integer(json, "attempt", job->attempt);
-        json_string(json, "directory", job->directory);
-        json_string(json, "host", job->host);
-        json_integer(json, "pid", job->pid);
+        json_string(json, "directory", jobs_directory(job));
+        if (job->allocation[0] == '\0') {
+            json_string(json, "host", job->host);
+            json_integer(json, "pid", job->pid);
+        }
     }
     if (job->slurm.id != 0) {
         json_integer(json, "slurm_job_id", job->slurm.id);
@@ -193,7 +203,7 @@ static void print_job(const struct queue_job *job)
         print_price(job);
     if (job->attempt > 0) {
         printf("%-17s %lld\n", "attempt", (long long)job->attempt);
-        printf("%-17s %s\n", "directory", job->directory);
+        printf("%-17s %s\n", "directory", jobs_directory(job));
     }
     if (job->slurm.id != 0)
         printf("%-17s %lld, %s%s%s\n", "Slurm's job", (long long)job->slurm.id,
@@ -202,6 +212,19 @@ static void print_job(const struct queue_job *job)
     if (job->ended_at_s != 0)
         print_outcome(job);
     printf("%-17s %s\n", "spec", job->spec_sha256);
+}
+
+/* Of a job that runs where its user is. */
+static int print_place(struct client *client, const struct queue_job *job,
+                       struct error *err)
+{
+    char place[ALLOCATION_PLACE_SIZE];
+    int rc = job->allocation[0] == '\0'
+                 ? 0
+                 : allocation_place(client->db, job->id, place, err);
+    if (rc == 0 && job->allocation[0] != '\0')
+        printf("%-17s %s, as its user\n", "runs in", place);
+    return rc;
 }
 
 static int show(struct client *client, int64_t job_id, bool is_json, struct error *err)
@@ -220,6 +243,7 @@ static int show(struct client *client, int64_t job_id, bool is_json, struct erro
         free(text);
     } else if (rc == 0) {
         print_job(&job);
+        rc = print_place(client, &job, err);
     }
     queue_job_free(&job);
     return rc;

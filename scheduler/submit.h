@@ -119,9 +119,11 @@ struct submit_ranks {
     int64_t n_step_ranks; /* ranks of ppt-worker --submit, whose rank 0 has started this
                              program; 0: ranks are to be started */
     bool is_slurm;
-    bool is_lost; /* rank 0 of that step has gone without a word */
-    pid_t pid;    /* of mpirun, srun or that rank 0; 0: not started, or ended */
-    int status;   /* once ended: exit status, or 128 + the signal */
+    bool is_lost;      /* rank 0 of that step has gone without a word */
+    int log;           /* what they write; -1: none, it goes to standard error itself */
+    int64_t log_shown; /* bytes of it that were copied to standard error */
+    pid_t pid;         /* of mpirun, srun or that rank 0; 0: not started, or ended */
+    int status;        /* once ended: exit status, or 128 + the signal */
 };
 
 /* Everything that can be found out before a job is submitted, because once its plan is
@@ -129,7 +131,9 @@ struct submit_ranks {
  * Errors: PPT_ELAUNCH, PPT_ETRUST, PPT_EIO. */
 int submit_ranks_check(struct submit_ranks *ranks, struct error *err);
 
-/* Starts them on the plan in `directory`. Errors: PPT_ELAUNCH. */
+/* Starts them on the plan in `directory`. What they write goes to the file log in there
+ * and, as far as submit_ranks_have_ended is called, to standard error: but of a step of
+ * the user's own, whose ranks write where that says. Errors: PPT_ELAUNCH. */
 int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
                        struct error *err);
 

@@ -70,6 +70,15 @@ static int find_place(struct here *here, struct error *err)
     return 0;
 }
 
+/* Where they can be fulfilled they are asked for by sbatch, long before. */
+static void tell_wishes(const struct spec *spec)
+{
+    if (spec_has_slurm(&spec->resources.slurm))
+        log_warning(
+            "resources.slurm is not heeded with --here: this allocation is what "
+            "it is");
+}
+
 static int check_data(struct here *here, struct error *err)
 {
     struct db *db = here->request->client.db;
@@ -318,6 +327,7 @@ int submit_here(struct submit *request, const struct spec *spec, struct error *e
     if (rc == 0)
         rc = check_data(here, err);
     if (rc == 0) {
+        tell_wishes(spec);
         handle_signals(count_signal);
         rc = submit_file(request, spec, file_here, here, &here->job_id, err);
     }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/crypto.h"
+#include "base/log.h"
 #include "base/pathsafe.h"
 #include "scheduler/launch_mpirun.h"
 #include "scheduler/launcher.h"
@@ -121,18 +122,40 @@ static void set_environment(const struct words *words, const char *directory)
 }
 
 /* The job's id alone belongs on this program's stdout. */
-static void child(const char *program, const char *const *argv, pid_t parent)
+static void child(const char *program, const char *const *argv, int log, pid_t parent)
 {
+    int out = log >= 0 ? log : STDERR_FILENO;
     int null = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
     for (int sig = 1; sig < SIGRTMIN; sig++)
         signal(sig, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-        dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
         _exit(PPT_ELAUNCH);
     execvp(program, (char *const *)argv);
     _exit(PPT_ELAUNCH);
+}
+
+/* The plan is paid for: a log that cannot be made does not stop it. */
+static void open_log(struct submit_ranks *ranks, const char *directory)
+{
+    char path[PATH_MAX + 48];
+    snprintf(path, sizeof path, "%s/log", directory);
+    ranks->log = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    if (ranks->log < 0)
+        log_warning("cannot write %s: %s", path, strerror(errno));
+}
+
+static void show_log(struct submit_ranks *ranks)
+{
+    char chunk[8192];
+    ssize_t n;
+    while (ranks->log >= 0 &&
+           (n = pread(ranks->log, chunk, sizeof chunk, ranks->log_shown)) > 0) {
+        ranks->log_shown += n;
+        fwrite(chunk, 1, (size_t)n, stderr);
+    }
 }
 
 int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
@@ -149,9 +172,10 @@ int submit_ranks_start(struct submit_ranks *ranks, const char *directory,
     (ranks->is_slurm ? srun_arguments : mpirun_arguments)(ranks, directory, &words,
                                                           argv);
     set_environment(&words, directory);
+    open_log(ranks, directory);
     pid_t pid = fork();
     if (pid == 0)
-        child(ranks->is_slurm ? "srun" : ranks->conf.mpirun, argv, parent);
+        child(ranks->is_slurm ? "srun" : ranks->conf.mpirun, argv, ranks->log, parent);
     if (pid < 0)
         return error_errno(err, PPT_ELAUNCH, "cannot start the ranks");
     setpgid(pid, pid);
@@ -166,7 +190,9 @@ bool submit_ranks_have_ended(struct submit_ranks *ranks)
         return submit_step_has_ended(ranks);
     if (ranks->pid == 0)
         return true;
-    if (waitpid(ranks->pid, &status, WNOHANG) != ranks->pid)
+    bool has_ended = waitpid(ranks->pid, &status, WNOHANG) == ranks->pid;
+    show_log(ranks);
+    if (!has_ended)
         return false;
     ranks->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     ranks->pid = 0;

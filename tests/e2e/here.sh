@@ -59,6 +59,10 @@ as officer ppt-budget dataset allow private --reason "test"
 as alice ppt-submit --here --dry-run "$dir/job.yaml" >"$dir/dry"
 grep -q '^charge  *all of it' "$dir/dry" || die "not said: $(cat "$dir/dry")"
 
+step "wishes to Slurm are refused where Slurm starts no jobs"
+sed '/^resources:/s/{/{slurm: {partition: main}, /' "$dir/job.yaml" >"$dir/wishes.yaml"
+here_fails 11 "resources.slurm" wishes
+
 step "runs here, at the price by mpirun, with the same accuracy"
 schedd_start
 by_mpirun=$(submit job)
@@ -75,6 +79,16 @@ holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 [ "$(field "$id" model)" = "$dir/alice/ppt-$id/model.h5" ] || die "$(field "$id" model)"
 [ -s "$dir/alice/ppt-$id/model.h5" ] || die "no model"
 grep -q step "$dir/here.err" || die "no progress in: $(cat "$dir/here.err")"
+as alice ppt-queue log "$id" >"$dir/out" || die "no log"
+grep -q 'step 300/300' "$dir/out" || die "no progress in the log: $(cat "$dir/out")"
+as reader ppt-queue show "$id" >"$dir/out"
+grep -qx "directory  *$dir/alice/ppt-$id" "$dir/out" || die "$(cat "$dir/out")"
+grep -qx "runs in  *$(hostname), as its user" "$dir/out" || die "$(cat "$dir/out")"
+[ "$(field "$id" is_here) $(field "$by_mpirun" is_here)" = "true " ] || die "who is here?"
+rm "$dir/alice/ppt-$id/log"
+expect 5 "the job's user runs it in $(hostname)" as alice ppt-queue log "$id"
+mkfifo "$dir/alice/ppt-$id/log"
+expect 3 "log is not a file" as alice ppt-queue log "$id"
 holds "$(reserved acme) == 0"
 check_ledger
 

@@ -81,7 +81,11 @@ grep -q '"is_sealed": true' "$dir/alice/ppt-$id/report.json" || die "not on two 
 holds "$(reserved acme) == 0"
 
 step "a batch script with #PPT lines: another account than the file's, and its own status"
-sed 's|^account:.*|account: acme/elsewhere|' "$dir/job.yaml" >"$dir/lines.yaml"
+schedd_stop
+use_sbatch
+schedd_start
+sed 's|^account:.*|account: acme/elsewhere|
+    /^resources:/s/{/{slurm: {partition: none}, /' "$dir/job.yaml" >"$dir/lines.yaml"
 cat >"$dir/alice/lines.sh" <<END
 #!/bin/bash
 #SBATCH --nodes=2 --ntasks=2 --chdir=$dir/alice --output=$dir/alice/lines.log
@@ -94,6 +98,9 @@ id=$(cat "$dir/alice/id")
 [ "$(state "$id") $(field "$id" account)" = "done acme/lab" ] || die "$(field "$id" account)"
 [ "$(slurm squeue -h -t all -j "$(cat "$dir/slurm_id")" -o '%j %D %T')" = "lines.sh 2 COMPLETED" ] ||
     die "$(slurm squeue -h -t all)"
+grep -q 'resources.slurm is not heeded' "$dir/alice/lines.log" || die "$(cat "$dir/alice/lines.log")"
+as reader ppt-queue show "$id" | grep -qx "runs in  *Slurm job $(cat "$dir/slurm_id") on n[1-4], as its user" ||
+    die "$(as reader ppt-queue show "$id")"
 (cd "$dir" && expect 5 "" slurm ppt-submit -A acme/nobody alice/lines.sh "$dir/lines.yaml")
 grep -q 'acme/nobody' "$dir/alice/lines.log" || die "$(cat "$dir/alice/lines.log")"
 
