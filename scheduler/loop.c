@@ -136,12 +136,43 @@ static struct attempt_context context_of(struct state *state)
                                     .renewed_at_ms = &state->renewed_at_ms};
 }
 
+/* What runs, with the room it takes; the first n_over of its jobs are over. */
+struct running {
+    struct queue_jobs jobs;
+    int n_over;
+    struct places room; /* what is free */
+    struct policy_holder *holders;
+    int n_holders;
+};
+
 /* In its user's allocation a job takes no room of ours. */
-static struct nodes_room room_of(const struct queue_job *job)
+static int64_t ranks_of(const struct queue_job *job)
 {
-    if (job->allocation[0] != '\0')
-        return (struct nodes_room){0};
-    return (struct nodes_room){job->n_cores, job->memory_bytes};
+    return job->allocation[0] != '\0' ? 0 : job->n_ranks;
+}
+
+static struct places_room rank_of(const struct queue_job *job)
+{
+    int64_t n = job->n_ranks > 0 ? job->n_ranks : 1;
+    return (struct places_room){.n_cores = job->n_cores / n,
+                                .memory_bytes = job->memory_bytes / n};
+}
+
+/* From its start on. */
+static int64_t lasts_s(const struct state *state, const struct queue_job *job)
+{
+    return job->time_limit_s + state->loop->conf->grace_s;
+}
+
+static void hold(const struct state *state, const struct queue_job *job,
+                 struct running *running)
+{
+    struct policy_holder holder = {.rank = rank_of(job), .ranks = {ranks_of(job)}};
+    if (holder.ranks[0] == 0)
+        return;
+    holder.ends_s = job->started_at_s + lasts_s(state, job) - time(NULL);
+    places_take(&running->room, &holder.rank, holder.ranks);
+    running->holders[running->n_holders++] = holder;
 }
 
 static int watch_one(struct state *state, const struct attempt_context *context,
@@ -156,47 +187,55 @@ static int watch_one(struct state *state, const struct attempt_context *context,
     return rc;
 }
 
-/* Watches all but those that are over for sure: these come first in *ret_jobs, and are
- * *ret_n_over, and take no room. They are settled while the next jobs run. (One of them
- * that somebody interrupted and that runs again then shares its cores for once.) */
-static int watch_running(struct state *state, struct queue_jobs *ret_jobs,
-                         int *ret_n_over, struct nodes_room *ret_room,
+/* Watches all but those that are over for sure: these come first, and take no room.
+ * They are settled while the next jobs run. (One of them that somebody interrupted and
+ * that runs again then shares its cores for once.) */
+static int watch_running(struct state *state, struct running *running,
                          struct error *err)
 {
     struct attempt_context context = context_of(state);
-    int rc = queue_running(state->db, ret_jobs, err);
+    struct queue_jobs *jobs = &running->jobs;
+    int rc = queue_running(state->db, jobs, err);
     if (rc != 0)
         return rc;
-    *ret_room = state->loop->node;
-    for (int i = 0; rc == 0 && i < ret_jobs->n; i++) {
-        struct queue_job *job = &ret_jobs->jobs[i];
-        struct nodes_room held = room_of(job);
+    running->room = state->loop->places;
+    running->holders = calloc((size_t)jobs->n + 1, sizeof *running->holders);
+    if (running->holders == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory watching jobs");
+    for (int i = 0; rc == 0 && i < jobs->n; i++) {
+        struct queue_job *job = &jobs->jobs[i];
         bool has_ended = false;
         if (attempt_is_over(&context, job)) {
             struct queue_job over = *job;
-            *job = ret_jobs->jobs[*ret_n_over];
-            ret_jobs->jobs[(*ret_n_over)++] = over;
+            *job = jobs->jobs[running->n_over];
+            jobs->jobs[running->n_over++] = over;
             continue;
         }
         rc = watch_one(state, &context, job, &has_ended, err);
         if (!has_ended)
-            nodes_take(ret_room, &held);
+            hold(state, job, running);
     }
     if (context.is_due)
         state->watched_at_s = time(NULL);
     return rc;
 }
 
-static int settle_over(struct state *state, const struct queue_jobs *jobs, int n_over,
+static int settle_over(struct state *state, const struct running *running,
                        struct error *err)
 {
     struct attempt_context context = context_of(state);
     int rc = 0;
-    for (int i = 0; rc == 0 && i < n_over; i++) {
+    for (int i = 0; rc == 0 && i < running->n_over; i++) {
         bool has_ended = false;
-        rc = watch_one(state, &context, &jobs->jobs[i], &has_ended, err);
+        rc = watch_one(state, &context, &running->jobs.jobs[i], &has_ended, err);
     }
     return rc;
+}
+
+static void running_free(struct running *running)
+{
+    queue_jobs_free(&running->jobs);
+    free(running->holders);
 }
 
 static int tend(void *state, struct error *err)
@@ -275,12 +314,12 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
 }
 
 static int start_chosen(struct state *state, const struct queue_jobs *jobs,
-                        const bool *starts, struct error *err)
+                        const struct policy_choice *choices, struct error *err)
 {
     struct attempt_context context = context_of(state);
     int rc = 0;
     for (int i = 0; rc == 0 && i < jobs->n; i++) {
-        if (!starts[i] || !is_ready(state, &jobs->jobs[i]))
+        if (!choices[i].starts || !is_ready(state, &jobs->jobs[i]))
             continue;
         rc = attempt_start(&context, jobs->jobs[i].id, "", err);
         rc = after(state, rc, jobs->jobs[i].id, err);
@@ -290,31 +329,35 @@ static int start_chosen(struct state *state, const struct queue_jobs *jobs,
     return rc;
 }
 
-static int start(struct state *state, struct nodes_room room, struct error *err)
+static int start(struct state *state, const struct running *running, struct error *err)
 {
     struct queue_jobs jobs = {0};
     int64_t now_s = time(NULL);
     int rc = queue_for_start(state->db, BATCH, &jobs, err);
     if (rc != 0)
         return rc;
+    struct policy_site site = {.whole = &state->loop->places,
+                               .room = running->room,
+                               .holders = running->holders,
+                               .n_holders = running->n_holders,
+                               .patience_s = state->loop->conf->patience_s};
     struct policy_job *candidates = calloc((size_t)jobs.n + 1, sizeof *candidates);
-    bool *starts = calloc((size_t)jobs.n + 1, sizeof *starts);
-    if (candidates == NULL || starts == NULL) {
+    struct policy_choice *choices = calloc((size_t)jobs.n + 1, sizeof *choices);
+    if (candidates == NULL || choices == NULL) {
         rc = error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
         goto out;
     }
     for (int i = 0; i < jobs.n; i++)
         candidates[i] =
-            (struct policy_job){.need = room_of(&jobs.jobs[i]),
-                                .waited_s = now_s - jobs.jobs[i].admitted_at_s};
-    policy_choose(candidates, jobs.n, &state->loop->node, room,
-                  state->loop->conf->patience_s, starts);
-    for (int i = 0; i < jobs.n; i++)
-        starts[i] = starts[i] || jobs.jobs[i].allocation[0] != '\0';
-    rc = start_chosen(state, &jobs, starts, err);
+            (struct policy_job){.rank = rank_of(&jobs.jobs[i]),
+                                .n_ranks = ranks_of(&jobs.jobs[i]),
+                                .waited_s = now_s - jobs.jobs[i].admitted_at_s,
+                                .lasts_s = lasts_s(state, &jobs.jobs[i])};
+    policy_choose(&site, candidates, jobs.n, choices);
+    rc = start_chosen(state, &jobs, choices, err);
 out:
     free(candidates);
-    free(starts);
+    free(choices);
     queue_jobs_free(&jobs);
     return rc;
 }
@@ -322,9 +365,8 @@ out:
 static int round_once(struct state *state, struct error *err)
 {
     struct launcher *launcher = state->loop->launcher;
-    struct queue_jobs running = {0};
-    struct nodes_room room;
-    int n_notifications = 0, n_over = 0;
+    struct running running = {0};
+    int n_notifications = 0;
     state->has_admitted = state->is_early = false;
     if (launcher->ops->tend != NULL)
         launcher->ops->tend(launcher);
@@ -334,19 +376,19 @@ static int round_once(struct state *state, struct error *err)
     if (rc == 0)
         rc = renew(state, err);
     if (rc == 0)
-        rc = watch_running(state, &running, &n_over, &room, err);
+        rc = watch_running(state, &running, err);
     /* Launchers are asked what is ready once a round. */
-    if (rc == 0 && n_over > 0)
-        rc = start(state, room, err);
+    if (rc == 0 && running.n_over > 0)
+        rc = start(state, &running, err);
     if (rc == 0)
-        rc = settle_over(state, &running, n_over, err);
-    queue_jobs_free(&running);
+        rc = settle_over(state, &running, err);
     if (rc == 0)
         rc = admit(state, err);
-    if (rc == 0 && n_over == 0)
-        rc = start(state, room, err);
+    if (rc == 0 && running.n_over == 0)
+        rc = start(state, &running, err);
     else if (state->has_admitted)
         state->is_early = true;
+    running_free(&running);
     return rc;
 }
 

@@ -18,6 +18,7 @@
 #include "scheduler/conf.h"
 #include "scheduler/launcher.h"
 #include "scheduler/nodes.h"
+#include "scheduler/places.h"
 #include "scheduler/spool.h"
 
 /* What ppt-schedd has prepared. No ownership. */
@@ -27,6 +28,7 @@ struct loop {
     const struct spool *spool;
     struct launcher *launcher;
     struct nodes_room node; /* all there is to give */
+    struct places places;   /* the same, node by node */
     char host[256];
     unsigned char secret_key[CRYPTO_KEY_SIZE];
     unsigned char public_key[CRYPTO_KEY_SIZE];

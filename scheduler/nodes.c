@@ -37,14 +37,3 @@ int nodes_of_this_machine(struct nodes_room *ret_room, struct error *err)
     ret_room->memory_bytes = physical < bound ? physical : bound;
     return 0;
 }
-
-bool nodes_fits(const struct nodes_room *room, const struct nodes_room *need)
-{
-    return need->n_cores <= room->n_cores && need->memory_bytes <= room->memory_bytes;
-}
-
-void nodes_take(struct nodes_room *room, const struct nodes_room *need)
-{
-    room->n_cores -= need->n_cores;
-    room->memory_bytes -= need->memory_bytes;
-}

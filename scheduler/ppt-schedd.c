@@ -259,6 +259,8 @@ static int serve(const struct conf *conf, const char *database, struct error *er
         launcher = launch_pilot(pilot);
     if (pool != NULL)
         launcher = launch_pool(pool);
+    loop.places = places_of(
+        1, &(struct places_room){loop.node.n_cores, loop.node.memory_bytes, 0});
     loop.spool = &spool;
     loop.launcher = &launcher;
     gethostname(loop.host, sizeof loop.host - 1);
