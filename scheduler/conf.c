@@ -177,8 +177,8 @@ static void read_within(struct ydoc_faults *faults, const struct ydoc_node *laun
 static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct conf *conf)
 {
-    static const char *const keys[] = {"kind",   "within",   "mpirun",
-                                       "worker", "template", "arguments"};
+    static const char *const keys[] = {"kind",     "within",    "mpirun", "worker",
+                                       "template", "arguments", "scratch"};
     static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch", "pool"};
     const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
     int kind = CONF_MPIRUN;
@@ -189,6 +189,8 @@ static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *ro
     conf->policy.refuses_slurm = node != NULL && !conf_uses_slurm(conf);
     if (!is_word(ydoc_get(node, "template"), "own"))
         read_absolute(faults, ydoc_get(node, "template"), conf->template);
+    if (!is_word(ydoc_get(node, "scratch"), "none"))
+        read_absolute(faults, ydoc_get(node, "scratch"), conf->scratch);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
     read_program(faults, ydoc_get(node, "worker"), conf->worker);
     conf->n_arguments = read_list(faults, ydoc_get(node, "arguments"), "arguments",

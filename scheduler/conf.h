@@ -61,6 +61,8 @@ struct conf {
     char
         worker[CONF_PATH_SIZE]; /* absolute, or a name beside the scheduler's program */
     char template[CONF_PATH_SIZE]; /* absolute: sbatch's script; "": ppt's own */
+    char scratch[CONF_PATH_SIZE]; /* absolute: where the prolog of Slurm's nodes makes a
+                                     job's directory; "": nowhere */
     int n_arguments; /* more for mpirun (before the worker's name) or for sbatch */
     char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
 

@@ -45,11 +45,29 @@ static int64_t submit_timeout_ms(int64_t lease_s)
 
 /* ---- the batch script ---- */
 
-enum { NAME, ATTEMPT, RANKS, CORES, MEMORY, TIME, DIRECTORY, WORKER, KEY, N_VALUES };
+enum {
+    NAME,
+    ATTEMPT,
+    RANKS,
+    CORES,
+    MEMORY,
+    TIME,
+    DIRECTORY,
+    WORKER,
+    KEY,
+    SCRATCH,
+    N_VALUES
+};
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
     return a / b + (a % b != 0);
+}
+
+const char *launch_sbatch_scratch(const struct launch_sbatch *sbatch)
+{
+    return sbatch->scratch == NULL || sbatch->scratch[0] == '\0' ? "none"
+                                                                 : sbatch->scratch;
 }
 
 static int make_values(const struct launch_sbatch *sbatch,
@@ -57,11 +75,12 @@ static int make_values(const struct launch_sbatch *sbatch,
                        struct batch_value ret_values[N_VALUES], struct error *err)
 {
     static const char *const names[N_VALUES] = {
-        "NAME",     "ATTEMPT",   "RANKS",  "CORES",     "MEMORY_MIB",
-        "TIME_MIN", "DIRECTORY", "WORKER", "PUBLIC_KEY"};
+        "NAME",     "ATTEMPT",   "RANKS",  "CORES",      "MEMORY_MIB",
+        "TIME_MIN", "DIRECTORY", "WORKER", "PUBLIC_KEY", "SCRATCH"};
     const char *const texts[N_VALUES] = {[DIRECTORY] = request->directory,
                                          [WORKER] = sbatch->worker,
-                                         [KEY] = sbatch->public_key};
+                                         [KEY] = sbatch->public_key,
+                                         [SCRATCH] = launch_sbatch_scratch(sbatch)};
     int64_t n_cores = request->n_ranks * request->cores_per_rank;
     int64_t margin_s = request->slurm == NULL ? 0 : request->slurm->time_margin_s;
     const int64_t numbers[N_VALUES] = {

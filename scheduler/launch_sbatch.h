@@ -32,9 +32,11 @@
 
 /* Strings are the caller's and outlive the launcher. */
 struct launch_sbatch {
-    const char *script;              /* slurm/ppt-job.sbatch.in */
-    const char *worker;              /* ppt-worker; the same path on all nodes */
-    const char *public_key;          /* the same; the worker verifies the plan by it */
+    const char *script;     /* slurm/ppt-job.sbatch.in */
+    const char *worker;     /* ppt-worker; the same path on all nodes */
+    const char *public_key; /* the same; the worker verifies the plan by it */
+    const char *scratch; /* the nodes' prolog makes a job's directory in there; NULL or
+                            "": it makes none */
     const unsigned char *secret_key; /* 32 bytes; signs the admission token */
     int64_t grace_s;                 /* added to a job's time limit for Slurm */
     int64_t lease_s; /* the scheduler's; time limits of commands come from it */
@@ -62,6 +64,9 @@ struct sbatch_job {
 int launch_sbatch_submit(const struct launch_sbatch *sbatch,
                          const struct sbatch_job *job,
                          struct command_result *ret_result, struct error *err);
+
+/* A script's value SCRATCH: the folder, or "none". */
+const char *launch_sbatch_scratch(const struct launch_sbatch *sbatch);
 
 /* sbatch's answer, "123" or "123;cluster"; false if it is none. */
 bool launch_sbatch_job_id(const char *text, int64_t *ret_id);

@@ -263,7 +263,19 @@ static int64_t divide_up(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
-enum { NAME, NODES, CORES, MEMORY, TIME, IDLE, DIRECTORY, WORKER, KEY, N_VALUES };
+enum {
+    NAME,
+    NODES,
+    CORES,
+    MEMORY,
+    TIME,
+    IDLE,
+    DIRECTORY,
+    WORKER,
+    KEY,
+    SCRATCH,
+    N_VALUES
+};
 
 static int write_script(const struct pilots *pilots, const struct pilot *pilot,
                         char ret_path[SPOOL_PATH_SIZE], struct error *err)
@@ -273,7 +285,7 @@ static int write_script(const struct pilots *pilots, const struct pilot *pilot,
         [CORES] = {.name = "CORES"},         [MEMORY] = {.name = "MEMORY_MIB"},
         [TIME] = {.name = "TIME_MIN"},       [IDLE] = {.name = "IDLE_S"},
         [DIRECTORY] = {.name = "DIRECTORY"}, [WORKER] = {.name = "WORKER"},
-        [KEY] = {.name = "PUBLIC_KEY"}};
+        [KEY] = {.name = "PUBLIC_KEY"},      [SCRATCH] = {.name = "SCRATCH"}};
     const struct conf_pilots *conf = pilots->conf;
     const int64_t numbers[N_VALUES] = {[NODES] = conf->n_nodes,
                                        [CORES] = conf->n_cores,
@@ -284,7 +296,9 @@ static int write_script(const struct pilots *pilots, const struct pilot *pilot,
     const char *const texts[N_VALUES] = {[NAME] = pilot->name,
                                          [DIRECTORY] = pilot->directory,
                                          [WORKER] = pilots->sbatch->worker,
-                                         [KEY] = pilots->sbatch->public_key};
+                                         [KEY] = pilots->sbatch->public_key,
+                                         [SCRATCH] =
+                                             launch_sbatch_scratch(pilots->sbatch)};
     for (int i = 0; i < N_VALUES; i++) {
         size_t size = sizeof values[i].text;
         if (texts[i] == NULL)

@@ -243,6 +243,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     struct launch_sbatch sbatch = {.script = template,
                                    .worker = worker,
                                    .public_key = conf->public_key,
+                                   .scratch = conf->scratch,
                                    .secret_key = loop.secret_key,
                                    .grace_s = conf->grace_s,
                                    .lease_s = conf->lease_s,

@@ -8,81 +8,40 @@
 # said (no list, no key, no answer of Slurm, no way to cancel) it ends with 1: Slurm then
 # holds the job and drains the node until somebody has looked.
 
-# The same file as job_submit.lua's, with the keys public_key and program as well.
-config=/etc/ppt/protect.conf
-# slurmd hands no PATH over. Where squeue, scontrol and scancel are:
-PATH=/usr/local/bin:/usr/bin:/bin
-export PATH LC_ALL=C
-set -u
+# Then it makes the job's own directory (protect.conf: scratch), which ppt-epilog.sh removes.
 
-fail() {
-    logger -t ppt-prolog "job $SLURM_JOB_ID: $*" 2>/dev/null
-    echo "ppt-prolog: $*" >&2
-    exit 1
-}
+# shellcheck source=slurm/ppt-node.sh
+. "$(dirname "$0")/ppt-node.sh" || exit 1
 
 # Slurm starts nothing of a job that was cancelled while its prolog ran.
 refuse() {
-    logger -t ppt-prolog "job $SLURM_JOB_ID of user id $SLURM_JOB_UID refused: $*" 2>/dev/null
+    note "refused: $*"
     timeout 10 scontrol update jobid="$SLURM_JOB_ID" admincomment="ppt: $*" ||
         echo "ppt-prolog: no comment for job $SLURM_JOB_ID" >&2
     timeout 20 scancel "$SLURM_JOB_ID" || fail "cannot cancel it: $*"
     exit 0
 }
 
-# values KEY: of the lines "KEY VALUE"
-values() {
-    sed -nE "s/#.*//; s/^[[:space:]]*$1[[:space:]]+([^[:space:]]+)[[:space:]]*\$/\1/p" "$config"
-}
-
-is_in() {
-    grep -qxF -- "$1" <<<"$2"
-}
-
-# Sets submitted, licenses and name to what Slurm knows of the job; its prolog's
-# environment has none of them. Names are a user's choice and may hold anything: more or
-# fewer lines of this job than one are no answer.
-ask() {
-    local answer line n=0
-    for _ in 1 2 3; do
-        answer=$(SLURM_TIME_FORMAT=%s timeout 10 squeue --noheader --local \
-            --jobs="$SLURM_JOB_ID" --format='%A|%V|%W|%j' 2>/dev/null) && break
-        answer=
-        sleep 1
-    done
-    [ -n "$answer" ] || fail "Slurm does not say what it is"
-    while IFS= read -r line; do
-        [ "${line%%|*}" != "$SLURM_JOB_ID" ] || {
-            n=$((n + 1))
-            IFS='|' read -r _ submitted licenses name <<<"$line"
-        }
-    done <<<"$answer"
-    [ "$n" = 1 ] || refuse "its name is not that of a job of ppt"
-}
-
-[ -r "$config" ] || fail "cannot read $config"
-partitions=$(values partition)
-protected_licenses=$(values license)
-is_protected=false
-if is_in "$SLURM_JOB_PARTITION" "$partitions"; then is_protected=true; fi
-[ "$is_protected" = true ] || [ -n "$protected_licenses" ] || exit 0
-
+may_be_protected || exit 0
 ask
-IFS=',;|' read -ra asked <<<"$licenses"
-for license in "${asked[@]}"; do
-    if is_in "${license%%[:@*]*}" "$protected_licenses"; then is_protected=true; fi
-done
-[ "$is_protected" = true ] || exit 0
+case $? in
+0) ;;
+1) refuse "its name is not that of a job of ppt" ;;
+*) fail "Slurm does not say what it is" ;;
+esac
+is_protected || exit 0
 
-key=$(values public_key) program=$(values program)
-[ -n "$key" ] || fail "there is no public_key in $config"
-status=0
-words=$(timeout 20 "${program:-ppt-token}" --public-key="$key" --uid="$SLURM_JOB_UID" \
-    --name="$name" --submitted="$submitted" -- "${SLURM_JOB_COMMENT:-}" 2>&1) || status=$?
-words=${words//$'\n'/; }
-words=${words//[^[:print:]]/?} # the job's name may be in them
+check_token
+status=$?
 case $status:$words in
-"0:job "*" attempt "*) exit 0 ;;
+"0:job "*" attempt "*) ;;
 13:*) refuse "${words#ppt-token: error: }" ;;
 *) fail "cannot check its admission token: $status $words" ;;
 esac
+
+find_scratch
+[ -n "$scratch" ] || exit 0
+remove_scratch # of a job that was requeued while its node was down
+mkdir -m 700 "$scratch" || fail "cannot make $scratch"
+chown "$SLURM_JOB_UID:$SLURM_JOB_GID" "$scratch" || fail "cannot give $scratch away"
+exit 0

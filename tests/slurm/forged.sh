@@ -9,23 +9,10 @@ uid=65534 # nobody
 
 site cores=8 grace=5
 use_sbatch
-sed -i 's|arguments: \[|&--partition=private, |' \
-    "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
-mkdir "$cluster"
+protect_nodes <<<"license ppt"
 mkdir -m 777 "$dir/ran"
-cat >"$cluster/protect.conf" <<END
-partition private
-license ppt
-public_key $dir/keys/plan.pub
-program $build/worker/ppt-token
-END
-sed "s|/etc/ppt/protect.conf|$cluster/protect.conf|" "$source/slurm/ppt-prolog.sh" \
-    >"$cluster/prolog"
-chmod 755 "$cluster/prolog"
-RIG_CONF="Prolog=$cluster/prolog
-PrologFlags=Alloc
-Licenses=ppt:4
-PartitionName=private Nodes=n[1-4] State=UP" cluster_start
+RIG_CONF="$protected
+Licenses=ppt:4" cluster_start
 
 user() {
     "$rig" run "$cluster" timeout 20 setpriv --reuid=$uid --regid=$uid --clear-groups "$@"

@@ -4,6 +4,7 @@
 #   schedd_start           on the login node
 #   cluster_start, cluster_stop     nodes also see the folders in the array shared
 #   wait_for SECONDS WHAT COMMAND...
+#   protect_nodes <<<LINES
 #   use_sbatch             from now on the site's launcher, a rank a node
 #   use_pilots KNOBS       the pool within Slurm; KNOBS of its section
 #   n_pilots STATES, no_pilot, runs_again ID (its second attempt makes steps)
@@ -63,6 +64,32 @@ wait_for() {
 
 cluster_stop() {
     "$rig" stop "$cluster"
+}
+
+# Prolog and epilog on all nodes, whose partition `private` is for jobs of ppt; lines of
+# protect.conf from stdin. Before cluster_start with RIG_CONF=$protected.
+protect_nodes() {
+    local script i
+    [ -d "$cluster" ] || mkdir "$cluster"
+    cat >"$cluster/protect.conf" <<END
+$(cat)
+partition private
+public_key $dir/keys/plan.pub
+program $build/worker/ppt-token
+END
+    for script in prolog epilog node; do
+        sed "s|/etc/ppt/protect.conf|$cluster/protect.conf|" \
+            "$source/slurm/ppt-$script.sh" >"$cluster/ppt-$script.sh"
+        chmod 755 "$cluster/ppt-$script.sh"
+    done
+    for i in 1 2 3 4; do mkdir -p "$cluster/n$i/tmp/scratch"; done
+    # shellcheck disable=SC2034 # the tests'
+    protected="Prolog=$cluster/ppt-prolog.sh
+Epilog=$cluster/ppt-epilog.sh
+PrologFlags=Alloc
+PartitionName=private Nodes=n[1-4] State=UP"
+    sed -i 's|arguments: \[|&--partition=private, |' \
+        "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
 }
 
 use_sbatch() {

@@ -29,6 +29,7 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_str_eq(conf.worker, preset.worker);
     ck_assert_int_eq(conf.launcher, CONF_MPIRUN);
     ck_assert_str_eq(conf.template, "");
+    ck_assert_str_eq(conf.scratch, "");
     ck_assert_int_eq(conf.n_arguments, 0);
     ck_assert_mem_eq(&conf.pool, &preset.pool, sizeof conf.pool);
     ck_assert_mem_eq(&conf.pilots, &preset.pilots, sizeof conf.pilots);
@@ -55,7 +56,8 @@ START_TEST(every_knob_turns)
         "keys: {secret: /k/s, public: /k/p}\n"
         "node: {cores: 12, memory: 20GiB}\n"
         "launcher: {kind: sbatch, mpirun: /opt/bin/mpirun, worker: w,\n"
-        "  template: /etc/ppt/job.in, arguments: [--bind-to, core]}\n"
+        "  template: /etc/ppt/job.in, scratch: /run/ppt,\n"
+        "  arguments: [--bind-to, core]}\n"
         "pool: {ranks: 12, spare: 3, spare_ranks: 4, jobs: 7, idle: 90s,\n"
         "  max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, other]}\n"
         "pilots: {nodes: 2, cores: 3, memory: 1GiB, time: 30m, most: 5, idle: 40s,\n"
@@ -77,6 +79,7 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.launcher, CONF_SBATCH);
     ck_assert(!conf.policy.refuses_slurm);
     ck_assert_str_eq(conf.template, "/etc/ppt/job.in");
+    ck_assert_str_eq(conf.scratch, "/run/ppt");
     ck_assert_int_eq(conf.n_arguments, 2);
     ck_assert_str_eq(conf.arguments[1], "core");
     ck_assert_int_eq(conf.pool.n_ranks, 12);
