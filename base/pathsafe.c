@@ -106,7 +106,22 @@ int pathsafe_read_public(const char *path, void *ret_data, size_t size,
     return read_key(path, S_IWGRP | S_IWOTH, ret_data, size, err);
 }
 
-static int write_all(int fd, const void *data, size_t size)
+int pathsafe_read_own(const char *path, void *ret_data, size_t size, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ELOOP
+                   ? error_set(err, PPT_ETRUST, "'%s' is a symbolic link", path)
+                   : error_errno(err, errno == ENOENT ? PPT_ENOTFOUND : PPT_EIO,
+                                 "cannot open key file '%s'", path);
+    int rc = check_file(path, fd, S_IRWXG | S_IRWXO, err);
+    if (rc == 0)
+        rc = read_exactly(path, fd, ret_data, size, err);
+    close(fd);
+    return rc;
+}
+
+static int put_all(int fd, const void *data, size_t size)
 {
     const char *at = data;
     while (size > 0) {
@@ -118,7 +133,7 @@ static int write_all(int fd, const void *data, size_t size)
         at += put;
         size -= (size_t)put;
     }
-    return fsync(fd);
+    return 0;
 }
 
 int pathsafe_sync_parent(const char *path, struct error *err)
@@ -151,7 +166,8 @@ static int write_file(const char *path, const void *data, size_t size, unsigned 
                    ? error_set(err, PPT_EEXISTS, "'%s' exists already", path)
                    : error_errno(err, PPT_EIO, "cannot create '%s'", path);
     int rc = 0;
-    if (fchmod(fd, (mode_t)mode) != 0 || write_all(fd, data, size) != 0) {
+    if (fchmod(fd, (mode_t)mode) != 0 || put_all(fd, data, size) != 0 ||
+        fsync(fd) != 0) {
         rc = error_errno(err, PPT_EIO, "cannot write '%s'", path);
         unlink(path);
     }
@@ -166,23 +182,99 @@ int pathsafe_write_new(const char *path, const void *data, size_t size, unsigned
     return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
 }
 
+static int name_temporary(const char *path, char ret_path[PATH_MAX], struct error *err)
+{
+    int len = snprintf(ret_path, PATH_MAX, "%s.tmp", path);
+    if (len < 0 || len >= PATH_MAX)
+        return error_set(err, PPT_EIO, "the path '%s' is too long", path);
+    return 0;
+}
+
+static int take_name(const char *temporary, const char *path, struct error *err)
+{
+    if (rename(temporary, path) == 0)
+        return 0;
+    int rc = error_errno(err, PPT_EIO, "cannot rename '%s' to '%s'", temporary, path);
+    unlink(temporary);
+    return rc;
+}
+
 int pathsafe_replace_soon(const char *path, const void *data, size_t size,
                           unsigned mode, struct error *err)
 {
     char temporary[PATH_MAX];
-    int len = snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    if (len < 0 || (size_t)len >= sizeof temporary)
-        return error_set(err, PPT_EIO, "the path '%s' is too long", path);
-    unlink(temporary); /* a crash may have left one; it is nobody's */
-    int rc = write_file(temporary, data, size, mode, err);
+    int rc = name_temporary(path, temporary, err);
     if (rc != 0)
         return rc;
-    if (rename(temporary, path) != 0) {
-        rc = error_errno(err, PPT_EIO, "cannot rename '%s' to '%s'", temporary, path);
-        unlink(temporary);
+    unlink(temporary); /* a crash may have left one; it is nobody's */
+    rc = write_file(temporary, data, size, mode, err);
+    return rc != 0 ? rc : take_name(temporary, path, err);
+}
+
+int pathsafe_begin(const char *path, unsigned mode, int *ret_fd, struct error *err)
+{
+    char temporary[PATH_MAX];
+    int rc = name_temporary(path, temporary, err);
+    if (rc != 0)
+        return rc;
+    unlink(temporary); /* a crash may have left one; it is nobody's */
+    int fd =
+        open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)(mode & 0700));
+    if (fd >= 0 && fchmod(fd, (mode_t)mode) == 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    rc = error_errno(err, PPT_EIO, "cannot create '%s'", temporary);
+    if (fd >= 0)
+        pathsafe_abandon(path, fd);
+    return rc;
+}
+
+int pathsafe_put(const char *path, int fd, const void *data, size_t size,
+                 struct error *err)
+{
+    return put_all(fd, data, size) == 0
+               ? 0
+               : error_errno(err, PPT_EIO, "cannot write '%s.tmp'", path);
+}
+
+int pathsafe_commit(const char *path, int fd, struct error *err)
+{
+    char temporary[PATH_MAX];
+    int rc = name_temporary(path, temporary, err);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot write '%s'", temporary);
+    if (rc != 0) {
+        pathsafe_abandon(path, fd);
         return rc;
     }
-    return 0;
+    close(fd);
+    rc = take_name(temporary, path, err);
+    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
+}
+
+void pathsafe_abandon(const char *path, int fd)
+{
+    char temporary[PATH_MAX];
+    close(fd);
+    if (name_temporary(path, temporary, NULL) == 0)
+        unlink(temporary);
+}
+
+int pathsafe_wipe(const char *path, size_t size, struct error *err)
+{
+    static const char zeros[4096];
+    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0
+                               : error_errno(err, PPT_EIO, "cannot wipe '%s'", path);
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < size; at += sizeof zeros)
+        rc = put_all(fd, zeros, size - at < sizeof zeros ? size - at : sizeof zeros);
+    if (rc != 0 || fsync(fd) != 0 || unlink(path) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot wipe '%s'", path);
+    close(fd);
+    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
 }
 
 int pathsafe_replace(const char *path, const void *data, size_t size, unsigned mode,

@@ -13,6 +13,10 @@
 int pathsafe_read_secret(const char *path, void *ret_data, size_t size,
                          struct error *err);
 
+/* The same where a directory above is not looked at: for a file that this program made
+ * itself, beside others that are trusted as far. Errors: those, and PPT_ENOTFOUND. */
+int pathsafe_read_own(const char *path, void *ret_data, size_t size, struct error *err);
+
 /* The same for a public key: others may read but not write. */
 int pathsafe_read_public(const char *path, void *ret_data, size_t size,
                          struct error *err);
@@ -32,6 +36,22 @@ int pathsafe_replace(const char *path, const void *data, size_t size, unsigned m
 int pathsafe_replace_soon(const char *path, const void *data, size_t size,
                           unsigned mode, struct error *err);
 int pathsafe_sync_parent(const char *path, struct error *err);
+
+/* pathsafe_replace piece by piece. Begin gives path.tmp, empty; put appends; commit
+ * closes the file in any case and gives it its name if it could be synced, and after a
+ * crash the old or the new contents stand. Abandon closes and removes it.
+ * Errors: PPT_EIO. */
+int pathsafe_begin(const char *path, unsigned mode, int *ret_fd, struct error *err);
+int pathsafe_put(const char *path, int fd, const void *data, size_t size,
+                 struct error *err);
+int pathsafe_commit(const char *path, int fd, struct error *err);
+void pathsafe_abandon(const char *path, int fd);
+
+/* Overwrites a file, syncs it, removes it; no error where there is none. A file system
+ * that copies on write, a snapshot or a backup may keep what was there. Errors:
+ * PPT_EIO.
+ */
+int pathsafe_wipe(const char *path, size_t size, struct error *err);
 
 /* Reads a whole file of at most max_bytes, NUL-terminated; caller frees.
  * Errors: PPT_EIO, PPT_ENOTFOUND (no such file). */

@@ -7,6 +7,7 @@
 #ifndef PPT_JOBS_IO_H
 #define PPT_JOBS_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,14 +38,22 @@ struct io {
     struct rows *train;
     struct rows *test; /* NULL if the spec names none */
     void *state;
-    /* Rank 0 only. Atomic (write, fsync, rename): after a crash the old or the new
-     * checkpoint is there, never a torn one. Errors: PPT_EIO. */
-    int (*checkpoint_save)(struct io *io, const void *data, size_t len,
+    /* A checkpoint of `len` bytes, in pieces and in order; rank 0 only. Atomic (write,
+     * fsync, rename): after a crash the old or the new one is there, never a torn one.
+     * After a begin that succeeded, end is called once: with rc 0 it makes the
+     * checkpoint good, with another it leaves the old one and returns that rc (whose
+     * error is in err already). Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (its key). */
+    int (*checkpoint_begin)(struct io *io, uint64_t len, struct error *err);
+    int (*checkpoint_put)(struct io *io, const void *data, size_t len,
+                          struct error *err);
+    int (*checkpoint_end)(struct io *io, int rc, struct error *err);
+    /* The way back; rank 0 only. *ret_is_there false if there is none, else close is
+     * called once. What was got counts only once all of it was. Errors: PPT_EIO,
+     * PPT_ENOMEM, PPT_ETRUST (damaged, of another job, or its key is another). */
+    int (*checkpoint_open)(struct io *io, bool *ret_is_there, uint64_t *ret_len,
                            struct error *err);
-    /* All ranks may call. *ret_data NULL and *ret_len 0 if there is none; caller frees.
-     * Errors: PPT_EIO, PPT_ETRUST (damaged, or of another job). */
-    int (*checkpoint_load)(struct io *io, void **ret_data, size_t *ret_len,
-                           struct error *err);
+    int (*checkpoint_get)(struct io *io, void *ret_data, size_t len, struct error *err);
+    void (*checkpoint_close)(struct io *io);
     /* Rank 0 only: the finished model with the spec's digest and the cost spent.
      * Errors: PPT_EIO. */
     int (*model_save)(struct io *io, const struct tensor_view *tensors, int n_tensors,

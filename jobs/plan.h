@@ -2,9 +2,9 @@
  *
  * The directory holds plan.json, plan.sig (Ed25519 over plan.json's bytes), spec.json
  * (the spec's canonical form) and manifest.yaml (as registered); the plan names both by
- * SHA-256. The worker writes meter, checkpoint, report.json and the model beside them.
- * Guarantee: plan_load returns a plan only if the signature, both digests and the job
- * directory agree.
+ * SHA-256. The worker writes meter, checkpoint (and its key), report.json and the model
+ * beside them. Guarantee: plan_load returns a plan only if the signature, both digests
+ * and the job directory agree.
  */
 #ifndef PPT_JOBS_PLAN_H
 #define PPT_JOBS_PLAN_H

@@ -1,110 +1,423 @@
 #include "worker/checkpoint.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/crypto.h"
 #include "base/pathsafe.h"
 
 #define MAGIC "PPTCKPT"
-#define VERSION 1
-#define MAX_BYTES ((size_t)64 << 30)
+#define VERSION 2
+#define CHUNK_BYTES ((size_t)1 << 20)
+#define SEALED_BYTES (CHUNK_BYTES + CRYPTO_TAG_SIZE)
+#define MAX_BYTES (UINT64_C(1) << 50) /* chunks' numbers stay below 2^32 */
 
 /* As on disk: little-endian, no holes. */
-struct header {
+struct head {
     char magic[8];
-    uint32_t version;
-    uint32_t header_bytes;
+    uint32_t version, head_bytes;
     int64_t job_id;
-    uint64_t payload_bytes;
-    unsigned char spec_digest[CRYPTO_SHA256_SIZE]; /* of the spec's hexadecimal name */
-    unsigned char payload_digest[CRYPTO_SHA256_SIZE];
+    uint64_t len; /* of the state */
+    unsigned char plan_digest[CRYPTO_SHA256_SIZE];
+    unsigned char salt[32];
+    unsigned char key_name[32]; /* tells another key from damage */
 };
-_Static_assert(sizeof(struct header) == 96, "the file's format");
+_Static_assert(sizeof(struct head) == 128, "the file's format");
 
-static void fill_header(int64_t job_id, const char *spec_sha256, const void *data,
-                        size_t len, struct header *header)
+/* One chunk in memory, on its way in or out. */
+struct chunk {
+    struct crypto_aead *aead;
+    struct head head;
+    uint64_t number; /* of the next chunk in the file */
+    uint64_t n_done; /* bytes of the state put or got */
+    size_t at, n;    /* the plain bytes [at, n) wait in `bytes` */
+    unsigned char bytes[SEALED_BYTES];
+};
+
+struct checkpoint_writer {
+    int fd;
+    char *path;
+    struct chunk chunk;
+};
+
+struct checkpoint_reader {
+    int fd;
+    char *path;
+    struct chunk chunk;
+};
+
+/* ---- keys ---- */
+
+static int make_key(const char *path, unsigned char ret_key[CRYPTO_KEY_SIZE],
+                    struct error *err)
 {
-    *header = (struct header){.magic = MAGIC,
-                              .version = VERSION,
-                              .header_bytes = sizeof *header,
-                              .job_id = job_id,
-                              .payload_bytes = len};
-    crypto_sha256(spec_sha256, strlen(spec_sha256), header->spec_digest);
-    crypto_sha256(data, len, header->payload_digest);
+    crypto_random(ret_key, CRYPTO_KEY_SIZE);
+    return pathsafe_replace(path, ret_key, CRYPTO_KEY_SIZE, 0600, err);
 }
 
-int checkpoint_save(const char *path, int64_t job_id, const char *spec_sha256,
-                    const void *data, size_t len, struct error *err)
+static int read_key(const char *path, unsigned char ret_key[CRYPTO_KEY_SIZE],
+                    struct error *err)
 {
-    struct header header;
-    if (len > MAX_BYTES - sizeof header)
-        return error_set(err, PPT_EIO, "a checkpoint of %zu bytes is too large", len);
-    unsigned char *whole = malloc(sizeof header + len);
-    if (whole == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory for a checkpoint");
-    fill_header(job_id, spec_sha256, data, len, &header);
-    memcpy(whole, &header, sizeof header);
-    if (len > 0)
-        memcpy(whole + sizeof header, data, len);
-    int rc = pathsafe_replace(path, whole, sizeof header + len, 0600, err);
-    free(whole);
+    return pathsafe_read_own(path, ret_key, CRYPTO_KEY_SIZE, err);
+}
+
+/* This file's key and the name of the job's key, both out of the job's key and the
+ * head's salt. */
+static void derive(const unsigned char key[CRYPTO_KEY_SIZE], const struct head *head,
+                   unsigned char ret_key[CRYPTO_KEY_SIZE], unsigned char ret_name[32])
+{
+    static const char info[] = "ppt checkpoint 2";
+    unsigned char both[CRYPTO_KEY_SIZE + 32];
+    crypto_hkdf(head->salt, sizeof head->salt, key, CRYPTO_KEY_SIZE, info,
+                sizeof info - 1, both, sizeof both);
+    memcpy(ret_key, both, CRYPTO_KEY_SIZE);
+    memcpy(ret_name, both + CRYPTO_KEY_SIZE, 32);
+    crypto_wipe(both, sizeof both);
+}
+
+static void digest_plan(const struct checkpoint_job *job,
+                        unsigned char ret_digest[CRYPTO_SHA256_SIZE])
+{
+    char both[2 * CRYPTO_HEX_SIZE] = "";
+    strncat(both, job->spec_sha256, CRYPTO_HEX_SIZE - 1);
+    strncat(both, job->manifest_sha256, CRYPTO_HEX_SIZE - 1);
+    crypto_sha256(both, strlen(both), ret_digest);
+}
+
+static void nonce_of(uint64_t number, unsigned char ret_nonce[CRYPTO_NONCE_SIZE])
+{
+    memset(ret_nonce, 0, CRYPTO_NONCE_SIZE);
+    for (int i = 0; i < 8; i++)
+        ret_nonce[CRYPTO_NONCE_SIZE - 1 - i] = (unsigned char)(number >> (8 * i));
+}
+
+/* Even an empty state has a chunk, so that its head has a tag. */
+static uint64_t n_chunks(uint64_t len)
+{
+    return len == 0 ? 1 : (len - 1) / CHUNK_BYTES + 1;
+}
+
+static uint64_t file_bytes(uint64_t len)
+{
+    return sizeof(struct head) + len + n_chunks(len) * CRYPTO_TAG_SIZE;
+}
+
+/* ---- writing ---- */
+
+static void free_chunk(struct chunk *chunk)
+{
+    crypto_aead_free(chunk->aead);
+    crypto_wipe(chunk->bytes, sizeof chunk->bytes);
+}
+
+static void free_writer(struct checkpoint_writer *writer)
+{
+    free_chunk(&writer->chunk);
+    free(writer->path);
+    free(writer);
+}
+
+static int fill_head(struct checkpoint_writer *writer, const struct checkpoint_job *job,
+                     uint64_t len, struct error *err)
+{
+    struct head *head = &writer->chunk.head;
+    unsigned char key[CRYPTO_KEY_SIZE], file_key[CRYPTO_KEY_SIZE];
+    *head = (struct head){.magic = MAGIC,
+                          .version = VERSION,
+                          .head_bytes = sizeof *head,
+                          .job_id = job->id,
+                          .len = len};
+    digest_plan(job, head->plan_digest);
+    crypto_random(head->salt, sizeof head->salt);
+    struct error key_err = {0};
+    int rc = read_key(job->key_path, key, &key_err);
+    if (rc == -PPT_ENOTFOUND)
+        rc = make_key(job->key_path, key, &key_err);
+    if (rc == 0) {
+        derive(key, head, file_key, head->key_name);
+        writer->chunk.aead = crypto_aead_new(file_key);
+    } else if (err != NULL) {
+        *err = key_err;
+    }
+    crypto_wipe(key, sizeof key);
+    crypto_wipe(file_key, sizeof file_key);
     return rc;
 }
 
-/* A ladder: what it is, that it is whole, whose it is, that it is unchanged. */
-static int check_header(const char *path, const char *text, size_t len, int64_t job_id,
-                        const char *spec_sha256, struct error *err)
+int checkpoint_create(const char *path, const struct checkpoint_job *job, uint64_t len,
+                      struct checkpoint_writer **ret_writer, struct error *err)
 {
-    struct header found, wanted;
-    if (len < sizeof found)
-        return error_set(err, PPT_ETRUST, "%s: cut short, not a checkpoint", path);
-    memcpy(&found, text, sizeof found);
-    fill_header(job_id, spec_sha256, text + sizeof found, len - sizeof found, &wanted);
-    if (memcmp(found.magic, wanted.magic, sizeof found.magic) != 0)
-        return error_set(err, PPT_ETRUST, "%s: not a checkpoint", path);
-    if (found.version != VERSION || found.header_bytes != sizeof found)
-        return error_set(err, PPT_ETRUST, "%s: checkpoint version %u, expected %d",
-                         path, found.version, VERSION);
-    if (found.job_id != job_id)
-        return error_set(err, PPT_ETRUST, "%s: checkpoint of job %lld, expected %lld",
-                         path, (long long)found.job_id, (long long)job_id);
-    if (!crypto_equal(found.spec_digest, wanted.spec_digest, sizeof found.spec_digest))
-        return error_set(err, PPT_ETRUST, "%s: checkpoint of another spec", path);
-    if (found.payload_bytes != wanted.payload_bytes ||
-        !crypto_equal(found.payload_digest, wanted.payload_digest,
-                      sizeof found.payload_digest))
-        return error_set(err, PPT_ETRUST, "%s: damaged checkpoint", path);
+    if (len > MAX_BYTES)
+        return error_set(err, PPT_EIO, "a checkpoint of %llu bytes is too large",
+                         (unsigned long long)len);
+    struct checkpoint_writer *writer = calloc(1, sizeof *writer);
+    char *name = strdup(path);
+    if (writer == NULL || name == NULL) {
+        free(writer);
+        free(name);
+        return error_set(err, PPT_ENOMEM, "no memory for a checkpoint");
+    }
+    writer->path = name;
+    int rc = fill_head(writer, job, len, err);
+    if (rc == 0)
+        rc = pathsafe_begin(path, 0600, &writer->fd, err);
+    if (rc != 0) {
+        free_writer(writer);
+        return rc;
+    }
+    rc = pathsafe_put(path, writer->fd, &writer->chunk.head, sizeof(struct head), err);
+    if (rc != 0)
+        checkpoint_abandon(writer);
+    else
+        *ret_writer = writer;
+    return rc;
+}
+
+/* Seals what waits. */
+static int flush(struct checkpoint_writer *writer, struct error *err)
+{
+    struct chunk *chunk = &writer->chunk;
+    unsigned char nonce[CRYPTO_NONCE_SIZE];
+    nonce_of(chunk->number++, nonce);
+    crypto_aead_seal(chunk->aead, nonce, &chunk->head, sizeof chunk->head, chunk->bytes,
+                     chunk->n, chunk->bytes, chunk->bytes + chunk->n);
+    size_t n = chunk->n + CRYPTO_TAG_SIZE;
+    chunk->n = 0;
+    return pathsafe_put(writer->path, writer->fd, chunk->bytes, n, err);
+}
+
+int checkpoint_put(struct checkpoint_writer *writer, const void *data, size_t len,
+                   struct error *err)
+{
+    struct chunk *chunk = &writer->chunk;
+    const unsigned char *from = data;
+    if (len > chunk->head.len - chunk->n_done)
+        return error_set(err, PPT_EINTERNAL, "more than the checkpoint's length");
+    while (len > 0) {
+        size_t n = CHUNK_BYTES - chunk->n < len ? CHUNK_BYTES - chunk->n : len;
+        memcpy(chunk->bytes + chunk->n, from, n);
+        chunk->n += n;
+        chunk->n_done += n;
+        from += n;
+        len -= n;
+        int rc = chunk->n == CHUNK_BYTES ? flush(writer, err) : 0;
+        if (rc != 0)
+            return rc;
+    }
     return 0;
 }
 
-int checkpoint_load(const char *path, int64_t job_id, const char *spec_sha256,
-                    void **ret_data, size_t *ret_len, struct error *err)
+int checkpoint_commit(struct checkpoint_writer *writer, struct error *err)
 {
-    char *text = NULL;
-    size_t len = 0;
-    struct error read_err = {0};
-    int rc = pathsafe_read_file(path, MAX_BYTES, &text, &len, &read_err);
+    struct chunk *chunk = &writer->chunk;
+    int rc = 0;
+    if (chunk->n_done != chunk->head.len)
+        rc = error_set(err, PPT_EINTERNAL, "less than the checkpoint's length");
+    if (rc == 0 && (chunk->n > 0 || chunk->head.len == 0))
+        rc = flush(writer, err);
+    if (rc != 0) {
+        checkpoint_abandon(writer);
+        return rc;
+    }
+    rc = pathsafe_commit(writer->path, writer->fd, err);
+    free_writer(writer);
+    return rc;
+}
+
+void checkpoint_abandon(struct checkpoint_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    pathsafe_abandon(writer->path, writer->fd);
+    free_writer(writer);
+}
+
+/* ---- reading ---- */
+
+static int refuse(struct error *err, const char *path, const char *why)
+{
+    error_set(err, PPT_ETRUST, "%s: %s", path, why);
+    return error_hint(err, "remove the file to start from the first step; what was "
+                           "spent stays spent");
+}
+
+/* All of `len`, or fewer at the file's end. */
+static int read_some(struct checkpoint_reader *reader, void *ret, size_t len,
+                     size_t *ret_n, struct error *err)
+{
+    size_t n = 0;
+    while (n < len) {
+        ssize_t got = read(reader->fd, (char *)ret + n, len - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, PPT_EIO, "cannot read %s", reader->path);
+        if (got == 0)
+            break;
+        n += (size_t)got;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+/* A ladder: what it is, whose it is, that it has the length it says. */
+static int check_head(struct checkpoint_reader *reader,
+                      const struct checkpoint_job *job, struct error *err)
+{
+    const struct head *head = &reader->chunk.head;
+    const char *path = reader->path;
+    unsigned char plan_digest[CRYPTO_SHA256_SIZE];
+    size_t n = 0;
+    struct stat st;
+    int rc = read_some(reader, &reader->chunk.head, sizeof *head, &n, err);
+    if (rc != 0)
+        return rc;
+    if (n < sizeof *head)
+        return refuse(err, path, "cut short, not a checkpoint");
+    if (memcmp(head->magic, MAGIC, sizeof head->magic) != 0)
+        return refuse(err, path, "not a checkpoint");
+    if (head->version != VERSION || head->head_bytes != sizeof *head)
+        return refuse(err, path, "a checkpoint of another version");
+    if (head->job_id != job->id) {
+        error_set(err, PPT_ETRUST, "%s: checkpoint of job %lld, expected %lld", path,
+                  (long long)head->job_id, (long long)job->id);
+        return error_hint(err, "put this job's own back, or remove the file to start "
+                               "from the first step");
+    }
+    digest_plan(job, plan_digest);
+    if (!crypto_equal(head->plan_digest, plan_digest, sizeof plan_digest))
+        return refuse(err, path, "checkpoint of another spec or data set");
+    if (fstat(reader->fd, &st) != 0)
+        return error_errno(err, PPT_EIO, "cannot look at %s", path);
+    if (head->len > MAX_BYTES || (uint64_t)st.st_size != file_bytes(head->len))
+        return refuse(err, path, "damaged checkpoint: not as long as it says");
+    return 0;
+}
+
+static int unlock(struct checkpoint_reader *reader, const struct checkpoint_job *job,
+                  struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE], file_key[CRYPTO_KEY_SIZE], key_name[32];
+    struct error key_err = {0};
+    int rc = read_key(job->key_path, key, &key_err);
     if (rc == -PPT_ENOTFOUND) {
-        *ret_data = NULL;
-        *ret_len = 0;
-        return 0;
+        error_set(err, PPT_ETRUST, "%s: its key %s is not there", reader->path,
+                  job->key_path);
+        return error_hint(err, "bring the key back, or remove the checkpoint to start "
+                               "from the first step; what was spent stays spent");
     }
     if (rc != 0) {
         if (err != NULL)
-            *err = read_err;
+            *err = key_err;
         return rc;
     }
-    rc = check_header(path, text, len, job_id, spec_sha256, err);
-    if (rc != 0) {
-        error_hint(err, "remove the file to start from the first step; what was spent "
-                        "stays spent");
-        free(text);
+    derive(key, &reader->chunk.head, file_key, key_name);
+    if (crypto_equal(key_name, reader->chunk.head.key_name, sizeof key_name))
+        reader->chunk.aead = crypto_aead_new(file_key);
+    else
+        rc = refuse(err, reader->path, "damaged checkpoint, or sealed by another key");
+    crypto_wipe(key, sizeof key);
+    crypto_wipe(file_key, sizeof file_key);
+    return rc;
+}
+
+/* Opens the next chunk. */
+static int fetch(struct checkpoint_reader *reader, struct error *err)
+{
+    struct chunk *chunk = &reader->chunk;
+    unsigned char nonce[CRYPTO_NONCE_SIZE];
+    uint64_t left = chunk->head.len - chunk->number * CHUNK_BYTES;
+    size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n = 0;
+    int rc = read_some(reader, chunk->bytes, want + CRYPTO_TAG_SIZE, &n, err);
+    if (rc != 0)
         return rc;
-    }
-    len -= sizeof(struct header);
-    memmove(text, text + sizeof(struct header), len);
-    *ret_data = text;
-    *ret_len = len;
+    nonce_of(chunk->number++, nonce);
+    if (n != want + CRYPTO_TAG_SIZE ||
+        !crypto_aead_open(chunk->aead, nonce, &chunk->head, sizeof chunk->head,
+                          chunk->bytes, want, chunk->bytes + want, chunk->bytes))
+        return refuse(err, reader->path, "damaged checkpoint");
+    chunk->at = 0;
+    chunk->n = want;
     return 0;
+}
+
+int checkpoint_open(const char *path, const struct checkpoint_job *job,
+                    struct checkpoint_reader **ret_reader, uint64_t *ret_len,
+                    struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        *ret_reader = NULL;
+        *ret_len = 0;
+        return 0;
+    }
+    if (fd < 0)
+        return errno == ELOOP ? refuse(err, path, "a symbolic link, not a checkpoint")
+                              : error_errno(err, PPT_EIO, "cannot open %s", path);
+    struct checkpoint_reader *reader = calloc(1, sizeof *reader);
+    char *name = strdup(path);
+    if (reader == NULL || name == NULL) {
+        free(reader);
+        free(name);
+        close(fd);
+        return error_set(err, PPT_ENOMEM, "no memory for a checkpoint");
+    }
+    reader->fd = fd;
+    reader->path = name;
+    int rc = check_head(reader, job, err);
+    if (rc == 0)
+        rc = unlock(reader, job, err);
+    /* The first chunk's tag is the head's as well. */
+    if (rc == 0)
+        rc = fetch(reader, err);
+    if (rc != 0) {
+        checkpoint_close(reader);
+        return rc;
+    }
+    *ret_reader = reader;
+    *ret_len = reader->chunk.head.len;
+    return 0;
+}
+
+int checkpoint_get(struct checkpoint_reader *reader, void *ret_data, size_t len,
+                   struct error *err)
+{
+    struct chunk *chunk = &reader->chunk;
+    unsigned char *to = ret_data;
+    if (len > chunk->head.len - chunk->n_done)
+        return refuse(err, reader->path, "damaged checkpoint: less than is needed");
+    while (len > 0) {
+        int rc = chunk->at == chunk->n ? fetch(reader, err) : 0;
+        if (rc != 0)
+            return rc;
+        size_t n = chunk->n - chunk->at < len ? chunk->n - chunk->at : len;
+        memcpy(to, chunk->bytes + chunk->at, n);
+        chunk->at += n;
+        chunk->n_done += n;
+        to += n;
+        len -= n;
+    }
+    return 0;
+}
+
+void checkpoint_close(struct checkpoint_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    close(reader->fd);
+    free_chunk(&reader->chunk);
+    free(reader->path);
+    free(reader);
+}
+
+int checkpoint_forget(const char *path, const char *key_path, struct error *err)
+{
+    int rc = pathsafe_wipe(key_path, CRYPTO_KEY_SIZE, err);
+    if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
+        rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
+    return rc;
 }

@@ -1,8 +1,25 @@
-/* Checkpoints: a job's state between attempts, one file replaced atomically.
+/* Checkpoints: a job's state between attempts, one encrypted file replaced atomically.
  *
- * A header of 96 bytes names the job, its spec and the SHA-256 of what follows, so that
- * neither a damaged file nor another job's is ever resumed. It is not encrypted: the
- * file's mode (0600) and the job directory's protect it.
+ * File, little-endian: a head of 128 bytes, then chunks of at most 1 MiB, each with its
+ * tag of 16 bytes. A chunk is AES-256-GCM under a key of this one file, HKDF-SHA256 of
+ * the job's key and a fresh salt of 256 bits; its nonce is its number, its associated
+ * data is the whole head. The head names the job, its spec, its data set and the length
+ * of the state, so chunks of other files, other orders and other lengths do not open
+ * (the STREAM construction of Hoang et al., CRYPTO 2015, with the length in place of
+ * the mark on the last chunk). Pieces go in and come out in order; memory: one chunk.
+ *
+ * The job's key is 32 random bytes that the first checkpoint makes, in a file of mode
+ * 0600: never on a command line, in the environment, in a plan or in a log. It is wiped
+ * when the job is done.
+ *
+ * Against what: whoever has the checkpoint without the key (a copy, a backup or a disk
+ * that the key file is not on) reads nothing of it but the head and cannot make one
+ * that is resumed. Where the key lies beside the checkpoint, as it does unless the site
+ * says otherwise, a copy of the whole directory has both: what then remains is that
+ * damage and mix-ups are noticed. Nothing here helps against root or the job's user.
+ * An older checkpoint of the same job that is put in place of a newer one is resumed:
+ * that is safe, since the meter, not the checkpoint, says what may still be released,
+ * and noise and samples come from keys that no checkpoint holds.
  */
 #ifndef PPT_WORKER_CHECKPOINT_H
 #define PPT_WORKER_CHECKPOINT_H
@@ -12,15 +29,51 @@
 
 #include "base/error.h"
 
-/* After a crash the old or the new file is there. `spec_sha256` is hexadecimal.
- * Memory: a copy of the data. Errors: PPT_EIO, PPT_ENOMEM. */
-int checkpoint_save(const char *path, int64_t job_id, const char *spec_sha256,
-                    const void *data, size_t len, struct error *err);
+/* Whose checkpoint: digests are hexadecimal. Borrowed while a file is open. */
+struct checkpoint_job {
+    int64_t id;
+    const char *spec_sha256, *manifest_sha256;
+    const char *key_path;
+};
 
-/* *ret_data NULL and *ret_len 0 if there is no file; caller frees.
- * Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (damaged, of another job or spec, or of
- * another version). */
-int checkpoint_load(const char *path, int64_t job_id, const char *spec_sha256,
-                    void **ret_data, size_t *ret_len, struct error *err);
+struct checkpoint_writer;
+struct checkpoint_reader;
+
+/* A new checkpoint of `len` bytes of state; the file `path` stays what it is. Makes the
+ * job's key where there is none. Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (a key file
+ * that others may read, or that is not one). */
+int checkpoint_create(const char *path, const struct checkpoint_job *job, uint64_t len,
+                      struct checkpoint_writer **ret_writer, struct error *err);
+
+/* The next bytes of the state. Errors: PPT_EIO. */
+int checkpoint_put(struct checkpoint_writer *writer, const void *data, size_t len,
+                   struct error *err);
+
+/* Ends it, in any case. All `len` bytes must have been put. After a crash the old or
+ * the new file is there. Errors: PPT_EIO; the old file is then there. */
+int checkpoint_commit(struct checkpoint_writer *writer, struct error *err);
+
+/* Ends it without a trace; NULL is allowed. */
+void checkpoint_abandon(struct checkpoint_writer *writer);
+
+/* *ret_reader NULL and *ret_len 0 if there is no file; else the caller closes it.
+ * Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (damaged, of another job, spec, data set or
+ * version, the key not there or another). */
+int checkpoint_open(const char *path, const struct checkpoint_job *job,
+                    struct checkpoint_reader **ret_reader, uint64_t *ret_len,
+                    struct error *err);
+
+/* The next `len` bytes of the state; none that were not sealed so. Nothing may be made
+ * of a part of a checkpoint until all of it has come out. Errors: PPT_EIO, PPT_ETRUST
+ * (damaged). */
+int checkpoint_get(struct checkpoint_reader *reader, void *ret_data, size_t len,
+                   struct error *err);
+
+/* NULL is allowed. */
+void checkpoint_close(struct checkpoint_reader *reader);
+
+/* The job is done: wipes its key, then removes its checkpoint, which nobody can read
+ * any more. No error where they are not there. Errors: PPT_EIO. */
+int checkpoint_forget(const char *path, const char *key_path, struct error *err);
 
 #endif

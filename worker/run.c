@@ -26,6 +26,7 @@
 
 #define METER_FILE "meter"
 #define CHECKPOINT_FILE "checkpoint"
+#define CHECKPOINT_KEY_FILE "checkpoint.key"
 #define REPORT_FILE "report.json"
 
 struct run {
@@ -37,30 +38,92 @@ struct run {
     struct rows train, test;
     struct meter *meter; /* rank 0 of a private job, else NULL */
     const struct kernels *kernels;
+    struct checkpoint_writer *writer; /* rank 0, while it writes one */
+    struct checkpoint_reader *reader; /* rank 0, while it reads one */
     struct io io;
     struct report report;
 };
 
-static int job_checkpoint_save(struct io *io, const void *data, size_t len,
-                               struct error *err)
+/* Paths and names of this job's checkpoint. */
+static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
+                          char ret_key_path[PLAN_PATH_SIZE],
+                          struct checkpoint_job *ret_job, struct error *err)
 {
-    const struct run *run = io->state;
-    char path[PLAN_PATH_SIZE];
-    int rc = plan_path(&run->plan, CHECKPOINT_FILE, path, err);
-    return rc != 0 ? rc
-                   : checkpoint_save(path, run->plan.job_id, run->plan.spec_sha256,
-                                     data, len, err);
+    *ret_job = (struct checkpoint_job){.id = run->plan.job_id,
+                                       .spec_sha256 = run->plan.spec_sha256,
+                                       .manifest_sha256 = run->plan.manifest_sha256,
+                                       .key_path = ret_key_path};
+    int rc = plan_path(&run->plan, CHECKPOINT_FILE, ret_path, err);
+    return rc != 0 ? rc : plan_path(&run->plan, CHECKPOINT_KEY_FILE, ret_key_path, err);
 }
 
-static int job_checkpoint_load(struct io *io, void **ret_data, size_t *ret_len,
+static int job_checkpoint_begin(struct io *io, uint64_t len, struct error *err)
+{
+    struct run *run = io->state;
+    char path[PLAN_PATH_SIZE], key_path[PLAN_PATH_SIZE];
+    struct checkpoint_job job;
+    int rc = job_checkpoint(run, path, key_path, &job, err);
+    return rc != 0 ? rc : checkpoint_create(path, &job, len, &run->writer, err);
+}
+
+static int job_checkpoint_put(struct io *io, const void *data, size_t len,
+                              struct error *err)
+{
+    struct run *run = io->state;
+    return checkpoint_put(run->writer, data, len, err);
+}
+
+static int job_checkpoint_end(struct io *io, int rc, struct error *err)
+{
+    struct run *run = io->state;
+    struct checkpoint_writer *writer = run->writer;
+    run->writer = NULL;
+    if (rc == 0)
+        return checkpoint_commit(writer, err);
+    checkpoint_abandon(writer);
+    return rc;
+}
+
+static int job_checkpoint_open(struct io *io, bool *ret_is_there, uint64_t *ret_len,
                                struct error *err)
 {
-    const struct run *run = io->state;
-    char path[PLAN_PATH_SIZE];
-    int rc = plan_path(&run->plan, CHECKPOINT_FILE, path, err);
-    return rc != 0 ? rc
-                   : checkpoint_load(path, run->plan.job_id, run->plan.spec_sha256,
-                                     ret_data, ret_len, err);
+    struct run *run = io->state;
+    char path[PLAN_PATH_SIZE], key_path[PLAN_PATH_SIZE];
+    struct checkpoint_job job;
+    int rc = job_checkpoint(run, path, key_path, &job, err);
+    if (rc == 0)
+        rc = checkpoint_open(path, &job, &run->reader, ret_len, err);
+    if (rc == 0)
+        *ret_is_there = run->reader != NULL;
+    return rc;
+}
+
+static int job_checkpoint_get(struct io *io, void *ret_data, size_t len,
+                              struct error *err)
+{
+    struct run *run = io->state;
+    return checkpoint_get(run->reader, ret_data, len, err);
+}
+
+static void job_checkpoint_close(struct io *io)
+{
+    struct run *run = io->state;
+    checkpoint_close(run->reader);
+    run->reader = NULL;
+}
+
+/* After the report that the job is done, for without it the job would start over. The
+ * model is there: what cannot be removed is worth a warning. */
+static void forget_checkpoint(const struct run *run)
+{
+    char path[PLAN_PATH_SIZE], key_path[PLAN_PATH_SIZE];
+    struct checkpoint_job job;
+    struct error err = {0};
+    int rc = job_checkpoint(run, path, key_path, &job, &err);
+    if (rc == 0)
+        rc = checkpoint_forget(path, key_path, &err);
+    if (rc != 0)
+        log_warning("the checkpoint or its key stays: %s", err.text);
 }
 
 /* What the meter holds durably; zeros where there is none. */
@@ -209,8 +272,12 @@ static int train(struct run *run, struct error *err)
     run->io = (struct io){.train = &run->train,
                           .test = run->test.read != NULL ? &run->test : NULL,
                           .state = run,
-                          .checkpoint_save = job_checkpoint_save,
-                          .checkpoint_load = job_checkpoint_load,
+                          .checkpoint_begin = job_checkpoint_begin,
+                          .checkpoint_put = job_checkpoint_put,
+                          .checkpoint_end = job_checkpoint_end,
+                          .checkpoint_open = job_checkpoint_open,
+                          .checkpoint_get = job_checkpoint_get,
+                          .checkpoint_close = job_checkpoint_close,
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);
     crypto_random(env.sampling_key, sizeof env.sampling_key);
@@ -291,6 +358,8 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     run->report.is_sealed = world->is_sealed;
     if (run->comm->rank == 0 || stop_overdue)
         rc = write_report(run, rc, err);
+    if (run->comm->rank == 0 && rc == 0)
+        forget_checkpoint(run);
     if (!stop_overdue)
         rc = agree(run->control, rc, err);
     shard_close(&run->train);

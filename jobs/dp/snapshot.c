@@ -26,33 +26,48 @@ static struct head head_of(const struct trainer *trainer)
     return head;
 }
 
-int snapshot_save(struct trainer *trainer, struct error *err)
+/* Rank 0's side of a checkpoint that is being written; the others only gather. An error
+ * of rank 0's disk must not keep it from the collectives, so it is kept till the end.
+ */
+struct writing {
+    struct io *io; /* NULL: not rank 0, or nothing begun */
+    int rc;
+    struct error *err;
+};
+
+static void put(struct writing *writing, const void *data, size_t len)
+{
+    if (writing->io != NULL && writing->rc == 0) {
+        writing->rc = writing->io->checkpoint_put(writing->io, data, len, writing->err);
+    }
+}
+
+static void begin(struct writing *writing, const struct head *head)
+{
+    struct io *io = writing->io;
+    size_t n_bytes = (size_t)head->n_params * sizeof(float);
+    uint64_t len = sizeof *head + (1 + (uint64_t)head->n_states) * n_bytes;
+    if (io != NULL) {
+        writing->rc = io->checkpoint_begin(io, len, writing->err);
+        writing->io = writing->rc == 0 ? io : NULL;
+        put(writing, head, sizeof *head);
+    }
+}
+
+/* Every array whole, one after the other. */
+static int put_arrays(struct trainer *trainer, struct writing *writing, float *mine,
+                      float *whole, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
-    struct io *io = trainer->env->io;
-    struct head head = head_of(trainer);
-    size_t n_bytes = (size_t)head.n_params * sizeof(float);
-    size_t len = sizeof head + (1 + (size_t)head.n_states) * n_bytes;
     const struct memory *memory = trainer->env->kernels->memory;
     size_t slice = (size_t)trainer->n_slice;
-    float *whole = calloc((size_t)trainer->n_padded, sizeof *whole);
-    float *mine = calloc(slice, sizeof *mine);
+    size_t n_bytes = (size_t)trainer->net.n_params * sizeof(float);
     const float *params = NULL;
-    char *data = comm->rank == 0 ? malloc(len) : NULL;
-    int rc = 0;
-    if (whole == NULL || mine == NULL || (comm->rank == 0 && data == NULL)) {
-        rc = error_set(err, PPT_ENOMEM, "cannot allocate a checkpoint of %zu bytes",
-                       len);
-        goto out;
-    }
-    rc = trainer_params(trainer, &params, err);
+    int rc = trainer_params(trainer, &params, err);
     if (rc != 0) {
-        goto out;
+        return rc;
     }
-    if (data != NULL) {
-        memcpy(data, &head, sizeof head);
-        memcpy(data + sizeof head, params, n_bytes);
-    }
+    put(writing, params, n_bytes);
     for (int i = 0; i < trainer_n_states(trainer); i++) {
         memory->download(mine, trainer->state + i * trainer->n_slice,
                          slice * sizeof *mine);
@@ -61,54 +76,98 @@ int snapshot_save(struct trainer *trainer, struct error *err)
             rc = comm->ops->all_gather_f32(comm, mine, whole, slice, err);
         }
         if (rc != 0) {
-            goto out;
+            return rc;
         }
-        if (data != NULL) {
-            memcpy(data + sizeof head + (size_t)(i + 1) * n_bytes, whole, n_bytes);
+        put(writing, whole, n_bytes);
+    }
+    return 0;
+}
+
+int snapshot_save(struct trainer *trainer, struct error *err)
+{
+    struct comm *comm = trainer->env->comm;
+    struct head head = head_of(trainer);
+    struct error disk_err = {0};
+    struct writing writing = {.io = comm->rank == 0 ? trainer->env->io : NULL,
+                              .err = &disk_err};
+    float *whole = calloc((size_t)trainer->n_padded, sizeof *whole);
+    float *mine = calloc((size_t)trainer->n_slice, sizeof *mine);
+    int rc = whole == NULL || mine == NULL
+                 ? error_set(err, PPT_ENOMEM, "cannot allocate a checkpoint's arrays")
+                 : 0;
+    if (rc == 0) {
+        begin(&writing, &head);
+        rc = put_arrays(trainer, &writing, mine, whole, err);
+        if (writing.io != NULL) {
+            writing.rc = writing.io->checkpoint_end(
+                writing.io, rc != 0 ? rc : writing.rc, &disk_err);
         }
     }
-    if (data != NULL) {
-        rc = io->checkpoint_save(io, data, len, err);
+    if (rc == 0) {
+        if (writing.rc != 0 && err != NULL) {
+            *err = disk_err;
+        }
+        rc = verdict_share(comm, writing.rc, err);
     }
-    rc = verdict_share(comm, rc, err);
-out:
     free(whole);
     free(mine);
-    free(data);
     return rc;
 }
 
-static int check_head(const struct trainer *trainer, const void *data, size_t len,
-                      struct error *err)
+static int check_head(const struct trainer *trainer, const struct head *head,
+                      uint64_t len, struct error *err)
 {
-    struct head expected = head_of(trainer), head = {0};
-    if (len >= sizeof head) {
-        memcpy(&head, data, sizeof head);
-    }
-    expected.step = head.step;
-    size_t n_floats = (size_t)expected.n_params * (1 + (size_t)expected.n_states);
-    if (memcmp(&head, &expected, sizeof head) != 0 || head.step < 0 ||
-        head.step > trainer->n_steps || len != sizeof head + n_floats * sizeof(float)) {
+    struct head expected = head_of(trainer);
+    expected.step = head->step;
+    uint64_t n_floats = (uint64_t)expected.n_params * (1 + (uint64_t)expected.n_states);
+    if (memcmp(head, &expected, sizeof *head) != 0 || head->step < 0 ||
+        head->step > trainer->n_steps ||
+        len != sizeof *head + n_floats * sizeof(float)) {
         error_set(err, PPT_ETRUST, "the checkpoint is damaged or of another job");
         return error_hint(err, "remove it to start the training over");
     }
     return 0;
 }
 
-/* One whole array from rank 0 to all. */
-static int share(struct trainer *trainer, const char *data, int i, float *whole,
-                 struct error *err)
+/* Rank 0: opens it and says which step it is of; -1 where there is none. */
+static int open_it(const struct trainer *trainer, bool *ret_is_open, int64_t *ret_step,
+                   struct error *err)
 {
-    struct comm *comm = trainer->env->comm;
-    size_t n_bytes = (size_t)trainer->net.n_params * sizeof(float);
-    memset(whole, 0, (size_t)trainer->n_padded * sizeof *whole);
-    if (data != NULL) {
-        memcpy(whole, data + sizeof(struct head) + (size_t)i * n_bytes, n_bytes);
+    struct io *io = trainer->env->io;
+    struct head head = {0};
+    uint64_t len = 0;
+    int rc = io->checkpoint_open(io, ret_is_open, &len, err);
+    if (rc != 0 || !*ret_is_open) {
+        return rc;
     }
-    return comm->ops->broadcast(comm, whole, n_bytes, 0, err);
+    if (len >= sizeof head) {
+        rc = io->checkpoint_get(io, &head, sizeof head, err);
+    }
+    if (rc == 0) {
+        rc = check_head(trainer, &head, len, err);
+    }
+    if (rc == 0) {
+        *ret_step = head.step;
+    }
+    return rc;
 }
 
-static int take(struct trainer *trainer, const char *data, struct error *err)
+/* The next whole array from rank 0 to all. */
+static int share(struct trainer *trainer, float *whole, struct error *err)
+{
+    struct comm *comm = trainer->env->comm;
+    struct io *io = trainer->env->io;
+    size_t n_bytes = (size_t)trainer->net.n_params * sizeof(float);
+    int rc = 0;
+    memset(whole, 0, (size_t)trainer->n_padded * sizeof *whole);
+    if (comm->rank == 0) {
+        rc = io->checkpoint_get(io, whole, n_bytes, err);
+    }
+    rc = verdict_share(comm, rc, err);
+    return rc != 0 ? rc : comm->ops->broadcast(comm, whole, n_bytes, 0, err);
+}
+
+static int take(struct trainer *trainer, struct error *err)
 {
     const struct memory *memory = trainer->env->kernels->memory;
     int64_t n = trainer->n_slice;
@@ -116,13 +175,13 @@ static int take(struct trainer *trainer, const char *data, struct error *err)
     if (whole == NULL) {
         return error_set(err, PPT_ENOMEM, "cannot allocate the checkpoint's arrays");
     }
-    int rc = share(trainer, data, 0, whole, err);
+    int rc = share(trainer, whole, err);
     if (rc == 0) {
         memory->upload(trainer->params, whole,
                        (size_t)trainer->n_padded * sizeof *whole);
     }
     for (int i = 0; rc == 0 && i < trainer_n_states(trainer); i++) {
-        rc = share(trainer, data, i + 1, whole, err);
+        rc = share(trainer, whole, err);
         if (rc == 0) {
             memory->upload(trainer->state + i * n, whole + trainer->env->comm->rank * n,
                            (size_t)n * sizeof *whole);
@@ -135,28 +194,19 @@ static int take(struct trainer *trainer, const char *data, struct error *err)
 int snapshot_load(struct trainer *trainer, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
-    struct io *io = trainer->env->io;
-    void *data = NULL;
-    size_t len = 0;
+    bool is_open = false;
     int64_t step = -1; /* none */
-    int rc = 0;
-    if (comm->rank == 0) {
-        rc = io->checkpoint_load(io, &data, &len, err);
-        if (rc == 0 && data != NULL) {
-            rc = check_head(trainer, data, len, err);
-        }
-        if (rc == 0 && data != NULL) {
-            step = ((const struct head *)data)->step;
-        }
-    }
+    int rc = comm->rank == 0 ? open_it(trainer, &is_open, &step, err) : 0;
     rc = verdict_share(comm, rc, err);
     if (rc == 0) {
         rc = comm->ops->broadcast(comm, &step, sizeof step, 0, err);
     }
     if (rc == 0 && step >= 0) {
-        rc = take(trainer, data, err);
+        rc = take(trainer, err);
         trainer->step = rc == 0 ? step : trainer->step;
     }
-    free(data);
+    if (is_open) {
+        trainer->env->io->checkpoint_close(trainer->env->io);
+    }
     return rc;
 }

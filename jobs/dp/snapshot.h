@@ -10,13 +10,14 @@
 
 #include "jobs/dp/trainer.h"
 
-/* Every rank calls it; rank 0 writes. Errors: PPT_EIO, PPT_ECOMM, PPT_ENOMEM, the same
+/* Every rank calls it; rank 0 writes, array by array: memory is one whole array on each
+ * rank, whatever the optimizer. Errors: PPT_EIO, PPT_ECOMM, PPT_ENOMEM, the same
  * on all ranks. */
 int snapshot_save(struct trainer *trainer, struct error *err);
 
 /* Every rank calls it; rank 0 reads. Without a checkpoint nothing changes.
- * Errors: PPT_ETRUST (damaged, of another job or spec), PPT_EIO, PPT_ECOMM, PPT_ENOMEM,
- * the same on all ranks. */
+ * Errors: PPT_ETRUST (damaged, of another job or spec; its key), PPT_EIO, PPT_ECOMM,
+ * PPT_ENOMEM, the same on all ranks. */
 int snapshot_load(struct trainer *trainer, struct error *err);
 
 #endif

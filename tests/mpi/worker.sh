@@ -183,9 +183,16 @@ resumes() {
     plan 2
     stop_by USR1 mpirun
     [ "$stopped_at" -gt "$first" ] || die "resumed at $stopped_at, not behind $first"
+    [ "$(stat -c %a "$job/checkpoint.key")" = 600 ] || die "others may read the key"
+    plan 3
+    mv "$job/checkpoint.key" "$dir/key-kept"
+    expect 13 'checkpoint.key is not there' run 2
+    head -c 32 /dev/urandom >"$job/checkpoint.key"
+    chmod 600 "$job/checkpoint.key"
+    expect 13 'sealed by another key' run 2
+    mv "$dir/key-kept" "$job/checkpoint.key"
     # A damaged checkpoint is refused; from the one it wrote the job ends as if nothing had
     # happened, but for the steps that were paid for and never made.
-    plan 3
     cp "$job/checkpoint" "$dir/good"
     printf 'x' | dd of="$job/checkpoint" bs=1 seek=200 conv=notrunc 2>/dev/null
     expect 13 'damaged checkpoint' run 2
@@ -195,6 +202,8 @@ resumes() {
     run 2 2>"$dir/log" || die "$(cat "$dir/log")"
     report_says '"outcome": "done"'
     [ "$("$tool" used "$job" "$dir/key.pub")" -le 400000 ] || die "more than was reserved"
+    [ ! -e "$job/checkpoint" ] && [ ! -e "$job/checkpoint.key" ] ||
+        die "a job that is done keeps its checkpoint or its key"
 }
 
 killed() {

@@ -146,6 +146,85 @@ START_TEST(resumes_on_other_ranks)
 }
 END_TEST
 
+/* On as many ranks as before there is nothing that could round in another way: the
+ * model is the same bit for bit, and whoever reads a checkpoint of the last step, on
+ * any number of ranks, has the bits that were written. */
+START_TEST(resumes_bit_for_bit)
+{
+    int size = 1 << (_i / OPTIMIZER_N); /* 1, 2, 4, 8 */
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.training.learning_rate =
+        spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
+    spec.training.schedule = SCHEDULE_COSINE;
+    use_steps(0.0, 60, true);
+    struct world whole = world_of(size), parts = world_of(size);
+    run_well(&whole, 1);
+    spec.training.checkpoint_every = 20; /* the last is of step 40 */
+    run_well(&parts, 1);
+    ck_assert_int_eq(parts.n_checkpoints_saved, 2);
+    ck_assert_double_eq(distance(&whole, &parts), 0.0);
+    memset(parts.model, 0, (size_t)parts.n_model * sizeof *parts.model);
+    spec.training.checkpoint_every = 0;
+    run_well(&parts, 2); /* 41 to 60 again */
+    ck_assert_double_eq(distance(&whole, &parts), 0.0);
+    use_steps(0.0, 40, true);
+    struct world last = world_of(size);
+    run_well(&parts, 3); /* nothing left to do: what is saved is what was read */
+    for (int other = 1; other <= 8; other *= 2) {
+        last.size = other;
+        last.checkpoint = parts.checkpoint;
+        last.checkpoint_len = parts.checkpoint_len;
+        run_well(&last, 4);
+        ck_assert_double_eq(distance(&parts, &last), 0.0);
+    }
+    last.checkpoint = NULL;
+    world_free(&last);
+    world_free(&whole);
+    world_free(&parts);
+}
+END_TEST
+
+/* A full disk or damage in the middle of a checkpoint is every rank's error; the old
+ * checkpoint stays and is resumed when there is room again. */
+START_TEST(broken_checkpoints_are_everybodys)
+{
+    struct world world = world_of(3);
+    spec.training.optimizer = OPTIMIZER_ADAM;
+    spec.training.learning_rate = 0.01;
+    spec.training.checkpoint_every = 4;
+    use_steps(0.0, 6, true);
+    run_well(&world, 1);
+    size_t len = world.checkpoint_len;
+    ck_assert_uint_gt(len, 0);
+    use_steps(0.0, 10, true);
+    for (size_t at = 1; at <= len; at += len / 7) {
+        void *old = malloc(len);
+        memcpy(old, world.checkpoint, len);
+        world.checkpoint_fails_at = at; /* reads: the run cannot begin */
+        run(&world, 2);
+        for (int r = 0; r < 3; r++) {
+            ck_assert_int_eq(world.rc[r], -PPT_ETRUST);
+            ck_assert_str_eq(world.err[r].text, "damaged checkpoint");
+        }
+        free(world.checkpoint);
+        world.checkpoint = NULL; /* writes: the first step's on */
+        run(&world, 2);
+        for (int r = 0; r < 3; r++) {
+            ck_assert_int_eq(world.rc[r], -PPT_EIO);
+            ck_assert_str_eq(world.err[r].text, "the disk is full");
+        }
+        ck_assert_ptr_null(world.checkpoint);
+        ck_assert_ptr_null(world.checkpoint_new);
+        world.checkpoint = old;
+    }
+    world.checkpoint_fails_at = 0;
+    run_well(&world, 3);
+    ck_assert_int_eq(world.report[0].n_steps, 10);
+    ck_assert_int_eq(world.n_models_saved, 2);
+    world_free(&world);
+}
+END_TEST
+
 /* Steps that a crash made undone are charged again: the meter then refuses the end. */
 START_TEST(resumed_steps_are_charged_again)
 {
@@ -494,6 +573,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
     tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_N);
+    tcase_add_loop_test(tcase, resumes_bit_for_bit, 0, 4 * OPTIMIZER_N);
+    tcase_add_test(tcase, broken_checkpoints_are_everybodys);
     tcase_add_test(tcase, resumed_steps_are_charged_again);
     tcase_add_test(tcase, charged_before_released_and_refused_at_the_end);
     tcase_add_test(tcase, empty_ranks_run_every_collective);

@@ -167,32 +167,78 @@ static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float 
     return 0;
 }
 
-static int checkpoint_save(struct io *io, const void *data, size_t len,
-                           struct error *err)
+static int checkpoint_begin(struct io *io, uint64_t len, struct error *err)
 {
     struct world *world = io->state;
     (void)err;
-    free(world->checkpoint);
-    world->checkpoint = malloc(len);
-    memcpy(world->checkpoint, data, len);
-    world->checkpoint_len = len;
-    world->n_checkpoints_saved++;
+    world->checkpoint_new = malloc(len);
+    world->checkpoint_new_len = len;
+    world->checkpoint_at = 0;
     return 0;
 }
 
-static int checkpoint_load(struct io *io, void **ret_data, size_t *ret_len,
+static int checkpoint_put(struct io *io, const void *data, size_t len,
+                          struct error *err)
+{
+    struct world *world = io->state;
+    if (world->checkpoint_fails_at > 0 &&
+        world->checkpoint_at + len >= world->checkpoint_fails_at) {
+        return error_set(err, PPT_EIO, "the disk is full");
+    }
+    if (len > world->checkpoint_new_len - world->checkpoint_at) {
+        return error_set(err, PPT_EINTERNAL, "more than was announced");
+    }
+    memcpy((char *)world->checkpoint_new + world->checkpoint_at, data, len);
+    world->checkpoint_at += len;
+    return 0;
+}
+
+static int checkpoint_end(struct io *io, int rc, struct error *err)
+{
+    struct world *world = io->state;
+    if (rc == 0 && world->checkpoint_at != world->checkpoint_new_len) {
+        rc = error_set(err, PPT_EINTERNAL, "less than was announced");
+    }
+    if (rc != 0) {
+        free(world->checkpoint_new);
+    } else {
+        free(world->checkpoint);
+        world->checkpoint = world->checkpoint_new;
+        world->checkpoint_len = world->checkpoint_new_len;
+        world->n_checkpoints_saved++;
+    }
+    world->checkpoint_new = NULL;
+    return rc;
+}
+
+static int checkpoint_open(struct io *io, bool *ret_is_there, uint64_t *ret_len,
                            struct error *err)
 {
     struct world *world = io->state;
     (void)err;
-    *ret_data = NULL;
-    *ret_len = 0;
-    if (world->checkpoint != NULL) {
-        *ret_data = malloc(world->checkpoint_len);
-        memcpy(*ret_data, world->checkpoint, world->checkpoint_len);
-        *ret_len = world->checkpoint_len;
-    }
+    *ret_is_there = world->checkpoint != NULL;
+    *ret_len = world->checkpoint_len;
+    world->checkpoint_at = 0;
     return 0;
+}
+
+static int checkpoint_get(struct io *io, void *ret_data, size_t len, struct error *err)
+{
+    struct world *world = io->state;
+    if (len > world->checkpoint_len - world->checkpoint_at ||
+        (world->checkpoint_fails_at > 0 &&
+         world->checkpoint_at + len >= world->checkpoint_fails_at)) {
+        return error_set(err, PPT_ETRUST, "damaged checkpoint");
+    }
+    memcpy(ret_data, (char *)world->checkpoint + world->checkpoint_at, len);
+    world->checkpoint_at += len;
+    return 0;
+}
+
+static void checkpoint_close(struct io *io)
+{
+    struct world *world = io->state;
+    world->n_checkpoints_closed++;
 }
 
 static int model_save(struct io *io, const struct tensor_view *tensors, int n_tensors,
@@ -244,8 +290,12 @@ static void *run_rank(void *state)
         .rank = rank, .size = world->size, .ops = &thread_ops, .state = seat};
     struct io io = {.train = &train,
                     .state = world,
-                    .checkpoint_save = checkpoint_save,
-                    .checkpoint_load = checkpoint_load,
+                    .checkpoint_begin = checkpoint_begin,
+                    .checkpoint_put = checkpoint_put,
+                    .checkpoint_end = checkpoint_end,
+                    .checkpoint_open = checkpoint_open,
+                    .checkpoint_get = checkpoint_get,
+                    .checkpoint_close = checkpoint_close,
                     .model_save = model_save};
     if (world->test != NULL) {
         n = world->test->n;

@@ -59,11 +59,13 @@ struct world {
     bool keeps_calls;
 
     /* Kept between runs: free with world_free. */
-    void *checkpoint;
-    size_t checkpoint_len;
-    float *model; /* all tensors in order */
+    void *checkpoint, *checkpoint_new;
+    size_t checkpoint_len, checkpoint_new_len, checkpoint_at;
+    size_t
+        checkpoint_fails_at; /* its reads and writes do so from this byte; 0: never */
+    float *model;            /* all tensors in order */
     int64_t n_model;
-    int n_models_saved, n_checkpoints_saved;
+    int n_models_saved, n_checkpoints_saved, n_checkpoints_closed;
 
     /* Results, by rank. */
     int rc[WORLD_MAX_RANKS];

@@ -1,4 +1,4 @@
-/* What a run leaves behind: checkpoints, progress; and its flags. */
+/* What a run leaves behind: digests, progress; and its flags. */
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,67 +9,11 @@
 #include "base/crypto.h"
 #include "jobs/comm.h"
 #include "tests/unit/worker/scratch.h"
-#include "worker/checkpoint.h"
 #include "worker/digest.h"
 #include "worker/progress.h"
 #include "worker/stop.h"
 
 static struct error err;
-
-static const char spec_a[] =
-    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-static const char spec_b[] =
-    "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
-START_TEST(a_checkpoint_comes_back)
-{
-    void *data;
-    size_t len;
-    const char *path = scratch_path("checkpoint");
-    ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err), 0);
-    ck_assert(data == NULL && len == 0);
-    ck_assert_int_eq(checkpoint_save(path, 7, spec_a, "first", 5, &err), 0);
-    ck_assert_int_eq(checkpoint_save(path, 7, spec_a, "second", 6, &err), 0);
-    ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err), 0);
-    ck_assert_uint_eq(len, 6);
-    ck_assert_mem_eq(data, "second", 6);
-    free(data);
-    ck_assert_int_eq(checkpoint_save(path, 7, spec_a, NULL, 0, &err), 0);
-    ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err), 0);
-    ck_assert(data != NULL && len == 0);
-    free(data);
-    ck_assert_int_eq(checkpoint_save("/nowhere/c", 7, spec_a, "x", 1, &err), -PPT_EIO);
-}
-END_TEST
-
-START_TEST(another_checkpoint_is_refused)
-{
-    void *data = NULL;
-    size_t len = 0;
-    const char *path = scratch_path("checkpoint");
-    ck_assert_int_eq(checkpoint_save(path, 7, spec_a, "state", 5, &err), 0);
-    int64_t size = scratch_size(path);
-    ck_assert_int_eq(checkpoint_load(path, 8, spec_a, &data, &len, &err), -PPT_ETRUST);
-    scratch_expect(&err, "checkpoint of job 7, expected 8");
-    ck_assert_int_eq(checkpoint_load(path, 7, spec_b, &data, &len, &err), -PPT_ETRUST);
-    scratch_expect(&err, "checkpoint of another spec");
-    for (int64_t at = 0; at < size; at++) {
-        scratch_flip(path, at);
-        ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err),
-                         -PPT_ETRUST);
-        scratch_flip(path, at);
-    }
-    ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err), 0);
-    free(data);
-    data = NULL;
-    for (int64_t at = size - 1; at >= 0; at -= 7) {
-        scratch_truncate(path, at);
-        ck_assert_int_eq(checkpoint_load(path, 7, spec_a, &data, &len, &err),
-                         -PPT_ETRUST);
-    }
-    ck_assert_ptr_null(data);
-}
-END_TEST
 
 /* Against the definition, over two blocks, the second short. */
 START_TEST(the_digest_is_that_of_the_blocks)
@@ -169,8 +113,6 @@ int main(void)
     TCase *tc = tcase_create("files");
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, a_checkpoint_comes_back);
-    tcase_add_test(tc, another_checkpoint_is_refused);
     tcase_add_test(tc, the_digest_is_that_of_the_blocks);
     tcase_add_test(tc, progress_is_one_line_a_second);
     tcase_add_test(tc, progress_shows_what_is_public);
