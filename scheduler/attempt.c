@@ -25,6 +25,8 @@
 #define WITNESSED_S 30
 /* From one attempt that never came to run to the next. */
 #define AGAIN_S 10
+/* For so long what a job was staged with (its data file, its plan) is as it was. */
+#define STAGED_S 10
 
 /* What was admitted stays admitted when the site's bounds move afterwards. */
 static const struct spec_policy any_policy = {
@@ -161,8 +163,8 @@ static int renew(const struct attempt_context *context, struct error *err)
  * that nothing was started. */
 static int launch(const struct attempt_context *context, const struct queue_job *job,
                   const struct admission_job *prepared, const char *directory,
-                  int64_t attempt, int lock, struct launcher_started *ret_started,
-                  struct error *err)
+                  int64_t attempt, int lock, bool has_plan,
+                  struct launcher_started *ret_started, struct error *err)
 {
     struct launcher *launcher = launcher_of(context, job);
     const struct spec_resources *resources = &prepared->spec.resources;
@@ -178,7 +180,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .time_limit_s = resources->time_limit_s,
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
-    int rc = store_plan(context, job, prepared, directory, attempt, err);
+    int rc = has_plan ? 0 : store_plan(context, job, prepared, directory, attempt, err);
     if (rc == 0)
         rc = spool_load(directory, &before, err);
     if (rc == 0)
@@ -224,25 +226,33 @@ static bool is_ours(int rc)
     return rc == -PPT_EDB || rc == -PPT_ESTATE || rc == -PPT_ENOMEM || rc == -PPT_EPERM;
 }
 
-static int begin(const struct attempt_context *context, const struct queue_job *job,
-                 const struct admission_job *prepared, const char *reason,
-                 struct error *err)
+/* A directory with a state, and its lock; nothing runs and nothing is written down. */
+static int make_ready(const struct attempt_context *context,
+                      const struct queue_job *job, const struct price *price,
+                      char ret_directory[SPOOL_PATH_SIZE], int *ret_lock,
+                      struct error *err)
 {
-    char directory[SPOOL_PATH_SIZE];
+    int rc = check_price(context, job, price, err);
+    if (rc == 0)
+        rc = spool_job(context->loop->spool, job->id, ret_directory, err);
+    if (rc == 0)
+        rc = spool_lock(ret_directory, ret_lock, err);
+    return rc;
+}
+
+/* Writes the attempt down and starts it. The plan of attempt planned_attempt is in the
+ * directory already; 0: none is. Closes the lock. */
+static int begin(const struct attempt_context *context, const struct queue_job *job,
+                 const struct admission_job *prepared, const char *directory, int lock,
+                 int64_t planned_attempt, const char *reason, struct error *err)
+{
     struct launcher_started started = {0};
     int64_t attempt;
-    int lock = -1;
-    int rc = check_price(context, job, &prepared->price, err);
+    int rc = queue_start(context->db, context->lease, job->id, directory, reason,
+                         &attempt, err);
     if (rc == 0)
-        rc = spool_job(context->loop->spool, job->id, directory, err);
-    if (rc == 0)
-        rc = spool_lock(directory, &lock, err);
-    if (rc != 0)
-        return rc;
-    rc = queue_start(context->db, context->lease, job->id, directory, reason, &attempt,
-                     err);
-    if (rc == 0)
-        rc = launch(context, job, prepared, directory, attempt, lock, &started, err);
+        rc = launch(context, job, prepared, directory, attempt, lock,
+                    attempt == planned_attempt, &started, err);
     close(lock);
     if (rc != 0)
         return rc;
@@ -252,36 +262,123 @@ static int begin(const struct attempt_context *context, const struct queue_job *
                          context->loop->host, started.pid, started.start_time, err);
 }
 
+/* What became of a start: the database's trouble is the caller's, the job's own ends
+ * it. */
+static int end_start(const struct attempt_context *context, int64_t job_id, int rc,
+                     const struct error *why, struct error *err)
+{
+    struct queue_job job = {0};
+    struct error find_err = {0};
+    if (rc == 0 || is_ours(rc)) {
+        if (rc != 0 && err != NULL)
+            *err = *why;
+        return rc;
+    }
+    rc = queue_find(context->db, job_id, &job, &find_err); /* directory, attempt */
+    if (rc == 0)
+        rc = give_up(context, &job, why, err);
+    else if (err != NULL)
+        *err = find_err;
+    queue_job_free(&job);
+    return rc;
+}
+
 int attempt_start(const struct attempt_context *context, int64_t job_id,
                   const char *reason, struct error *err)
 {
     struct queue_job job = {0};
     struct error why = {0};
+    char directory[SPOOL_PATH_SIZE];
+    int lock = -1;
     struct admission_job *prepared = malloc(sizeof *prepared);
     if (prepared == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory starting a job");
     int rc = queue_find(context->db, job_id, &job, &why);
-    if (rc != 0)
-        goto out;
-    rc = prepare(context, &job, prepared, &why);
+    if (rc == 0)
+        rc = prepare(context, &job, prepared, &why);
     if (rc == 0) {
-        rc = begin(context, &job, prepared, reason, &why);
+        rc = make_ready(context, &job, &prepared->price, directory, &lock, &why);
+        if (rc == 0)
+            rc = begin(context, &job, prepared, directory, lock, 0, reason, &why);
         admission_job_free(prepared);
     }
-    if (rc != 0 && !is_ours(rc)) {
-        queue_job_free(&job);
-        rc = queue_find(context->db, job_id, &job, &why); /* directory, attempt */
-        if (rc == 0)
-            rc = give_up(context, &job, &why, err);
-        goto done;
-    }
-out:
-    if (rc != 0 && err != NULL)
-        *err = why;
-done:
     queue_job_free(&job);
     free(prepared);
+    return end_start(context, job_id, rc, &why, err);
+}
+
+/* ---- staging ---- */
+
+struct attempt_staged {
+    struct queue_job job;
+    struct admission_job prepared;
+    char directory[SPOOL_PATH_SIZE];
+    int lock;
+    int64_t attempt, epoch, staged_at_s;
+};
+
+void attempt_staged_free(struct attempt_staged *staged)
+{
+    if (staged == NULL)
+        return;
+    if (staged->lock >= 0)
+        close(staged->lock);
+    queue_job_free(&staged->job);
+    admission_job_free(&staged->prepared);
+    free(staged);
+}
+
+int attempt_stage(const struct attempt_context *context, int64_t job_id,
+                  struct attempt_staged **ret_staged, struct error *err)
+{
+    struct attempt_staged *staged = calloc(1, sizeof *staged);
+    if (staged == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory starting a job");
+    staged->lock = -1;
+    int rc = queue_find(context->db, job_id, &staged->job, err);
+    if (rc == 0 && launcher_of(context, &staged->job)->ops->is_over == NULL)
+        rc = error_set(err, PPT_ESTATE, "its launcher takes no staged jobs");
+    if (rc == 0)
+        rc = prepare(context, &staged->job, &staged->prepared, err);
+    if (rc == 0)
+        rc = make_ready(context, &staged->job, &staged->prepared.price,
+                        staged->directory, &staged->lock, err);
+    staged->attempt = staged->job.attempt + 1;
+    staged->epoch = context->lease->epoch;
+    staged->staged_at_s = time(NULL);
+    if (rc == 0)
+        rc = store_plan(context, &staged->job, &staged->prepared, staged->directory,
+                        staged->attempt, err);
+    if (rc != 0)
+        attempt_staged_free(staged);
+    else
+        *ret_staged = staged;
     return rc;
+}
+
+int64_t attempt_staged_id(const struct attempt_staged *staged)
+{
+    return staged->job.id;
+}
+
+bool attempt_staged_is_fresh(const struct attempt_context *context,
+                             const struct attempt_staged *staged)
+{
+    int64_t age_s = time(NULL) - staged->staged_at_s;
+    return staged->epoch == context->lease->epoch && age_s >= 0 && age_s < STAGED_S;
+}
+
+int attempt_start_staged(const struct attempt_context *context,
+                         struct attempt_staged *staged, struct error *err)
+{
+    struct error why = {0};
+    int64_t job_id = staged->job.id;
+    int lock = staged->lock;
+    staged->lock = -1;
+    int rc = begin(context, &staged->job, &staged->prepared, staged->directory, lock,
+                   staged->attempt, "", &why);
+    attempt_staged_free(staged);
+    return end_start(context, job_id, rc, &why, err);
 }
 
 /* ---- watching ---- */

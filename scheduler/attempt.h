@@ -33,6 +33,27 @@ bool attempt_is_over(const struct attempt_context *context,
 int attempt_start(const struct attempt_context *context, int64_t job_id,
                   const char *reason, struct error *err);
 
+/* A job whose start is prepared while others still have the cores: priced and compared
+ * with its reservation, its directory made and locked, its plan signed for the attempt
+ * that would come next. Nothing is written down and nothing runs, so it costs nothing
+ * to drop it, or to die with it. Only for launchers with is_over: with these, a plan
+ * alone starts nothing. Caller frees. Errors: as attempt_start, PPT_ESTATE (another
+ * launcher's job), and all that could be the job's own fault: a start will say so
+ * again. */
+struct attempt_staged;
+int attempt_stage(const struct attempt_context *context, int64_t job_id,
+                  struct attempt_staged **ret_staged, struct error *err);
+void attempt_staged_free(struct attempt_staged *staged);
+int64_t attempt_staged_id(const struct attempt_staged *staged);
+
+/* May it still be started? Not under another lease, nor after a while. */
+bool attempt_staged_is_fresh(const struct attempt_context *context,
+                             const struct attempt_staged *staged);
+
+/* attempt_start of a fresh one, which it frees. */
+int attempt_start_staged(const struct attempt_context *context,
+                         struct attempt_staged *staged, struct error *err);
+
 /* Looks after a running job: asks it to stop or kills it where that is due; settles it
  * or starts it again when its processes have gone. *ret_ended: its room and maybe its
  * reservation are free again. Errors: as above, PPT_EIO (try again later). */

@@ -24,6 +24,7 @@
 #define RETRY_WAITING_MS 15000
 #define WARN_EVERY_MS 10000
 #define BATCH 256
+#define MAX_STAGED 8
 
 struct state {
     struct loop *loop;
@@ -33,7 +34,12 @@ struct state {
     struct launcher in_allocations;
     int64_t renewed_at_ms, waiting_tried_at_ms, warned_at_ms;
     int64_t watched_at_s; /* in whole seconds: when the living were last looked after */
+    struct attempt_staged *staged[MAX_STAGED];
+    int n_staged;
+    int64_t next_ids[MAX_STAGED]; /* of the jobs that would have been started next */
+    int n_next;
     bool has_admitted;    /* in this round */
+    bool has_started;     /* the same */
     bool is_early;        /* the next round is due at once */
     bool waiting_may_fit; /* something was released or said since they were tried */
     bool was_connected, is_silent;
@@ -49,8 +55,18 @@ static int64_t now_ms(void)
 
 /* ---- the connection and the lease ---- */
 
+/* Takes number i out. */
+static struct attempt_staged *take_staged(struct state *state, int i)
+{
+    struct attempt_staged *staged = state->staged[i];
+    state->staged[i] = state->staged[--state->n_staged];
+    return staged;
+}
+
 static void disconnect(struct state *state)
 {
+    while (state->n_staged > 0)
+        attempt_staged_free(take_staged(state, 0));
     db_close(state->db);
     state->db = NULL;
 }
@@ -313,6 +329,72 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
            launcher->ops->is_ready(launcher, &request);
 }
 
+/* From where it was staged, if it was. */
+static int start_one(struct state *state, const struct attempt_context *context,
+                     int64_t id, struct error *err)
+{
+    for (int i = 0; i < state->n_staged; i++) {
+        if (attempt_staged_id(state->staged[i]) != id)
+            continue;
+        struct attempt_staged *staged = take_staged(state, i);
+        if (attempt_staged_is_fresh(context, staged))
+            return attempt_start_staged(context, staged, err);
+        attempt_staged_free(staged);
+        break;
+    }
+    return attempt_start(context, id, "", err);
+}
+
+/* Those that were not started first come next. */
+static void remember_next(struct state *state, const struct queue_jobs *jobs,
+                          const struct policy_choice *choices)
+{
+    state->n_next = 0;
+    for (int i = 0; i < jobs->n && state->n_next < MAX_STAGED; i++)
+        if (!choices[i].starts && jobs->jobs[i].allocation[0] == '\0')
+            state->next_ids[state->n_next++] = jobs->jobs[i].id;
+}
+
+static bool is_staged(const struct state *state, int64_t id)
+{
+    for (int i = 0; i < state->n_staged; i++)
+        if (attempt_staged_id(state->staged[i]) == id)
+            return true;
+    return false;
+}
+
+/* Is there something to hear from the launcher? */
+static bool is_called(struct launcher *launcher)
+{
+    struct pollfd call = {.events = POLLIN};
+    if (launcher->ops->wake_fd == NULL)
+        return false;
+    call.fd = launcher->ops->wake_fd(launcher);
+    return poll(&call, 1, 0) > 0;
+}
+
+/* Where short jobs follow each other, the next are prepared while the last ones run, as
+ * long as nobody calls. Errors say nothing: a start will meet them again. */
+static void stage_next(struct state *state)
+{
+    struct launcher *launcher = state->loop->launcher;
+    struct attempt_context context = context_of(state);
+    if (launcher->ops->is_over == NULL || !state->has_started)
+        return;
+    for (int i = state->n_staged - 1; i >= 0; i--)
+        if (!attempt_staged_is_fresh(&context, state->staged[i]))
+            attempt_staged_free(take_staged(state, i));
+    for (int i = 0; i < state->n_next && state->n_staged < MAX_STAGED; i++) {
+        struct attempt_staged *staged = NULL;
+        if (is_staged(state, state->next_ids[i]))
+            continue;
+        if (is_called(launcher) || !db_is_alive(state->db))
+            break;
+        if (attempt_stage(&context, state->next_ids[i], &staged, NULL) == 0)
+            state->staged[state->n_staged++] = staged;
+    }
+}
+
 static int start_chosen(struct state *state, const struct queue_jobs *jobs,
                         const struct policy_choice *choices, struct error *err)
 {
@@ -321,7 +403,8 @@ static int start_chosen(struct state *state, const struct queue_jobs *jobs,
     for (int i = 0; rc == 0 && i < jobs->n; i++) {
         if (!choices[i].starts || !is_ready(state, &jobs->jobs[i]))
             continue;
-        rc = attempt_start(&context, jobs->jobs[i].id, "", err);
+        rc = start_one(state, &context, jobs->jobs[i].id, err);
+        state->has_started = true;
         rc = after(state, rc, jobs->jobs[i].id, err);
         if (rc == 0)
             rc = renew(state, err);
@@ -354,6 +437,7 @@ static int start(struct state *state, const struct running *running, struct erro
                                 .waited_s = now_s - jobs.jobs[i].admitted_at_s,
                                 .lasts_s = lasts_s(state, &jobs.jobs[i])};
     policy_choose(&site, candidates, jobs.n, choices);
+    remember_next(state, &jobs, choices);
     rc = start_chosen(state, &jobs, choices, err);
 out:
     free(candidates);
@@ -367,7 +451,7 @@ static int round_once(struct state *state, struct error *err)
     struct launcher *launcher = state->loop->launcher;
     struct running running = {0};
     int n_notifications = 0;
-    state->has_admitted = state->is_early = false;
+    state->has_admitted = state->has_started = state->is_early = false;
     if (launcher->ops->tend != NULL)
         launcher->ops->tend(launcher);
     int rc = db_drain(state->db, &n_notifications, err);
@@ -389,6 +473,8 @@ static int round_once(struct state *state, struct error *err)
     else if (state->has_admitted)
         state->is_early = true;
     running_free(&running);
+    if (rc == 0)
+        stage_next(state);
     return rc;
 }
 
@@ -461,6 +547,6 @@ int loop_run(struct loop *loop, const volatile sig_atomic_t *stop, const sigset_
     }
     if (state.db != NULL && rc == 0)
         ledger_lease_release(state.db, &state.lease, NULL);
-    db_close(state.db);
+    disconnect(&state);
     return rc;
 }
