@@ -24,6 +24,16 @@ struct rows {
      * Errors: PPT_EDATA (label out of range, damaged file), PPT_EIO. */
     int (*read)(struct rows *rows, const int64_t *indices, size_t n, float *x,
                 int32_t *y, struct error *err);
+    /* The same in two halves, for readers that look ahead: `fetch` brings the records
+     * in their stored form, record_bytes each; `decode` makes one of them floats and a
+     * label. ahead_bytes is the memory that looking ahead may take, 0 where it gains
+     * nothing (the records lie in memory) and both may be NULL.
+     * Errors: fetch PPT_EDATA, PPT_EIO; decode PPT_EDATA (label out of range). */
+    size_t record_bytes, ahead_bytes;
+    int (*fetch)(struct rows *rows, const int64_t *indices, size_t n, void *records,
+                 struct error *err);
+    int (*decode)(struct rows *rows, const void *record, float *x, int32_t *y,
+                  struct error *err);
 };
 
 /* A named array for the model file. */

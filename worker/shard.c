@@ -99,12 +99,10 @@ static int read_cached(const struct shard *shard, const int64_t *indices, size_t
     return 0;
 }
 
-/* At most block_rows records. */
-static int read_block(struct shard *shard, const int64_t *indices, size_t n, float *x,
-                      int32_t *y, struct error *err)
+/* At most block_rows records into block_x and block_y. */
+static int gather_block(struct shard *shard, const int64_t *indices, size_t n,
+                        struct error *err)
 {
-    size_t x_bytes = h5_data_row_bytes(shard->split.x);
-    size_t y_bytes = h5_data_row_bytes(shard->split.y);
     for (size_t i = 0; i < n; i++)
         shard->block_indices[i] = shard->first + indices[i];
     int rc = gather_rows(shard->split.x, shard->block_indices, n, shard->block_x,
@@ -112,6 +110,15 @@ static int read_block(struct shard *shard, const int64_t *indices, size_t n, flo
     if (rc == 0)
         rc = gather_rows(shard->split.y, shard->block_indices, n, shard->block_y,
                          shard->span, err);
+    return rc;
+}
+
+static int read_block(struct shard *shard, const int64_t *indices, size_t n, float *x,
+                      int32_t *y, struct error *err)
+{
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t y_bytes = h5_data_row_bytes(shard->split.y);
+    int rc = gather_block(shard, indices, n, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         rc = feed_label(shard, shard->block_y + i * y_bytes, y + i, err);
         feed(shard, shard->block_x + i * x_bytes, x + i * shard->n_features);
@@ -119,19 +126,59 @@ static int read_block(struct shard *shard, const int64_t *indices, size_t n, flo
     return rc;
 }
 
-static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float *x,
-                      int32_t *y, struct error *err)
+static int check_indices(const struct shard *shard, const int64_t *indices, size_t n,
+                         struct error *err)
 {
-    struct shard *shard = rows->state;
     for (size_t i = 0; i < n; i++)
         if (indices[i] < 0 || indices[i] >= shard->n_rows ||
             (i > 0 && indices[i] <= indices[i - 1]))
             return error_set(err, PPT_EINTERNAL,
                              "record indices do not ascend within the shard");
+    return 0;
+}
+
+/* A stored record: the bytes of its row of x, then those of its label. */
+static int shard_fetch(struct rows *rows, const int64_t *indices, size_t n,
+                       void *records, struct error *err)
+{
+    struct shard *shard = rows->state;
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t y_bytes = h5_data_row_bytes(shard->split.y);
+    unsigned char *at = records;
+    int rc = check_indices(shard, indices, n, err);
+    while (rc == 0 && n > 0) {
+        size_t k = n < shard->block_rows ? n : shard->block_rows;
+        rc = gather_block(shard, indices, k, err);
+        for (size_t i = 0; rc == 0 && i < k; i++, at += x_bytes + y_bytes) {
+            memcpy(at, shard->block_x + i * x_bytes, x_bytes);
+            memcpy(at + x_bytes, shard->block_y + i * y_bytes, y_bytes);
+        }
+        indices += k;
+        n -= k;
+    }
+    return rc;
+}
+
+static int shard_decode(struct rows *rows, const void *record, float *x, int32_t *y,
+                        struct error *err)
+{
+    const struct shard *shard = rows->state;
+    const unsigned char *raw = record;
+    feed(shard, raw, x);
+    return feed_label(shard, raw + h5_data_row_bytes(shard->split.x), y, err);
+}
+
+static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                      int32_t *y, struct error *err)
+{
+    struct shard *shard = rows->state;
+    int rc = check_indices(shard, indices, n, err);
+    if (rc != 0)
+        return rc;
     if (n == 0)
         return 0;
     if (shard->may_cache && shard->cached_x == NULL) {
-        int rc = fill_cache(shard, err);
+        rc = fill_cache(shard, err);
         if (rc != 0)
             return rc;
     }
@@ -139,7 +186,7 @@ static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float
         return read_cached(shard, indices, n, x, y, err);
     while (n > 0) {
         size_t k = n < shard->block_rows ? n : shard->block_rows;
-        int rc = read_block(shard, indices, k, x, y, err);
+        rc = read_block(shard, indices, k, x, y, err);
         if (rc != 0)
             return rc;
         indices += k;
@@ -210,14 +257,19 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
     shard->n_features = 1;
     for (int d = 0; d < shard->split.n_dims; d++)
         shard->n_features *= (size_t)shard->split.dims[d];
-    uint64_t row_bytes =
+    size_t ahead = cache_bytes < SHARD_AHEAD_BYTES ? cache_bytes : SHARD_AHEAD_BYTES;
+    size_t row_bytes =
         h5_data_row_bytes(shard->split.x) + h5_data_row_bytes(shard->split.y);
     shard->may_cache = (uint64_t)shard->n_rows <= cache_bytes / row_bytes;
     *ret_rows = (struct rows){.n_rows = shard->n_rows,
                               .n_features = shard->n_features,
                               .n_classes = shard->split.n_classes,
                               .state = shard,
-                              .read = shard_read};
+                              .record_bytes = row_bytes,
+                              .ahead_bytes = shard->may_cache ? 0 : ahead,
+                              .read = shard_read,
+                              .fetch = shard_fetch,
+                              .decode = shard_decode};
     return 0;
 }
 

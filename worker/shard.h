@@ -2,8 +2,9 @@
  *
  * Memory: a shard whose bytes fit `cache_bytes` is read once, when first used, and
  * kept; a larger one stays in the file and costs about 1 MiB plus, where the file is
- * chunked, HDF5's chunk cache (at most 64 MiB). NaN and infinities in the data are
- * passed on: the engine contains them.
+ * chunked, HDF5's chunk cache (at most 64 MiB), and whoever reads ahead may take
+ * SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. NaN and infinities in
+ * the data are passed on: the engine contains them.
  */
 #ifndef PPT_WORKER_SHARD_H
 #define PPT_WORKER_SHARD_H
@@ -15,6 +16,7 @@
 #include "worker/data_h5.h"
 
 #define SHARD_CACHE_BYTES (512u << 20)
+#define SHARD_AHEAD_BYTES (128u << 20)
 
 /* Rank `rank` of `size` gets records [*ret_first, *ret_first + *ret_n): all of them
  * over the ranks, in order, their numbers differing by at most 1. */

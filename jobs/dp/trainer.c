@@ -136,8 +136,9 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = allocate(trainer, memory, err);
     }
     if (rc == 0) {
-        rc = sampler_open(&trainer->sampler, env->sampling_key, trainer->sample_rate,
-                          env->io->train->n_rows, err);
+        rc = feed_open(&trainer->feed, env->io->train, env->sampling_key,
+                       trainer->sample_rate, trainer->n_steps,
+                       (size_t)trainer->net.max_n, err);
     }
     if (rc == 0 && trainer->is_private) {
         rc = noise_open(&trainer->noise, env->kernels, env->noise_key, trainer->n_slice,
@@ -154,7 +155,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
 
 void trainer_close(struct trainer *trainer)
 {
-    sampler_close(&trainer->sampler);
+    feed_close(&trainer->feed);
     noise_close(&trainer->noise);
     net_free(&trainer->net);
     free(trainer->indices);
@@ -205,15 +206,11 @@ void trainer_take_loss(struct trainer *trainer, double *ret_sum, double *ret_cou
     trainer->loss_count = 0.0;
 }
 
-static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
+/* The first n records of net->read and net->label. */
+static void add_micro_batch(struct trainer *trainer, size_t n)
 {
     const struct kernels *kernels = trainer->env->kernels;
-    struct rows *rows = trainer->env->io->train;
     struct net *net = &trainer->net;
-    int rc = rows->read(rows, trainer->indices, n, net->read, net->label, err);
-    if (rc != 0) {
-        return rc;
-    }
     net_forward(net, kernels, trainer->params, (int64_t)n);
     net_backward(net, kernels, trainer->params, (int64_t)n);
     if (trainer->is_private) {
@@ -224,21 +221,25 @@ static int add_micro_batch(struct trainer *trainer, size_t n, struct error *err)
         trainer->loss_count += (double)n;
     }
     kernels->accumulate(net->n_params, net->grad, trainer->sum);
-    return 0;
 }
 
 int trainer_gradient(struct trainer *trainer, struct error *err)
 {
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
                                                           sizeof *trainer->sum);
-    sampler_begin(&trainer->sampler, trainer->step);
-    size_t max = (size_t)trainer->net.max_n, n;
-    while ((n = sampler_next(&trainer->sampler, trainer->indices, max)) > 0) {
-        int rc = add_micro_batch(trainer, n, err);
+    struct net *net = &trainer->net;
+    size_t n = 0;
+    feed_begin(&trainer->feed, trainer->step);
+    do {
+        int rc = feed_next(&trainer->feed, (size_t)net->max_n, net->read, net->label,
+                           &n, err);
         if (rc != 0) {
             return rc;
         }
-    }
+        if (n > 0) {
+            add_micro_batch(trainer, n);
+        }
+    } while (n > 0);
     return 0;
 }
 

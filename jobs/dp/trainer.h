@@ -5,7 +5,7 @@
  * one slice of the same length. Arrays lie in the memory of the kernels; where that is
  * not the host's, the slices that ranks exchange pass through a copy on the host.
  * Memory beside the net (net.h), for P padded parameters: 4 P + 8 P + n_slice (8 + 8 +
- * 4 + 8) bytes. It does not depend on the batch size.
+ * 4 + 8) bytes, and the feed's. It does not depend on the batch size.
  */
 #ifndef PPT_JOBS_DP_TRAINER_H
 #define PPT_JOBS_DP_TRAINER_H
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jobs/dp/feed.h"
 #include "jobs/dp/noise.h"
-#include "jobs/dp/sampler.h"
 #include "jobs/env.h"
 #include "jobs/model/net.h"
 #include "jobs/plan.h"
@@ -31,11 +31,11 @@ struct trainer {
     int64_t nominal_test;  /* of the test split, 0 if not stated */
     int64_t n_steps, step; /* in all, and done */
 
-    struct sampler sampler;
+    struct feed feed;
     struct noise noise; /* private jobs only, and what follows */
     struct grid grid;   /* of sums and noise */
     double clip_norm;   /* of an example: with the grid's rounding it is the spec's */
-    int64_t *indices;   /* net.max_n, on the host */
+    int64_t *indices;   /* net.max_n, on the host: for evaluation */
     int64_t n_padded, n_slice;
     /* In the memory of the kernels. */
     float *params;  /* n_padded, the same on every rank */

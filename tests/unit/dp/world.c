@@ -167,6 +167,32 @@ static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float 
     return 0;
 }
 
+/* Stored as the floats, then the label. */
+static int fetch_rows(struct rows *rows, const int64_t *indices, size_t n,
+                      void *records, struct error *err)
+{
+    size_t x_bytes = rows->n_features * sizeof(float);
+    for (size_t i = 0; i < n; i++) {
+        char *record = (char *)records + i * rows->record_bytes;
+        float x[64];
+        int32_t y;
+        read_rows(rows, indices + i, 1, x, &y, err);
+        memcpy(record, x, x_bytes);
+        memcpy(record + x_bytes, &y, sizeof y);
+    }
+    return 0;
+}
+
+static int decode_row(struct rows *rows, const void *record, float *x, int32_t *y,
+                      struct error *err)
+{
+    size_t x_bytes = rows->n_features * sizeof(float);
+    (void)err;
+    memcpy(x, record, x_bytes);
+    memcpy(y, (const char *)record + x_bytes, sizeof *y);
+    return 0;
+}
+
 static int checkpoint_begin(struct io *io, uint64_t len, struct error *err)
 {
     struct world *world = io->state;
@@ -271,7 +297,12 @@ static struct rows rows_of(struct seat *seat, const struct world_data *data,
                          .n_features = data->n_features,
                          .n_classes = data->n_classes,
                          .state = seat,
-                         .read = read_rows};
+                         .record_bytes =
+                             data->n_features * sizeof(float) + sizeof(int32_t),
+                         .ahead_bytes = seat->is_train ? seat->world->ahead_bytes : 0,
+                         .read = read_rows,
+                         .fetch = fetch_rows,
+                         .decode = decode_row};
 }
 
 static void *run_rank(void *state)

@@ -50,6 +50,7 @@ struct world {
     void (*progress)(void *state, const struct progress *progress);
     void *progress_state;
     volatile sig_atomic_t stop[WORLD_MAX_RANKS];
+    size_t ahead_bytes; /* of the train records; 0: not read ahead */
     /* Asks for a stop on one rank when it has read so often; 0: never. */
     int64_t stop_after_reads;
     int stop_rank;

@@ -76,6 +76,25 @@ START_TEST(bounds_cover_every_row_once)
 }
 END_TEST
 
+/* fetch and decode give what read gave, bit for bit. */
+static void check_halves(struct rows *rows, const int64_t *indices, size_t n,
+                         const float *x, const int32_t *y)
+{
+    unsigned char *records = malloc((n + 1) * rows->record_bytes);
+    ck_assert_uint_eq(rows->record_bytes, N_FEATURES + sizeof(int64_t));
+    ck_assert_int_eq(rows->fetch(rows, indices, n, records, &err), 0);
+    for (size_t i = 0; i < n; i++) {
+        float again[N_FEATURES];
+        int32_t label;
+        ck_assert_int_eq(
+            rows->decode(rows, records + i * rows->record_bytes, again, &label, &err),
+            0);
+        ck_assert_int_eq(label, y[i]);
+        ck_assert_int_eq(memcmp(again, x + i * N_FEATURES, sizeof again), 0);
+    }
+    free(records);
+}
+
 /* Every third record of the shard, against the formula. */
 static void check_rank(const struct data_h5 *data, int rank, int size, size_t cache)
 {
@@ -104,6 +123,7 @@ static void check_rank(const struct data_h5 *data, int rank, int size, size_t ca
         }
     }
     ck_assert_int_eq(rows.read(&rows, NULL, 0, NULL, NULL, &err), 0);
+    check_halves(&rows, indices, n, x, y);
     free(x), free(y);
     shard_close(&rows);
 }
@@ -146,6 +166,7 @@ START_TEST(a_label_out_of_range_is_refused)
     struct rows rows;
     float x[2 * N_FEATURES];
     int32_t y[2];
+    unsigned char record[2 * (N_FEATURES + sizeof(int64_t))];
     const int64_t good[] = {0, 5}, bad[] = {0, N_ROWS - 1}, outside[] = {0, N_ROWS},
                   down[] = {5, 4};
     make_bytes(scratch_path("a.h5"), bad_labels[_i % 3]);
@@ -158,6 +179,12 @@ START_TEST(a_label_out_of_range_is_refused)
     scratch_expect(&err, "a label of train is outside 0..9");
     /* Neither which record nor which label: the message may leave the rank. */
     ck_assert_ptr_null(strstr(err.text, "1002"));
+    ck_assert_int_eq(rows.fetch(&rows, bad, 2, record, &err), 0);
+    ck_assert_int_eq(rows.decode(&rows, record, x, y, &err), 0);
+    ck_assert_int_eq(rows.decode(&rows, record + rows.record_bytes, x, y, &err),
+                     -PPT_EDATA);
+    ck_assert_int_eq(rows.fetch(&rows, outside, 2, record, &err), -PPT_EINTERNAL);
+    ck_assert_int_eq(rows.fetch(&rows, down, 2, record, &err), -PPT_EINTERNAL);
     ck_assert_int_eq(rows.read(&rows, outside, 2, x, y, &err), -PPT_EINTERNAL);
     ck_assert_int_eq(rows.read(&rows, down, 2, x, y, &err), -PPT_EINTERNAL);
     shard_close(&rows);

@@ -1,0 +1,46 @@
+/* The records of each step's sample, micro-batch by micro-batch: drawn when they are
+ * asked for where reading is cheap, else read far ahead (stretch.h). */
+#ifndef PPT_JOBS_DP_FEED_H
+#define PPT_JOBS_DP_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/dp/sampler.h"
+#include "jobs/dp/stretch.h"
+#include "jobs/io.h"
+
+struct feed {
+    struct rows *rows;
+    struct sampler sampler;
+    int64_t step; /* being fed */
+    /* Without reading ahead. */
+    size_t max;
+    int64_t *indices; /* max */
+    /* Reading ahead. */
+    bool is_ahead, is_started;
+    struct stretch_cursor cursor;
+    struct stretch stretch;
+};
+
+/* Samples at `sample_rate` from the rows, which outlive the feed. At most `max` records
+ * are asked for at once; steps are those below n_steps. Reads ahead where
+ * rows->ahead_bytes says so, within that memory. Close with feed_close, which wipes the
+ * key. Errors: PPT_ERANGE (sampler_open), PPT_ENOMEM. */
+int feed_open(struct feed *feed, struct rows *rows,
+              const unsigned char key[CRYPTO_KEY_SIZE], double sample_rate,
+              int64_t n_steps, size_t max, struct error *err);
+void feed_close(struct feed *feed);
+
+/* Begins a step: the first is any, each later one the successor of the last. */
+void feed_begin(struct feed *feed, int64_t step);
+
+/* The next at most n_most <= max records of the step in ascending order: x[n,
+ * n_features], y[n]. *ret_n is 0 at the end of the sample.
+ * Errors: those of rows->read, fetch and decode. */
+int feed_next(struct feed *feed, size_t n_most, float *x, int32_t *y, size_t *ret_n,
+              struct error *err);
+
+#endif
