@@ -16,8 +16,10 @@ enum {
 _Static_assert(CHUNK_PAIRS <= UINT16_MAX, "a pair of a chunk fits its list");
 _Static_assert(GRID_EXTRA_WORDS == POLAR_EXTRA_WORDS, "one pair's extra bits");
 
-/* |z - computed z| <= error_radius r + error_tail / (u r): samplers.md. */
-static const double error_radius = 0x1p-48, error_tail = 0x1p-52;
+/* |z - computed z| <= error_radius r + error_tail / (u0 r): samplers.md. */
+static const double error_radius = 0x1.cp-49, error_tail = 0x1.8p-52;
+
+static const uint64_t sign_bit = (uint64_t)1 << 63;
 
 static inline double as_double(uint64_t bits)
 {
@@ -33,33 +35,23 @@ static inline uint64_t as_bits(double value)
     return bits;
 }
 
-/* An integer below 2^52 as a double, by way of 2^52's bit pattern: a vector of 64-bit
+/* The upper 52 bits as k / 2^52, exact, by way of 1's bit pattern: a vector of 64-bit
  * integers has no direct conversion before AVX-512. */
-static inline double small_integer(uint64_t integer)
+static inline double fraction(uint64_t bits)
 {
-    return as_double(0x4330000000000000u | integer) - 0x1p52;
+    return as_double(0x3ff0000000000000u | bits >> 12) - 1.0;
 }
 
-/* The upper 53 bits as k / 2^53, k = 0 .. 2^53 - 1, exact. */
-static inline double uniform(uint64_t bits)
-{
-    double high = small_integer(bits >> 38),
-           low = small_integer(bits >> 11 & 0x7ffffff);
-    return high * 0x1p-26 + low * 0x1p-53;
-}
-
-/* Natural logarithm of u in (0, 1]: u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
- * log m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m + 1), |f| < 0.1716. */
-static inline double log_uniform(double u)
+/* -2 ln u for u in (0, 1], not -0: u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+ * ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m + 1), |f| < 0.1716. */
+static inline double minus_two_log(double u)
 {
     uint64_t bits = as_bits(u);
     uint64_t offset = bits - 0x3fe6a09e667f3bcdu + 0x4000000000000000u;
-    double e = small_integer(offset >> 52) - 1024.0;
+    double e = as_double(0x4330000000000000u | offset >> 52) - (0x1p52 + 1024.0);
     double m = as_double((offset & 0xfffffffffffffu) + 0x3fe6a09e667f3bcdu);
     double f = (m - 1.0) / (m + 1.0), s = f * f;
-    double sum = 1.0 / 23.0;
-    sum = sum * s + 1.0 / 21.0;
-    sum = sum * s + 1.0 / 19.0;
+    double sum = 1.0 / 19.0;
     sum = sum * s + 1.0 / 17.0;
     sum = sum * s + 1.0 / 15.0;
     sum = sum * s + 1.0 / 13.0;
@@ -68,15 +60,14 @@ static inline double log_uniform(double u)
     sum = sum * s + 1.0 / 7.0;
     sum = sum * s + 1.0 / 5.0;
     sum = sum * s + 1.0 / 3.0;
-    return e * 0.6931471805599453 + 2.0 * (f + f * s * sum);
+    return fabs(e * 1.3862943611198906 + 4.0 * (f + f * s * sum));
 }
 
-/* sin and cos of an angle in [-pi/4, pi/4], Taylor to degrees 17 and 18. */
+/* sin and cos of an angle in [-pi/4, pi/4], Taylor to degrees 15 and 16. */
 static inline double sin_small(double t)
 {
     double s = t * t;
-    double sum = 1.0 / 355687428096000.0;
-    sum = sum * s - 1.0 / 1307674368000.0;
+    double sum = -1.0 / 1307674368000.0;
     sum = sum * s + 1.0 / 6227020800.0;
     sum = sum * s - 1.0 / 39916800.0;
     sum = sum * s + 1.0 / 362880.0;
@@ -89,8 +80,7 @@ static inline double sin_small(double t)
 static inline double cos_small(double t)
 {
     double s = t * t;
-    double sum = -1.0 / 6402373705728000.0;
-    sum = sum * s + 1.0 / 20922789888000.0;
+    double sum = 1.0 / 20922789888000.0;
     sum = sum * s - 1.0 / 87178291200.0;
     sum = sum * s + 1.0 / 479001600.0;
     sum = sum * s - 1.0 / 3628800.0;
@@ -107,31 +97,37 @@ static inline double nearest(double x)
     return (x + 0x1.8p52) - 0x1.8p52;
 }
 
+/* cos and sin of 2 pi V: the quarter that is nearest, and an angle from it of at most
+ * pi/4. Quarters turn (c, s) into (-s, c), (-c, -s), (s, -c); no branches, no flags. */
+static inline void turn(uint64_t bits, double *ret_cosine, double *ret_sine)
+{
+    uint64_t turned = bits + ((uint64_t)1 << 61); /* quarter, then the place in it */
+    double t = (fraction(turned << 2) - 0.5) * 1.5707963267948966;
+    uint64_t s = as_bits(sin_small(t)), c = as_bits(cos_small(t));
+    uint64_t swap = (s ^ c) & (0 - (turned >> 62 & 1));
+    *ret_cosine = as_double(c ^ swap ^ ((turned ^ turned << 1) & sign_bit));
+    *ret_sine = as_double(s ^ swap ^ (turned & sign_bit));
+}
+
 /* n_pairs integers of each kind, and whether they are in doubt: then they are 0. */
 static inline void draw_pairs(int64_t n_pairs, double std_steps,
                               const uint64_t *restrict bits, double *restrict first,
                               double *restrict second, uint64_t *restrict in_doubt)
 {
+    const double tail = std_steps * error_tail;
     for (int64_t i = 0; i < n_pairs; i++) {
-        double u = uniform(bits[2 * i]) + 0x1p-53; /* in (0, 1] */
-        double v = uniform(bits[2 * i + 1]);
-        double radius = sqrt(fabs(2.0 * log_uniform(u))); /* +0, not -0, for u = 1 */
-        double quarter = nearest(4.0 * v);
-        double t = (v - 0.25 * quarter) * 6.283185307179586;
-        double s = sin_small(t), c = cos_small(t);
-        bool is_half = quarter == 2.0, is_first = quarter == 1.0;
-        bool is_third = quarter == 3.0;
-        double x = is_first || is_third ? s : c, y = is_first || is_third ? c : s;
-        x = std_steps * (radius * (is_first || is_half ? -x : x));
-        y = std_steps * (radius * (is_half || is_third ? -y : y));
-
-        double k = nearest(x), l = nearest(y);
-        double error = std_steps * (error_radius * radius + error_tail / (u * radius));
-        bool is_sure = fabs(x - k) + error < 0.5 && fabs(y - l) + error < 0.5 &&
-                       u > 0x1p-53; /* false for NaN */
-        first[i] = is_sure ? k : 0.0;
-        second[i] = is_sure ? l : 0.0;
-        in_doubt[i] = is_sure ? 0 : 1;
+        double below = fraction(bits[2 * i]), u = below + 0x1p-52; /* in (0, 1] */
+        double radius = sqrt(minus_two_log(u)), width = std_steps * radius, x, y;
+        turn(bits[2 * i + 1], &x, &y);
+        x *= width;
+        y *= width;
+        double k = nearest(x), l = nearest(y), off = fabs(x - k), off_y = fabs(y - l);
+        off = (off > off_y ? off : off_y) + error_radius * width;
+        off += tail / (below * radius); /* Inf where below is 0, or u is 1 */
+        uint64_t sure = off < 0.5 ? UINT64_MAX : 0;
+        first[i] = as_double(as_bits(k) & sure);
+        second[i] = as_double(as_bits(l) & sure);
+        in_doubt[i] = sure + 1;
     }
 }
 

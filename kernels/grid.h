@@ -31,7 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GRID_CHUNK 32768
+#define GRID_CHUNK 122880
 #define GRID_MAX_STD_STEPS 0x1p40
 #define GRID_EXTRA_WORDS 8
 

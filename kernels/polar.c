@@ -67,6 +67,24 @@ static struct fixed mul(struct fixed x, struct fixed y)
     return cut;
 }
 
+/* The same product of two numbers below 1, in half the time. */
+static inline struct fixed mul_fractions(struct fixed x, struct fixed y)
+{
+    uint64_t product[6] = {0};
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; i++) {
+        unsigned __int128 carry = 0;
+#pragma GCC unroll 3
+        for (int j = 0; j < 3; j++) {
+            carry += (unsigned __int128)x.limb[i] * y.limb[j] + product[i + j];
+            product[i + j] = (uint64_t)carry;
+            carry >>= 64;
+        }
+        product[i + 3] = (uint64_t)carry;
+    }
+    return (struct fixed){{product[3], product[4], product[5], 0}};
+}
+
 /* x if is_first is 1, y if it is 0. */
 static inline struct fixed choose(uint64_t is_first, struct fixed x, struct fixed y)
 {
@@ -169,23 +187,24 @@ static struct fixed normalise(uint64_t word[U_WORDS], uint64_t *ret_exponent)
     return (struct fixed){{word[2], word[1], word[0] | 1ull << 63, 0}};
 }
 
-/* -ln U = exponent ln 2 + 2 artanh w, w = (1 - m) / (1 + m) <= 1/3. */
+/* -ln U = exponent ln 2 + 2 artanh w, w = (1 - m) / (1 + m) <= 1/3; in the series only
+ * the first term is not below 1. */
 static struct fixed minus_log(struct fixed m, uint64_t exponent)
 {
     struct fixed w = divide(sub(one, m, NULL), add(one, m)), square = mul(w, w);
     struct fixed sum = constant(one_over_odd[LOG_TERMS - 1]);
     for (int n = LOG_TERMS - 1; n-- > 0;) {
-        sum = add(mul(sum, square), constant(one_over_odd[n]));
+        sum = add(mul_fractions(sum, square), constant(one_over_odd[n]));
     }
     return add(mul((struct fixed){{0, 0, 0, exponent}}, ln_2), twice(mul(w, sum)));
 }
 
-/* c_0 - c_1 x^2 + c_2 x^4 - ..., x <= pi/4. */
+/* c_0 - c_1 x^2 + c_2 x^4 - ..., x <= pi/4; only c_0 is not below 1. */
 static struct fixed alternate(struct fixed square, const uint64_t c[][4])
 {
     struct fixed sum = constant(c[ANGLE_TERMS - 1]);
     for (int n = ANGLE_TERMS - 1; n-- > 0;) {
-        sum = sub(constant(c[n]), mul(square, sum), NULL);
+        sum = sub(constant(c[n]), mul_fractions(square, sum), NULL);
     }
     return sum;
 }
