@@ -72,6 +72,10 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
     json_string(&json, "data_file", plan->data_file);
     json_string(&json, "spec_sha256", plan->spec_sha256);
     json_string(&json, "manifest_sha256", plan->manifest_sha256);
+    if (plan->needs_encrypted_disk)
+        json_bool(&json, "needs_encrypted_disk", true);
+    if (plan->needs_confidential_gpu)
+        json_bool(&json, "needs_confidential_gpu", true);
     json_object(&json, "price");
     json_bool(&json, "is_private", price->is_private);
     json_string(&json, "unit", unit_name(price->unit));
@@ -232,6 +236,10 @@ static int from_json(const char *text, size_t len, const char *path,
                 sizeof plan.spec_sha256, plan.spec_sha256);
     ydoc_string(&faults, ydoc_need(&faults, root, "manifest_sha256"),
                 sizeof plan.manifest_sha256, plan.manifest_sha256);
+    ydoc_bool(&faults, ydoc_get(root, "needs_encrypted_disk"),
+              &plan.needs_encrypted_disk);
+    ydoc_bool(&faults, ydoc_get(root, "needs_confidential_gpu"),
+              &plan.needs_confidential_gpu);
     read_price(&faults, ydoc_need(&faults, root, "price"), &plan.price);
     ydoc_free(doc);
     int rc = ydoc_faults_end(&faults, "plan", err);

@@ -32,7 +32,9 @@ struct plan {
     char data_file[PLAN_PATH_SIZE]; /* absolute, of the HDF5 file */
     char spec_sha256[SPEC_HEX_SIZE];
     char manifest_sha256[MANIFEST_HEX_SIZE];
-    struct price price; /* releases with their counts, noise, rate, steps */
+    bool needs_encrypted_disk;   /* the site demands it of this directory ... */
+    bool needs_confidential_gpu; /* ... and of the GPUs, if the job has any */
+    struct price price;          /* releases with their counts, noise, rate, steps */
 };
 
 /* Writes the four files, plan.sig last, each fsynced; directory exists.

@@ -128,12 +128,15 @@ static int store_plan(const struct attempt_context *context,
 {
     struct launcher *launcher = launcher_of(context, job);
     bool is_users = job->allocation[0] != '\0';
-    struct plan plan = {.job_id = job->id,
-                        .attempt = attempt,
-                        .epoch = context->lease->epoch,
-                        .issued_at_s = time(NULL),
-                        .uid = is_users ? job->allocation_uid : geteuid(),
-                        .price = prepared->price};
+    struct plan plan = {
+        .job_id = job->id,
+        .attempt = attempt,
+        .epoch = context->lease->epoch,
+        .issued_at_s = time(NULL),
+        .uid = is_users ? job->allocation_uid : geteuid(),
+        .needs_encrypted_disk = context->loop->conf->needs_encrypted_disk,
+        .needs_confidential_gpu = context->loop->conf->needs_confidential_gpu,
+        .price = prepared->price};
     if (launcher->ops->is_here != NULL && launcher->ops->is_here(launcher))
         gethostname(plan.hosts, sizeof plan.hosts - 1);
     snprintf(plan.directory, sizeof plan.directory, "%s",

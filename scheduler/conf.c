@@ -274,12 +274,22 @@ static void read_policy(struct ydoc_faults *faults, const struct ydoc_node *root
                       "expected at most max_epsilon, which is %g", policy->max_epsilon);
 }
 
+static void read_require(struct ydoc_faults *faults, const struct ydoc_node *root,
+                         struct conf *conf)
+{
+    static const char *const keys[] = {"encrypted_disk", "confidential_gpu"};
+    const struct ydoc_node *node = section(faults, root, "require", keys, COUNT(keys));
+    ydoc_bool(faults, ydoc_get(node, "encrypted_disk"), &conf->needs_encrypted_disk);
+    ydoc_bool(faults, ydoc_get(node, "confidential_gpu"),
+              &conf->needs_confidential_gpu);
+}
+
 static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"database", "spool",      "keys",
-                                       "node",     "launcher",   "pool",
-                                       "pilots",   "scheduling", "policy"};
+    static const char *const keys[] = {"database", "spool", "keys",   "node",
+                                       "launcher", "pool",  "pilots", "scheduling",
+                                       "require",  "policy"};
     ydoc_only_keys(faults, root, keys, COUNT(keys));
     read_database(faults, ydoc_get(root, "database"), conf);
     read_absolute(faults, ydoc_get(root, "spool"), conf->spool);
@@ -289,6 +299,7 @@ static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
     read_pool(faults, root, &conf->pool);
     read_pilots(faults, root, &conf->pilots);
     read_scheduling(faults, root, conf);
+    read_require(faults, root, conf);
     read_policy(faults, root, &conf->policy);
 }
 

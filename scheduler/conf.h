@@ -75,6 +75,9 @@ struct conf {
     int64_t grace_s;    /* from asking a job to stop to killing it */
     int64_t patience_s; /* a job that waited so long is not overtaken any more */
 
+    /* Of every place where a job runs; checked there (worker/demands.h). */
+    bool needs_encrypted_disk, needs_confidential_gpu;
+
     struct spec_policy policy;
 };
 

@@ -1,5 +1,6 @@
 #include "worker/environment.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -113,6 +114,27 @@ static void add_machine(struct json *json)
     json_string(json, "memory", memory);
 }
 
+/* What NVIDIA's driver says of itself and of each GPU; nothing where there is none. */
+static void add_gpus(struct json *json)
+{
+    static const char gpus[] = "/proc/driver/nvidia/gpus";
+    char text[256], path[512];
+    read_proc("/proc/driver/nvidia/version", "NVRM version", text, sizeof text);
+    json_string(json, "gpu_driver", text);
+    json_array(json, "gpus");
+    DIR *directory = opendir(gpus);
+    struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        snprintf(path, sizeof path, "%s/%s/information", gpus, entry->d_name);
+        read_proc(path, "Model", text, sizeof text);
+        if (text[0] != '\0')
+            json_string(json, NULL, text);
+    }
+    if (directory != NULL)
+        closedir(directory);
+    json_close_array(json);
+}
+
 /* The same for all jobs of a process. Caller frees. */
 static int describe(char **ret_text, struct error *err)
 {
@@ -120,6 +142,7 @@ static int describe(char **ret_text, struct error *err)
     json_object(&json, NULL);
     json_string(&json, "version", PPT_VERSION);
     add_machine(&json);
+    add_gpus(&json);
     json_array(&json, "objects");
     dl_iterate_phdr(add_object, &json);
     json_close_array(&json);

@@ -12,7 +12,8 @@
 
 #define ENVIRONMENT_FILE "environment.json"
 
-/* Version and ELF build id of this program, kernel, processor, memory, and every loaded
+/* Version and ELF build id of this program, kernel, processor, memory,
+ * models of NVIDIA GPUs and their driver, and every loaded
  * library with its build id: two runs with the same ids ran the same machine code.
  * The libraries are those that were loaded when the process was first asked; one thread
  * may ask. Replaces `path` atomically and for reading only: the jobs of one process

@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "worker/agree.h"
 #include "worker/checkpoint.h"
+#include "worker/demands.h"
 #include "worker/digest.h"
 #include "worker/environment.h"
 #include "worker/gpu.h"
@@ -230,12 +231,26 @@ static int record_environment(const struct run *run, struct error *err)
     return rc != 0 ? rc : environment_write(path, err);
 }
 
+/* Rank 0 writes all that the job leaves; every rank with a GPU has one of its own. */
+static int check_demands(const struct run *run, struct error *err)
+{
+    int rc = 0;
+    if (run->plan.needs_encrypted_disk && run->comm->rank == 0)
+        rc = demands_disk(run->plan.directory, err);
+    if (rc == 0 && run->plan.needs_confidential_gpu &&
+        run->spec.resources.gpus_per_rank > 0)
+        rc = demands_gpu(err);
+    return rc;
+}
+
 /* What each rank can do by itself. */
 static int prepare_alone(struct run *run, struct error *err)
 {
     int rc = check_world(run, err);
     if (rc == 0)
         rc = record_environment(run, err);
+    if (rc == 0)
+        rc = check_demands(run, err);
     if (rc == 0)
         rc = gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err);
     if (rc == 0)

@@ -6,7 +6,8 @@
  * label is out of range plan_tool key FILE                 FILE (secret) and FILE.pub
  * plan_tool plan SPEC FILE.h5 KEY DIR ATTEMPT
  *                                    for $PLAN_UID (default: this user's), $PLAN_HOSTS
- *                                    (default: any)
+ *                                    (default: any), with the demands in
+ *                                    $PLAN_REQUIRE: "disk gpu"
  * plan_tool used DIR KEY.pub         prints what the meter holds for the training step
  */
 #include <stdio.h>
@@ -113,6 +114,7 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
                      const char *directory, const char *attempt)
 {
     const char *uid = getenv("PLAN_UID"), *hosts = getenv("PLAN_HOSTS");
+    const char *demands = getenv("PLAN_REQUIRE");
     static struct spec spec;
     static struct manifest manifest;
     static struct plan plan;
@@ -135,6 +137,8 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
         plan.job_id = 7;
         plan.attempt = atoi(attempt);
         plan.epoch = 1;
+        plan.needs_encrypted_disk = demands != NULL && strstr(demands, "disk") != NULL;
+        plan.needs_confidential_gpu = demands != NULL && strstr(demands, "gpu") != NULL;
         plan.uid = uid == NULL ? (int64_t)getuid() : atoll(uid);
         snprintf(plan.hosts, sizeof plan.hosts, "%s", hosts == NULL ? "" : hosts);
         snprintf(plan.directory, sizeof plan.directory, "%s", directory);

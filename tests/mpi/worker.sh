@@ -269,6 +269,31 @@ refused_data() {
     [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
 }
 
+# Memory is no encrypted disk. A job without GPUs has none to be confidential.
+demands() {
+    [ -w /dev/shm ] || {
+        echo "skipped: no /dev/shm"
+        exit 77
+    }
+    job=$(mktemp -d /dev/shm/mpi-worker.XXXXXX)
+    trap 'rm -rf "$dir" "$job"' EXIT
+    rmdir "$job"
+    export PLAN_REQUIRE='disk gpu'
+    setup 50 "$private" none
+    expect 11 "the site demands an encrypted file system, and $job" run 2
+    report_says '"outcome": "failed"'
+    report_says '"error_code": 11'
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+    sed -i 's/"needs_encrypted_disk": true/"needs_encrypted_disk": false/' "$job/plan.json"
+    expect 13 'signature' run 2
+    PLAN_REQUIRE=gpu plan 2
+    run 2 2>"$dir/log" || die "$(cat "$dir/log")"
+    sed -i 's/ranks: 2/ranks: 2, gpus_per_rank: 1/' "$dir/job.yaml"
+    if PLAN_REQUIRE=gpu plan 3 2>"$dir/log"; then
+        expect 11 'the site demands GPUs in confidential mode' run 2
+    fi
+}
+
 other_world() {
     setup 50 "$private" none
     expect 18 'the plan is for 2 ranks and 3 were started' run 3

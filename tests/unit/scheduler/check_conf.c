@@ -38,6 +38,8 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_int_eq(conf.lease_s, preset.lease_s);
     ck_assert_int_eq(conf.grace_s, preset.grace_s);
     ck_assert_int_eq(conf.patience_s, preset.patience_s);
+    ck_assert(!preset.needs_encrypted_disk && !conf.needs_encrypted_disk);
+    ck_assert(!preset.needs_confidential_gpu && !conf.needs_confidential_gpu);
     ck_assert(conf.policy.min_epsilon == preset.policy.min_epsilon);
     ck_assert(conf.policy.max_epsilon == preset.policy.max_epsilon);
     ck_assert(conf.policy.max_delta == preset.policy.max_delta);
@@ -64,6 +66,7 @@ START_TEST(every_knob_turns)
         "  template: /etc/ppt/pilot.in}\n"
         "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
         "1d}\n"
+        "require: {encrypted_disk: true, confidential_gpu: true}\n"
         "policy: {min_epsilon: 0.5, max_epsilon: 2, max_delta: 1e-7, max_ranks: 4,\n"
         "  max_cores_per_rank: 2, max_time_limit: 1h, max_memory: 3GiB}\n";
     ck_assert_msg(conf_parse(text, strlen(text), "f", &conf, &err) == 0, "%s",
@@ -103,6 +106,7 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.lease_s, 5);
     ck_assert_int_eq(conf.grace_s, 120);
     ck_assert_int_eq(conf.patience_s, 86400);
+    ck_assert(conf.needs_encrypted_disk && conf.needs_confidential_gpu);
     ck_assert(conf.policy.min_epsilon == 0.5 && conf.policy.max_epsilon == 2);
     ck_assert(conf.policy.max_delta == 1e-7);
     ck_assert_int_eq(conf.policy.max_ranks, 4);

@@ -1,9 +1,11 @@
 /* What a job says it ran on. */
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/pathsafe.h"
 #include "base/ydoc.h"
@@ -58,6 +60,11 @@ START_TEST(it_names_what_runs)
     struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
     ck_assert_int_eq(faults.n, 0);
     const struct ydoc_node *root = ydoc_root(doc);
+    ck_assert_ptr_nonnull(ydoc_get(root, "gpus"));
+    /* As many models as the driver knows GPUs; none without a driver. */
+    bool has_driver = access("/proc/driver/nvidia/gpus", R_OK) == 0;
+    ck_assert_int_eq(ydoc_get(root, "gpus")->n_children > 0, has_driver);
+    ck_assert_int_eq(ydoc_get(root, "gpu_driver")->text[0] != '\0', has_driver);
     ck_assert_str_eq(ydoc_get(root, "version")->text, PPT_VERSION);
     ck_assert_int_eq(uname(&kernel), 0);
     ck_assert_ptr_nonnull(strstr(ydoc_get(root, "kernel")->text, kernel.release));
