@@ -92,7 +92,7 @@ cat >"$dir/alice/lines.sh" <<END
 #PPT --account acme/lab --config=site-alice.yaml --wait
 ppt-submit --here "\$1" >$dir/alice/id
 END
-(cd "$dir" && slurm ppt-submit alice/lines.sh "$dir/lines.yaml") >"$dir/slurm_id" ||
+(cd "$dir" && "$rig" run "$cluster" timeout 120 ppt-submit alice/lines.sh "$dir/lines.yaml") >"$dir/slurm_id" ||
     die "$(cat "$dir/alice/lines.log")"
 id=$(cat "$dir/alice/id")
 [ "$(state "$id") $(field "$id" account)" = "done acme/lab" ] || die "$(field "$id" account)"
@@ -101,7 +101,7 @@ id=$(cat "$dir/alice/id")
 grep -q 'resources.slurm is not heeded' "$dir/alice/lines.log" || die "$(cat "$dir/alice/lines.log")"
 as reader ppt-queue show "$id" | grep -qx "runs in  *Slurm job $(cat "$dir/slurm_id") on n[1-4], as its user" ||
     die "$(as reader ppt-queue show "$id")"
-(cd "$dir" && expect 5 "" slurm ppt-submit -A acme/nobody alice/lines.sh "$dir/lines.yaml")
+(cd "$dir" && expect 5 "" "$rig" run "$cluster" timeout 120 ppt-submit -A acme/nobody alice/lines.sh "$dir/lines.yaml")
 grep -q 'acme/nobody' "$dir/alice/lines.log" || die "$(cat "$dir/alice/lines.log")"
 
 step "a budget that does not allow it: 12, with the usual words"
