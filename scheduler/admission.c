@@ -289,6 +289,26 @@ static int check_claims(const struct queue_job *row, const struct spec *spec,
     return 0;
 }
 
+/* Enough in all need not be enough on each host. */
+static int check_places(const struct admission *admission, const struct spec *spec,
+                        struct error *err)
+{
+    const struct spec_resources *resources = &spec->resources;
+    struct places_room rank = {.n_cores = resources->cores_per_rank,
+                               .memory_bytes =
+                                   resources->memory_bytes / resources->ranks};
+    int64_t ranks[PLACES_MAX];
+    char each[FIGURES_SIZE];
+    figures_bytes(rank.memory_bytes, each);
+    if (places_choose(admission->places, &rank, resources->ranks, ranks))
+        return 0;
+    return error_set(err, PPT_EPOLICY,
+                     "it asks for %lld ranks of %lld cores and %s of memory each, and "
+                     "the %d hosts cannot hold so many",
+                     (long long)resources->ranks, (long long)resources->cores_per_rank,
+                     each, admission->places->n);
+}
+
 static int check_node(const struct admission *admission, const struct queue_job *row,
                       const struct spec *spec, struct error *err)
 {
@@ -310,7 +330,7 @@ static int check_node(const struct admission *admission, const struct queue_job 
     if (need.memory_bytes > admission->node.memory_bytes)
         return error_set(err, PPT_EPOLICY,
                          "it asks for %s of memory and the node has %s", wanted, there);
-    return 0;
+    return check_places(admission, spec, err);
 }
 
 int admission_prepare(const struct admission *admission, const struct queue_job *row,

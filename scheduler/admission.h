@@ -14,6 +14,7 @@
 #include "jobs/spec/spec.h"
 #include "scheduler/ledger.h"
 #include "scheduler/nodes.h"
+#include "scheduler/places.h"
 #include "scheduler/queue.h"
 
 #define ADMISSION_REASON_SIZE (2 * LEDGER_TEXT_SIZE)
@@ -71,7 +72,8 @@ struct admission {
     struct db *db;
     const struct ledger_lease *lease;
     const struct spec_policy *policy;
-    struct nodes_room node; /* all there is, free or not */
+    struct nodes_room node;      /* all there is, free or not ... */
+    const struct places *places; /* ... and node by node */
     /* Called between the jobs of a sweep, whose pricing takes its time; may be NULL. */
     int (*tend)(void *state, struct error *err);
     void *state;

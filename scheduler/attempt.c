@@ -181,6 +181,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .gpus_per_rank = resources->gpus_per_rank,
                                        .memory_bytes = resources->memory_bytes,
                                        .time_limit_s = resources->time_limit_s,
+                                       .ranks = context->ranks,
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
     int rc = has_plan ? 0 : store_plan(context, job, prepared, directory, attempt, err);

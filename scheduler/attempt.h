@@ -17,6 +17,7 @@ struct attempt_context {
     struct launcher *allocation; /* for jobs in their users' allocations */
     struct db *db;
     const struct ledger_lease *lease;
+    const int64_t *ranks; /* for attempt_start: on each node; NULL: not chosen */
     const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
     bool is_due; /* the clock's second has changed: the living are looked after */
 };

@@ -6,7 +6,6 @@
 
 #include "base/pathsafe.h"
 #include "base/ydoc.h"
-#include "scheduler/places.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define DAY_S 86400
@@ -21,6 +20,7 @@ struct conf conf_default(void)
     strcpy(conf.public_key, "/etc/ppt/plan.pub");
     strcpy(conf.mpirun, "mpirun");
     strcpy(conf.worker, "ppt-worker");
+    strcpy(conf.agent, "ssh");
     conf.pool = (struct conf_pool){.n_spare = 1,
                                    .spare_ranks = 2,
                                    .max_jobs = 1000,
@@ -174,11 +174,64 @@ static void read_within(struct ydoc_faults *faults, const struct ydoc_node *laun
         ydoc_fault(faults, within, "expected node, or sbatch with kind: pool");
 }
 
+static void read_host(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      struct conf_host *host)
+{
+    static const char *const keys[] = {"name", "cores", "memory"};
+    char name[CONF_HOST_SIZE] = "";
+    ydoc_only_keys(faults, node, keys, COUNT(keys));
+    const struct ydoc_node *at = ydoc_need(faults, node, "name");
+    if (ydoc_string(faults, at, sizeof name, name) == 0 &&
+        (name[0] == '\0' || name[0] == '-' ||
+         name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                           "0123456789.-")] != '\0'))
+        ydoc_fault(faults, at, "expected a host's name, found \"%.60s\"", name);
+    strcpy(host->name, name);
+    ydoc_integer(faults, ydoc_need(faults, node, "cores"), 1, 65536,
+                 &host->room.n_cores);
+    ydoc_size(faults, ydoc_need(faults, node, "memory"), 1 << 20, MOST_BYTES,
+              &host->room.memory_bytes);
+}
+
+/* It is an argument of mpirun's. */
+static void read_agent(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       struct conf *conf)
+{
+    char path[CONF_PATH_SIZE] = "";
+    read_program(faults, node, path);
+    if (strlen(path) >= sizeof conf->agent)
+        ydoc_fault(faults, node, "expected at most %zu bytes", sizeof conf->agent - 1);
+    else if (path[0] != '\0')
+        strcpy(conf->agent, path);
+}
+
+static void read_hosts(struct ydoc_faults *faults, const struct ydoc_node *launcher,
+                       struct conf *conf)
+{
+    const struct ydoc_node *list = ydoc_get(launcher, "hosts");
+    if (list == NULL)
+        return;
+    if (list->kind != YDOC_SEQUENCE || list->n_children > PLACES_MAX) {
+        ydoc_fault(faults, list, "expected a list of at most %d hosts", PLACES_MAX);
+        return;
+    }
+    for (const struct ydoc_node *i = list->first; i != NULL; i = i->next) {
+        struct conf_host *host = &conf->hosts[conf->n_hosts++];
+        read_host(faults, i, host);
+        for (int k = 0; k < conf->n_hosts - 1; k++)
+            if (strcmp(conf->hosts[k].name, host->name) == 0)
+                ydoc_fault(faults, i, "the host \"%s\" stands here twice", host->name);
+    }
+    if (conf->n_hosts > 0 && conf->launcher != CONF_MPIRUN)
+        ydoc_fault(faults, list, "expected hosts with kind: mpirun only");
+}
+
 static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct conf *conf)
 {
-    static const char *const keys[] = {"kind",     "within",    "mpirun", "worker",
-                                       "template", "arguments", "scratch"};
+    static const char *const keys[] = {"kind",    "within",   "mpirun",
+                                       "worker",  "template", "arguments",
+                                       "scratch", "hosts",    "agent"};
     static const char *const kinds[CONF_N_LAUNCHERS] = {"mpirun", "sbatch", "pool"};
     const struct ydoc_node *node = section(faults, root, "launcher", keys, COUNT(keys));
     int kind = CONF_MPIRUN;
@@ -193,6 +246,8 @@ static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *ro
         read_absolute(faults, ydoc_get(node, "scratch"), conf->scratch);
     read_program(faults, ydoc_get(node, "mpirun"), conf->mpirun);
     read_program(faults, ydoc_get(node, "worker"), conf->worker);
+    read_hosts(faults, node, conf);
+    read_agent(faults, ydoc_get(node, "agent"), conf);
     conf->n_arguments = read_list(faults, ydoc_get(node, "arguments"), "arguments",
                                   CONF_MAX_ARGUMENTS, conf->arguments);
 }

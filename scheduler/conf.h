@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "jobs/spec/spec.h"
+#include "scheduler/places.h"
 
 #define CONF_PATH_SIZE 1024
 #define CONF_DEFAULT_PATH "/etc/ppt/site.yaml"
@@ -22,6 +23,7 @@
 enum conf_launcher { CONF_MPIRUN, CONF_SBATCH, CONF_POOL, CONF_N_LAUNCHERS };
 
 #define CONF_MAX_EXCEPT 16
+#define CONF_HOST_SIZE 64
 
 /* Ranks that are kept alive between jobs; what it is too small for goes to mpirun. */
 struct conf_pool {
@@ -41,6 +43,12 @@ struct conf_pilots {
     int64_t most;                           /* at one time */
     int64_t idle_s;                         /* one without jobs for so long ends */
     char template[CONF_PATH_SIZE];          /* absolute; "": ppt's own */
+};
+
+/* Another machine for mpirun. */
+struct conf_host {
+    char name[CONF_HOST_SIZE]; /* of letters, digits, points and dashes */
+    struct places_room room;
 };
 
 /* In the order of the file. Copy freely. */
@@ -63,6 +71,9 @@ struct conf {
     char template[CONF_PATH_SIZE]; /* absolute: sbatch's script; "": ppt's own */
     char scratch[CONF_PATH_SIZE]; /* absolute: where the prolog of Slurm's nodes makes a
                                      job's directory; "": nowhere */
+    int n_hosts;                  /* for mpirun's ranks; 0: this machine */
+    struct conf_host hosts[PLACES_MAX];
+    char agent[CONF_ARGUMENT_SIZE]; /* runs a command on a host, as ssh */
     int n_arguments; /* more for mpirun (before the worker's name) or for sbatch */
     char arguments[CONF_MAX_ARGUMENTS][CONF_ARGUMENT_SIZE];
 

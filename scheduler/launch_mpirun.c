@@ -202,7 +202,7 @@ static void make_arguments(const struct launch_mpirun *mpirun, const char *direc
         ret_argv[n++] = "mpi_yield_when_idle";
         ret_argv[n++] = "1";
     }
-    for (int i = 0; i < mpirun->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
+    for (int i = 0; i < mpirun->n_arguments && i < LAUNCH_MPIRUN_MAX_ARGUMENTS; i++)
         ret_argv[n++] = mpirun->arguments[i];
     if (purpose->environment != NULL) {
         ret_argv[n++] = "-x";
@@ -299,12 +299,28 @@ static bool has_entry(const char *text, size_t len, const char *wanted, bool who
     return false;
 }
 
+/* Is it called so? Of a program's name the kernel keeps 15 bytes. */
+static bool is_called(pid_t pid, const char *name)
+{
+    char path[64], text[32] = "";
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool is_read = fgets(text, sizeof text, file) != NULL;
+    fclose(file);
+    text[strcspn(text, "\n")] = '\0';
+    return is_read && strncmp(text, name, 15) == 0;
+}
+
 enum whom { EVERYBODY, RANKS };
 
-/* Sends `sig` (0: only counts) to the job's processes and returns their number. The
+/* Sends `sig` (0: only counts) to the job's processes, or those of them that are called
+ * `name`, and returns their number. The
  * process is pinned by a pidfd before its environment is looked at, so that a reused
  * pid is never hit. */
-static int signal_marked(const char *directory, int sig, enum whom whom)
+static int signal_marked(const char *directory, int sig, enum whom whom,
+                         const char *name)
 {
     int n = 0;
     char *mark = NULL, *text = malloc(ENVIRON_BYTES);
@@ -323,6 +339,7 @@ static int signal_marked(const char *directory, int sig, enum whom whom)
         if (read_environ(pid, text, &len) && has_entry(text, len, mark, true) &&
             (whom == EVERYBODY ||
              has_entry(text, len, "OMPI_COMM_WORLD_RANK=", false)) &&
+            (name == NULL || is_called(pid, name)) &&
             (sig == 0 || pidfd_send_signal(fd, sig, NULL, 0) == 0))
             n++;
         close(fd);
@@ -346,23 +363,32 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     return rc;
 }
 
+void launch_mpirun_signal(const struct launch_mpirun *mpirun, const char *directory,
+                          int sig)
+{
+    const char *slash = strrchr(mpirun->mpirun, '/');
+    signal_marked(directory, sig, EVERYBODY,
+                  slash == NULL ? mpirun->mpirun : slash + 1);
+}
+
 static int count(struct launcher *launcher, const char *directory, bool only_ranks)
 {
     (void)launcher;
-    return signal_marked(directory, 0, only_ranks ? RANKS : EVERYBODY);
+    return signal_marked(directory, 0, only_ranks ? RANKS : EVERYBODY, NULL);
 }
 
 static void stop(struct launcher *launcher, const char *directory)
 {
     (void)launcher;
-    if (signal_marked(directory, SIGTERM, RANKS) == 0)
-        signal_marked(directory, SIGTERM, EVERYBODY); /* no ranks yet: mpirun itself */
+    if (signal_marked(directory, SIGTERM, RANKS, NULL) == 0)
+        signal_marked(directory, SIGTERM, EVERYBODY,
+                      NULL); /* no ranks yet: mpirun itself */
 }
 
 static void kill_all(struct launcher *launcher, const char *directory)
 {
     (void)launcher;
-    signal_marked(directory, SIGKILL, EVERYBODY);
+    signal_marked(directory, SIGKILL, EVERYBODY, NULL);
 }
 
 /* Unless the site's arguments may name other hosts. */

@@ -32,7 +32,14 @@ int launch_mpirun_world(const struct launch_mpirun *mpirun,
                         int lock, struct launcher_started *ret_started,
                         struct error *err);
 
-#define LAUNCH_MPIRUN_N_ARGUMENTS (20 + CONF_MAX_ARGUMENTS)
+/* Signals mpirun itself, which passes SIGUSR1 on to all ranks, on other hosts too. */
+void launch_mpirun_signal(const struct launch_mpirun *mpirun, const char *directory,
+                          int sig);
+
+/* The site's, and those of a launcher that uses this one. */
+#define LAUNCH_MPIRUN_MAX_MORE 12
+#define LAUNCH_MPIRUN_MAX_ARGUMENTS (CONF_MAX_ARGUMENTS + LAUNCH_MPIRUN_MAX_MORE)
+#define LAUNCH_MPIRUN_N_ARGUMENTS (20 + LAUNCH_MPIRUN_MAX_ARGUMENTS)
 
 /* mpirun's command line for the plan in `directory`, ended by NULL. */
 void launch_mpirun_arguments(const struct launch_mpirun *mpirun, const char *directory,

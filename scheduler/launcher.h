@@ -30,6 +30,7 @@ struct launcher_request {
     int64_t gpus_per_rank;
     int64_t memory_bytes; /* of all ranks together */
     int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
+    const int64_t *ranks; /* on each of the site's nodes; NULL: as its last attempt */
     const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
     bool has_wishes; /* it has some; for is_ready, which is not told them */
 };
@@ -89,6 +90,9 @@ struct launcher_ops {
      * the job has. No error if nothing is there. */
     void (*stop)(struct launcher *launcher, const char *directory);
     void (*kill)(struct launcher *launcher, const char *directory);
+    /* How many ranks of a running job are on each of the site's nodes. False: not
+     * known. NULL: all are on the first. */
+    bool (*where)(struct launcher *launcher, const char *directory, int64_t *ret_ranks);
     /* Will all ranks run on this very machine, and nowhere else? NULL: not known. */
     bool (*is_here)(struct launcher *launcher);
 };

@@ -183,9 +183,13 @@ static int64_t lasts_s(const struct state *state, const struct queue_job *job)
 static void hold(const struct state *state, const struct queue_job *job,
                  struct running *running)
 {
-    struct policy_holder holder = {.rank = rank_of(job), .ranks = {ranks_of(job)}};
-    if (holder.ranks[0] == 0)
+    struct launcher *launcher = state->loop->launcher;
+    struct policy_holder holder = {.rank = rank_of(job)};
+    if (ranks_of(job) == 0)
         return;
+    if (launcher->ops->where == NULL ||
+        !launcher->ops->where(launcher, job->directory, holder.ranks))
+        holder.ranks[0] = ranks_of(job);
     holder.ends_s = job->started_at_s + lasts_s(state, job) - time(NULL);
     places_take(&running->room, &holder.rank, holder.ranks);
     running->holders[running->n_holders++] = holder;
@@ -291,6 +295,7 @@ static int admit(struct state *state, struct error *err)
                                   .lease = &state->lease,
                                   .policy = &state->loop->conf->policy,
                                   .node = state->loop->node,
+                                  .places = &state->loop->places,
                                   .tend = tend,
                                   .state = state};
     struct queue_jobs jobs = {0};
@@ -403,6 +408,7 @@ static int start_chosen(struct state *state, const struct queue_jobs *jobs,
     for (int i = 0; rc == 0 && i < jobs->n; i++) {
         if (!choices[i].starts || !is_ready(state, &jobs->jobs[i]))
             continue;
+        context.ranks = choices[i].ranks;
         rc = start_one(state, &context, jobs->jobs[i].id, err);
         state->has_started = true;
         rc = after(state, rc, jobs->jobs[i].id, err);

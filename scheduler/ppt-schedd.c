@@ -16,6 +16,7 @@
 #include "scheduler/client.h"
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
+#include "scheduler/launch_hosts.h"
 #include "scheduler/launch_mpirun.h"
 #include "scheduler/launch_pilot.h"
 #include "scheduler/launch_pool.h"
@@ -139,8 +140,9 @@ static int read_keys(const struct conf *conf, struct loop *loop, struct error *e
     return 0;
 }
 
+/* All there is, and the same node by node. */
 static int find_node(const struct conf *conf, struct nodes_room *ret_node,
-                     struct error *err)
+                     struct places *ret_places, struct error *err)
 {
     struct nodes_room node;
     int rc = nodes_of_this_machine(&node, err);
@@ -150,6 +152,16 @@ static int find_node(const struct conf *conf, struct nodes_room *ret_node,
         node.n_cores = conf->n_cores;
     if (conf->memory_bytes > 0)
         node.memory_bytes = conf->memory_bytes;
+    *ret_places =
+        places_of(1, &(struct places_room){node.n_cores, node.memory_bytes, 0});
+    if (conf->n_hosts > 0) {
+        *ret_places = launch_hosts_places(conf);
+        node = (struct nodes_room){0};
+    }
+    for (int i = 0; i < conf->n_hosts; i++) {
+        node.n_cores += conf->hosts[i].room.n_cores;
+        node.memory_bytes += conf->hosts[i].room.memory_bytes;
+    }
     *ret_node = node;
     return 0;
 }
@@ -226,7 +238,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
     if (rc == 0)
-        rc = find_node(conf, &loop.node, err);
+        rc = find_node(conf, &loop.node, &loop.places, err);
     if (rc == 0)
         rc = find_worker(conf, worker, err);
     if (rc == 0)
@@ -251,6 +263,9 @@ static int serve(const struct conf *conf, const char *database, struct error *er
                                    .arguments = conf->arguments};
     struct launcher launcher =
         conf->launcher == CONF_SBATCH ? launch_sbatch(&sbatch) : launch_mpirun(&mpirun);
+    struct launch_hosts hosts = {.mpirun = &mpirun, .conf = conf};
+    if (conf->n_hosts > 0)
+        launcher = launch_hosts(&hosts);
     if (conf->launcher == CONF_POOL && conf->is_within_sbatch)
         rc = launch_pilot_open(&sbatch, conf, &spool, pilot_template, &pilot, err);
     else if (conf->launcher == CONF_POOL)
@@ -260,8 +275,6 @@ static int serve(const struct conf *conf, const char *database, struct error *er
         launcher = launch_pilot(pilot);
     if (pool != NULL)
         launcher = launch_pool(pool);
-    loop.places = places_of(
-        1, &(struct places_room){loop.node.n_cores, loop.node.memory_bytes, 0});
     loop.spool = &spool;
     loop.launcher = &launcher;
     gethostname(loop.host, sizeof loop.host - 1);

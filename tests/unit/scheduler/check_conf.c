@@ -116,6 +116,22 @@ START_TEST(every_knob_turns)
 }
 END_TEST
 
+START_TEST(hosts_of_mpirun)
+{
+    static const char text[] =
+        "launcher: {agent: /opt/rsh, hosts: [{name: node-a, cores: 8, memory: 2GiB},\n"
+        "  {name: 10.0.0.2, cores: 4, memory: 1GiB}]}\n";
+    ck_assert_msg(conf_parse(text, strlen(text), "f", &conf, &err) == 0, "%s",
+                  err.detail);
+    ck_assert_int_eq(conf.n_hosts, 2);
+    ck_assert_str_eq(conf.agent, "/opt/rsh");
+    ck_assert_str_eq(conf.hosts[0].name, "node-a");
+    ck_assert_int_eq(conf.hosts[0].room.n_cores, 8);
+    ck_assert_str_eq(conf.hosts[1].name, "10.0.0.2");
+    ck_assert_int_eq(conf.hosts[1].room.memory_bytes, (int64_t)1 << 30);
+}
+END_TEST
+
 /* Only a file that names a launcher says whether Slurm is there. */
 START_TEST(wishes_to_slurm)
 {
@@ -163,6 +179,13 @@ static const struct {
      "f:1:17: pilots.nodes: expected an integer from 1 to 64, found \"65\"\n"
      "f:1:27: pilots.time: expected a time such as 90s, 15m, 2h, 1d, HH:MM:SS or "
      "D-HH:MM:SS, from 1m to 365d, found \"10\""},
+    {"launcher: {kind: pool, hosts: [{name: -oX, cores: 1, memory: 1GiB},\n"
+     " {name: a b, cores: 1, memory: 1GiB}, {name: n, cores: 1, memory: 1GiB},\n"
+     " {name: n, cores: 1, memory: 1GiB}]}\n",
+     "f:1:31: launcher.hosts: expected hosts with kind: mpirun only\n"
+     "f:1:39: launcher.hosts[0].name: expected a host's name, found \"-oX\"\n"
+     "f:2:9: launcher.hosts[1].name: expected a host's name, found \"a b\"\n"
+     "f:3:2: launcher.hosts[3]: the host \"n\" stands here twice"},
     {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
     {"pool: {ranks: 0, jobs: 0, except: acme}\n",
@@ -235,6 +258,7 @@ int main(void)
     tcase_add_test(tcase, shipped_file_is_the_defaults);
     tcase_add_test(tcase, every_knob_turns);
     tcase_add_test(tcase, wishes_to_slurm);
+    tcase_add_test(tcase, hosts_of_mpirun);
     tcase_add_loop_test(tcase, faults_have_their_words, 0,
                         sizeof faults / sizeof faults[0]);
     tcase_add_test(tcase, search_order);
