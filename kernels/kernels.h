@@ -113,9 +113,10 @@ struct kernels {
     /* The same added to square[n]. */
     void (*add_square_rows)(int64_t n, int64_t len, const float *x, double *square);
     /* A linear layer's gradient is x_i^T g_i and, for the bias, g_i (x[n, d], g[n, p]):
-     * square[i] += |x_i|^2 |g_i|^2 + |g_i|^2, slack[i] += gamma |x_i| |g_i|; Inf where
-     * |x_i|^2 is above 1e30: larger inputs times factors below FLT_MIN would round
-     * absolutely. */
+     * square[i] += |x_i|^2 |g_i|^2 + |g_i|^2, slack[i] += gamma |x_i| |g_i|. |x_i|^2 is
+     * never below its true value by more than square_rows', nor above it by more than a
+     * relative 2^-18 and d 2^-149. Inf where it is above 1e30: larger inputs times
+     * factors below FLT_MIN would round absolutely. */
     void (*outer_norms)(int64_t n, int64_t d, int64_t p, double gamma, const float *x,
                         const float *g, double *square, double *slack);
     /* Ghost norm: square[i] = |A_i^T G_i|_F^2 = <A_i A_i^T, G_i G_i^T> from a[n, t, d]

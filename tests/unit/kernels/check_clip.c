@@ -56,6 +56,42 @@ static void make_alternating(uint64_t seed, float *a, float *g)
     }
 }
 
+/* Sums in float, raised by a bound: never below the truth, and hardly above it, also
+ * where every addition rounds down or squares are too small for a float. */
+START_TEST(outer_norms_are_upper_bounds)
+{
+    enum { MOST = 5000 };
+    static const float values[] = {1.0f,   1.0000001f, 1.9999999f, 0.30000001f,  1e-3f,
+                                   3e-23f, 1e-30f,     1e10f,      3.1622776e14f};
+    static const int64_t lens[] = {1, 63, 64, 65, 784, 1024, 1087, 4097, MOST};
+    float *x = malloc(MOST * sizeof *x), one = 1.0f;
+    uint64_t seed = 1;
+    for (size_t v = 0; v < 2 * sizeof values / sizeof *values; v++) {
+        for (size_t l = 0; l < sizeof lens / sizeof *lens; l++) {
+            long double truth = 0.0L;
+            double square = 0.0, slack = 0.0;
+            for (int64_t i = 0; i < lens[l]; i++) {
+                seed = seed * 6364136223846793005u + 1442695040888963407u;
+                float part = (float)(seed >> 40) * 0x1p-24f;
+                x[i] = values[v / 2] * (v % 2 == 0 ? 1.0f : part);
+                truth += (long double)x[i] * (long double)x[i];
+            }
+            k->outer_norms(1, lens[l], 1, 1.0, x, &one, &square, &slack);
+            if (truth > 1e30L) {
+                ck_assert(isinf(square));
+                continue;
+            }
+            long double room = 1.0L + (long double)lens[l] * 0x1p-52L;
+            ck_assert((long double)square * room >= truth + 1.0L);
+            ck_assert((long double)(slack * slack) * room * room >= truth);
+            ck_assert((long double)(slack * slack) <=
+                      truth * (1.0L + 0x1p-18L) + (long double)lens[l] * 0x1p-148L);
+        }
+    }
+    free(x);
+}
+END_TEST
+
 /* The finding that this room is built around: computed in float, the norm of such an
  * example comes out far too small, so that it is not clipped at all. Ours never is
  * below the truth, and what the example adds stays within the clip norm. */
@@ -159,6 +195,7 @@ int main(void)
 {
     Suite *suite = suite_create("kernels");
     TCase *tcase = tcase_create("clip");
+    tcase_add_test(tcase, outer_norms_are_upper_bounds);
     tcase_add_test(tcase, alternating_gradients_are_bounded);
     tcase_add_test(tcase, ghost_is_the_norm);
     tcase_add_test(tcase, factors);
