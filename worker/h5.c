@@ -1,6 +1,7 @@
 #include "worker/h5.h"
 
 #include <hdf5.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,19 @@ struct h5_data {
     int64_t offset; /* of row 0 in the file, or -1: HDF5 must read */
     char *name;
 };
+
+/* HDF5 as distributions build it allows one thread at a time, and `last` does too:
+ * every function of the header that calls it holds this to its end. */
+static pthread_mutex_t library = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+static void let_go(int *held)
+{
+    (void)held;
+    pthread_mutex_unlock(&library);
+}
+
+#define HOLD_LIBRARY                                                                   \
+    __attribute__((cleanup(let_go), unused)) int held = pthread_mutex_lock(&library)
 
 struct trace {
     char text[ERROR_TEXT_SIZE];
@@ -137,6 +151,7 @@ static int wrap_file(hid_t id, const char *path, bool is_writable, struct h5 **r
 
 int h5_create(const char *path, struct h5 **ret_file, struct error *err)
 {
+    HOLD_LIBRARY;
     quieten();
     hid_t list = access_list();
     hid_t create = untimed(H5P_FILE_CREATE);
@@ -150,6 +165,7 @@ int h5_create(const char *path, struct h5 **ret_file, struct error *err)
 
 int h5_open(const char *path, struct h5 **ret_file, struct error *err)
 {
+    HOLD_LIBRARY;
     quieten();
     int rc = files_check_readable(path, err);
     if (rc != 0)
@@ -167,6 +183,7 @@ int h5_open(const char *path, struct h5 **ret_file, struct error *err)
 
 int h5_close(struct h5 *file, struct error *err)
 {
+    HOLD_LIBRARY;
     if (file == NULL)
         return 0;
     int rc = 0;
@@ -186,6 +203,7 @@ const char *h5_path(const struct h5 *file)
 
 int h5_group(struct h5 *file, const char *name, struct error *err)
 {
+    HOLD_LIBRARY;
     hid_t create = untimed(H5P_GROUP_CREATE);
     hid_t id = keep(H5Gcreate2(file->id, name, H5P_DEFAULT, create, H5P_DEFAULT));
     H5Pclose(create);
@@ -236,6 +254,7 @@ static H5O_type_t object_type(struct h5 *file, const char *name)
 int h5_groups(struct h5 *file, int max, char (*ret_names)[H5_MAX_NAME], int *ret_n,
               struct error *err)
 {
+    HOLD_LIBRARY;
     H5G_info_t root;
     if (keep(H5Gget_info(file->id, &root)) < 0)
         return fail(err, PPT_EDATA, "%s: its root group cannot be read", file->path);
@@ -283,6 +302,7 @@ static int set_attribute(struct h5 *file, const char *where, const char *name,
 int h5_set_text(struct h5 *file, const char *where, const char *name, const char *value,
                 struct error *err)
 {
+    HOLD_LIBRARY;
     hid_t type = H5Tcopy(H5T_C_S1);
     H5Tset_size(type, strlen(value) + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
@@ -294,6 +314,7 @@ int h5_set_text(struct h5 *file, const char *where, const char *name, const char
 int h5_set_integer(struct h5 *file, const char *where, const char *name, int64_t value,
                    struct error *err)
 {
+    HOLD_LIBRARY;
     return set_attribute(file, where, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value,
                          err);
 }
@@ -301,6 +322,7 @@ int h5_set_integer(struct h5 *file, const char *where, const char *name, int64_t
 int h5_set_number(struct h5 *file, const char *where, const char *name, double value,
                   struct error *err)
 {
+    HOLD_LIBRARY;
     return set_attribute(file, where, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value,
                          err);
 }
@@ -338,6 +360,7 @@ static int open_attribute(struct h5 *file, const char *where, const char *name,
 int h5_get_text(struct h5 *file, const char *where, const char *name, char *ret_value,
                 size_t size, struct error *err)
 {
+    HOLD_LIBRARY;
     hid_t id;
     int rc = open_attribute(file, where, name, H5T_STRING, "string of fixed length",
                             &id, err);
@@ -384,6 +407,7 @@ static int get_value(struct h5 *file, const char *where, const char *name,
 int h5_get_integer(struct h5 *file, const char *where, const char *name,
                    int64_t *ret_value, struct error *err)
 {
+    HOLD_LIBRARY;
     int64_t value;
     int rc = get_value(file, where, name, H5T_INTEGER, "integer", H5T_NATIVE_INT64,
                        &value, err);
@@ -395,6 +419,7 @@ int h5_get_integer(struct h5 *file, const char *where, const char *name,
 int h5_get_number(struct h5 *file, const char *where, const char *name,
                   double *ret_value, struct error *err)
 {
+    HOLD_LIBRARY;
     double value;
     int rc = get_value(file, where, name, H5T_FLOAT, "number", H5T_NATIVE_DOUBLE,
                        &value, err);
@@ -485,6 +510,7 @@ static hid_t creation_list(const struct h5_shape *shape, int64_t chunk_rows)
 int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *shape,
                    int64_t chunk_rows, struct h5_data **ret_data, struct error *err)
 {
+    HOLD_LIBRARY;
     size_t row_bytes;
     int rc = measure(file->path, name, shape, &row_bytes, err);
     if (rc != 0)
@@ -650,6 +676,7 @@ static int open_dataset(struct h5 *file, const char *name, hid_t *ret_id,
 int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
                  struct error *err)
 {
+    HOLD_LIBRARY;
     int rc = check_links(file, name, err);
     if (rc != 0)
         return rc;
@@ -686,6 +713,7 @@ out:
 
 void h5_data_close(struct h5_data *data)
 {
+    HOLD_LIBRARY;
     if (data == NULL)
         return;
     H5Dclose(data->id);
@@ -751,6 +779,7 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
         return files_read_at(data->file->fd, data->file->path,
                              data->offset + first * (int64_t)data->row_bytes,
                              n * data->row_bytes, ret_rows, err);
+    HOLD_LIBRARY;
     if (transfer(data, first, n, ret_rows, NULL) < 0)
         return fail(err, PPT_EDATA, "%s: %s cannot be read", data->file->path,
                     data->name);
@@ -760,6 +789,7 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
                   struct error *err)
 {
+    HOLD_LIBRARY;
     int rc = check_range(data, first, n, err);
     if (rc != 0 || n == 0)
         return rc;

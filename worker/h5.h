@@ -3,7 +3,8 @@
  * Guarantees: only hard links are followed, no external or virtual storage is read and
  * no filter plugin is loaded, so a file can name no other file and no code. HDF5's own
  * error stack is never printed: it becomes the error's detail. A process may hold many
- * open files; one thread at a time may call. Every rank opens files for itself.
+ * open files; threads may call at once, but HDF5 itself works for one at a time (direct
+ * reads do not wait for it). Every rank opens files for itself.
  */
 #ifndef PPT_WORKER_H5_H
 #define PPT_WORKER_H5_H

@@ -1,5 +1,7 @@
 #include "jobs/dp/feed.h"
 
+#include <assert.h>
+#include <signal.h>
 #include <stdlib.h>
 
 int feed_open(struct feed *feed, struct rows *rows,
@@ -11,10 +13,15 @@ int feed_open(struct feed *feed, struct rows *rows,
     if (rc != 0) {
         return rc;
     }
-    feed->cursor =
-        (struct stretch_cursor){.sampler = &feed->sampler, .n_steps = n_steps};
+    feed->cursor.sampler = &feed->sampler;
+    feed->cursor.n_steps = n_steps;
+    pthread_mutex_init(&feed->mutex, NULL);
+    pthread_cond_init(&feed->changed, NULL);
     if (feed->is_ahead) {
-        rc = stretch_open(&feed->stretch, rows->record_bytes, rows->ahead_bytes, err);
+        for (int i = 0; i < 2 && rc == 0; i++) {
+            rc = stretch_open(&feed->stretches[i], rows->record_bytes,
+                              rows->ahead_bytes / 2, err);
+        }
     } else {
         feed->indices = malloc(max * sizeof *feed->indices);
         rc = feed->indices == NULL ? error_set(err, PPT_ENOMEM, "no memory for a batch")
@@ -28,13 +35,95 @@ int feed_open(struct feed *feed, struct rows *rows,
 
 void feed_close(struct feed *feed)
 {
-    if (feed->rows == NULL) {
+    if (feed->sampler.stream == NULL) {
         return;
     }
-    stretch_close(&feed->stretch);
+    if (feed->is_started) {
+        pthread_mutex_lock(&feed->mutex);
+        atomic_store(&feed->cursor.stop, true);
+        pthread_cond_broadcast(&feed->changed);
+        pthread_mutex_unlock(&feed->mutex);
+        pthread_join(feed->reader, NULL);
+    }
+    pthread_cond_destroy(&feed->changed);
+    pthread_mutex_destroy(&feed->mutex);
+    stretch_close(&feed->stretches[0]);
+    stretch_close(&feed->stretches[1]);
     free(feed->indices);
     sampler_close(&feed->sampler);
     *feed = (struct feed){0};
+}
+
+/* Waits until a stretch is free; false when nobody needs it any more. */
+static bool wait_free(struct feed *feed, int i)
+{
+    pthread_mutex_lock(&feed->mutex);
+    while (feed->is_full[i] && !atomic_load(&feed->cursor.stop)) {
+        pthread_cond_wait(&feed->changed, &feed->mutex);
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    return !atomic_load(&feed->cursor.stop);
+}
+
+/* Fills the two stretches in turns until all steps are drawn. */
+static void *read_ahead(void *state)
+{
+    struct feed *feed = state;
+    int rc = 0;
+    for (int i = 0; rc == 0 && feed->cursor.step < feed->cursor.n_steps; i ^= 1) {
+        struct error err = {0};
+        if (!wait_free(feed, i)) {
+            break;
+        }
+        rc = stretch_fill(&feed->stretches[i], &feed->cursor, feed->rows, &err);
+        pthread_mutex_lock(&feed->mutex);
+        feed->is_full[i] = rc == 0;
+        feed->rc = rc;
+        feed->err = err;
+        pthread_cond_broadcast(&feed->changed);
+        pthread_mutex_unlock(&feed->mutex);
+    }
+    return NULL;
+}
+
+/* Signals are for the threads that were there before. */
+static int start(struct feed *feed, struct error *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&feed->reader, NULL, read_ahead, feed);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0) {
+        return error_set(err, PPT_ENOMEM, "no thread to read ahead");
+    }
+    feed->is_started = true;
+    return 0;
+}
+
+/* Gives the stretch that is used up back, if there is one, and waits for the next. */
+static int turn_over(struct feed *feed, struct error *err)
+{
+    bool is_first = !feed->is_started;
+    int rc = is_first ? start(feed, err) : 0;
+    if (rc != 0) {
+        return rc;
+    }
+    pthread_mutex_lock(&feed->mutex);
+    if (!is_first) { /* at first both are the reader's, which may have filled them */
+        feed->is_full[feed->serving] = false;
+        feed->serving ^= 1;
+    }
+    pthread_cond_broadcast(&feed->changed);
+    while (!feed->is_full[feed->serving] && feed->rc == 0) {
+        pthread_cond_wait(&feed->changed, &feed->mutex);
+    }
+    if (!feed->is_full[feed->serving]) {
+        rc = feed->rc;
+        *err = feed->err;
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    return rc;
 }
 
 void feed_begin(struct feed *feed, int64_t step)
@@ -43,8 +132,8 @@ void feed_begin(struct feed *feed, int64_t step)
     if (!feed->is_ahead) {
         sampler_begin(&feed->sampler, step);
     } else if (!feed->is_started) {
-        feed->cursor.step = feed->stretch.through = step;
-        feed->is_started = true;
+        feed->cursor.step = step;
+        feed->stretches[0].through = feed->stretches[1].through = step;
     }
 }
 
@@ -64,17 +153,19 @@ static int next_drawn(struct feed *feed, size_t n_most, float *x, int32_t *y,
 static int next_ahead(struct feed *feed, size_t n_most, float *x, int32_t *y,
                       size_t *ret_n, struct error *err)
 {
+    assert(feed->step < feed->cursor.n_steps);
     struct rows *rows = feed->rows;
     size_t n = 0, k = 0;
     int rc = 0;
     for (;;) {
-        rc = stretch_serve(&feed->stretch, rows, feed->step, n_most - n,
+        struct stretch *stretch = &feed->stretches[feed->serving];
+        rc = stretch_serve(stretch, rows, feed->step, n_most - n,
                            x + n * rows->n_features, y + n, &k, err);
         n += k;
-        if (rc != 0 || n == n_most || feed->step < feed->stretch.through) {
+        if (rc != 0 || n == n_most || feed->step < stretch->through) {
             break;
         }
-        rc = stretch_fill(&feed->stretch, &feed->cursor, rows, err);
+        rc = turn_over(feed, err);
         if (rc != 0) {
             break;
         }

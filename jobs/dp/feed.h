@@ -1,8 +1,13 @@
 /* The records of each step's sample, micro-batch by micro-batch: drawn when they are
- * asked for where reading is cheap, else read far ahead (stretch.h). */
+ * asked for where reading is cheap, else read far ahead (stretch.h).
+ *
+ * Reading ahead is a thread's work: it fills one of two stretches while the other is
+ * trained on, each in half of rows->ahead_bytes. It calls nothing but the sampler and
+ * rows->fetch, which must allow that beside any other use of the job's io. */
 #ifndef PPT_JOBS_DP_FEED_H
 #define PPT_JOBS_DP_FEED_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +26,15 @@ struct feed {
     int64_t *indices; /* max */
     /* Reading ahead. */
     bool is_ahead, is_started;
-    struct stretch_cursor cursor;
-    struct stretch stretch;
+    pthread_t reader;
+    pthread_mutex_t mutex; /* guards is_full, rc, err */
+    pthread_cond_t changed;
+    struct stretch_cursor cursor; /* the reader's, once it is started */
+    struct stretch stretches[2];
+    bool is_full[2]; /* then it is the trainer's, else the reader's */
+    int serving;     /* the stretch that is trained on */
+    int rc;          /* why the reader gave up */
+    struct error err;
 };
 
 /* Samples at `sample_rate` from the rows, which outlive the feed. At most `max` records
@@ -39,7 +51,7 @@ void feed_begin(struct feed *feed, int64_t step);
 
 /* The next at most n_most <= max records of the step in ascending order: x[n,
  * n_features], y[n]. *ret_n is 0 at the end of the sample.
- * Errors: those of rows->read, fetch and decode. */
+ * Errors: those of rows->read, fetch and decode; PPT_ENOMEM (no thread). */
 int feed_next(struct feed *feed, size_t n_most, float *x, int32_t *y, size_t *ret_n,
               struct error *err);
 

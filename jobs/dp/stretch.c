@@ -75,7 +75,8 @@ static int by_record(const void *a, const void *b)
 }
 
 /* One sweep: equal records are neighbours and share a slot. */
-static int fetch(struct stretch *stretch, struct rows *rows, struct error *err)
+static int fetch(struct stretch *stretch, const struct stretch_cursor *cursor,
+                 struct rows *rows, struct error *err)
 {
     int64_t ask[ASK], n_slots = 0;
     for (int64_t i = 0; i < stretch->n; i++) {
@@ -83,7 +84,7 @@ static int fetch(struct stretch *stretch, struct rows *rows, struct error *err)
     }
     qsort(stretch->keys, (size_t)stretch->n, sizeof *stretch->keys, by_record);
     size_t n_asked = 0;
-    for (int64_t i = 0; i <= stretch->n; i++) {
+    for (int64_t i = 0; i <= stretch->n && !atomic_load(&cursor->stop); i++) {
         bool is_new = i < stretch->n && (i == 0 || stretch->keys[i].record !=
                                                        stretch->keys[i - 1].record);
         if (n_asked == ASK || (i == stretch->n && n_asked > 0)) {
@@ -110,7 +111,7 @@ int stretch_fill(struct stretch *stretch, struct stretch_cursor *cursor,
                  struct rows *rows, struct error *err)
 {
     draw(stretch, cursor);
-    return fetch(stretch, rows, err);
+    return fetch(stretch, cursor, rows, err);
 }
 
 int stretch_serve(struct stretch *stretch, struct rows *rows, int64_t step, size_t max,

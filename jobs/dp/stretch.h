@@ -12,6 +12,7 @@
 #ifndef PPT_JOBS_DP_STRETCH_H
 #define PPT_JOBS_DP_STRETCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,9 +24,10 @@
 /* Where the stream of draws goes on. Zero-initialise and set the first three. */
 struct stretch_cursor {
     struct sampler *sampler;
-    int64_t step;    /* the next to draw from */
-    int64_t n_steps; /* those below are drawn */
-    bool is_begun;   /* some of `step` is drawn */
+    int64_t step;     /* the next to draw from */
+    int64_t n_steps;  /* those below are drawn */
+    bool is_begun;    /* some of `step` is drawn */
+    atomic_bool stop; /* another thread's wish: what is being filled is not needed */
 };
 
 struct stretch_draw {
@@ -53,7 +55,8 @@ int stretch_open(struct stretch *stretch, size_t record_bytes, size_t limit_byte
 void stretch_close(struct stretch *stretch);
 
 /* Fills the stretch with the next draws and their records; at the end of the last step
- * it stays less than full. Errors: those of rows->fetch. */
+ * it stays less than full. Of no use once cursor->stop is set. Errors: those of
+ * rows->fetch. */
 int stretch_fill(struct stretch *stretch, struct stretch_cursor *cursor,
                  struct rows *rows, struct error *err);
 

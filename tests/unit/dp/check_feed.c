@@ -3,6 +3,7 @@
  * stretch. */
 #include <check.h>
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,9 @@ static int fetch(struct rows *rows, const int64_t *indices, size_t n, void *reco
                  struct error *ret_err)
 {
     int64_t *at = records;
+    if (n_fetches % 3 == 0) { /* sometimes the reader is late, sometimes the trainer */
+        sched_yield();
+    }
     for (size_t i = 0; i < n; i++) {
         ascends = ascends && indices[i] >= 0 && indices[i] < rows->n_rows &&
                   (i == 0 || indices[i] > indices[i - 1]);
@@ -112,7 +116,7 @@ START_TEST(every_step_gets_its_sample)
         for (size_t d = 0; d < 7; d++) {
             double rate = rate_near(rates[r]);
             int64_t first = _i == 0 ? 0 : 17; /* resumed */
-            struct rows rows = rows_of(N, (size_t)(draws[d] * overhead));
+            struct rows rows = rows_of(N, (size_t)(2 * draws[d] * overhead));
             struct sampler sampler;
             struct feed feed;
             ck_assert_int_eq(sampler_open(&sampler, key, rate, N, &err), 0);
@@ -138,7 +142,7 @@ END_TEST
 /* All steps in one stretch: one sweep, each record once however often it is drawn. */
 START_TEST(one_sweep_reads_a_record_once)
 {
-    struct rows rows = rows_of(N, (size_t)(N * N_STEPS * overhead));
+    struct rows rows = rows_of(N, (size_t)(2 * N * N_STEPS * overhead));
     struct feed feed;
     int64_t got[N + 1];
     ck_assert_int_eq(feed_open(&feed, &rows, key, 0.5, N_STEPS, MAX, &err), 0);
@@ -156,16 +160,38 @@ END_TEST
 /* Memory is that of the header's formula, and no more draws than fit are read. */
 START_TEST(memory_is_bounded)
 {
-    struct rows rows = rows_of(N, (size_t)(10 * overhead + overhead - 1));
+    struct rows rows = rows_of(N, (size_t)(2 * (10 * overhead + overhead - 1)));
     struct feed feed;
     ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, N_STEPS, MAX, &err), 0);
     ck_assert_int_eq(overhead, RECORD_BYTES + 40);
-    ck_assert_int_eq(feed.stretch.n_max, 10);
+    ck_assert_int_eq(feed.stretches[1].n_max, 10);
     feed_close(&feed);
     rows = rows_of(N, 1);
     ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, N_STEPS, MAX, &err), 0);
-    ck_assert_int_eq(feed.stretch.n_max, 1);
+    ck_assert_int_eq(feed.stretches[0].n_max, 1);
     feed_close(&feed);
+}
+END_TEST
+
+/* The reader is a stretch ahead, and ends when it is told, wherever it is. */
+START_TEST(closing_in_the_middle)
+{
+    for (int n_calls = 0; n_calls < 30; n_calls++) {
+        struct rows rows = rows_of(N, (size_t)(2 * 20 * overhead));
+        struct feed feed;
+        float x[2 * MAX];
+        int32_t y[MAX];
+        size_t n;
+        ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, N_STEPS, MAX, &err), 0);
+        feed_begin(&feed, 0);
+        for (int i = 0; i < n_calls; i++) {
+            ck_assert_int_eq(feed_next(&feed, MAX, x, y, &n, &err), 0);
+            ck_assert_uint_eq(n, MAX);
+        }
+        feed_close(&feed);
+        /* What was served, the rest of its stretch, and two more at most. */
+        ck_assert_int_le(n_fetched, (n_calls * MAX + 19) / 20 * 20 + 40);
+    }
 }
 END_TEST
 
@@ -245,6 +271,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_step_gets_its_sample, 0, 2);
     tcase_add_test(tcase, one_sweep_reads_a_record_once);
     tcase_add_test(tcase, memory_is_bounded);
+    tcase_add_test(tcase, closing_in_the_middle);
     tcase_add_test(tcase, a_rank_without_records);
     tcase_add_test(tcase, a_fault_comes_through);
     tcase_add_test(tcase, a_training_reads_ahead);
