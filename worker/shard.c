@@ -1,5 +1,6 @@
 #include "worker/shard.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,18 @@ static void feed(const struct shard *shard, const unsigned char *raw, float *x)
         x[j] = (float)(((double)x[j] - shard->mean) / shard->std);
 }
 
+/* Of a record as it lies in the file: an integer loop that can be vectorised. */
+static bool is_finite(const struct shard *shard, const unsigned char *raw)
+{
+    int32_t bits, largest = 0;
+    for (size_t j = 0; j < shard->n_features; j++) {
+        memcpy(&bits, raw + j * sizeof bits, sizeof bits);
+        bits &= INT32_MAX;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest < 0x7f800000; /* the exponent of infinities and NaNs */
+}
+
 static int feed_label(const struct shard *shard, const unsigned char *raw, int32_t *y,
                       struct error *err)
 {
@@ -62,6 +75,19 @@ static int feed_label(const struct shard *shard, const unsigned char *raw, int32
                          (long long)shard->split.n_classes - 1);
     *y = (int32_t)label;
     return 0;
+}
+
+/* One record as the model takes it. */
+static int feed_record(const struct shard *shard, const unsigned char *raw_x,
+                       const unsigned char *raw_y, float *x, int32_t *y,
+                       struct error *err)
+{
+    if (shard->split.x_type == TYPE_FLOAT32 && !is_finite(shard, raw_x))
+        return error_set(err, PPT_EDATA,
+                         "%s: a record of %s holds a NaN or an infinity", shard->path,
+                         shard->name);
+    feed(shard, raw_x, x);
+    return feed_label(shard, raw_y, y, err);
 }
 
 static int fill_cache(struct shard *shard, struct error *err)
@@ -91,10 +117,11 @@ static int read_cached(const struct shard *shard, const int64_t *indices, size_t
     size_t y_bytes = h5_data_row_bytes(shard->split.y);
     for (size_t i = 0; i < n; i++) {
         size_t row = (size_t)indices[i];
-        int rc = feed_label(shard, shard->cached_y + row * y_bytes, y + i, err);
+        int rc = feed_record(shard, shard->cached_x + row * x_bytes,
+                             shard->cached_y + row * y_bytes, x + i * shard->n_features,
+                             y + i, err);
         if (rc != 0)
             return rc;
-        feed(shard, shard->cached_x + row * x_bytes, x + i * shard->n_features);
     }
     return 0;
 }
@@ -119,10 +146,10 @@ static int read_block(struct shard *shard, const int64_t *indices, size_t n, flo
     size_t x_bytes = h5_data_row_bytes(shard->split.x);
     size_t y_bytes = h5_data_row_bytes(shard->split.y);
     int rc = gather_block(shard, indices, n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = feed_label(shard, shard->block_y + i * y_bytes, y + i, err);
-        feed(shard, shard->block_x + i * x_bytes, x + i * shard->n_features);
-    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = feed_record(shard, shard->block_x + i * x_bytes,
+                         shard->block_y + i * y_bytes, x + i * shard->n_features, y + i,
+                         err);
     return rc;
 }
 
@@ -164,8 +191,7 @@ static int shard_decode(struct rows *rows, const void *record, float *x, int32_t
 {
     const struct shard *shard = rows->state;
     const unsigned char *raw = record;
-    feed(shard, raw, x);
-    return feed_label(shard, raw + h5_data_row_bytes(shard->split.x), y, err);
+    return feed_record(shard, raw, raw + h5_data_row_bytes(shard->split.x), x, y, err);
 }
 
 static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float *x,

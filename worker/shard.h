@@ -3,8 +3,8 @@
  * Memory: a shard whose bytes fit `cache_bytes` is read once, when first used, and
  * kept; a larger one stays in the file and costs about 1 MiB plus, where the file is
  * chunked, HDF5's chunk cache (at most 64 MiB), and whoever reads ahead may take
- * SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. NaN and infinities in
- * the data are passed on: the engine contains them.
+ * SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. A record that
+ * holds a NaN or an infinity is damage, as a label out of range is.
  */
 #ifndef PPT_WORKER_SHARD_H
 #define PPT_WORKER_SHARD_H
@@ -27,7 +27,7 @@ void shard_bounds(int64_t n_rows, int rank, int size, int64_t *ret_first,
  * (x - mean) / std, uint8 scaled to [0, 1] before that. The file stays open until the
  * shard is closed. Caller closes by shard_close.
  * Errors: those of data_h5_split and data_split_match; PPT_EDATA where rows->read meets
- * a label outside 0 .. n_classes-1. */
+ * a label outside 0 .. n_classes-1, a NaN or an infinity. */
 int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
                double mean, double std, int rank, int size, size_t cache_bytes,
                struct rows *ret_rows, struct error *err);

@@ -1,15 +1,18 @@
 /* For the MPI tests: what a scheduler and a data owner would have made.
  *
- * plan_tool data FILE.h5 N [spoil]   N train and N test records of 3 classes in 8
+ * plan_tool data FILE.h5 N [spoil|nan] N train and N test records of 3 classes in 8
  *                                    dimensions that a plane separates, and the
  * manifest with the nominal count N rounded down to hundreds; spoil: the last training
- * label is out of range plan_tool key FILE                 FILE (secret) and FILE.pub
+ * label is out of range; nan: its record holds a NaN
+ * plan_tool digest FILE.h5 N         the manifest anew, for what the file is now
+ * plan_tool key FILE                 FILE (secret) and FILE.pub
  * plan_tool plan SPEC FILE.h5 KEY DIR ATTEMPT
  *                                    for $PLAN_UID (default: this user's), $PLAN_HOSTS
  *                                    (default: any), with the demands in
  *                                    $PLAN_REQUIRE: "disk gpu"
  * plan_tool used DIR KEY.pub         prints what the meter holds for the training step
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +39,7 @@ static float draw(uint64_t *state)
 }
 
 static int add_split(struct data_h5 *data, const char *name, int64_t n, bool is_spoiled,
-                     uint64_t seed)
+                     bool has_nan, uint64_t seed)
 {
     struct data_split split = {.n_rows = n,
                                .x_type = TYPE_FLOAT32,
@@ -52,6 +55,8 @@ static int add_split(struct data_h5 *data, const char *name, int64_t n, bool is_
             x[j] = 0.5f * draw(&seed) + (j == y ? 1.0f : 0.0f);
         if (is_spoiled && i == n - 1)
             y = N_CLASSES;
+        if (has_nan && i == n - 1)
+            x[N_FEATURES - 1] = NAN;
         rc = h5_data_write(split.x, i, 1, x, &err);
         if (rc == 0)
             rc = h5_data_write(split.y, i, 1, &y, &err);
@@ -85,14 +90,15 @@ static int write_manifest(const char *path, int64_t n)
     return rc;
 }
 
-static int make_data(const char *path, int64_t n, bool is_spoiled)
+static int make_data(const char *path, int64_t n, const char *fault)
 {
     struct data_h5 data;
     int rc = data_h5_create(path, UNIT_EXAMPLE, RELATION_ADD_REMOVE, &data, &err);
     if (rc == 0)
-        rc = add_split(&data, "train", n, is_spoiled, 1);
+        rc = add_split(&data, "train", n, strcmp(fault, "spoil") == 0,
+                       strcmp(fault, "nan") == 0, 1);
     if (rc == 0)
-        rc = add_split(&data, "test", n, false, 2);
+        rc = add_split(&data, "test", n, false, false, 2);
     if (rc == 0)
         rc = data_h5_close(&data, &err);
     return rc != 0 ? rc : write_manifest(path, n);
@@ -177,7 +183,9 @@ int main(int argc, char **argv)
     log_init("plan_tool", false);
     int rc = -PPT_EUSAGE;
     if (argc >= 4 && strcmp(argv[1], "data") == 0)
-        rc = make_data(argv[2], atoll(argv[3]), argc > 4);
+        rc = make_data(argv[2], atoll(argv[3]), argc > 4 ? argv[4] : "");
+    else if (argc == 4 && strcmp(argv[1], "digest") == 0)
+        rc = write_manifest(argv[2], atoll(argv[3]));
     else if (argc == 3 && strcmp(argv[1], "key") == 0)
         rc = make_key(argv[2]);
     else if (argc == 7 && strcmp(argv[1], "plan") == 0)

@@ -8,7 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 job=$dir/job
 n_true=1234 # the manifest says 1200
 
-# setup STEPS PRIVACY EVALUATION [spoil]: data, keys and the plan of a job in $job.
+# setup STEPS PRIVACY EVALUATION [spoil|nan]: data, keys and the plan of a job in $job.
 setup() {
     mkdir "$job"
     "$tool" data "$dir/planes.h5" $n_true ${4:+"$4"}
@@ -292,6 +292,47 @@ demands() {
     if PLAN_REQUIRE=gpu plan 3 2>"$dir/log"; then
         expect 11 'the site demands GPUs in confidential mode' run 2
     fi
+}
+
+# Damage that was there when the manifest was made, so that its digest fits: HDF5 and the
+# layout's own checks must find it, before anything is spent.
+damaged_data() {
+    setup 50 "$private" none
+    cp "$dir/planes.h5" "$dir/kept.h5"
+    again() { "$tool" digest "$dir/planes.h5" $n_true && plan "$1"; }
+    truncate -s 30000 "$dir/planes.h5"
+    again 1
+    expect 15 'planes.h5' run 2
+    : >"$dir/planes.h5"
+    again 1
+    expect 15 'planes.h5' run 2
+    echo 'not HDF5' >"$dir/planes.h5"
+    again 1
+    expect 15 'not an HDF5 file' run 2
+    for at in 0 9 13; do # the signature; sizes and versions of the superblock
+        cp "$dir/kept.h5" "$dir/planes.h5"
+        printf '\377' | dd of="$dir/planes.h5" bs=1 seek=$at conv=notrunc 2>/dev/null
+        again 1
+        expect 15 'planes.h5' run 2
+    done
+    cp "$dir/kept.h5" "$dir/planes.h5"
+    again 1
+    run 2 2>"$dir/log" || die "$(cat "$dir/log")"
+    cp "$job/model.h5" "$dir/planes.h5" # HDF5, but no data set
+    rm -r "$job" && mkdir "$job"
+    again 1
+    expect 15 'ppt_data_version' run 2
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+    report_says '"error_code": 15'
+}
+
+# A NaN is met by the second rank only, in the middle of a step.
+lonely_nan() {
+    setup 2000 "$private" none nan
+    expect 15 'a record of train holds a NaN or an infinity' run 2
+    report_says '"error_code": 15'
+    grep -aw $n_true "$dir/err" && die "the true count is told"
+    return 0
 }
 
 other_world() {
