@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "jobs/plan.h"
 #include "scheduler/admission.h"
+#include "scheduler/cause.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
@@ -200,6 +201,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     rc = spool_save(directory, &state, err);
     if (rc != 0)
         return rc;
+    cause_mark(directory, attempt);
     rc = launcher->ops->start(launcher, &request, lock, ret_started, err);
     if ((rc == -PPT_ELAUNCH || rc == -PPT_EPOLICY) &&
         spool_save(directory, &before, NULL) != 0)
@@ -497,6 +499,9 @@ static int settle_dead(const struct attempt_context *context,
                                  .max_restarts = context->loop->conf->max_restarts,
                                  .is_allocation = job->allocation[0] != '\0'};
     struct settle_verdict verdict;
+    char cause[CAUSE_SIZE];
+    if (cause_find(job->directory, job->attempt, cause))
+        facts.cause = cause;
     facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
     facts.has_report =
         settle_find_report(job->directory, job->id, job->attempt, &facts.report);

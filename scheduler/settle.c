@@ -41,6 +41,17 @@ static void say(struct settle_verdict *verdict, int code, const char *reason)
     snprintf(verdict->reason, sizeof verdict->reason, "%.511s", reason);
 }
 
+/* The same for processes that died; why, if that is known. */
+static void say_cause(const struct settle_facts *facts, struct settle_verdict *verdict,
+                      int code, const char *reason)
+{
+    char text[LEDGER_TEXT_SIZE];
+    snprintf(text, sizeof text, "%.120s%s%.384s", reason,
+             facts->cause == NULL ? "" : ": ",
+             facts->cause == NULL ? "" : facts->cause);
+    say(verdict, code, text);
+}
+
 /* It died, or may as well have: another attempt if there are any left. */
 static void lose(const struct settle_facts *facts, int code, const char *reason,
                  struct settle_verdict *verdict)
@@ -52,7 +63,7 @@ static void lose(const struct settle_facts *facts, int code, const char *reason,
     verdict->runs_again = n_losses <= facts->max_restarts &&
                           !facts->is_cancel_requested && !facts->is_allocation;
     verdict->state = QUEUE_FAILED;
-    say(verdict, code, reason);
+    say_cause(facts, verdict, code, reason);
 }
 
 /* The scheduler asked it to stop and it did. */
@@ -80,7 +91,10 @@ static void by_report(const struct settle_facts *facts, struct settle_verdict *v
         verdict->is_loss = true;
         verdict->charge = SETTLE_ALL;
         verdict->state = QUEUE_FAILED;
-        say(verdict, report->error_code, report->error_text);
+        if (report->error_code == PPT_ECOMM)
+            say_cause(facts, verdict, PPT_ECOMM, report->error_text);
+        else
+            say(verdict, report->error_code, report->error_text);
     } else if (report->outcome == REPORT_FAILED) {
         verdict->state = QUEUE_FAILED;
         say(verdict, report->error_code, report->error_text);

@@ -37,7 +37,8 @@ struct settle_facts {
     struct report report;
     bool is_cancel_requested;
     int64_t max_restarts;
-    const char *early;  /* why Slurm ended it before it began; NULL: it did not */
+    const char *cause; /* why its processes died, for people (cause.h); NULL: unknown */
+    const char *early; /* why Slurm ended it before it began; NULL: it did not */
     bool is_allocation; /* its user's; early: why its plan was taken back */
 };
 

@@ -42,6 +42,8 @@ wait_attempt "$id" 2
 kill_a_rank "$id"
 wait_state "$id" failed # mpirun may be caught unawares
 [ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"
+field "$id" reason | grep -q "rank 1 on node $(hostname -s).*: signal 9 (Killed)" ||
+    die "no cause: $(field "$id" reason)"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 [ -z "$(job_pids "$id")" ] || die "processes are left"
 

@@ -38,6 +38,22 @@ START_TEST(done_is_done_and_pays_by_the_meter)
 }
 END_TEST
 
+START_TEST(a_death_names_its_cause)
+{
+    facts.cause = "rank 1 on node n2: Killed";
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+    ck_assert_str_eq(verdict.reason, "its processes died without a report: rank 1 on "
+                                     "node n2: Killed");
+    report(REPORT_FAILED, PPT_ECOMM);
+    settle_decide(&facts, &verdict);
+    ck_assert_str_eq(verdict.reason, "what the worker said: rank 1 on node n2: Killed");
+    report(REPORT_FAILED, PPT_EDATA);
+    settle_decide(&facts, &verdict);
+    ck_assert_str_eq(verdict.reason, "what the worker said");
+}
+END_TEST
+
 START_TEST(ended_early_is_tried_three_times_and_pays_for_nothing)
 {
     facts.state.started_attempt = 0;
@@ -299,6 +315,7 @@ int main(void)
     tcase_add_test(tc, in_an_allocation_what_nobody_took_costs_nothing);
     tcase_add_test(tc, done_is_done_and_pays_by_the_meter);
     tcase_add_test(tc, an_interruption_goes_on);
+    tcase_add_test(tc, a_death_names_its_cause);
     tcase_add_test(tc, ended_early_is_tried_three_times_and_pays_for_nothing);
     tcase_add_test(tc, a_death_is_tried_again_and_pays_all);
     tcase_add_test(tc, the_same_death_counts_once);

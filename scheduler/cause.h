@@ -1,0 +1,26 @@
+/* Why a job's processes died, in its launcher's words: rank 0 may be the dead one, so
+ * only mpirun and srun can tell, and they do so in the job's log.
+ *
+ * For people to read; nothing is decided by it.
+ */
+#ifndef PPT_SCHEDULER_CAUSE_H
+#define PPT_SCHEDULER_CAUSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CAUSE_SIZE 384
+
+/* Leaves a line in the job's log, if there is one, from which on it speaks of this
+ * attempt. The first one needs none. */
+void cause_mark(const char *directory, int64_t attempt);
+
+/* "rank 1 on node n2: Killed", "rank 0: exit status 13: ...", from what the log says of
+ * this attempt; false if it says nothing of the kind or cannot be read. */
+bool cause_find(const char *directory, int64_t attempt, char ret_cause[CAUSE_SIZE]);
+
+/* The same from the text of a log. Pure. */
+bool cause_in(const char *text, int64_t attempt, char ret_cause[CAUSE_SIZE]);
+
+#endif
