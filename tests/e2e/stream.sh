@@ -4,11 +4,11 @@
 # with others prepared: every job ends once, and pays once or, cancelled, nothing.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-n=60
+n=24
 site cores=2 restarts=0 kind=pool pool='spare: 1, spare_ranks: 2'
 as officer ppt-budget grant acme -e 200 -d 1e-6
 as officer ppt-budget grant --dataset private -e 200 -d 1e-6
-spec tiny 0.2 1
+heavy tiny 0.2 100 # a fifth of a second: time to prepare others
 
 # Those with a signed plan that have not been started.
 prepared() {
@@ -29,7 +29,7 @@ catch() {
         ready=$(prepared | tail -n 1)
         [ -z "$ready" ] || return 0
         kill -CONT "$schedd_pid"
-        sleep 0.01
+        sleep 0.1
     done
     die "no job was ever prepared: $(n_in "done") of $n are done"
 }
