@@ -195,7 +195,7 @@ resumes() {
     # A damaged checkpoint is refused; from the one it wrote the job ends as if nothing had
     # happened, but for the steps that were paid for and never made.
     cp "$job/checkpoint" "$dir/good"
-    printf 'x' | dd of="$job/checkpoint" bs=1 seek=200 conv=notrunc 2>/dev/null
+    printf 'xxxxxxxx' | dd of="$job/checkpoint" bs=1 seek=200 conv=notrunc 2>/dev/null
     expect 13 'damaged checkpoint' run 2
     report_says '"outcome": "failed"'
     plan 4
