@@ -114,6 +114,7 @@ static void set_environment(const struct words *words, const char *directory)
     setenv("OMP_NUM_THREADS", words->n_cores, 1);
     setenv("OPENBLAS_NUM_THREADS", words->n_cores, 1);
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
+    setenv("SLURM_PMIX_FENCE", "ring", 1); /* see slurm/ppt-job.sbatch.in */
     setenv(LAUNCHER_MARK, directory, 1);
     if (geteuid() == 0) { /* mpirun refuses root otherwise */
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);

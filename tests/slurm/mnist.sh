@@ -10,10 +10,6 @@
 # passed by chance in one of the three comparisons with a probability of 2e-9 (at most
 # 6e-6). A job that made half of the steps would have 0.865 and be noticed but for 1 in
 # 1e8 (at most 1e-5).
-#
-# Open MPI 4.1.4 on this cluster crashes now and then in MPI_Init (mca_btl_tcp calls a null
-# pointer; 5 of 70 runs of slurm_hello on a busy machine): a job that has failed without a
-# step is therefore submitted again, twice at most, and that is told.
 # shellcheck source=tests/slurm/lib.sh
 . "$(dirname "$0")/lib.sh"
 tolerance=0.03
@@ -69,12 +65,7 @@ END
 form() {
     local words=$1
     shift
-    for _ in 1 2 3; do
-        "$@"
-        if [ -n "$id" ] && { [ "$(state "$id")" != failed ] ||
-            [ -s "$(field "$id" directory)/meter" ]; }; then break; fi
-        step "$words: failed without a step, once more"
-    done
+    "$@"
     [ -n "$id" ] || die "$words: $(cat "$dir/alice/job.log")"
     agrees "$words" "$id"
     ran_on_all "$slurm_id"

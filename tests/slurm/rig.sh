@@ -93,6 +93,7 @@ $(for i in $(seq $nodes); do
     done)
 PartitionName=main Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 END
+    echo "PMIxCollFence=ring" >"$dir/mpi.conf" # why: slurm/README.md
     {
         echo "127.0.0.1 localhost"
         echo "10.77.0.254 $(hostname)"
