@@ -476,7 +476,7 @@ static int round_once(struct state *state, struct error *err)
         rc = admit(state, err);
     if (rc == 0 && running.n_over == 0)
         rc = start(state, &running, err);
-    else if (state->has_admitted)
+    else if (rc == 0 && state->has_admitted)
         state->is_early = true;
     running_free(&running);
     if (rc == 0)
