@@ -153,7 +153,7 @@ bool submit_step_has_ended(struct submit_ranks *ranks);
 void submit_step_signal(const struct submit_ranks *ranks, int sig);
 
 /* Has rank 0 gone, while nothing is running yet? False where there is no step. */
-bool submit_step_is_alone(const struct submit_ranks *ranks);
+bool submit_step_is_alone(struct submit_ranks *ranks);
 
 /* Last of all: where rank 0 is lost, tells `err` and ends the others. May not return.
  */

@@ -292,6 +292,7 @@ static int run_job(struct here *here, struct error *err)
     if (rc != 0 && here->attempt == 0) {
         if (here->request->client.db != NULL)
             cancel(here);
+        submit_step_end_all(&here->ranks, err);
         return rc;
     }
     if (rc == 0)

@@ -1,3 +1,4 @@
+/* ppt-submit --step: the job of ranks that are there already (ppt-worker --submit). */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,7 +48,9 @@ int submit_step_start(struct submit_ranks *ranks, const char *directory,
         sizeof packet.directory)
         return error_set(err, PPT_EIO, "the path %.100s... is too long", directory);
     snprintf(packet.public_key, sizeof packet.public_key, "%s", ranks->conf.public_key);
-    return step_send(STDIN_FILENO, &packet, err);
+    int rc = step_send(STDIN_FILENO, &packet, err);
+    ranks->is_lost = rc != 0;
+    return rc;
 }
 
 bool submit_step_has_ended(struct submit_ranks *ranks)
@@ -68,11 +71,13 @@ bool submit_step_has_ended(struct submit_ranks *ranks)
     return true;
 }
 
-bool submit_step_is_alone(const struct submit_ranks *ranks)
+bool submit_step_is_alone(struct submit_ranks *ranks)
 {
     struct pollfd look = {.fd = STDIN_FILENO};
-    return ranks->n_step_ranks != 0 && poll(&look, 1, 0) == 1 &&
-           (look.revents & (POLLHUP | POLLERR)) != 0;
+    if (ranks->n_step_ranks != 0 && poll(&look, 1, 0) == 1 &&
+        (look.revents & (POLLHUP | POLLERR)) != 0)
+        ranks->is_lost = true;
+    return ranks->is_lost;
 }
 
 /* Rank 0, as long as it is our parent: a number can be used again. */

@@ -111,6 +111,17 @@ for rank in 0 1; do
     wait_for 60 "the step's end" nothing_left
 done
 
+step "rank 0 is killed while the job waits: it is cancelled, and the step ends"
+kill -STOP "$schedd_pid"
+batch slow >/dev/null
+wait_for 60 "it is submitted" [ -s "$dir/alice/id" ]
+id=$(cat "$dir/alice/id")
+kill -KILL "$(rank_pid 0)"
+wait_for 60 "the step's end" nothing_left
+kill -CONT "$schedd_pid"
+wait_state "$id" cancelled
+holds "$(reserved acme) == 0"
+
 step "scancel of the allocation"
 slurm_id=$(batch slow)
 begins
