@@ -1,3 +1,4 @@
+/* ppt-submit script.sh: a user's own batch script and its #PPT lines, for sbatch. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -102,10 +103,10 @@ static void pass_on(struct passed *passed, const char *name, const char *command
     const char *before = getenv(name);
     bool is_set = before != NULL && before[0] != '\0';
     const char *value = command != NULL ? command : is_set ? NULL : line;
-    if (value == NULL)
-        return;
-    setenv(name, value, 1);
-    passed->names[passed->n++] = name;
+    if (value != NULL)
+        setenv(name, value, 1);
+    if (value != NULL || is_set)
+        passed->names[passed->n++] = name;
 }
 
 /* The job may begin in another directory. */

@@ -98,7 +98,10 @@ gives "--parsable job.sh" "PPT_ACCOUNT=acme/lab" ppt-submit job.sh
 script '#PPT --account acme/lab' '#SBATCH --export=HOME,PPT_ACCOUNT'
 gives "--parsable job.sh" "PPT_ACCOUNT=acme/lab" ppt-submit job.sh
 refused 'SBATCH_EXPORT: --export=HOME keeps' env SBATCH_EXPORT=HOME ppt-submit job.sh
+script '#PPT --account acme/lab' '#SBATCH --export=NONE'
+refused '--export=NONE keeps PPT_ACCOUNT from the job' env PPT_ACCOUNT=acme/other ppt-submit job.sh
 script '#SBATCH --export=NONE'
+refused '--export=NONE keeps PPT_ACCOUNT from the job' env PPT_ACCOUNT=acme/other ppt-submit job.sh
 gives "--parsable job.sh" "" ppt-submit job.sh
 
 step "without sbatch"
