@@ -1,4 +1,5 @@
 /* ppt-submit --dry-run of a sweep: what each job would cost, and all of them. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,12 +86,15 @@ static int look_at(struct dry *dry, int number, struct error *err)
     return 0;
 }
 
-/* All jobs as one sum, at the largest delta of any. */
+/* All jobs as one sum, at the largest delta of any; infinite where that delta is too
+ * small for all of them together. */
 static double total(const struct tally *tally)
 {
-    double epsilon = 0;
-    if (tally->all.is_private)
-        cost_epsilon(&tally->all.cost, tally->all.delta, &epsilon, NULL, NULL);
+    double epsilon = INFINITY;
+    if (!tally->all.is_private)
+        return 0;
+    if (cost_epsilon(&tally->all.cost, tally->all.delta, &epsilon, NULL, NULL) != 0)
+        return INFINITY;
     return epsilon;
 }
 
