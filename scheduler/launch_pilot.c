@@ -83,6 +83,21 @@ static void forget(struct launch_pilot *state, const char *directory)
     }
 }
 
+/* A scheduler may have died between the ticket and the order. One that was sent already
+ * does no harm: the ticket decides. */
+static int send_again(struct launch_pilot *state, const char *directory,
+                      int64_t attempt, const struct order *order, struct error *err)
+{
+    const struct pilot *pilot = pilots_find(&state->pilots, order->pilot);
+    const char *base = strrchr(directory, '/');
+    bool has_ticket = false;
+    int rc = ticket_has(directory, "ticket", attempt, &has_ticket, err);
+    if (rc != 0 || !has_ticket || pilot == NULL || base == NULL)
+        return rc;
+    return order_send(order, pilot->directory, directory, strtoll(base + 1, NULL, 10),
+                      attempt, err);
+}
+
 /* The order of this attempt, from memory or from its file. PPT_ENOTFOUND: it went to
  * sbatch. */
 static int recall(struct launch_pilot *state, const char *directory, int64_t attempt,
@@ -94,6 +109,8 @@ static int recall(struct launch_pilot *state, const char *directory, int64_t att
     if (job == NULL || job->attempt != attempt) {
         forget(state, directory);
         rc = order_read(directory, attempt, &order, err);
+        if (rc == 0)
+            rc = send_again(state, directory, attempt, &order, err);
         if (rc == 0)
             rc = remember(state, directory, attempt, &order, err);
         job = state->jobs;
@@ -248,7 +265,20 @@ static bool is_ready(struct launcher *launcher, const struct launcher_request *r
 
 /* ---- starting ---- */
 
-/* The ticket comes last: an attempt without one has not begun and never will. */
+/* An order that could not be sent may be there all the same: the ticket decides. */
+static int resolve(const struct launcher_request *request, int send_rc,
+                   struct error *err)
+{
+    struct error why = {0};
+    bool is_never = false;
+    int rc = ticket_take_back(request->directory, request->attempt, &is_never, &why);
+    if (rc != 0)
+        return error_set(err, PPT_ESTATE, "nobody can tell whether it begins: %.300s",
+                         why.text);
+    return is_never ? send_rc : 0;
+}
+
+/* An attempt without a ticket has not begun and never will. */
 static int hand_over(struct launch_pilot *state, struct pilot *pilot,
                      const struct order *order, const struct launcher_request *request,
                      struct error *err)
@@ -256,9 +286,12 @@ static int hand_over(struct launch_pilot *state, struct pilot *pilot,
     int rc = order_keep(order, request->directory, request->attempt, err);
     if (rc == 0)
         rc = ticket_make(request->directory, request->attempt, err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = order_send(order, pilot->directory, request->directory, request->job_id,
                         request->attempt, err);
+        if (rc != 0)
+            rc = resolve(request, rc, err);
+    }
     return rc == 0 ? remember(state, request->directory, request->attempt, order, err)
                    : rc;
 }

@@ -187,9 +187,10 @@ static int resolve(struct launch_sbatch *sbatch, const struct launcher_request *
     }
     /* Slurm keeps a record of what it refused; only the ticket says that it never ran.
      */
-    int rc = ticket_take_back(request->directory, request->attempt, &is_never, err);
-    if (rc != 0)
-        return rc;
+    struct error why = {0};
+    if (ticket_take_back(request->directory, request->attempt, &is_never, &why) != 0)
+        return error_set(err, PPT_ESTATE, "nobody can tell whether it begins: %.300s",
+                         why.text);
     if (!is_never) { /* it was so quick that it has ended */
         *ret_id = is_known ? entry.id : 0;
         return 0;
@@ -262,7 +263,17 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     struct squeue_job entry;
     char name[NAME_SIZE];
     const char *base = strrchr(directory, '/');
-    int rc = squeue_ask(&sbatch->squeue, err);
+    bool is_pilots = false;
+    int rc = ticket_has(directory, "order", attempt, &is_pilots, err);
+    if (rc == 0 && is_pilots) { /* as a step it has no name in squeue */
+        error_set(err, PPT_ELAUNCH,
+                  "attempt %lld runs in a pilot, and the site's "
+                  "launcher is no longer a pool within sbatch",
+                  (long long)attempt);
+        return error_hint(err, "set it so again until such jobs have ended");
+    }
+    if (rc == 0)
+        rc = squeue_ask(&sbatch->squeue, err);
     if (rc != 0)
         return rc;
     snprintf(name, sizeof name, "ppt-%.20s-%lld", base == NULL ? "" : base + 1,
@@ -279,7 +290,8 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
             snprintf(look.early, sizeof look.early, "%s, %.64s", entry.state,
                      entry.reason);
         struct slurm_testimony testimony;
-        if (look.life == LAUNCHER_FORGOTTEN &&
+        /* Also where it left word of its end, which does not say who ended it. */
+        if (!is_known && look.life != LAUNCHER_NEVER &&
             slurm_witness_ask(&sbatch->witness, directory, name, &testimony)) {
             look.is_witnessed = true;
             look.is_cancelled = testimony.is_cancelled;

@@ -51,7 +51,7 @@ enum launcher_life {
 struct launcher_look {
     enum launcher_life life;
     int64_t ran_s;     /* how long it has run; -1: since it was started */
-    bool is_witnessed; /* FORGOTTEN, but somebody else says that it has ended */
+    bool is_witnessed; /* squeue knows it no more; somebody else says it has ended */
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
     bool is_hearsay;   /* that somebody did must not make it cheaper */
     char early[96]; /* why the other system ended it before it began, in its own words;
@@ -72,8 +72,9 @@ struct launcher_ops {
     bool (*is_ready)(struct launcher *launcher, const struct launcher_request *request);
     /* Starts the ranks and returns without waiting for them. `lock` is an open file
      * description that holds the job's lock; the processes inherit it, the caller
-     * closes its own. Errors: PPT_ELAUNCH (nothing was started), PPT_EIO, PPT_ESTATE
-     * (nothing was started, and look will say so; later it may work). */
+     * closes its own. Errors: PPT_ELAUNCH, PPT_EIO and others (nothing was started nor
+     * ever will be: the attempt may be settled), PPT_ESTATE (nothing was started, or
+     * nobody can tell: look will; later it may work). */
     int (*start)(struct launcher *launcher, const struct launcher_request *request,
                  int lock, struct launcher_started *ret_started, struct error *err);
     /* What has become of an attempt that was started. Errors: PPT_EIO (cannot tell

@@ -406,12 +406,15 @@ static int start_chosen(struct state *state, const struct queue_jobs *jobs,
     struct attempt_context context = context_of(state);
     int rc = 0;
     for (int i = 0; rc == 0 && i < jobs->n; i++) {
-        if (!choices[i].starts || !is_ready(state, &jobs->jobs[i]))
+        if (!choices[i].starts)
             continue;
-        context.ranks = choices[i].ranks;
-        rc = start_one(state, &context, jobs->jobs[i].id, err);
-        state->has_started = true;
-        rc = after(state, rc, jobs->jobs[i].id, err);
+        if (is_ready(state,
+                     &jobs->jobs[i])) { /* else a pilot may have been asked for */
+            context.ranks = choices[i].ranks;
+            rc = start_one(state, &context, jobs->jobs[i].id, err);
+            state->has_started = true;
+            rc = after(state, rc, jobs->jobs[i].id, err);
+        }
         if (rc == 0)
             rc = renew(state, err);
     }

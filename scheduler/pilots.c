@@ -320,6 +320,7 @@ static int prepare(struct pilots *pilots, const char *login, struct pilot *ret_p
     struct places_room node = {.n_cores = conf->n_cores,
                                .memory_bytes = conf->memory_bytes};
     struct pilot pilot = {.time_s = conf->time_s,
+                          .is_ours = true,
                           .whole = places_of(conf->n_nodes, &node)};
     char orders[SPOOL_PATH_SIZE];
     snprintf(pilot.login, sizeof pilot.login, "%s", login);
@@ -402,7 +403,7 @@ static void keep_log(const struct pilots *pilots, const struct pilot *pilot)
 static void set_ended(struct pilots *pilots, struct pilot *pilot, const char *how)
 {
     char why[256];
-    if (pilot->state == PILOT_COMING) {
+    if (pilot->state == PILOT_COMING && pilot->is_ours) {
         keep_log(pilots, pilot);
         snprintf(why, sizeof why, "pilot %lld ended before it was seen to run: %.100s",
                  (long long)pilot->id, how);

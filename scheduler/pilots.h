@@ -38,6 +38,7 @@ struct pilot {
     int64_t slurm_id;            /* 0: not known yet */
     enum pilot_state state;
     bool was_told;         /* to leave */
+    bool is_ours;          /* this scheduler has asked for it, not one before it */
     int64_t missing_ms;    /* since when Slurm does not know it; 0: it does */
     int64_t idle_since_ms; /* no jobs since then */
     int64_t ends_ms;       /* RUNNING: when its time is over */

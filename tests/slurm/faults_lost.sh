@@ -122,7 +122,7 @@ wait_metered "$id"
 schedd_kill
 slurm scancel -n "ppt-$id-1"
 vanishes "$id"
-rm -f "$dir/jobs/$id/ended-1"
+echo epilog >"$dir/jobs/$id/ended-1" # as slurm/ppt-epilog.sh leaves it
 schedd_start
 wait_state "$id" cancelled 55
 holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) < 0.45"

@@ -346,6 +346,59 @@ START_TEST(next_scheduler_finds_all)
 }
 END_TEST
 
+/* The scheduler died when the ticket was there and the order was not. */
+START_TEST(next_scheduler_sends_the_order)
+{
+    ck_assert(!is_ready(request(1, "alice")));
+    pilot_is(1, "RUNNING", "0:01");
+    start(request(1, "alice"));
+    close_launcher();
+    ck_assert_int_eq(shell("rm %s/pilots/1/orders/1-1", root), 0);
+    open_launcher();
+    next_round();
+    ck_assert_int_eq(look(1), LAUNCHER_QUEUED);
+    ck_assert_int_eq(shell("cmp %s/1/order-1 %s/pilots/1/orders/1-1", root, root), 0);
+}
+END_TEST
+
+/* An order that may or may not be there cannot be settled at nothing and run. */
+START_TEST(unsent_orders_can_begin_no_more)
+{
+    struct launcher_started started;
+    struct launcher_request job = request(1, "alice");
+    ck_assert(!is_ready(job));
+    pilot_is(1, "RUNNING", "0:01");
+    ck_assert_int_eq(shell("cd %s/pilots/1 && mv orders kept && touch orders", root),
+                     0);
+    ck_assert_int_eq(launcher.ops->start(&launcher, &job, -1, &started, &err),
+                     -PPT_EIO);
+    ck_assert_int_eq(shell("test -e %s/1/ticket-1", root), 1);
+    ck_assert_int_eq(shell("test -e %s/1/order-1", root), 0);
+}
+END_TEST
+
+/* Those that ended while no scheduler was there are no failures. */
+START_TEST(ends_that_nobody_saw)
+{
+    conf.pilots.most = 4;
+    for (int i = 1; i <= 4; i++) {
+        struct launcher_request job = request(i, i == 1   ? "alice"
+                                                 : i == 2 ? "bob"
+                                                 : i == 3 ? "carol"
+                                                          : "dave");
+        ck_assert(!is_ready(job));
+        pilot_is(i, "RUNNING", "0:01");
+    }
+    close_launcher();
+    for (int i = 1; i <= 4; i++)
+        shell("sed -i 's/RUNNING/COMPLETED/' %s/jobs", root);
+    open_launcher();
+    next_round();
+    ck_assert(!is_ready(request(5, "alice"))); /* asks for one again */
+    ck_assert_int_eq(n_submitted(), 5);
+}
+END_TEST
+
 START_TEST(refused_ones_are_not_asked_for_for_ever)
 {
     ck_assert_int_eq(shell("touch %s/refuse", root), 0);
@@ -461,6 +514,9 @@ int main(void)
     tcase_add_test(tests, pilot_ends_under_its_jobs);
     tcase_add_test(tests, slurm_has_forgotten_it);
     tcase_add_test(tests, next_scheduler_finds_all);
+    tcase_add_test(tests, next_scheduler_sends_the_order);
+    tcase_add_test(tests, unsent_orders_can_begin_no_more);
+    tcase_add_test(tests, ends_that_nobody_saw);
     tcase_add_test(tests, refused_ones_are_not_asked_for_for_ever);
     tcase_add_test(tests, ends_one_job_alone);
     tcase_add_test(tests, script_runs_each_order_once);

@@ -347,6 +347,31 @@ static void look_later(void)
     ck_assert_int_eq(seen.life, LAUNCHER_FORGOTTEN);
 }
 
+/* squeue has forgotten it; an epilog left word of its end, which says nothing of who
+ * ended it. */
+START_TEST(cancelled_all_the_same)
+{
+    char line[512];
+    ck_assert_int_eq(shell("touch %s/taken-1 && echo epilog >%s/ended-1", job, job), 0);
+    snprintf(line, sizeof line, "41|CANCELLED by 1000|ppt-17-1|%s\n", job);
+    says("sacct", 0, line);
+    says_again();
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_GONE);
+    ck_assert(seen.is_cancelled && !seen.is_hearsay);
+}
+END_TEST
+
+/* Its attempt is a step of a pilot that a scheduler with other settings has left. */
+START_TEST(not_ours_to_look_at)
+{
+    ck_assert_int_eq(shell("touch %s/taken-1 %s/order-1", job, job), 0);
+    ck_assert_int_eq(look(), -PPT_ELAUNCH);
+    ck_assert_int_eq(shell("rm %s/order-1", job), 0);
+    ck_assert_int_eq(look(), 0);
+}
+END_TEST
+
 /* squeue has forgotten it and it left no word. */
 START_TEST(accounting_remembers)
 {
@@ -520,6 +545,8 @@ int main(void)
     tcase_add_test(tests, states);
     tcase_add_test(tests, reasons_for_people);
     tcase_add_test(tests, ended_before_it_began);
+    tcase_add_test(tests, cancelled_all_the_same);
+    tcase_add_test(tests, not_ours_to_look_at);
     tcase_add_test(tests, accounting_remembers);
     tcase_add_test(tests, file_of_completed_jobs_remembers);
     tcase_add_test(tests, ends);
