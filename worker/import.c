@@ -1,5 +1,6 @@
 #include "worker/import.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,11 +92,33 @@ static int write_block(struct data_split *split, const struct block *block, int6
     return h5_data_write(split->y, at, n, block->y_bytes, err);
 }
 
-/* Streams every record; *done counts those of all splits. */
-static int copy_rows(const struct import *import, struct source *source,
-                     struct data_split *split, const struct block *block, int64_t *done,
-                     struct error *err)
+/* A job would fail at the first such record that it reads, long after it was paid for.
+ */
+static int check_finite(const struct import *import, int s, const struct block *block,
+                        int64_t at, size_t n, struct error *err)
 {
+    const struct source *source = import->splits[s].source;
+    size_t n_features = source_row_bytes(source) / sizeof(float);
+    if (source->x_type != TYPE_FLOAT32)
+        return 0;
+    for (size_t i = 0; i < n * n_features; i++) {
+        float x;
+        memcpy(&x, block->x + i * sizeof x, sizeof x);
+        if (!isfinite(x))
+            return error_set(err, PPT_EDATA,
+                             "record %lld of split %s holds a NaN or an infinity, "
+                             "expected finite numbers (records count from 0)",
+                             (long long)at + (long long)(i / n_features),
+                             import->splits[s].name);
+    }
+    return 0;
+}
+
+/* Streams every record of split s; *done counts those of all splits. */
+static int copy_rows(const struct import *import, int s, struct data_split *split,
+                     const struct block *block, int64_t *done, struct error *err)
+{
+    struct source *source = import->splits[s].source;
     for (int64_t at = 0; at < source->n_rows;) {
         size_t n = 0;
         size_t want = block->max_rows;
@@ -110,7 +133,9 @@ static int copy_rows(const struct import *import, struct source *source,
             if (block->y[i] < 0 || block->y[i] >= split->n_classes)
                 return error_set(err, PPT_EDATA,
                                  "a source changed while it was imported");
-        rc = write_block(split, block, at, n, err);
+        rc = check_finite(import, s, block, at, n, err);
+        if (rc == 0)
+            rc = write_block(split, block, at, n, err);
         if (rc != 0)
             return rc;
         at += (int64_t)n;
@@ -142,7 +167,7 @@ static int copy_split(const struct import *import, int s, struct data_h5 *data,
     if (rc == 0)
         rc = data_h5_add(data, import->splits[s].name, &split, err);
     if (rc == 0)
-        rc = copy_rows(import, source, &split, &block, done, err);
+        rc = copy_rows(import, s, &split, &block, done, err);
     data_split_close(&split);
     free(block.x), free(block.y), free(block.y_bytes);
     return rc;

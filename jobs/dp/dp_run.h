@@ -1,12 +1,14 @@
 /* The kind `dp`: trains one model by differentially private SGD (or plain SGD on public
  * data) over however many ranks, and hands back a report.
  *
- * Guarantees, for a job whose spec is private, under add/remove of one example:
+ * Guarantees, for a job whose spec is private, under add/remove of one undamaged
+ * example (a record with a NaN, an Inf or a label outside the classes ends the job when
+ * it is first read, and that is seen: imports refuse it):
  * - a step releases sum_i min(1, C/|g_i|) g_i + N(0, (noise_multiplier * C)^2), both
  *   rounded to multiples of a public step, over a Poisson sample at price.sample_rate,
  *   divided by a public constant. C leaves room for the rounding (kernels/grid.h);
- *   |g_i| is an upper bound in floating point, and a NaN or Inf in an example makes it
- *   contribute nothing;
+ *   |g_i| is an upper bound in floating point, and a NaN or Inf that comes up on the
+ *   way through the model makes the example contribute nothing;
  * - what is released is a function of that multiple, and the multiple is exactly that
  *   of real-valued noise but for 2^-62 in a whole job: neither the lattice nor the
  *   precision of floating-point numbers tells anything (kernels/samplers.md);

@@ -1,5 +1,6 @@
 /* An import makes a file and a manifest that belong together, or nothing at all. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,6 +112,36 @@ static void check_nothing_left(const char *name)
     ck_assert_int_eq(scratch_size(scratch_path(with_pid)), -1);
 }
 
+START_TEST(floats_are_finite)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const struct {
+        unsigned char magic[10];
+        char header[54];
+        float x[6];
+    } x = {"\x93NUMPY\1\0\x36",
+           "{'descr':'<f4','fortran_order':False,'shape':(3,2)}  \n",
+           {1, 2, 3, 4, 5, bad[_i]}};
+    const struct {
+        unsigned char magic[10];
+        char header[54];
+        unsigned char y[3];
+    } y = {"\x93NUMPY\1\0\x36",
+           "{'descr':'|u1','fortran_order':False,'shape':(3,)}   \n",
+           {0, 1, 0}};
+    const char *x_path = scratch_write("x.npy", &x, 10 + 54 + 24);
+    const char *y_path = scratch_write("y.npy", &y, 10 + 54 + 3);
+    int rc = source_open_npy(x_path, y_path, &train, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    struct import import = make_import(scratch_path("nan.h5"));
+    import.n_splits = 1;
+    ck_assert_int_eq(import_run(&import, &manifest, &err), -PPT_EDATA);
+    scratch_expect(&err, "record 2 of split train holds a NaN or an infinity");
+    check_nothing_left("nan");
+    source_close(&train);
+}
+END_TEST
+
 START_TEST(refusals_leave_nothing)
 {
     struct import import = make_import(scratch_path("bad.h5"));
@@ -195,6 +226,7 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_add_test(tc, what_is_imported_can_be_read);
     tcase_add_test(tc, many_classes_need_wide_labels);
+    tcase_add_loop_test(tc, floats_are_finite, 0, 3);
     tcase_add_test(tc, refusals_leave_nothing);
     tcase_add_test(tc, nothing_is_replaced_unasked);
     tcase_add_test(tc, any_flipped_byte_changes_the_digest);

@@ -193,7 +193,7 @@ START_TEST(a_label_out_of_range_is_refused)
 }
 END_TEST
 
-/* float32 is normalised too; NaN and infinities are passed on as they are. */
+/* float32 is normalised too; a NaN or an infinity is damage. */
 START_TEST(floats_are_finite)
 {
     struct data_h5 data;
