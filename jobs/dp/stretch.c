@@ -10,7 +10,7 @@ int stretch_open(struct stretch *stretch, size_t record_bytes, size_t limit_byte
                  struct error *err)
 {
     size_t each =
-        record_bytes + sizeof(struct stretch_draw) + sizeof(struct stretch_key);
+        record_bytes + sizeof(struct stretch_draw) + 2 * sizeof(struct stretch_key);
     size_t n_max = limit_bytes / each > 0 ? limit_bytes / each : 1;
     *stretch = (struct stretch){.record_bytes = record_bytes, .n_max = (int64_t)n_max};
     stretch->draws = malloc(n_max * sizeof *stretch->draws);

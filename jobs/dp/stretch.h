@@ -5,7 +5,8 @@
  * (step, record) pairs, cut where its room ends, be it in the middle of a step; so its
  * memory does not depend on the batch size. Each record is fetched once, in ascending
  * order, and kept in its stored form.
- * Memory: n_max (record_bytes + 40) bytes, n_max = max(1, limit / (record_bytes + 40)).
+ * Memory: n_max (record_bytes + 56) bytes, n_max = max(1, limit / (record_bytes + 56));
+ * 16 of the 56 are qsort's while it sorts.
  * A draw whose step never runs is dropped unseen. How many steps a stretch holds is as
  * secret as the samples' sizes.
  */
