@@ -19,11 +19,12 @@
  * arXiv 2112.05307) and on its precision (Haney et al., arXiv 2207.13793) have nothing
  * to see. Derivations and what is assumed: kernels/samplers.md.
  * Hidden: the time of grid_noise is a function of n and std_steps, but for an event of
- * probability below 2^-64 in each GRID_CHUNK draws, as far as the processor's own
- * additions, multiplications, divisions and square roots of normal doubles take the
- * same time for all (they do on x86-64 since 2015; nobody promises it). Not hidden:
- * from who shares the caches, which few pairs were worked out exactly (that depends on
- * the fraction of std_steps z, next to nothing on the integer) and the size of memory.
+ * probability below 2^-64 in each chunk (GRID_CHUNK draws; 2^21 on a device), as far as
+ * the processor's own additions, multiplications, divisions and square roots of normal
+ * doubles take the same time for all (they do on x86-64 since 2015; nobody promises
+ * it). Not hidden: from who shares the caches, which few pairs were worked out exactly
+ * (that depends on the fraction of std_steps z, next to nothing on the integer) and the
+ * size of memory.
  */
 #ifndef PPT_KERNELS_GRID_H
 #define PPT_KERNELS_GRID_H
@@ -80,7 +81,7 @@ void grid_round(const struct grid *grid, int64_t n, double *x);
 void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                 const struct grid_source *source, double *x);
 
-/* Of n_pairs pairs (at most GRID_CHUNK / 2), how many are always worked out exactly,
+/* Of n_pairs pairs, how many are always worked out exactly,
  * whether they need it or not: more than so many need it with probability below 2^-64.
  */
 int64_t grid_n_exact(double std_steps, int64_t n_pairs);

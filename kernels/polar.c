@@ -137,9 +137,10 @@ static struct fixed divide(struct fixed x, struct fixed y)
     return mul(x, inverse);
 }
 
-/* The root of x < 2^9, off by less than 2^-189; less than the root where x < 2^-84.
- * Goldschmidt's rule: near goes to the root and half_inverse to half of 1 / root, both
- * from below; a relative error e becomes 1.5 e^2, from 2^-49 at first. */
+/* The root of x < 2^9, off by less than 2^-183; less than the root where x < 2^-84.
+ * Goldschmidt's rule: near goes to the root and half_inverse to half of 1 / root; a
+ * relative error e becomes 1.5 e^2, from 2^-49 at first. What half_inverse loses by
+ * cuts may lift near above the root, but no difference below 0 (samplers.md). */
 static struct fixed root(struct fixed x)
 {
     double from = to_double(x);

@@ -10,16 +10,16 @@
  *
  * The job's key is 32 random bytes that the first checkpoint makes, in a file of mode
  * 0600: never on a command line, in the environment, in a plan or in a log. It is wiped
- * when the job is done.
+ * when the job is done; a cancelled or failed job's stays in its directory.
  *
  * Against what: whoever has the checkpoint without the key (a copy, a backup or a disk
  * that the key file is not on) reads nothing of it but the head and cannot make one
- * that is resumed. Where the key lies beside the checkpoint, as it does unless the site
- * says otherwise, a copy of the whole directory has both: what then remains is that
- * damage and mix-ups are noticed. Nothing here helps against root or the job's user.
- * An older checkpoint of the same job that is put in place of a newer one is resumed:
- * that is safe, since the meter, not the checkpoint, says what may still be released,
- * and noise and samples come from keys that no checkpoint holds.
+ * that is resumed. The worker keeps the key beside the checkpoint, so a copy of the
+ * whole directory has both: what then remains is that damage and mix-ups are noticed.
+ * Nothing here helps against root or the job's user. An older checkpoint of the same
+ * job that is put in place of a newer one is resumed: that is safe, since the meter,
+ * not the checkpoint, says what may still be released, and noise and samples come from
+ * keys that no checkpoint holds.
  */
 #ifndef PPT_WORKER_CHECKPOINT_H
 #define PPT_WORKER_CHECKPOINT_H
