@@ -9,7 +9,7 @@ doors=(
     'yaml.h|base/ydoc.c'
     'libpq-fe.h|scheduler/db.c'
     'mpi.h|worker/comm_mpi.c worker/ppt-worker.c'
-    'hdf5.h|worker/h5.c'
+    'hdf5.h|worker/h5_inside.h'
     'cblas.h|kernels/gemm.c'
     'zlib.h|worker/gz.c'
     'gmp.h|jobs/he/paillier.c'

@@ -1,0 +1,66 @@
+#include "worker/files.h"
+#include "worker/h5.h"
+#include "worker/h5_inside.h"
+
+static int check_range(const struct h5_data *data, int64_t first, size_t n,
+                       struct error *err)
+{
+    if (first < 0 || first > data->shape.dims[0] ||
+        n > (uint64_t)(data->shape.dims[0] - first))
+        return error_set(err, PPT_EINTERNAL, "%s: rows outside %s were asked for",
+                         data->file->path, data->name);
+    return 0;
+}
+
+/* Reads or writes a run of rows through HDF5. */
+static hid_t transfer(struct h5_data *data, int64_t first, size_t n, void *read_to,
+                      const void *write_from)
+{
+    hsize_t start[H5_MAX_DIMS] = {(hsize_t)first};
+    hsize_t count[H5_MAX_DIMS] = {n};
+    for (int d = 1; d < data->shape.n_dims; d++)
+        count[d] = (hsize_t)data->shape.dims[d];
+    hid_t file_space = H5Dget_space(data->id);
+    hid_t memory = H5Screate_simple(data->shape.n_dims, count, NULL);
+    hid_t status = h5_keep(
+        H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, count, NULL));
+    if (status >= 0 && read_to != NULL)
+        status = h5_keep(H5Dread(data->id, data->memory_type, memory, file_space,
+                                 H5P_DEFAULT, read_to));
+    else if (status >= 0)
+        status = h5_keep(H5Dwrite(data->id, data->memory_type, memory, file_space,
+                                  H5P_DEFAULT, write_from));
+    H5Sclose(memory);
+    H5Sclose(file_space);
+    return status;
+}
+
+int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
+                 struct error *err)
+{
+    int rc = check_range(data, first, n, err);
+    if (rc != 0 || n == 0)
+        return rc;
+    if (data->offset >= 0)
+        return files_read_at(data->file->fd, data->file->path,
+                             data->offset + first * (int64_t)data->row_bytes,
+                             n * data->row_bytes, ret_rows, err);
+    H5_HOLD_LIBRARY;
+    if (transfer(data, first, n, ret_rows, NULL) < 0)
+        return h5_fail(err, PPT_EDATA, "%s: %s cannot be read", data->file->path,
+                       data->name);
+    return 0;
+}
+
+int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
+                  struct error *err)
+{
+    H5_HOLD_LIBRARY;
+    int rc = check_range(data, first, n, err);
+    if (rc != 0 || n == 0)
+        return rc;
+    if (transfer(data, first, n, NULL, rows) < 0)
+        return h5_fail(err, PPT_EIO, "%s: %s cannot be written", data->file->path,
+                       data->name);
+    return 0;
+}
