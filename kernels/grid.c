@@ -191,6 +191,21 @@ void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
     __asm__ volatile("" : : "r"(list) : "memory");
 }
 
+CPU_CLONES static void add_and_clear(int64_t n, double *restrict drawn,
+                                     double *restrict x)
+{
+    for (int64_t i = 0; i < n; i++) {
+        x[i] += drawn[i];
+        drawn[i] = 0.0;
+    }
+}
+
+void grid_add_drawn(int64_t n, double *drawn, double *x)
+{
+    add_and_clear(n, drawn, x);
+    __asm__ volatile("" : : "r"(drawn) : "memory"); /* no dead stores */
+}
+
 /* A pair is in doubt with probability at most p = std_steps 2^-43 + 2^-20
  * (samplers.md), and k of n with at most (n p)^k / k!. */
 int64_t grid_n_exact(double std_steps, int64_t n_pairs)

@@ -81,6 +81,10 @@ void grid_round(const struct grid *grid, int64_t n, double *x);
 void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                 const struct grid_source *source, double *x);
 
+/* x[n] += drawn[n], noise that was drawn for zeros, and drawn becomes zeros. On the
+ * host; floor: 32 n bytes. */
+void grid_add_drawn(int64_t n, double *drawn, double *x);
+
 /* Of n_pairs pairs, how many are always worked out exactly,
  * whether they need it or not: more than so many need it with probability below 2^-64.
  */

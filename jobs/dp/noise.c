@@ -1,5 +1,7 @@
 #include "jobs/dp/noise.h"
 
+#include <assert.h>
+#include <signal.h>
 #include <string.h>
 
 /* The substream that only says the key of the kernels' generator. */
@@ -11,8 +13,13 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
 {
     size_t len = (size_t)max_n * sizeof *noise->bits;
     *noise = (struct noise){.kernels = kernels, .max_n = max_n};
+    bool is_ahead = kernels->random_words == NULL;
     noise->bits = kernels->memory->alloc(len);
-    if (noise->bits == NULL) {
+    noise->drawn = is_ahead ? kernels->memory->alloc(len) : NULL;
+    if (noise->bits == NULL || (is_ahead && noise->drawn == NULL)) {
+        kernels->memory->free(noise->bits);
+        kernels->memory->free(noise->drawn);
+        *noise = (struct noise){0};
         return error_set(err, PPT_ENOMEM, "cannot allocate the bits of %lld draws",
                          (long long)max_n);
     }
@@ -21,19 +28,39 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
         crypto_stream_seek(noise->stream, substream_of_key, 0);
         crypto_stream_read(noise->stream, noise->own_key, sizeof noise->own_key);
     }
+    pthread_mutex_init(&noise->mutex, NULL);
+    pthread_cond_init(&noise->changed, NULL);
     return 0;
+}
+
+static void stop_thread(struct noise *noise)
+{
+    pthread_mutex_lock(&noise->mutex);
+    noise->stop = true;
+    pthread_cond_broadcast(&noise->changed);
+    pthread_mutex_unlock(&noise->mutex);
+    pthread_join(noise->thread, NULL);
 }
 
 void noise_close(struct noise *noise)
 {
-    if (noise->stream != NULL) {
-        crypto_stream_free(noise->stream);
+    if (noise->stream == NULL) {
+        return;
     }
-    if (noise->bits != NULL) {
-        noise->kernels->memory->zero(noise->bits,
-                                     (size_t)noise->max_n * sizeof *noise->bits);
-        noise->kernels->memory->free(noise->bits);
+    if (noise->is_started) {
+        stop_thread(noise);
     }
+    pthread_cond_destroy(&noise->changed);
+    pthread_mutex_destroy(&noise->mutex);
+    const struct memory *memory = noise->kernels->memory;
+    size_t len = (size_t)noise->max_n * sizeof *noise->bits;
+    memory->zero(noise->bits, len);
+    memory->free(noise->bits);
+    if (noise->drawn != NULL) {
+        memory->zero(noise->drawn, len);
+        memory->free(noise->drawn);
+    }
+    crypto_stream_free(noise->stream);
     crypto_wipe(noise, sizeof *noise);
 }
 
@@ -53,21 +80,107 @@ static void read_extra(void *state, int64_t pair, uint64_t ret_words[GRID_EXTRA_
                        GRID_EXTRA_WORDS * sizeof *ret_words);
 }
 
+/* x += the noise that is wished for. */
+static void draw(struct noise *noise, const struct noise_wish *wish, double *x)
+{
+    const struct kernels *kernels = noise->kernels;
+    struct position position = {noise->stream, wish->substream,
+                                (uint64_t)wish->first / 2};
+    struct grid_source source = {read_extra, &position};
+    size_t len = (size_t)wish->n * sizeof *noise->bits;
+    if (kernels->random_words != NULL) {
+        kernels->random_words(noise->own_key, 0, wish->substream, wish->n, noise->bits);
+    } else {
+        crypto_stream_seek(noise->stream, wish->substream, position.first_pair);
+        crypto_stream_read(noise->stream, noise->bits, len);
+    }
+    kernels->grid_noise(&wish->grid, wish->n, noise->bits, &source, x);
+    kernels->memory->zero(noise->bits, len);
+}
+
+/* Draws each wish that the caller has not drawn first. */
+static void *draw_ahead(void *state)
+{
+    struct noise *noise = state;
+    pthread_mutex_lock(&noise->mutex);
+    while (!noise->stop) {
+        if (noise->ahead != NOISE_WANTED) {
+            pthread_cond_wait(&noise->changed, &noise->mutex);
+            continue;
+        }
+        noise->ahead = NOISE_DRAWING;
+        pthread_mutex_unlock(&noise->mutex);
+        draw(noise, &noise->wish, noise->drawn);
+        pthread_mutex_lock(&noise->mutex);
+        noise->ahead = NOISE_DRAWN;
+        pthread_cond_broadcast(&noise->changed);
+    }
+    pthread_mutex_unlock(&noise->mutex);
+    return NULL;
+}
+
+/* Signals are for the threads that were there before. */
+static bool start_thread(struct noise *noise)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&noise->thread, NULL, draw_ahead, noise);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    noise->is_started = failed == 0;
+    return noise->is_started;
+}
+
+/* A wish that the thread has not begun is nobody's any more; else it is drawn when this
+ * returns. Returns whether it is drawn. */
+static bool settle(struct noise *noise)
+{
+    pthread_mutex_lock(&noise->mutex);
+    while (noise->ahead == NOISE_DRAWING) {
+        pthread_cond_wait(&noise->changed, &noise->mutex);
+    }
+    bool is_drawn = noise->ahead == NOISE_DRAWN;
+    noise->ahead = is_drawn ? NOISE_DRAWN : NOISE_NOTHING;
+    pthread_mutex_unlock(&noise->mutex);
+    return is_drawn;
+}
+
+void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substream,
+                 int64_t first, int64_t n)
+{
+    assert(n <= noise->max_n);
+    if (noise->drawn == NULL || (!noise->is_started && !start_thread(noise))) {
+        return;
+    }
+    if (settle(noise)) { /* somebody has given a step up */
+        crypto_wipe(noise->drawn, (size_t)noise->wish.n * sizeof *noise->drawn);
+    }
+    pthread_mutex_lock(&noise->mutex);
+    noise->wish = (struct noise_wish){*grid, substream, first, n};
+    noise->ahead = NOISE_WANTED;
+    pthread_cond_broadcast(&noise->changed);
+    pthread_mutex_unlock(&noise->mutex);
+}
+
+static bool is_same(const struct noise_wish *a, const struct noise_wish *b)
+{
+    return a->grid.step == b->grid.step && a->grid.std_steps == b->grid.std_steps &&
+           a->substream == b->substream && a->first == b->first && a->n == b->n;
+}
+
+/* Sums of whole steps are exact: x is the same as if the draws were added to it. */
 void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
                int64_t first, int64_t n, double *x)
 {
-    const struct kernels *kernels = noise->kernels;
-    struct position position = {noise->stream, substream, (uint64_t)first / 2};
-    struct grid_source source = {read_extra, &position};
-    size_t len = (size_t)n * sizeof *noise->bits;
-    if (kernels->random_words != NULL) {
-        kernels->random_words(noise->own_key, 0, substream, n, noise->bits);
-    } else {
-        crypto_stream_seek(noise->stream, substream, position.first_pair);
-        crypto_stream_read(noise->stream, noise->bits, len);
+    struct noise_wish wish = {*grid, substream, first, n};
+    if (!settle(noise) || !is_same(&wish, &noise->wish)) {
+        draw(noise, &wish, x);
+        return;
     }
-    kernels->grid_noise(grid, n, noise->bits, &source, x);
-    kernels->memory->zero(noise->bits, len);
+    grid_add_drawn(n, noise->drawn, x);
+    pthread_mutex_lock(&noise->mutex);
+    noise->ahead = NOISE_NOTHING;
+    pthread_mutex_unlock(&noise->mutex);
 }
 
 void noise_add_value(struct noise *noise, const struct grid *grid, uint64_t substream,
@@ -77,6 +190,7 @@ void noise_add_value(struct noise *noise, const struct grid *grid, uint64_t subs
     struct grid_source source = {read_extra, &position};
     uint64_t bits[2];
     double pair[2] = {*value, 0.0};
+    (void)settle(noise); /* the stream is this call's */
     crypto_stream_seek(noise->stream, substream, 0);
     crypto_stream_read(noise->stream, bits, sizeof bits);
     grid_noise(grid, 2, bits, &source, pair);

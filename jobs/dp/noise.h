@@ -7,15 +7,32 @@
  * In both cases the key is fresh in every process and on every rank, a step is a
  * substream, and it runs once in a process; and the few pairs that need more bits than
  * their own take them from AES-256-CTR.
+ *
+ * Noise does not depend on records, so on the host a thread draws a step's while its
+ * gradients are computed (noise_begin). One vector at most is ahead. Who draws it, the
+ * thread or the caller that did not want to wait, changes no bit of it: a draw is a
+ * function of key, substream and position. It is wiped as it is added.
  */
 #ifndef PPT_JOBS_DP_NOISE_H
 #define PPT_JOBS_DP_NOISE_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/crypto.h"
 #include "base/error.h"
+#include "kernels/grid.h"
 #include "kernels/kernels.h"
+
+/* Draws first .. first + n - 1 of a substream. */
+struct noise_wish {
+    struct grid grid;
+    uint64_t substream;
+    int64_t first, n;
+};
+
+enum noise_ahead { NOISE_NOTHING, NOISE_WANTED, NOISE_DRAWING, NOISE_DRAWN };
 
 struct noise {
     const struct kernels *kernels;
@@ -23,6 +40,15 @@ struct noise {
     unsigned char own_key[CRYPTO_KEY_SIZE]; /* of the kernels' generator */
     uint64_t *bits;                         /* max_n, in the kernels' memory */
     int64_t max_n;
+
+    /* Drawing ahead, on the host. stream, bits and drawn belong to who set DRAWING. */
+    pthread_t thread;
+    bool is_started, stop;
+    pthread_mutex_t mutex; /* guards what follows, and stop */
+    pthread_cond_t changed;
+    enum noise_ahead ahead;
+    struct noise_wish wish;
+    double *drawn; /* max_n: zeros but for a wish that is drawn and not added yet */
 };
 
 /* For at most max_n draws at a time. Copies the key. Close with noise_close, which
@@ -31,6 +57,13 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
                const unsigned char key[CRYPTO_KEY_SIZE], int64_t max_n,
                struct error *err);
 void noise_close(struct noise *noise); /* a zeroed one too */
+
+/* Lets a thread draw these while the caller does something else; noise_add with the
+ * same arguments adds them. A draw that is not added is wiped by noise_close or the
+ * next noise_begin. Does nothing where the kernels have a generator of their own or no
+ * thread can be had: noise_add draws then. */
+void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substream,
+                 int64_t first, int64_t n);
 
 /* x[n], in the kernels' memory, += noise on the grid: draws first .. first + n - 1 of
  * this substream (below NOISE_STEPS). n and first are even, n <= max_n. With a

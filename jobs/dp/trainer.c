@@ -223,12 +223,23 @@ static void add_micro_batch(struct trainer *trainer, size_t n)
     kernels->accumulate(net->n_params, net->grad, trainer->sum);
 }
 
+/* The step is paid for: its noise may be drawn while its gradients are computed. */
+static void begin_noise(struct trainer *trainer)
+{
+    int64_t n = trainer->n_slice;
+    noise_begin(&trainer->noise, &trainer->grid, (uint64_t)trainer->step,
+                trainer->env->comm->rank * n, n);
+}
+
 int trainer_gradient(struct trainer *trainer, struct error *err)
 {
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
                                                           sizeof *trainer->sum);
     struct net *net = &trainer->net;
     size_t n = 0;
+    if (trainer->is_private) {
+        begin_noise(trainer);
+    }
     feed_begin(&trainer->feed, trainer->step);
     do {
         int rc = feed_next(&trainer->feed, (size_t)net->max_n, net->read, net->label,

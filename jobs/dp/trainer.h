@@ -5,7 +5,7 @@
  * one slice of the same length. Arrays lie in the memory of the kernels; where that is
  * not the host's, the slices that ranks exchange pass through a copy on the host.
  * Memory beside the net (net.h), for P padded parameters: 4 P + 8 P + n_slice (8 + 8 +
- * 4 + 8) bytes, and the feed's. It does not depend on the batch size.
+ * 8 + 4 + 8) bytes, and the feed's. It does not depend on the batch size.
  */
 #ifndef PPT_JOBS_DP_TRAINER_H
 #define PPT_JOBS_DP_TRAINER_H

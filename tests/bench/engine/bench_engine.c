@@ -1,5 +1,6 @@
 /* What privacy costs in time: private and plain steps of the same engine, model and
- * batch, taken in turns on one core; and what a sample costs out of 10^9 records.
+ * batch, taken in turns on one core (and, for the noise, another where there is one:
+ * `taskset -c 0` takes it away); and what a sample costs out of 10^9 records.
  * bench_engine [--json] [--batch N] [--pairs N] */
 #include <math.h>
 #include <stdio.h>
@@ -91,7 +92,8 @@ static int time_step(struct trainer *trainer, double *ret_s, struct error *err)
     return rc;
 }
 
-/* A private trainer (0) and a plain one (1) over the same records and samples. */
+/* A private trainer (0) and a plain one (1) over the same records. Their samples
+ * differ: of two that are the same, the second finds its records in the caches. */
 static int compare(const struct world_data *data, enum spec_preset preset,
                    const char *name, struct error *err)
 {
@@ -104,17 +106,19 @@ static int compare(const struct world_data *data, enum spec_preset preset,
                         .state = (void *)(uintptr_t)data,
                         .read = read_rows};
     struct io io = {.train = &rows};
-    struct env env = {.comm = &comm_alone, .io = &io, .kernels = &kernels_cpu};
+    struct env envs[2];
     struct spec specs[2];
     struct plan plans[2];
     struct trainer trainers[2] = {{0}};
     int rc = 0;
     for (int i = 0; rc == 0 && i < 2; i++) {
+        envs[i] = (struct env){.comm = &comm_alone, .io = &io, .kernels = &kernels_cpu};
+        envs[i].sampling_key[0] = (unsigned char)i;
         specs[i] = world_spec(preset, i == 0);
         specs[i].model.hidden = 128;
         specs[i].training.batch_size = batch;
         plans[i] = world_plan(&specs[i], &manifest, 1.0, n_pairs + 2);
-        rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &env, err);
+        rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &envs[i], err);
     }
     for (int64_t step = -2; rc == 0 && step < n_pairs; step++) { /* two to warm up */
         for (int i = 0; rc == 0 && i < 2; i++) {
