@@ -52,12 +52,19 @@ void norm_backward(const struct grouping *grouping, int64_t n, const float *x,
                    const float *scale, const float *stats, const float *dy, float *dx);
 void norm_each(const struct grouping *grouping, int64_t n, const float *x,
                const float *stats, const float *dy, float *each);
+void norm_layer_each(int64_t n, int64_t places, int64_t c, const float *x,
+                     const float *stats, const float *dy, float *each);
 
 /* Activations. */
 void act_relu_forward(int64_t len, float *x);
 void act_relu_backward(int64_t len, const float *y, float *dy);
 void act_tanh_forward(int64_t len, float *x);
 void act_tanh_backward(int64_t len, const float *y, float *dy);
+void act_squash_forward(const struct squash *squash, int64_t len, float *x);
+void act_squash_backward(const struct squash *squash, int64_t len, const float *y,
+                         float *dy);
+void act_gelu_forward(int64_t len, const float *x, float *y);
+void act_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
 
 /* Softmax cross-entropy. */
 void xent_grad(int64_t n, int64_t classes, const float *logits, const int32_t *label,

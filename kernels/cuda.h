@@ -109,10 +109,17 @@ void cuda_group_norm_backward(const struct grouping *grouping, int64_t n,
                               const float *dy, float *dx);
 void cuda_group_norm_each(const struct grouping *grouping, int64_t n, const float *x,
                           const float *stats, const float *dy, float *each);
+void cuda_layer_norm_each(int64_t n, int64_t places, int64_t c, const float *x,
+                          const float *stats, const float *dy, float *each);
 void cuda_relu_forward(int64_t len, float *x);
 void cuda_relu_backward(int64_t len, const float *y, float *dy);
 void cuda_tanh_forward(int64_t len, float *x);
 void cuda_tanh_backward(int64_t len, const float *y, float *dy);
+void cuda_squash_forward(const struct squash *squash, int64_t len, float *x);
+void cuda_squash_backward(const struct squash *squash, int64_t len, const float *y,
+                          float *dy);
+void cuda_gelu_forward(int64_t len, const float *x, float *y);
+void cuda_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
 void cuda_xent(int64_t n, int64_t classes, const float *logits, const int32_t *label,
                float *grad, double *loss);
 int64_t cuda_xent_correct(int64_t n, int64_t classes, const float *logits,

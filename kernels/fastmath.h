@@ -55,4 +55,32 @@ FASTMATH float fastmath_tanh(float x)
     return size < 0.25f ? small : large;
 }
 
+/* 1 / (1 + exp(-x)), relative error at most 1e-6 for x >= -80; never below 0 nor above
+ * 1. */
+FASTMATH float fastmath_sigmoid(float x)
+{
+    float t = fastmath_exp_negative(x < 0.0f ? x : -x);
+    return (x < 0.0f ? t : 1.0f) / (1.0f + t);
+}
+
+/* The normal distribution's cumulative function, absolute error at most 2e-7, and its
+ * density. Beyond 12.6 both are at their limits (what is left there is below 1e-34).
+ * Abramowitz, Stegun, Handbook of Mathematical Functions, 7.1.26. */
+FASTMATH float fastmath_normal(float x, float *ret_density)
+{
+    float size = x < 0.0f ? -x : x;
+    float near = size > 12.6f ? 12.6f : size; /* NaN stays */
+    float e = fastmath_exp_negative(-0.5f * near * near);
+    e = size > 12.6f ? 0.0f : e;
+    float t = 1.0f / (1.0f + 0.3275911f * 0.707106781f * near);
+    float tail = 1.061405429f;
+    tail = tail * t - 1.453152027f;
+    tail = tail * t + 1.421413741f;
+    tail = tail * t - 0.284496736f;
+    tail = tail * t + 0.254829592f;
+    tail = 0.5f * tail * t * e;
+    *ret_density = 0.398942280f * e;
+    return x < 0.0f ? tail : 1.0f - tail;
+}
+
 #endif

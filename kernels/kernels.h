@@ -31,6 +31,11 @@ struct grouping {
     int64_t n_places, c, groups;
 };
 
+/* scale / (1 + exp(-steepness x)) - offset; scale is not 0. */
+struct squash {
+    float scale, steepness, offset;
+};
+
 struct optim {
     double learning_rate;
     double momentum;     /* momentum */
@@ -91,12 +96,26 @@ struct kernels {
     /* Each example's own gradient: each[n, 2 c] = d scale, d shift. */
     void (*group_norm_each)(const struct grouping *grouping, int64_t n, const float *x,
                             const float *stats, const float *dy, float *each);
+    /* Layer normalisation (Ba et al. 2016, arXiv 1607.06450) of each place's c channels
+     * is group normalisation of n * places examples of one place and one group; its
+     * parameters are shared by an example's places: stats[n, places, 2], each[n, 2 c] =
+     * d scale, d shift, summed over places. */
+    void (*layer_norm_each)(int64_t n, int64_t places, int64_t c, const float *x,
+                            const float *stats, const float *dy, float *each);
 
     /* In place. tanh: relative error at most 1e-6. */
     void (*relu_forward)(int64_t len, float *x);
     void (*relu_backward)(int64_t len, const float *y, float *dy);
     void (*tanh_forward)(int64_t len, float *x);
     void (*tanh_backward)(int64_t len, const float *y, float *dy);
+    /* In place. Tempered sigmoids (Papernot et al. 2020, arXiv 2007.14191). */
+    void (*squash_forward)(const struct squash *squash, int64_t len, float *x);
+    void (*squash_backward)(const struct squash *squash, int64_t len, const float *y,
+                            float *dy);
+    /* y = x P(N(0, 1) <= x) (Hendrycks, Gimpel 2016, arXiv 1606.08415; the exact one,
+     * not that by tanh), off by at most 2e-7 |x|; backward reads x again. */
+    void (*gelu_forward)(int64_t len, const float *x, float *y);
+    void (*gelu_backward)(int64_t len, const float *x, const float *dy, float *dx);
 
     /* Softmax cross-entropy of each row: grad[n, classes] = softmax - onehot(label),
      * loss[n] in nats. Either may be NULL. */

@@ -100,3 +100,27 @@ CPU_CLONES void norm_each(const struct grouping *grouping, int64_t n, const floa
         }
     }
 }
+
+CPU_CLONES void norm_layer_each(int64_t n, int64_t places, int64_t c, const float *x,
+                                const float *stats, const float *dy, float *each)
+{
+    enum { BLOCK = 128 };
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j0 = 0; j0 < c; j0 += BLOCK) {
+            int64_t width = c - j0 < BLOCK ? c - j0 : BLOCK;
+            double d_scale[BLOCK] = {0}, d_shift[BLOCK] = {0};
+            for (int64_t t = i * places; t < (i + 1) * places; t++) {
+                float mean = stats[2 * t], inverse = stats[2 * t + 1];
+                for (int64_t j = 0; j < width; j++) {
+                    double d = (double)dy[t * c + j0 + j];
+                    d_scale[j] += d * (double)((x[t * c + j0 + j] - mean) * inverse);
+                    d_shift[j] += d;
+                }
+            }
+            for (int64_t j = 0; j < width; j++) {
+                each[i * 2 * c + j0 + j] = (float)d_scale[j];
+                each[i * 2 * c + c + j0 + j] = (float)d_shift[j];
+            }
+        }
+    }
+}

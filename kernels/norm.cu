@@ -87,6 +87,24 @@ static __global__ void gradient_each(struct grouping s, int64_t n, const float *
     }
 }
 
+static __global__ void layer_gradient_each(int64_t n, int64_t places, int64_t c,
+                                           const float *x, const float *stats,
+                                           const float *dy, float *each)
+{
+    CUDA_EACH(ij, n * c)
+    {
+        int64_t i = ij / c, j = ij % c;
+        double d_scale = 0.0, d_shift = 0.0;
+        for (int64_t t = i * places; t < (i + 1) * places; t++) {
+            double d = (double)dy[t * c + j];
+            d_scale += d * (double)((x[t * c + j] - stats[2 * t]) * stats[2 * t + 1]);
+            d_shift += d;
+        }
+        each[i * 2 * c + j] = (float)d_scale;
+        each[i * 2 * c + c + j] = (float)d_shift;
+    }
+}
+
 void cuda_group_norm_forward(const struct grouping *grouping, int64_t n, const float *x,
                              const float *scale, const float *shift, float *y,
                              float *stats)
@@ -110,4 +128,11 @@ void cuda_group_norm_each(const struct grouping *grouping, int64_t n, const floa
 {
     CUDA_LAUNCH(gradient_each, cuda_blocks(n * grouping->c), CUDA_THREADS, *grouping, n,
                 x, stats, dy, each);
+}
+
+void cuda_layer_norm_each(int64_t n, int64_t places, int64_t c, const float *x,
+                          const float *stats, const float *dy, float *each)
+{
+    CUDA_LAUNCH(layer_gradient_each, cuda_blocks(n * c), CUDA_THREADS, n, places, c, x,
+                stats, dy, each);
 }

@@ -10,8 +10,11 @@ static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_MAX_POOL] = &layer_max_pool,
     [LAYER_AVG_POOL] = &layer_avg_pool,
     [LAYER_GROUP_NORM] = &layer_group_norm,
+    [LAYER_LAYER_NORM] = &layer_layer_norm,
     [LAYER_RELU] = &layer_relu,
     [LAYER_TANH] = &layer_tanh,
+    [LAYER_TEMPERED_SIGMOID] = &layer_tempered_sigmoid,
+    [LAYER_GELU] = &layer_gelu,
     [LAYER_FLATTEN] = &layer_flatten,
 };
 

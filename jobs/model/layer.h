@@ -78,7 +78,8 @@ struct layer_ops {
 };
 
 extern const struct layer_ops layer_linear, layer_conv2d, layer_max_pool,
-    layer_avg_pool, layer_group_norm, layer_relu, layer_tanh, layer_flatten;
+    layer_avg_pool, layer_group_norm, layer_layer_norm, layer_relu, layer_tanh,
+    layer_tempered_sigmoid, layer_gelu, layer_flatten;
 
 /* The table of a kind. */
 const struct layer_ops *layer_ops_of(enum spec_layer_kind kind);

@@ -142,7 +142,8 @@ void net_init(const struct net *net, int64_t seed, float *params)
     for (int i = 0; i < net->n_layers; i++) {
         const struct layer *layer = &net->layers[i];
         float *block = params + layer->offset;
-        if (layer->spec.kind == LAYER_GROUP_NORM) {
+        if (layer->spec.kind == LAYER_GROUP_NORM ||
+            layer->spec.kind == LAYER_LAYER_NORM) {
             for (int64_t j = 0; j < layer->n_weights; j++) {
                 block[j] = 1.0f;
             }

@@ -9,8 +9,9 @@
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
  *   + 72 m bytes of per-example scalars,
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
- * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool
- * and 2 groups + 2 c for group_norm. Records with c > 1 channels add 4 m features.
+ * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
+ * 2 groups + 2 c for group_norm and 2 h w + 2 c for layer_norm. Records with c > 1
+ * channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
 #define PPT_JOBS_MODEL_NET_H
@@ -70,7 +71,7 @@ int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
 void net_free(struct net *net);
 
 /* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
- * 1 / fan_in), zero biases, group norm scale 1 and shift 0. */
+ * 1 / fan_in), zero biases, the norms' scale 1 and shift 0. */
 void net_init(const struct net *net, int64_t seed, float *params);
 
 /* Logits [n, n_classes] of the first n records in net->read, in the kernels' memory,

@@ -569,14 +569,36 @@ static const struct field group_norm_fields[] = {
      .n_most = MOST_UNITS},
 };
 
+static const struct field tempered_sigmoid_fields[] = {
+    {.key = "scale",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_layer, scale),
+     .range = {0.001, 1000, false, false},
+     .number_default = 2},
+    {.key = "inverse_temperature",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_layer, inverse_temperature),
+     .range = {0.001, 1000, false, false},
+     .number_default = 2},
+    {.key = "offset",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_layer, offset),
+     .range = {-1000, 1000, false, false},
+     .number_default = 1},
+};
+
 const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_LINEAR] = {"linear", linear_fields, COUNT(linear_fields)},
     [LAYER_CONV2D] = {"conv2d", conv2d_fields, COUNT(conv2d_fields)},
     [LAYER_MAX_POOL] = {"max_pool", pool_fields, COUNT(pool_fields)},
     [LAYER_AVG_POOL] = {"avg_pool", pool_fields, COUNT(pool_fields)},
     [LAYER_GROUP_NORM] = {"group_norm", group_norm_fields, COUNT(group_norm_fields)},
+    [LAYER_LAYER_NORM] = {"layer_norm", NULL, 0},
     [LAYER_RELU] = {"relu", NULL, 0},
     [LAYER_TANH] = {"tanh", NULL, 0},
+    [LAYER_TEMPERED_SIGMOID] = {"tempered_sigmoid", tempered_sigmoid_fields,
+                                COUNT(tempered_sigmoid_fields)},
+    [LAYER_GELU] = {"gelu", NULL, 0},
     [LAYER_FLATTEN] = {"flatten", NULL, 0},
 };
 
@@ -589,8 +611,11 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_MAX_POOL],
     &field_layer[LAYER_AVG_POOL],
     &field_layer[LAYER_GROUP_NORM],
+    &field_layer[LAYER_LAYER_NORM],
     &field_layer[LAYER_RELU],
     &field_layer[LAYER_TANH],
+    &field_layer[LAYER_TEMPERED_SIGMOID],
+    &field_layer[LAYER_GELU],
     &field_layer[LAYER_FLATTEN],
     &privacy_section,
     &training_section,

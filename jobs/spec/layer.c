@@ -1,5 +1,6 @@
 #include "jobs/spec/layer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "jobs/spec/field.h"
@@ -30,11 +31,15 @@ static int layer_kind(struct ydoc_faults *faults, const struct ydoc_node *node,
             *ret_kind = (enum spec_layer_kind)k;
             return 0;
         }
-    ydoc_fault(
-        faults, node,
-        "expected a layer: linear, conv2d, max_pool, avg_pool, group_norm, relu, "
-        "tanh or flatten, found \"%.40s\"",
-        word);
+    char words[400] = "";
+    size_t len = 0;
+    for (int k = 0; k < LAYER_N_KINDS && len < sizeof words; k++)
+        len += (size_t)snprintf(words + len, sizeof words - len, "%s%s",
+                                k == 0                   ? ""
+                                : k == LAYER_N_KINDS - 1 ? " or "
+                                                         : ", ",
+                                field_layer[k].path);
+    ydoc_fault(faults, node, "expected a layer: %s, found \"%.40s\"", words, word);
     return -PPT_ESPEC;
 }
 
@@ -108,8 +113,11 @@ static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
     case LAYER_FLATTEN:
         shape->is_flat = true;
         break;
+    case LAYER_LAYER_NORM:
     case LAYER_RELU:
     case LAYER_TANH:
+    case LAYER_TEMPERED_SIGMOID:
+    case LAYER_GELU:
     case LAYER_N_KINDS:
         break;
     }

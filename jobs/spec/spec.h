@@ -30,8 +30,11 @@ enum spec_layer_kind {
     LAYER_MAX_POOL,
     LAYER_AVG_POOL,
     LAYER_GROUP_NORM,
+    LAYER_LAYER_NORM,
     LAYER_RELU,
     LAYER_TANH,
+    LAYER_TEMPERED_SIGMOID,
+    LAYER_GELU,
     LAYER_FLATTEN,
     LAYER_N_KINDS
 };
@@ -46,6 +49,7 @@ struct spec_layer {
     int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
     int64_t padding; /* conv2d: zeros on each side; default 0 */
     int64_t groups;  /* group_norm */
+    double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
 };
 
 enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };

@@ -42,11 +42,22 @@ static void activations(int64_t len)
     poison(&dy);
     cpu->tanh_backward(len, C(y), C(dy)), dev->tanh_backward(len, D(y), D(dy));
     twin_near("tanh_backward", &dy, float_rounding, float_rounding);
+    struct squash squash = {1.7f, 3.0f, 0.6f};
+    cpu->squash_backward(&squash, len, C(y), C(dy));
+    dev->squash_backward(&squash, len, D(y), D(dy));
+    twin_near("squash_backward", &dy, float_rounding, 8 * float_rounding);
+    cpu->gelu_forward(len, C(y), C(x)), dev->gelu_forward(len, D(y), D(x));
+    twin_near("gelu_forward", &x, float_rounding, float_rounding);
     poison(&y);
+    cpu->gelu_backward(len, C(y), C(dy), C(x));
+    dev->gelu_backward(len, D(y), D(dy), D(x));
+    twin_near("gelu_backward", &x, float_rounding, 16 * float_rounding);
     cpu->relu_backward(len, C(y), C(dy)), dev->relu_backward(len, D(y), D(dy));
     twin_near("relu_backward", &dy, float_rounding, float_rounding);
     cpu->relu_forward(len, C(y)), dev->relu_forward(len, D(y));
     twin_same("relu_forward", &y);
+    cpu->squash_forward(&squash, len, C(y)), dev->squash_forward(&squash, len, D(y));
+    twin_near("squash_forward", &y, float_rounding, float_rounding);
     twin_free(&x), twin_free(&y), twin_free(&dy);
 }
 

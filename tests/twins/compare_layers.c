@@ -95,6 +95,17 @@ static void norm(int64_t n, int64_t places, int64_t width, int64_t groups)
     twin_free(&shift), twin_free(&stats), twin_free(&each);
 }
 
+static void layer_norm(int64_t n, int64_t places, int64_t c)
+{
+    struct twin x = twin_floats(n * places * c), dy = twin_floats(n * places * c);
+    struct twin stats = twin_floats(n * places * 2), each = twin_floats(n * 2 * c);
+    odd_values(&dy);
+    cpu->layer_norm_each(n, places, c, C(x), C(stats), C(dy), C(each));
+    dev->layer_norm_each(n, places, c, D(x), D(stats), D(dy), D(each));
+    twin_near("layer_norm_each", &each, float_rounding, 64 * float_rounding);
+    twin_free(&x), twin_free(&dy), twin_free(&stats), twin_free(&each);
+}
+
 static void loss(int64_t n, int64_t classes)
 {
     struct twin logits = twin_floats(n * classes),
@@ -138,6 +149,7 @@ void compare_layers(void)
             folding(&padded[i], n);
         }
         norm(n, 1, 1, 1), norm(n, 49, 4, 8), norm(n, 300, 2, 3), norm(n, 5, 300, 1);
+        layer_norm(n, 1, 1), layer_norm(n, 17, 5), layer_norm(n, 3, 300);
         loss(n, 1), loss(n, 10), loss(n, 64), loss(n, 65), loss(n, 1000);
     }
 }

@@ -123,7 +123,7 @@ static struct engine_wish layers(bool is_private)
         .n_layers = 8,
         .layers = {{.kind = LAYER_CONV2D, .out = 6, .kernel = 3, .padding = 1},
                    {.kind = LAYER_GROUP_NORM, .groups = 3},
-                   {.kind = LAYER_RELU},
+                   {.kind = LAYER_GELU},
                    {.kind = LAYER_TANH},
                    {.kind = LAYER_AVG_POOL, .kernel = 2},
                    {.kind = LAYER_CONV2D, .out = 64, .kernel = 3, .stride = 3},

@@ -125,6 +125,50 @@ START_TEST(pooling)
 }
 END_TEST
 
+static double phi(double x)
+{
+    return 0.5 * erfc(-x / sqrt(2.0));
+}
+
+/* Values and derivatives of both, against libm's in double. */
+START_TEST(squash_and_gelu_are_close)
+{
+    enum { N = 200000 };
+    const struct squash s = {1.5f, 3.0f, 0.25f};
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    float *ones = malloc(N * sizeof *ones), *dx = malloc(N * sizeof *dx);
+    for (int i = 0; i < N; i++) {
+        double size = pow(10.0, -6.0 + 8.0 * i / N);
+        x[i] = (float)(i % 2 == 0 ? size : -size);
+        y[i] = x[i];
+        ones[i] = 1.0f;
+    }
+    k->squash_forward(&s, N, y);
+    k->gelu_backward(N, x, ones, dx);
+    for (int i = 0; i < N; i++) {
+        double u = (double)x[i], share = 1.0 / (1.0 + exp(-3.0 * u));
+        ck_assert_double_eq_tol((double)y[i], 1.5 * share - 0.25, 1e-6);
+        double slope = phi(u) + u * exp(-u * u / 2.0) / sqrt(2.0 * acos(-1.0));
+        ck_assert_double_eq_tol((double)dx[i], slope, 1e-6);
+    }
+    k->squash_backward(&s, N, y, ones);
+    k->gelu_forward(N, x, y);
+    for (int i = 0; i < N; i++) {
+        double u = (double)x[i], share = 1.0 / (1.0 + exp(-3.0 * u));
+        ck_assert_double_eq_tol((double)ones[i], 4.5 * share * (1.0 - share), 4e-6);
+        ck_assert_double_eq_tol((double)y[i], u * phi(u), 1e-7 + 2.5e-7 * fabs(u));
+    }
+    float odd[4] = {3e38f, -3e38f, NAN, INFINITY}, one[4] = {1, 1, 1, 1}, out[4];
+    k->gelu_backward(4, odd, one, out);
+    ck_assert(out[0] == 1.0f && out[1] == 0.0f && isnan(out[2]));
+    k->gelu_forward(4, odd, out);
+    ck_assert(out[0] == odd[0] && out[1] == 0.0f && isnan(out[2]) && isinf(out[3]));
+    k->squash_forward(&s, 4, odd);
+    ck_assert(odd[0] == 1.25f && odd[1] == -0.25f && isnan(odd[2]) && odd[3] == 1.25f);
+    free(x), free(y), free(ones), free(dx);
+}
+END_TEST
+
 /* The header promises a relative error of 1e-6 for tanh everywhere. */
 START_TEST(tanh_is_close)
 {
@@ -251,6 +295,7 @@ int main(void)
     tcase_add_loop_test(tcase, unfold_and_fold, 0, 4);
     tcase_add_loop_test(tcase, pooling, 0, 3);
     tcase_add_test(tcase, tanh_is_close);
+    tcase_add_test(tcase, squash_and_gelu_are_close);
     tcase_add_test(tcase, activations_backward);
     tcase_add_test(tcase, cross_entropy);
     tcase_add_test(tcase, updates);
