@@ -29,23 +29,25 @@ is_in() {
     grep -qxF -- "$1" <<<"$2"
 }
 
-# Sets submitted, licenses, batch_host and name to what Slurm knows of the job; the
-# environment has none of them. Names are a user's choice and may hold anything: 1 where
-# there are more or fewer lines of this job than one, 2 where Slurm does not answer.
+# Sets submitted, batch_host, licenses and name to what Slurm knows of the job; the
+# environment has none of them. What stands between them is in none of Slurm's own words,
+# but "|" is: Slurm 25.05 takes lists such as "a|b" for licences. Names are a user's
+# choice and may hold anything: 1 where there are more or fewer lines of this job than one,
+# 2 where Slurm does not answer.
 ask() {
-    local answer line n=0
+    local answer line n=0 between=$'\x1f'
     for _ in 1 2 3; do
-        answer=$(SLURM_TIME_FORMAT=%s timeout 10 squeue --noheader --local \
-            --jobs="$SLURM_JOB_ID" --format='%A|%V|%W|%B|%j' 2>/dev/null) && break
+        answer=$(SLURM_TIME_FORMAT=%s timeout 10 squeue --noheader --local --jobs="$SLURM_JOB_ID" \
+            --format="%A$between%V$between%B$between%W$between%j" 2>/dev/null) && break
         answer=
         sleep 1
     done
     [ -n "$answer" ] || return 2
     while IFS= read -r line; do
-        [ "${line%%|*}" != "$SLURM_JOB_ID" ] || {
+        [ "${line%%"$between"*}" != "$SLURM_JOB_ID" ] || {
             n=$((n + 1))
             # shellcheck disable=SC2034 # batch_host is the epilog's
-            IFS='|' read -r _ submitted licenses batch_host name <<<"$line"
+            IFS=$between read -r _ submitted batch_host licenses name <<<"$line"
         }
     done <<<"$answer"
     [ "$n" = 1 ]

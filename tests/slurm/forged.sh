@@ -80,9 +80,10 @@ never_runs "was not signed by this site's ppt-schedd" ours --partition=private \
 never_runs "was not signed" ours --licenses=ppt:1 --comment="${good/:17:/:18:}"
 never_runs "no admission token" ours --partition=private --comment=--help
 # A name that looks like another line of squeue, for a token that has expired.
+us=$'\x1f'
 old=$(token $uid $(($(date +%s) - 30)) ours)
 next=$(($(batch ours --partition=private --comment="$old") + 1))
-never_runs "not that of a job" $'ours\n'"$next|9|(null)|ours" --partition=private \
+never_runs "not that of a job" $'ours\n'"$next${us}9${us}n1${us}(null)${us}ours" --partition=private \
     --comment="$old"
 if user srun --partition=private --job-name=ours touch "$dir/ran/srun" 2>"$dir/err"; then
     die "srun ran"

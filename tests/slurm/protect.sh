@@ -63,6 +63,8 @@ refused "partition private takes only jobs whose privacy cost is paid for, and t
 refused "no admission token" batch ours --partition=main,private
 refused "licence ppt" batch ours --licenses=other:1,ppt:2
 refused "licence ppt" batch ours --licenses=ppt
+refused "licence ppt" batch ours --licenses='other:1|ppt:2' # Slurm 25.05's "either"
+refused "licence ppt" batch ours --licenses='other|ppt'
 refused "no admission token" user srun --partition=private true
 refused "no admission token" user salloc --partition=private true
 slurm scontrol update partition=private default=yes
