@@ -346,6 +346,17 @@ static int look_at_living(const struct ordered *job, struct launcher_look *look,
     return rc;
 }
 
+/* A short job has ended before Slurm was asked about it. */
+static struct slurm_job where_it_ran(struct launch_pilot *state,
+                                     const struct ordered *job)
+{
+    const struct pilot *pilot = pilots_find(&state->pilots, job->order.pilot);
+    struct slurm_job ran = {.id = pilot == NULL ? 0 : pilot->slurm_id};
+    if (ran.id != 0)
+        snprintf(ran.state, sizeof ran.state, "RUNNING"); /* the pilot was */
+    return ran;
+}
+
 static int look_at(struct launch_pilot *state, const struct ordered *job,
                    struct launcher_look *look, struct error *err)
 {
@@ -357,7 +368,8 @@ static int look_at(struct launch_pilot *state, const struct ordered *job,
     if (rc == 0)
         rc = ticket_has(job->directory, "ended", job->attempt, &is_over, err);
     if (rc != 0 || is_over) {
-        look->life = LAUNCHER_GONE; /* its srun has ended, which waits for all ranks */
+        look->life = LAUNCHER_GONE; /* by word of its world or step: no rank is left */
+        look->slurm = where_it_ran(state, job);
         return rc;
     }
     rc = squeue_ask(squeue, err);
@@ -438,6 +450,19 @@ static void scancel_step(struct squeue *squeue, const char *signal, const char *
     command_result_free(&result);
 }
 
+/* Of the job's own step, or of its world's, which runs no job after this one then. */
+static void name_step(const struct pilot *pilot, const struct ordered *job,
+                      char ret_name[SQUEUE_NAME_SIZE])
+{
+    const char *number = strrchr(job->directory, '/') + 1;
+    int64_t world;
+    if (pilots_close_world(pilot, strtoll(number, NULL, 10), job->attempt, &world))
+        snprintf(ret_name, SQUEUE_NAME_SIZE, "ppt-world-%lld", (long long)world);
+    else
+        snprintf(ret_name, SQUEUE_NAME_SIZE, "ppt-%.20s-%lld", number,
+                 (long long)job->attempt);
+}
+
 /* The step is found by its name and its pilot, "1234.5|ppt-17-1". One that has not
  * begun is not there. */
 static void signal_step(struct launch_pilot *state, const struct ordered *job,
@@ -454,8 +479,7 @@ static void signal_step(struct launch_pilot *state, const struct ordered *job,
         return;
     if (result.has_timed_out)
         squeue_failed(squeue, "squeue did not answer");
-    snprintf(name, sizeof name, "ppt-%.20s-%lld", strrchr(job->directory, '/') + 1,
-             (long long)job->attempt);
+    name_step(pilot, job, name);
     char *rest = NULL, *line = result.has_timed_out || result.status != 0
                                    ? NULL
                                    : strtok_r(result.output, "\n", &rest);
@@ -516,7 +540,7 @@ int launch_pilot_open(struct launch_sbatch *sbatch, const struct conf *conf,
         return error_set(err, PPT_ENOMEM, "no memory for pilots");
     state->conf = conf;
     state->fallback = launch_sbatch(sbatch);
-    int rc = pilots_open(&state->pilots, &conf->pilots, spool, sbatch, template, err);
+    int rc = pilots_open(&state->pilots, conf, spool, sbatch, template, err);
     if (rc != 0)
         launch_pilot_free(state);
     else

@@ -1,6 +1,8 @@
-/* The launcher that keeps allocations of Slurm's between jobs: a job is a step of a
- * pilot (pilots.h), with processes of its own, and waits neither for Slurm's queue nor
- * for an allocation.
+/* The launcher that keeps allocations of Slurm's between jobs: a job runs in a pilot
+ * (pilots.h) and waits neither for Slurm's queue nor for an allocation. Where its ranks
+ * are on one node it is given to ranks that stay alive between jobs of its shape, as in
+ * a pool of this machine (worker/pool.h); otherwise it is a step with processes of its
+ * own, and so is every job where pool.max_jobs is 1.
  *
  * A pilot serves one login. Jobs are placed on its nodes by their cores and memory; a
  * job that does not fit now waits for another pilot to come, for jobs of its login to

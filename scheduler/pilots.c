@@ -18,6 +18,7 @@
 
 #define FACTS_FILE "pilot.json"
 #define LEAVE_FILE "leave"
+#define WORLD_FOLDER "worlds"
 #define COUNTER_FILE "last"
 #define FACTS_MAX_BYTES 4096
 /* From being unknown to Slurm to being taken for dead; as for jobs, attempt.c. */
@@ -162,24 +163,83 @@ static int load(const struct pilots *pilots, int64_t id, struct pilot *ret_pilot
     return 0;
 }
 
+static void remove_file(const char *path)
+{
+    unlink(path);
+}
+
+/* All that is in there, by `remove_entry`, and itself. */
+static void remove_folder(const char *directory, void (*remove_entry)(const char *path))
+{
+    char path[SPOOL_PATH_SIZE];
+    DIR *folder = opendir(directory);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+        if (entry->d_name[0] != '.' &&
+            spool_path(directory, entry->d_name, path, NULL) == 0)
+            remove_entry(path);
+    if (folder != NULL)
+        closedir(folder);
+    rmdir(directory);
+}
+
+static void remove_world(const char *directory)
+{
+    remove_folder(directory, remove_file);
+}
+
 static void remove_all(const char *directory)
 {
     static const char *const files[] = {FACTS_FILE, LEAVE_FILE, "batch", "log"};
-    char path[SPOOL_PATH_SIZE], orders[SPOOL_PATH_SIZE];
+    char path[SPOOL_PATH_SIZE], orders[SPOOL_PATH_SIZE], worlds[SPOOL_PATH_SIZE];
     if (spool_path(directory, ORDER_FOLDER, orders, NULL) != 0)
         return;
-    DIR *folder = opendir(orders);
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
-        if (entry->d_name[0] != '.' &&
-            spool_path(orders, entry->d_name, path, NULL) == 0)
-            unlink(path);
-    if (folder != NULL)
-        closedir(folder);
-    rmdir(orders);
+    remove_folder(orders, remove_file);
+    if (spool_path(directory, WORLD_FOLDER, worlds, NULL) == 0)
+        remove_folder(worlds, remove_world);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (spool_path(directory, files[i], path, NULL) == 0)
             unlink(path);
     rmdir(directory);
+}
+
+/* ---- its worlds ---- */
+
+/* worlds/W/busy-JOB-ATTEMPT becomes closed-JOB-ATTEMPT (worker/orders.h). */
+static bool close_one(const char *world, int64_t job_id, int64_t attempt)
+{
+    char name[64], busy[SPOOL_PATH_SIZE], closed[SPOOL_PATH_SIZE];
+    snprintf(name, sizeof name, "busy-%lld-%lld", (long long)job_id,
+             (long long)attempt);
+    if (spool_path(world, name, busy, NULL) != 0)
+        return false;
+    snprintf(name, sizeof name, "closed-%lld-%lld", (long long)job_id,
+             (long long)attempt);
+    return spool_path(world, name, closed, NULL) == 0 &&
+           (rename(busy, closed) == 0 || access(closed, F_OK) == 0);
+}
+
+bool pilots_close_world(const struct pilot *pilot, int64_t job_id, int64_t attempt,
+                        int64_t *ret_world)
+{
+    char worlds[SPOOL_PATH_SIZE], world[SPOOL_PATH_SIZE];
+    bool is_found = false;
+    if (spool_path(pilot->directory, WORLD_FOLDER, worlds, NULL) != 0)
+        return false;
+    DIR *folder = opendir(worlds);
+    for (struct dirent *entry;
+         !is_found && folder != NULL && (entry = readdir(folder)) != NULL;) {
+        char *end;
+        int64_t number = strtoll(entry->d_name, &end, 10);
+        if (*end != '\0' || number <= 0 ||
+            spool_path(worlds, entry->d_name, world, NULL) != 0)
+            continue;
+        is_found = close_one(world, job_id, attempt);
+        if (is_found)
+            *ret_world = number;
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return is_found;
 }
 
 /* ---- opening ---- */
@@ -223,12 +283,15 @@ static int find_all(struct pilots *pilots, struct error *err)
     return 0;
 }
 
-int pilots_open(struct pilots *pilots, const struct conf_pilots *conf,
+int pilots_open(struct pilots *pilots, const struct conf *conf,
                 const struct spool *spool, struct launch_sbatch *sbatch,
                 const char *template, struct error *err)
 {
-    *pilots = (struct pilots){
-        .conf = conf, .spool = spool, .sbatch = sbatch, .template = template};
+    *pilots = (struct pilots){.conf = &conf->pilots,
+                              .spool = spool,
+                              .sbatch = sbatch,
+                              .template = template,
+                              .max_jobs = conf->pool.max_jobs};
     int rc = spool_path(spool->root, "pilots", pilots->directory, err);
     if (rc == 0)
         rc = make_directory(pilots->directory, err);
@@ -274,25 +337,32 @@ enum {
     WORKER,
     KEY,
     SCRATCH,
+    JOBS,
     N_VALUES
 };
 
 static int write_script(const struct pilots *pilots, const struct pilot *pilot,
                         char ret_path[SPOOL_PATH_SIZE], struct error *err)
 {
-    struct batch_value values[N_VALUES] = {
-        [NAME] = {.name = "NAME"},           [NODES] = {.name = "NODES"},
-        [CORES] = {.name = "CORES"},         [MEMORY] = {.name = "MEMORY_MIB"},
-        [TIME] = {.name = "TIME_MIN"},       [IDLE] = {.name = "IDLE_S"},
-        [DIRECTORY] = {.name = "DIRECTORY"}, [WORKER] = {.name = "WORKER"},
-        [KEY] = {.name = "PUBLIC_KEY"},      [SCRATCH] = {.name = "SCRATCH"}};
+    struct batch_value values[N_VALUES] = {[NAME] = {.name = "NAME"},
+                                           [NODES] = {.name = "NODES"},
+                                           [CORES] = {.name = "CORES"},
+                                           [MEMORY] = {.name = "MEMORY_MIB"},
+                                           [TIME] = {.name = "TIME_MIN"},
+                                           [IDLE] = {.name = "IDLE_S"},
+                                           [DIRECTORY] = {.name = "DIRECTORY"},
+                                           [WORKER] = {.name = "WORKER"},
+                                           [KEY] = {.name = "PUBLIC_KEY"},
+                                           [SCRATCH] = {.name = "SCRATCH"},
+                                           [JOBS] = {.name = "JOBS"}};
     const struct conf_pilots *conf = pilots->conf;
     const int64_t numbers[N_VALUES] = {[NODES] = conf->n_nodes,
                                        [CORES] = conf->n_cores,
                                        [MEMORY] =
                                            divide_up(conf->memory_bytes, 1 << 20),
                                        [TIME] = divide_up(conf->time_s, 60),
-                                       [IDLE] = conf->idle_s + ALONE_S};
+                                       [IDLE] = conf->idle_s + ALONE_S,
+                                       [JOBS] = pilots->max_jobs};
     const char *const texts[N_VALUES] = {[NAME] = pilot->name,
                                          [DIRECTORY] = pilot->directory,
                                          [WORKER] = pilots->sbatch->worker,

@@ -2,7 +2,8 @@
  * one login.
  *
  * A pilot is a batch job whose script (slurm/ppt-pilot.sbatch.in) runs what stands in
- * its folder `orders` as steps, until it finds a file `leave`. Its directory is
+ * its folder `orders`, in worlds that stay or as steps, until it finds a file `leave`.
+ * Its directory is
  * spool/pilots/ID, on the file system that the nodes share; numbers are never used
  * twice. A new scheduler finds the pilots of the last one by these directories.
  */
@@ -53,6 +54,7 @@ struct pilots {
     const struct spool *spool;
     struct launch_sbatch *sbatch;
     const char *template;
+    int64_t max_jobs; /* of one world in it; 1: none stay */
     char directory[SPOOL_PATH_SIZE];
     int64_t last_id;
     int n_failures;
@@ -64,7 +66,7 @@ struct pilots {
 /* Makes spool/pilots and finds those that are there. No ownership of what it is given;
  * pair with pilots_close, which leaves the pilots alone. Errors: PPT_EIO, PPT_ETRUST,
  * PPT_ENOMEM. */
-int pilots_open(struct pilots *pilots, const struct conf_pilots *conf,
+int pilots_open(struct pilots *pilots, const struct conf *conf,
                 const struct spool *spool, struct launch_sbatch *sbatch,
                 const char *template, struct error *err);
 void pilots_close(struct pilots *pilots);
@@ -92,6 +94,11 @@ void pilots_dismiss(struct pilot *pilot);
 
 /* Clears an ENDED one without jobs away; it is not to be used any more. */
 void pilots_remove(struct pilots *pilots, struct pilot *pilot);
+
+/* The world of it that has the order for this attempt gets no other one from now on, so
+ * that its ranks may be signalled. False: none has, or that job has ended. */
+bool pilots_close_world(const struct pilot *pilot, int64_t job_id, int64_t attempt,
+                        int64_t *ret_world);
 
 /* Has it been told to leave, by us or by Slurm? Sooner known than by squeue. */
 bool pilots_is_leaving(struct pilot *pilot);

@@ -15,6 +15,7 @@
 #include "jobs/pool.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
+#include "worker/orders.h"
 #include "worker/run.h"
 #include "worker/stop.h"
 
@@ -22,6 +23,7 @@
 #define MEET_MS 30000
 #define LOOK_MS 1000 /* signals and a lost mpirun are noticed within that time */
 #define CALL_MS 200
+#define ORDER_MS 5 /* between two looks for an order's file */
 #define STACK_BYTES (256u << 10)
 #define WIPE_BYTE 0x5a
 
@@ -33,7 +35,7 @@ struct pool {
     int *ranks;    /* rank 0: sockets to the others, by rank; else NULL */
     int scheduler; /* rank 0: socket to it, or -1 */
     int leader;    /* other ranks: socket to rank 0 */
-    pid_t parent;  /* mpirun */
+    pid_t parent;  /* mpirun, or slurmstepd */
     char login[POOL_LOGIN_SIZE];
     int64_t n_jobs, max_jobs;
     bool is_used_up;
@@ -326,6 +328,43 @@ static void lead(struct pool *pool)
         close(pool->ranks[rank]);
 }
 
+/* ---- rank 0, in a pilot ---- */
+
+/* A signal can be meant for this job from the moment its ticket is taken. */
+static void take_file(struct pool *pool, const struct pool_message *order)
+{
+    struct error err = {0};
+    begin_job(order);
+    if (orders_take_ticket(order)) {
+        carry_out(pool, order, -1);
+        if (orders_tell_end(order, &err) != 0) {
+            log_error(&err); /* the script tells, once this world has gone */
+            pool->is_used_up = true;
+        }
+    } else {
+        set_mark(pool->directory);
+    }
+    if (!pool->is_used_up && !orders_be_idle(pool->directory, order))
+        pool->is_used_up = true;
+}
+
+static void lead_in_pilot(struct pool *pool)
+{
+    while (!stop_requested && !pool->is_used_up && getppid() == pool->parent) {
+        struct pool_message order;
+        struct error err = {0};
+        int rc = orders_next(pool->directory, &order, &err);
+        if (rc == 0)
+            take_file(pool, &order);
+        else if (rc == -PPT_ENOTFOUND)
+            poll(NULL, 0, ORDER_MS);
+        else
+            break;
+    }
+    for (int rank = 1; rank < pool->world->comm->size; rank++)
+        close(pool->ranks[rank]);
+}
+
 /* ---- the others ---- */
 
 static void follow(struct pool *pool)
@@ -347,25 +386,25 @@ static void follow(struct pool *pool)
     close(pool->leader);
 }
 
-int pool_serve(struct world *world, const char *directory,
-               const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t max_jobs,
-               struct error *err)
+int pool_serve(struct world *world, const struct pool_site *site, struct error *err)
 {
     struct pool pool = {.world = world,
-                        .directory = directory,
-                        .public_key = public_key,
+                        .directory = site->directory,
+                        .public_key = site->public_key,
                         .scheduler = -1,
                         .parent = getppid(),
-                        .max_jobs = max_jobs};
+                        .max_jobs = site->max_jobs};
     char copy[POOL_PATH_SIZE];
-    snprintf(copy, sizeof copy, "%s", directory);
+    snprintf(copy, sizeof copy, "%s", site->directory);
     snprintf(pool.top, sizeof pool.top, "%s", dirname(copy));
-    set_mark(directory);
+    set_mark(site->directory);
     int rc = meet(&pool, err);
-    if (rc == 0 && world->comm->rank == 0)
-        lead(&pool);
-    else if (rc == 0)
+    if (rc == 0 && world->comm->rank != 0)
         follow(&pool);
+    else if (rc == 0 && site->is_in_pilot)
+        lead_in_pilot(&pool);
+    else if (rc == 0)
+        lead(&pool);
     free(pool.ranks);
     if (rc == 0 && getppid() != pool.parent)
         _exit(0); /* without mpirun the ranks cannot take leave of each other */

@@ -14,6 +14,9 @@
 #ifndef PPT_WORKER_POOL_H
 #define PPT_WORKER_POOL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/crypto.h"
 #include "base/error.h"
 #include "worker/world.h"
@@ -26,13 +29,19 @@
  * PPT_EUSAGE (not started as ppt-schedd does it: there is no mark to be changed). */
 int pool_prepare(struct error *err);
 
-/* Every rank calls it with the same arguments. Calls the scheduler at the socket of the
- * directory above `directory`, and runs plans until it has run `max_jobs`, is told to
- * leave, stopped by SIGTERM while idle, or has had no scheduler for POOL_PATIENCE_S; 0
- * then. A rank that is lost ends the process.
+struct pool_site {
+    const char *directory; /* the world's own */
+    const unsigned char *public_key;
+    int64_t max_jobs;
+    bool is_in_pilot; /* orders are files of that directory (orders.h), not messages */
+};
+
+/* Every rank calls it with the same arguments; all ranks are on one node. Takes orders
+ * from the scheduler at the socket of the directory above its own, or from files, and
+ * runs plans until it has run `max_jobs`, is told to leave, stopped by SIGTERM while
+ * idle, or has had no scheduler at the socket for POOL_PATIENCE_S; 0 then. A rank that
+ * is lost ends the process.
  * Errors: PPT_ECOMM, PPT_EIO (the ranks cannot meet). */
-int pool_serve(struct world *world, const char *directory,
-               const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t max_jobs,
-               struct error *err);
+int pool_serve(struct world *world, const struct pool_site *site, struct error *err);
 
 #endif

@@ -17,7 +17,7 @@
 struct request {
     const char *plan, *pool, *submit, *public_key;
     int64_t max_jobs;
-    bool is_verbose;
+    bool is_in_pilot, is_verbose;
 };
 
 static int parse(int argc, char **argv, struct request *request, struct error *err)
@@ -30,6 +30,8 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
          "serve plan after plan (ppt-schedd starts it so)", NULL},
         {"jobs", 0, OPT_INTEGER, &request->max_jobs, "N",
          "with --pool: end after so many", NULL},
+        {"orders", 0, OPT_FLAG, &request->is_in_pilot, NULL,
+         "with --pool: in a pilot, orders are files of DIR", NULL},
         {"public-key", 0, OPT_STRING, &request->public_key, "FILE",
          "the scheduler's key, 32 bytes", NULL},
         {"verbose", 'v', OPT_FLAG, &request->is_verbose, NULL, "say what is done",
@@ -112,6 +114,16 @@ static int run_submitted(const struct request *request, struct world *world,
     return rc;
 }
 
+static int serve(const struct request *request, const unsigned char *public_key,
+                 struct world *world, struct error *err)
+{
+    struct pool_site site = {.directory = request->pool,
+                             .public_key = public_key,
+                             .max_jobs = request->max_jobs,
+                             .is_in_pilot = request->is_in_pilot};
+    return pool_serve(world, &site, err);
+}
+
 static int run(const struct request *request, int parse_rc, struct world *world,
                struct error *err)
 {
@@ -127,7 +139,7 @@ static int run(const struct request *request, int parse_rc, struct world *world,
     if (request->submit != NULL)
         return run_submitted(request, world, err);
     if (request->pool != NULL)
-        return pool_serve(world, request->pool, public_key, request->max_jobs, err);
+        return serve(request, public_key, world, err);
     log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
     return run_plan(request->plan, public_key, world, err);
 }

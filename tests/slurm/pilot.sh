@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Jobs as steps of a pilot, an allocation that stays: one after the other and side by
-# side; one dies, one is cancelled, and the others do not notice; then the pilot itself is
+# Jobs in a pilot, an allocation that stays: one after the other in ranks that stay too,
+# and side by side; one dies, one is cancelled, and the others do not notice; then the pilot itself is
 # cancelled in mid-job, and the ledger is right.
 # shellcheck source=tests/slurm/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,6 +23,10 @@ for _ in 1 2 3; do
     as alice ppt-queue log "$id" | grep -q 'step 50/50' || die "its log is not its own"
 done
 [ "$(n_pilots all)" = 1 ] || die "$(n_pilots all) pilots"
+[ "$(slurm squeue --steps -h -o %j | grep -v '^\(batch\|extern\)$')" = ppt-world-1 ] ||
+    die "not one world: $(slurm squeue --steps -h -o %j)"
+[ "$(cat "$cluster"/n?/slurmd.log | grep -c 'launch task')" = 1 ] ||
+    die "a job was launched by itself"
 [ "$(slurm squeue -h -t all -o %j | grep -vc '^ppt-pilot-')" = 0 ] || die "jobs beside it"
 [ "$(field "$id" slurm_job_id)" = "$(slurm squeue -h -o %A)" ] || die "not in the pilot"
 holds "$(reserved acme) == 0"

@@ -436,6 +436,45 @@ START_TEST(ends_one_job_alone)
 }
 END_TEST
 
+/* A job in a world: that world's step is signalled, and takes no other job after it. */
+START_TEST(ends_one_world_alone)
+{
+    ck_assert(!is_ready(request(1, "alice")));
+    pilot_is(1, "RUNNING", "0:01");
+    start(request(1, "alice"));
+    start(request(2, "alice"));
+    ck_assert_int_eq(
+        shell("cd %s && mv 1/ticket-1 1/taken-1 && mv 2/ticket-1 2/taken-1 &&"
+              " mkdir -p pilots/1/worlds/3 pilots/1/worlds/4 && touch"
+              " pilots/1/worlds/3/busy-11-1 pilots/1/worlds/4/busy-1-1 &&"
+              " printf '41.3|ppt-world-3\n41.4|ppt-world-4\n41.5|ppt-2-1\n' >steps",
+              root),
+        0);
+    launcher.ops->stop(&launcher, request(1, "alice").directory);
+    launcher.ops->kill(&launcher, request(1, "alice").directory);
+    ck_assert_int_eq(shell("cd %s/pilots/1/worlds && [ -e 4/closed-1-1 ] &&"
+                           " ! [ -e 4/busy-1-1 ] && [ -e 3/busy-11-1 ]",
+                           root),
+                     0);
+    /* It has ended, and its world has another job by now. */
+    ck_assert_int_eq(shell("mv %s/pilots/1/worlds/4/closed-1-1 "
+                           "%s/pilots/1/worlds/4/busy-7-1",
+                           root, root),
+                     0);
+    launcher.ops->kill(&launcher, request(1, "alice").directory);
+    launcher.ops->stop(&launcher, request(2, "alice").directory); /* a step */
+    ck_assert_int_eq(shell("printf -- '--signal=TERM 41.4\n--signal=KILL 41.4\n"
+                           "--signal=TERM 41.5\n' | diff - %s/scancel.calls",
+                           root),
+                     0);
+    pilot_is(1, "FAILED", "0:02");
+    ck_assert_int_eq(look(1), LAUNCHER_GONE);
+    ck_assert_int_eq(look(2), LAUNCHER_GONE);
+    next_round();
+    ck_assert_int_eq(shell("test -e %s/pilots/1", root), 1); /* worlds and all */
+}
+END_TEST
+
 /* Runs the real script; it is told to leave when it has taken what is there. */
 static int run_script(void)
 {
@@ -451,8 +490,17 @@ static int run_script(void)
                  root, root);
 }
 
+/* Each job gets a step of its own. */
+static void without_worlds(void)
+{
+    conf.pool.max_jobs = 1;
+    close_launcher();
+    open_launcher();
+}
+
 START_TEST(script_runs_each_order_once)
 {
+    without_worlds();
     ck_assert(!is_ready(request(1, "alice")));
     pilot_is(1, "RUNNING", "0:01");
     start(request(1, "alice"));
@@ -485,6 +533,7 @@ END_TEST
  * has no step of it any more. */
 START_TEST(script_waits_for_a_step_that_has_lost_its_srun)
 {
+    without_worlds();
     ck_assert(!is_ready(request(1, "alice")));
     pilot_is(1, "RUNNING", "0:01");
     start(request(1, "alice"));
@@ -498,6 +547,157 @@ START_TEST(script_waits_for_a_step_that_has_lost_its_srun)
                            "[ $(cat %s/1/ended-1) = 137 ]",
                            root, root),
                      0);
+}
+END_TEST
+
+/* The real script with worlds that false_srun.sh imitates, and jobs that take 0.1 s. */
+static void make_worlds(void)
+{
+    setenv("TEST_ROOT", root, 1);
+    ck_assert_int_eq(
+        shell("cd %s/bin && printf '#!/bin/sh\\necho n0; echo n1\\n' >scontrol &&"
+              " install %s/tests/unit/scheduler/false_srun.sh srun",
+              root, getenv("PPT_SOURCE_DIR")),
+        0);
+    ck_assert(!is_ready(request(1, "alice")));
+    pilot_is(1, "RUNNING", "0:01");
+    ck_assert_int_eq(shell("cd %s && for i in 1 2 3 4 5 6; do mkdir -p $i;"
+                           " echo 0.1 >$i/takes; done",
+                           root),
+                     0);
+}
+
+/* The script in the background, until `end_script`. */
+static void begin_script(void)
+{
+    ck_assert_int_eq(shell("cd %s && { timeout 20 bash pilots/1/batch >script.out 2>&1;"
+                           " echo $? >script.end; } &",
+                           root),
+                     0);
+}
+
+static void end_script(void)
+{
+    ck_assert_int_eq(shell("cd %s && touch pilots/1/leave && for i in $(seq 200); do"
+                           " [ ! -e script.end ] || break; sleep 0.05; done;"
+                           " cat script.out; [ x$(cat script.end) = x0 ]",
+                           root),
+                     0);
+}
+
+static void wait_end(int job_id)
+{
+    ck_assert_int_eq(shell("cd %s && for i in $(seq 200); do [ ! -e %d/ended-1 ] ||"
+                           " exit 0; sleep 0.02; done; exit 1",
+                           root, job_id),
+                     0);
+    ck_assert_int_eq(look(job_id), LAUNCHER_GONE);
+}
+
+static int64_t start_shape(int job_id, int n_ranks)
+{
+    struct launcher_request job = request(job_id, "alice");
+    job.n_ranks = n_ranks;
+    return start(job);
+}
+
+START_TEST(script_gives_jobs_of_one_shape_to_one_world)
+{
+    make_worlds();
+    begin_script();
+    for (int i = 1; i <= 3; i++) {
+        start_shape(i, 2);
+        wait_end(i);
+    }
+    ck_assert_int_eq(
+        shell(
+            "cd %s && [ $(wc -l <srun.calls) = 1 ] && [ $(wc -l <worlds.jobs) = 3 ] &&"
+            " [ $(cut -d' ' -f1 worlds.jobs | uniq | wc -l) = 1 ] && grep -q -e "
+            "'--job-name=ppt-world-1 .*--ntasks=2 .*--mem-per-cpu=1M .*ppt-worker "
+            "--pool "
+            ".*/pilots/1/worlds/1 --orders --jobs 1000 --public-key' srun.calls",
+            root),
+        0);
+    /* Another shape on its node: the idle world makes room, and only then. */
+    ck_assert_int_eq(shell("[ -d %s/pilots/1/worlds/1 ]", root), 0);
+    start_shape(4, 1);
+    wait_end(4);
+    ck_assert_int_eq(shell("cd %s && ! [ -d pilots/1/worlds/1 ] &&"
+                           " [ $(wc -l <srun.calls) = 2 ]",
+                           root),
+                     0);
+    /* Over two nodes: a step of its own. */
+    start_shape(5, 4);
+    wait_end(5);
+    ck_assert_int_eq(shell("cd %s && [ $(cat 5/ended-1) = 7 ] && tail -n 1 srun.calls |"
+                           " grep -q -e '--job-name=ppt-5-1 .*--plan %s/5'",
+                           root, root),
+                     0);
+    end_script();
+    ck_assert_int_eq(shell("rmdir %s/pilots/1/worlds", root), 0);
+}
+END_TEST
+
+START_TEST(script_tells_of_jobs_whose_world_dies)
+{
+    make_worlds();
+    ck_assert_int_eq(shell("touch %s/1/dies; echo 1 >%s/2/takes", root, root), 0);
+    begin_script();
+    start_shape(1, 1);
+    start_shape(2, 1);
+    wait_end(1);
+    ck_assert_int_eq(shell("cd %s && [ $(cat 1/ended-1) = 9 ] && ! [ -e 2/ended-1 ] &&"
+                           " grep -q 'words of a world' 1/log",
+                           root),
+                     0);
+    wait_end(2); /* the other has not noticed */
+    ck_assert_int_eq(shell("[ $(cat %s/2/ended-1) = 0 ]", root), 0);
+    end_script();
+}
+END_TEST
+
+/* It dies before it takes the ticket: nothing has begun, and a step runs the job. */
+START_TEST(script_runs_jobs_whose_world_does_not_come_up)
+{
+    make_worlds();
+    ck_assert_int_eq(shell("touch %s/1/deaf", root), 0);
+    begin_script();
+    start_shape(1, 2);
+    wait_end(1);
+    ck_assert_int_eq(shell("cd %s && [ $(cat 1/ended-1) = 7 ] && tail -n 1 srun.calls |"
+                           " grep -q -e --plan",
+                           root),
+                     0);
+    end_script();
+}
+END_TEST
+
+/* Given up before a world took it, closed while it ran: the world is idle again, or
+ * gone.
+ */
+START_TEST(script_and_scheduler_meet_at_a_world)
+{
+    make_worlds();
+    ck_assert_int_eq(shell("echo 0.5 >%s/2/takes", root), 0);
+    begin_script();
+    start_shape(1, 2);
+    wait_end(1);
+    start_shape(2, 2);
+    ck_assert_int_eq(
+        shell("cd %s && for i in $(seq 100); do [ ! -e 2/taken-1 ] || exit 0;"
+              " sleep 0.02; done; exit 1",
+              root),
+        0);
+    ck_assert_int_eq(shell("echo '41.4|ppt-world-1' >%s/steps", root), 0);
+    launcher.ops->stop(&launcher, request(2, "alice").directory);
+    ck_assert_int_eq(shell("grep -qx -e '--signal=TERM 41.4' %s/scancel.calls", root),
+                     0);
+    wait_end(2);
+    start_shape(3, 2);
+    wait_end(3);
+    ck_assert_int_eq(
+        shell("[ $(cut -d' ' -f1 %s/worlds.jobs | uniq | wc -l) = 2 ]", root), 0);
+    end_script();
 }
 END_TEST
 
@@ -521,6 +721,11 @@ int main(void)
     tcase_add_test(tests, ends_one_job_alone);
     tcase_add_test(tests, script_runs_each_order_once);
     tcase_add_test(tests, script_waits_for_a_step_that_has_lost_its_srun);
+    tcase_add_test(tests, ends_one_world_alone);
+    tcase_add_test(tests, script_gives_jobs_of_one_shape_to_one_world);
+    tcase_add_test(tests, script_tells_of_jobs_whose_world_dies);
+    tcase_add_test(tests, script_runs_jobs_whose_world_does_not_come_up);
+    tcase_add_test(tests, script_and_scheduler_meet_at_a_world);
     tcase_set_timeout(tests, 30);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
