@@ -13,6 +13,8 @@
 
 /* Between a job's own time limit and its pilot's end: to be killed and to be seen. */
 #define MARGIN_S 60
+/* A pilot without jobs for so long is not just between two of them. */
+#define SETTLED_MS 2000
 
 /* An attempt that a pilot was ordered to run and that has not been seen to end. */
 struct ordered {
@@ -217,24 +219,6 @@ static int count_living(const struct launch_pilot *state)
     return n;
 }
 
-/* Sends the one away that has been without jobs for longest. True: room is being made.
- */
-static bool make_room(struct launch_pilot *state)
-{
-    struct pilot *oldest = NULL;
-    for (int i = 0; i < state->pilots.n; i++) {
-        struct pilot *pilot = state->pilots.pilots[i];
-        if (pilot->state == PILOT_LEAVING && pilot->n_jobs == 0)
-            return true;
-        if (pilot->state == PILOT_RUNNING && pilot->n_jobs == 0 &&
-            (oldest == NULL || pilot->idle_since_ms < oldest->idle_since_ms))
-            oldest = pilot;
-    }
-    if (oldest != NULL)
-        pilots_dismiss(oldest);
-    return oldest != NULL;
-}
-
 static bool has_own(const struct launch_pilot *state,
                     const struct launcher_request *request)
 {
@@ -243,6 +227,28 @@ static bool has_own(const struct launch_pilot *state,
             strcmp(state->pilots.pilots[i]->login, request->login) == 0)
             return true;
     return false;
+}
+
+/* Sends the one away that has been without jobs for longest. One of another login must
+ * be settled where this one has its own. True: room is being made. */
+static bool make_room(struct launch_pilot *state,
+                      const struct launcher_request *request)
+{
+    int64_t idle_before_ms = now_ms() - (has_own(state, request) ? SETTLED_MS : 0);
+    struct pilot *oldest = NULL;
+    for (int i = 0; i < state->pilots.n; i++) {
+        struct pilot *pilot = state->pilots.pilots[i];
+        if (pilot->state == PILOT_LEAVING && pilot->n_jobs == 0)
+            return true;
+        if (pilot->state == PILOT_RUNNING && pilot->n_jobs == 0 &&
+            (pilot->idle_since_ms <= idle_before_ms ||
+             strcmp(pilot->login, request->login) == 0) &&
+            (oldest == NULL || pilot->idle_since_ms < oldest->idle_since_ms))
+            oldest = pilot;
+    }
+    if (oldest != NULL)
+        pilots_dismiss(oldest);
+    return oldest != NULL;
 }
 
 static bool is_ready(struct launcher *launcher, const struct launcher_request *request)
@@ -260,7 +266,7 @@ static bool is_ready(struct launcher *launcher, const struct launcher_request *r
         return pilot == NULL ? pilots_are_broken(&state->pilots)
                              : !plan_on(pilot, request);
     }
-    return !make_room(state) && !has_own(state, request);
+    return !make_room(state, request) && !has_own(state, request);
 }
 
 /* ---- starting ---- */

@@ -229,6 +229,25 @@ START_TEST(one_login_each_and_idle_ones_make_room)
 }
 END_TEST
 
+/* A login with a pilot of its own waits for that rather than end another's that is
+ * between two jobs. */
+START_TEST(pilots_between_two_jobs_stay)
+{
+    ck_assert(!is_ready(request(1, "alice")));
+    ck_assert(!is_ready(request(2, "bob")));
+    pilot_is(1, "RUNNING", "0:01");
+    pilot_is(2, "RUNNING", "0:01");
+    for (int i = 3; i <= 4; i++)
+        start(request(i, "bob"));
+    ck_assert(!is_ready(request(5, "bob")));
+    ck_assert_int_eq(shell("test -e %s/pilots/1/leave", root), 1);
+    ck_assert(is_ready(request(6, "alice")));
+    sleep(2);
+    ck_assert(!is_ready(request(5, "bob")));
+    ck_assert_int_eq(shell("test -e %s/pilots/1/leave", root), 0);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_goes_to_sbatch)
 {
     struct launcher_request job = request(1, "alice");
@@ -709,6 +728,7 @@ int main(void)
     tcase_add_test(tests, comes_and_takes_orders);
     tcase_add_test(tests, grows_as_the_queue_asks);
     tcase_add_test(tests, one_login_each_and_idle_ones_make_room);
+    tcase_add_test(tests, pilots_between_two_jobs_stay);
     tcase_add_test(tests, what_does_not_fit_goes_to_sbatch);
     tcase_add_test(tests, not_near_its_end);
     tcase_add_test(tests, pilot_ends_under_its_jobs);
