@@ -128,25 +128,67 @@ void crypto_exchange_public(const unsigned char secret[CRYPTO_KEY_SIZE],
     public_of(EVP_PKEY_X25519, secret, ret_public);
 }
 
+struct crypto_exchanger {
+    EVP_PKEY *mine;
+    EVP_PKEY_CTX *ctx;
+};
+
+struct crypto_exchanger *
+crypto_exchanger_new(const unsigned char secret[CRYPTO_KEY_SIZE])
+{
+    struct crypto_exchanger *exchanger = malloc(sizeof *exchanger);
+    require(exchanger != NULL, "memory");
+    exchanger->mine = secret_key(EVP_PKEY_X25519, secret);
+    exchanger->ctx = EVP_PKEY_CTX_new(exchanger->mine, NULL);
+    require(exchanger->ctx != NULL && EVP_PKEY_derive_init(exchanger->ctx) == 1,
+            "X25519");
+    return exchanger;
+}
+
+void crypto_exchanger_free(struct crypto_exchanger *exchanger)
+{
+    if (exchanger == NULL)
+        return;
+    EVP_PKEY_CTX_free(exchanger->ctx);
+    EVP_PKEY_free(exchanger->mine); /* OpenSSL wipes the key */
+    free(exchanger);
+}
+
+void crypto_exchanger_public(const struct crypto_exchanger *exchanger,
+                             unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    size_t len = CRYPTO_KEY_SIZE;
+    require(EVP_PKEY_get_raw_public_key(exchanger->mine, ret_public, &len) == 1,
+            "public key");
+}
+
+bool crypto_exchanger_derive(struct crypto_exchanger *exchanger,
+                             const unsigned char their_public[CRYPTO_KEY_SIZE],
+                             unsigned char ret_shared[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, their_public,
+                                                   CRYPTO_KEY_SIZE);
+    size_t len = CRYPTO_KEY_SIZE;
+    /* Without validation, which would be the exchange itself once more. */
+    require(theirs != NULL &&
+                EVP_PKEY_derive_set_peer_ex(exchanger->ctx, theirs, 0) == 1,
+            "X25519");
+    /* OpenSSL refuses a shared secret of zeros (RFC 7748, section 6.1). */
+    bool ok = EVP_PKEY_derive(exchanger->ctx, ret_shared, &len) == 1 &&
+              len == CRYPTO_KEY_SIZE;
+    EVP_PKEY_free(theirs);
+    if (!ok)
+        crypto_wipe(ret_shared, CRYPTO_KEY_SIZE);
+    return ok;
+}
+
 bool crypto_exchange(const unsigned char secret[CRYPTO_KEY_SIZE],
                      const unsigned char their_public[CRYPTO_KEY_SIZE],
                      unsigned char ret_shared[CRYPTO_KEY_SIZE])
 {
-    EVP_PKEY *mine = secret_key(EVP_PKEY_X25519, secret);
-    EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, their_public,
-                                                   CRYPTO_KEY_SIZE);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(mine, NULL);
-    size_t len = CRYPTO_KEY_SIZE;
-    require(theirs != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
-                EVP_PKEY_derive_set_peer(ctx, theirs) == 1,
-            "X25519");
-    /* OpenSSL refuses a shared secret of zeros (RFC 7748, section 6.1). */
-    bool ok = EVP_PKEY_derive(ctx, ret_shared, &len) == 1 && len == CRYPTO_KEY_SIZE;
-    EVP_PKEY_CTX_free(ctx);
-    EVP_PKEY_free(theirs);
-    EVP_PKEY_free(mine);
-    if (!ok)
-        crypto_wipe(ret_shared, CRYPTO_KEY_SIZE);
+    struct crypto_exchanger *exchanger = crypto_exchanger_new(secret);
+    bool ok = crypto_exchanger_derive(exchanger, their_public, ret_shared);
+    crypto_exchanger_free(exchanger);
     return ok;
 }
 

@@ -60,6 +60,18 @@ bool crypto_exchange(const unsigned char secret[CRYPTO_KEY_SIZE],
                      const unsigned char their_public[CRYPTO_KEY_SIZE],
                      unsigned char ret_shared[CRYPTO_KEY_SIZE]);
 
+/* The same with one secret key for many peers, at half the time each. Opaque; free with
+ * crypto_exchanger_free, which wipes the key. Not thread-safe. */
+struct crypto_exchanger;
+struct crypto_exchanger *
+crypto_exchanger_new(const unsigned char secret[CRYPTO_KEY_SIZE]);
+void crypto_exchanger_free(struct crypto_exchanger *exchanger);
+void crypto_exchanger_public(const struct crypto_exchanger *exchanger,
+                             unsigned char ret_public[CRYPTO_KEY_SIZE]);
+bool crypto_exchanger_derive(struct crypto_exchanger *exchanger,
+                             const unsigned char their_public[CRYPTO_KEY_SIZE],
+                             unsigned char ret_shared[CRYPTO_KEY_SIZE]);
+
 /* HKDF-SHA256 (RFC 5869), extract and expand; len is at most 255 * 32. */
 void crypto_hkdf(const void *salt, size_t salt_len, const void *secret,
                  size_t secret_len, const void *info, size_t info_len, void *ret,

@@ -115,6 +115,28 @@ START_TEST(x25519_refuses_weak_keys)
 }
 END_TEST
 
+START_TEST(one_key_for_many_peers)
+{
+    unsigned char mine[32], my_public[32], got[32], weak[32] = {0};
+    crypto_random(mine, sizeof mine);
+    struct crypto_exchanger *exchanger = crypto_exchanger_new(mine);
+    crypto_exchange_public(mine, got);
+    crypto_exchanger_public(exchanger, my_public);
+    ck_assert_mem_eq(got, my_public, 32);
+    for (int i = 0; i < 5; i++) {
+        unsigned char theirs[32], their_public[32], expected[32];
+        crypto_random(theirs, sizeof theirs);
+        crypto_exchange_public(theirs, their_public);
+        ck_assert(crypto_exchange(theirs, my_public, expected));
+        ck_assert(crypto_exchanger_derive(exchanger, their_public, got));
+        ck_assert_mem_eq(got, expected, 32);
+        ck_assert(!crypto_exchanger_derive(exchanger, weak, got));
+    }
+    crypto_exchanger_free(exchanger);
+    crypto_exchanger_free(NULL);
+}
+END_TEST
+
 START_TEST(hkdf_rfc5869_a_1)
 {
     unsigned char secret[22], salt[13], info[10], expected[42], got[42];
@@ -192,6 +214,7 @@ int main(void)
     tcase_add_test(tc, random_differs);
     tcase_add_test(tc, x25519_rfc7748_section_6_1);
     tcase_add_test(tc, x25519_refuses_weak_keys);
+    tcase_add_test(tc, one_key_for_many_peers);
     tcase_add_test(tc, hkdf_rfc5869_a_1);
     tcase_add_test(tc, aes_256_gcm_cases_13_to_16);
     suite_add_tcase(suite, tc);
