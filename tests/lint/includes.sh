@@ -23,6 +23,7 @@ may_include() {
     contract:base | contract:contract) ;;
     model:base | model:kernels | model:contract | model:model) ;;
     dp:base | dp:kernels | dp:contract | dp:model | dp:dp) ;;
+    fl:base | fl:kernels | fl:contract | fl:model | fl:dp | fl:fl) ;;
     worker:base | worker:kernels | worker:contract | worker:model | worker:dp | worker:worker) ;;
     scheduler:base | scheduler:contract | scheduler:scheduler) ;;
     *) return 1 ;;
