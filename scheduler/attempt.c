@@ -59,8 +59,8 @@ static int finish(const struct attempt_context *context, const struct queue_job 
     int rc = ledger_reserved(context->db, job->id, &reserved, err);
     if (rc == 0)
         rc = settle_cost(verdict->charge, job->directory, context->loop->public_key,
-                         &reserved, job->delta, &outcome.spent, &outcome.epsilon_spent,
-                         note, err);
+                         &reserved, job->epsilon, &outcome.spent,
+                         &outcome.epsilon_spent, note, err);
     if (rc != 0)
         return rc;
     snprintf(reason, sizeof reason, "%s%s%s", verdict->reason,

@@ -175,13 +175,15 @@ static bool is_within(const struct cost *cost, const struct cost *reserved)
 /* Everything unless the meter proves less. */
 static int by_meter(const char *directory, const unsigned char public_key[32],
                     const struct cost *reserved, struct cost *ret_spent,
-                    char ret_note[LEDGER_TEXT_SIZE], struct error *err)
+                    double *ret_epsilon, char ret_note[LEDGER_TEXT_SIZE],
+                    struct error *err)
 {
     char path[SPOOL_PATH_SIZE];
     int64_t used[PRICE_MAX_RELEASES];
     bool is_damaged = false;
     struct error why = {0};
     struct cost cost;
+    double epsilon;
     struct plan *plan = malloc(sizeof *plan);
     struct spec *spec = malloc(sizeof *spec);
     struct manifest *manifest = malloc(sizeof *manifest);
@@ -190,7 +192,6 @@ static int by_meter(const char *directory, const unsigned char public_key[32],
         rc = error_set(err, PPT_ENOMEM, "out of memory settling a job");
         goto out;
     }
-    *ret_spent = *reserved;
     if (plan_load(directory, public_key, plan, spec, manifest, &why) != 0) {
         snprintf(ret_note, LEDGER_TEXT_SIZE, "everything reserved is spent: %.400s",
                  why.text);
@@ -206,11 +207,15 @@ static int by_meter(const char *directory, const unsigned char public_key[32],
                  "everything reserved is spent: its meter is damaged");
         goto out;
     }
-    if (price_used(&plan->price, used, &cost, &why) == 0 && is_within(&cost, reserved))
+    if (price_used(&plan->price, used, &cost, &why) == 0 &&
+        price_epsilon(&plan->price, used, &epsilon, &why) == 0 &&
+        is_within(&cost, reserved)) {
         *ret_spent = cost;
-    else
+        *ret_epsilon = epsilon;
+    } else {
         snprintf(ret_note, LEDGER_TEXT_SIZE,
                  "everything reserved is spent: its meter and its plan disagree");
+    }
 out:
     free(plan);
     free(spec);
@@ -220,21 +225,19 @@ out:
 
 int settle_cost(enum settle_charge charge, const char *directory,
                 const unsigned char public_key[32], const struct cost *reserved,
-                double delta, struct cost *ret_spent, double *ret_epsilon,
+                double price, struct cost *ret_spent, double *ret_epsilon,
                 char ret_note[LEDGER_TEXT_SIZE], struct error *err)
 {
-    struct cost spent = cost_zero(reserved->unit, reserved->relation);
+    struct cost spent = *reserved;
     char note[LEDGER_TEXT_SIZE] = "";
-    double epsilon = 0;
+    double epsilon = price;
     int rc = 0;
-    if (charge == SETTLE_ALL)
-        spent = *reserved;
-    else if (charge == SETTLE_METER)
-        rc = by_meter(directory, public_key, reserved, &spent, note, err);
-    if (rc != 0)
-        return rc;
-    if (delta > 0)
-        rc = cost_epsilon(&spent, delta, &epsilon, NULL, err);
+    if (charge == SETTLE_METER)
+        rc = by_meter(directory, public_key, reserved, &spent, &epsilon, note, err);
+    if (charge == SETTLE_NOTHING) {
+        spent = cost_zero(reserved->unit, reserved->relation);
+        epsilon = 0;
+    }
     if (rc != 0)
         return rc;
     *ret_spent = spent;

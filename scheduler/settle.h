@@ -62,14 +62,14 @@ void settle_decide(const struct settle_facts *facts,
  * its own steps. */
 bool settle_may_tell(int error_code);
 
-/* What the verdict's charge comes to for a job in `directory` that reserved `reserved`:
- * by the meter's counts and the signed plan's price, never more than was reserved.
- * *ret_epsilon is the same at the price's delta, for showing. A plan or meter that
- * cannot be trusted costs everything; *ret_note then says so ("" otherwise).
+/* What the verdict's charge comes to for a job in `directory` that reserved `reserved`,
+ * shown as `price`: by the meter's counts and the signed plan's price, never more than
+ * was reserved. *ret_epsilon is the same as an epsilon, for showing. A plan or meter
+ * that cannot be trusted costs everything; *ret_note then says so ("" otherwise).
  * Errors: PPT_EIO (the meter cannot be read now), PPT_ENOMEM. */
 int settle_cost(enum settle_charge charge, const char *directory,
                 const unsigned char public_key[32], const struct cost *reserved,
-                double delta, struct cost *ret_spent, double *ret_epsilon,
+                double price, struct cost *ret_spent, double *ret_epsilon,
                 char ret_note[LEDGER_TEXT_SIZE], struct error *err);
 
 /* report.json of this job and attempt, if there is one that can be read. */

@@ -18,11 +18,8 @@ static struct model_fact *add(struct model_facts *facts, const char *name,
 static int add_cost(struct model_facts *facts, const struct price *price,
                     const int64_t used[PRICE_MAX_RELEASES], struct error *err)
 {
-    struct cost cost;
     double epsilon;
-    int rc = price_used(price, used, &cost, err);
-    if (rc == 0)
-        rc = cost_epsilon(&cost, price->delta, &epsilon, NULL, err);
+    int rc = price_epsilon(price, used, &epsilon, err);
     if (rc != 0)
         return rc;
     add(facts, "unit", FACT_TEXT)->text = unit_name(price->unit);

@@ -86,12 +86,10 @@ static double epsilon_so_far(const struct trainer *trainer)
 {
     const struct price *price = &trainer->plan->price;
     int64_t used[PRICE_MAX_RELEASES];
-    struct cost cost;
     double epsilon = 0.0;
     read_used(trainer, used);
-    if (!trainer->is_private || price_used(price, used, &cost, NULL) != 0 ||
-        cost_epsilon(&cost, price->delta, &epsilon, NULL, NULL) != 0) {
-        return 0.0;
+    if (trainer->is_private && price_epsilon(price, used, &epsilon, NULL) != 0) {
+        return price->epsilon;
     }
     return epsilon;
 }

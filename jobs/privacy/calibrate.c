@@ -13,10 +13,12 @@
 /* log(epsilon / target) where a price was refused. */
 #define REFUSED 50.0
 
+/* A plan whose training steps are looked for, and what else it releases. */
 struct target {
     double epsilon, delta, sample_rate;
     int64_t n_steps;
-    struct cost already;
+    const struct renyi_release *others;
+    int n_others;
 };
 
 static int check_target(double epsilon, double delta, struct error *err)
@@ -48,19 +50,15 @@ static int epsilon_of_noise(const void *context, double x, double *ret_epsilon,
                             struct error *err)
 {
     const struct target *t = context;
-    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                  .noise_multiplier = noise_at(x),
-                                  .sample_rate = t->sample_rate};
-    struct curve curve;
-    struct cost cost;
-    int rc = mechanism_curve(&mechanism, t->already.unit, &curve, err);
-    if (rc == 0)
-        rc = cost_from_curve(&curve, t->n_steps, &cost, err);
-    if (rc == 0)
-        rc = cost_add(&cost, &t->already, &cost, err);
-    if (rc == 0)
-        rc = cost_epsilon(&cost, t->delta, ret_epsilon, NULL, err);
-    return rc;
+    struct renyi_release plan[RENYI_MAX_RELEASES];
+    plan[0] =
+        (struct renyi_release){.mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                             .noise_multiplier = noise_at(x),
+                                             .sample_rate = t->sample_rate},
+                               .count = t->n_steps};
+    for (int i = 0; i < t->n_others; i++)
+        plan[1 + i] = t->others[i];
+    return renyi_epsilon(plan, 1 + t->n_others, t->delta, ret_epsilon, NULL, err);
 }
 
 /* Where one Gaussian with the variance of the loss's central limit would stand: no
@@ -170,10 +168,15 @@ static int least_x(const struct search *s, double *ret_x, struct error *err)
 }
 
 /* What the other releases cost must leave room, or no noise can help. */
-static int check_already(const struct target *t, struct error *err)
+static int check_others(const struct target *t, struct error *err)
 {
-    double epsilon;
-    int rc = cost_epsilon(&t->already, t->delta, &epsilon, NULL, err);
+    double epsilon = 0;
+    int rc = 0;
+    if (t->n_others < 0 || t->n_others >= RENYI_MAX_RELEASES)
+        rc = error_set(err, PPT_ERANGE, "%d other releases, expected [0, %d]",
+                       t->n_others, RENYI_MAX_RELEASES - 1);
+    else if (t->n_others > 0)
+        rc = renyi_epsilon(t->others, t->n_others, t->delta, &epsilon, NULL, err);
     if (rc == 0 && epsilon >= t->epsilon) {
         error_set(err, PPT_ERANGE,
                   "the other releases alone cost epsilon %g at delta %g, expected less "
@@ -185,18 +188,16 @@ static int check_already(const struct target *t, struct error *err)
 }
 
 int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
-                               int64_t n_steps, const struct cost *already,
-                               double *ret_noise_multiplier, struct error *err)
+                               int64_t n_steps, const struct renyi_release *others,
+                               int n_others, double *ret_noise_multiplier,
+                               struct error *err)
 {
-    struct target t = {epsilon, delta, sample_rate, n_steps,
-                       cost_zero(UNIT_EXAMPLE, RELATION_ADD_REMOVE)};
-    if (already != NULL)
-        t.already = *already;
+    struct target t = {epsilon, delta, sample_rate, n_steps, others, n_others};
     int rc = check_target(epsilon, delta, err);
     if (rc == 0)
         rc = check_steps("n_steps", n_steps, err);
     if (rc == 0)
-        rc = check_already(&t, err);
+        rc = check_others(&t, err);
     double x = 0, priced = 0;
     if (rc == 0) {
         struct search search = {
@@ -221,47 +222,6 @@ int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
                          noise_at(x), priced, epsilon);
     *ret_noise_multiplier = noise_at(x);
     return 0;
-}
-
-static int meets(const struct curve *curve, int64_t n_steps, double epsilon,
-                 double delta, bool *ret_meets, struct error *err)
-{
-    struct cost cost;
-    double priced = 0;
-    int rc = cost_from_curve(curve, n_steps, &cost, err);
-    if (rc == 0)
-        rc = cost_epsilon(&cost, delta, &priced, NULL, err);
-    if (rc == 0)
-        *ret_meets = priced <= epsilon;
-    return rc;
-}
-
-int calibrate_steps(double epsilon, double delta, double sample_rate,
-                    double noise_multiplier, int64_t max_steps, int64_t *ret_n_steps,
-                    struct error *err)
-{
-    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                  .noise_multiplier = noise_multiplier,
-                                  .sample_rate = sample_rate};
-    struct curve curve;
-    int rc = check_target(epsilon, delta, err);
-    if (rc == 0)
-        rc = check_steps("max_steps", max_steps, err);
-    if (rc == 0)
-        rc = mechanism_curve(&mechanism, UNIT_EXAMPLE, &curve, err);
-    int64_t low = 0, high = max_steps + 1; /* low meets the target, high does not */
-    while (rc == 0 && high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        bool fits = false;
-        rc = meets(&curve, middle, epsilon, delta, &fits, err);
-        if (fits)
-            low = middle;
-        else
-            high = middle;
-    }
-    if (rc == 0)
-        *ret_n_steps = low;
-    return rc;
 }
 
 const struct mechanism_parameter calibrate_sample_rate = {

@@ -1,8 +1,8 @@
 /* The least noise, or the most of anything else, that meets a target: always ending on
  * the safe side.
  *
- * The first two meet it by the ledger's own figure (cost_epsilon): jobs are planned
- * with them. The others meet it by any accountant's.
+ * The first meets it by a job's price (renyi.h): jobs are planned with it. The others
+ * meet it by any accountant's.
  */
 #ifndef PPT_JOBS_PRIVACY_CALIBRATE_H
 #define PPT_JOBS_PRIVACY_CALIBRATE_H
@@ -17,20 +17,16 @@
 #define CALIBRATE_MAX_NOISE 1e6
 #define CALIBRATE_MAX_STEPS INT64_C(1000000000000)
 
-/* The smallest noise multiplier (to a relative 1e-6, rounded up) for which n_steps
- * subsampled Gaussian releases at sample_rate, plus the cost `already` (may be NULL),
- * are (epsilon, delta)-DP by cost_epsilon. The answer is checked by pricing it.
+/* The smallest noise multiplier (to a relative 1e-5, rounded up) for which n_steps
+ * subsampled Gaussian releases at sample_rate, and the n_others < RENYI_MAX_RELEASES
+ * ones of the same plan (add/remove; NULL where n_others is 0), are (epsilon,
+ * delta)-DP by renyi_epsilon. The answer is checked by pricing it.
  * Errors: PPT_ERANGE where no multiplier in [CALIBRATE_MIN_NOISE, CALIBRATE_MAX_NOISE]
  * suffices or a parameter is out of range (n_steps: [1, CALIBRATE_MAX_STEPS]). */
 int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
-                               int64_t n_steps, const struct cost *already,
-                               double *ret_noise_multiplier, struct error *err);
-
-/* The largest number of steps, at most max_steps, that meets the target; 0 if none.
- * Errors: PPT_ERANGE (max_steps: [1, CALIBRATE_MAX_STEPS]). */
-int calibrate_steps(double epsilon, double delta, double sample_rate,
-                    double noise_multiplier, int64_t max_steps, int64_t *ret_n_steps,
-                    struct error *err);
+                               int64_t n_steps, const struct renyi_release *others,
+                               int n_others, double *ret_noise_multiplier,
+                               struct error *err);
 
 /* epsilon of a plan at delta; must fall with noise and grow with counts and rates. A
  * PPT_ERANGE while searching counts as too much. */

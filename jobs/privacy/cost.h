@@ -2,7 +2,8 @@
  *
  * Guarantee: every conversion into a struct cost rounds up, every addition saturates at
  * COST_INFINITE, and every epsilon read back out is an upper bound. A bare epsilon
- * exists only in a spec and on a screen.
+ * exists only in a spec and on a screen. The price of one job is renyi.h's, over all
+ * orders; this is the currency in which jobs are added and limited.
  */
 #ifndef PPT_JOBS_PRIVACY_COST_H
 #define PPT_JOBS_PRIVACY_COST_H

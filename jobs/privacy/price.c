@@ -163,16 +163,22 @@ static int release_cost(const struct price *price, int i, int64_t count,
 
 /* The noise of the training step: as given, or the least with which all releases
  * together meet the target. */
-static int training_noise(const struct spec *spec, const struct cost *evaluation,
-                          struct price *price, struct error *err)
+static int training_noise(const struct spec *spec, struct price *price,
+                          struct error *err)
 {
     if (spec->privacy.noise_multiplier != 0) {
         price->noise_multiplier = spec->privacy.noise_multiplier;
         return 0;
     }
+    struct renyi_release other = {0};
+    bool has_other = price->n_releases > PRICE_EVALUATION;
+    if (has_other) {
+        other.mechanism = price->releases[PRICE_EVALUATION].mechanism;
+        other.count = price->releases[PRICE_EVALUATION].count;
+    }
     return price_memo_noise(spec->privacy.epsilon, spec->privacy.delta,
-                            price->sample_rate, price->n_steps, evaluation,
-                            &price->noise_multiplier, err);
+                            price->sample_rate, price->n_steps,
+                            has_other ? &other : NULL, &price->noise_multiplier, err);
 }
 
 static int price_private(const struct spec *spec, struct price *price,
@@ -198,7 +204,7 @@ static int price_private(const struct spec *spec, struct price *price,
         rc = release_cost(price, PRICE_EVALUATION, 1, &evaluation, err);
     }
     if (rc == 0)
-        rc = training_noise(spec, &evaluation, price, err);
+        rc = training_noise(spec, price, err);
     if (rc != 0)
         return rc;
     price->releases[PRICE_TRAINING_STEP].mechanism.noise_multiplier =
@@ -207,8 +213,11 @@ static int price_private(const struct spec *spec, struct price *price,
     rc = release_cost(price, PRICE_TRAINING_STEP, price->n_steps, &training, err);
     if (rc == 0)
         rc = cost_add(&training, &evaluation, &price->cost, err);
+    int64_t all[PRICE_MAX_RELEASES] = {0};
+    for (int i = 0; i < price->n_releases; i++)
+        all[i] = price->releases[i].count;
     if (rc == 0)
-        rc = cost_epsilon(&price->cost, price->delta, &price->epsilon, NULL, err);
+        rc = price_epsilon(price, all, &price->epsilon, err);
     return rc;
 }
 
@@ -234,20 +243,25 @@ int price_job(const struct spec *spec, const struct manifest *manifest,
     return rc;
 }
 
+static int check_use(const struct price_release *release, int64_t used,
+                     struct error *err)
+{
+    if (used >= 0 && used <= release->count)
+        return 0;
+    return error_set(err, PPT_ERANGE,
+                     "use of release '%s' is %lld, expected a number in [0, %lld]",
+                     release->name, (long long)used, (long long)release->count);
+}
+
 int price_used(const struct price *price, const int64_t *used, struct cost *ret_cost,
                struct error *err)
 {
     struct cost sum = cost_zero(price->unit, price->relation);
     for (int i = 0; i < price->n_releases; i++) {
-        const struct price_release *release = &price->releases[i];
-        if (used[i] < 0 || used[i] > release->count)
-            return error_set(err, PPT_ERANGE,
-                             "use of release '%s' is %lld, expected a number in "
-                             "[0, %lld]",
-                             release->name, (long long)used[i],
-                             (long long)release->count);
         struct cost cost;
-        int rc = release_cost(price, i, used[i], &cost, err);
+        int rc = check_use(&price->releases[i], used[i], err);
+        if (rc == 0)
+            rc = release_cost(price, i, used[i], &cost, err);
         if (rc == 0)
             rc = cost_add(&sum, &cost, &sum, err);
         if (rc != 0)
@@ -255,4 +269,22 @@ int price_used(const struct price *price, const int64_t *used, struct cost *ret_
     }
     *ret_cost = sum;
     return 0;
+}
+
+int price_epsilon(const struct price *price, const int64_t *used, double *ret_epsilon,
+                  struct error *err)
+{
+    struct renyi_release releases[PRICE_MAX_RELEASES];
+    int n = 0, rc = 0;
+    for (int i = 0; rc == 0 && i < price->n_releases; i++) {
+        rc = check_use(&price->releases[i], used[i], err);
+        if (rc == 0 && used[i] > 0)
+            releases[n++] =
+                (struct renyi_release){price->releases[i].mechanism, used[i]};
+    }
+    if (rc == 0 && n == 0)
+        *ret_epsilon = 0;
+    else if (rc == 0)
+        rc = renyi_epsilon(releases, n, price->delta, ret_epsilon, NULL, err);
+    return rc;
 }

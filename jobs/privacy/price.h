@@ -3,6 +3,11 @@
  * A price is a list of releases: each a mechanism and how many times it may run. The
  * meter counts uses of the same list while the job runs, and settlement prices those
  * counts. The true record count never enters.
+ *
+ * A price has two forms, and both are upper bounds. `cost`, a curve on the ledger's
+ * orders, is what is reserved, debited and limited. `epsilon` is what people are told
+ * and what a target is met by: the least over all orders (renyi.h), because a plan is
+ * fixed before it runs. The ledger's orders alone would say up to 5 % more.
  */
 #ifndef PPT_JOBS_PRIVACY_PRICE_H
 #define PPT_JOBS_PRIVACY_PRICE_H
@@ -34,7 +39,7 @@ struct price {
     int n_releases;
     struct price_release releases[PRICE_MAX_RELEASES];
     double delta;            /* at which epsilon is shown */
-    double epsilon;          /* of `cost` at `delta`; 0 if not private */
+    double epsilon;          /* at `delta`, over all orders; 0 if not private */
     double sample_rate;      /* batch_size / nominal count, rounded to k/2^53 */
     double noise_multiplier; /* of the training step */
     int64_t n_steps;
@@ -50,5 +55,12 @@ int price_job(const struct spec *spec, const struct manifest *manifest,
  * Errors: PPT_ERANGE (negative, or more than the count). */
 int price_used(const struct price *price, const int64_t *used, struct cost *ret_cost,
                struct error *err);
+
+/* The epsilon at price->delta of having used used[i] of releases[i], rounded up, over
+ * all orders; 0 where none is used. It holds for counts that do not depend on what was
+ * released: a run that somebody ended because of its outputs is bounded by
+ * price->epsilon. Errors: PPT_ERANGE (as price_used). */
+int price_epsilon(const struct price *price, const int64_t *used, double *ret_epsilon,
+                  struct error *err);
 
 #endif

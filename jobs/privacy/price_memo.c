@@ -18,7 +18,8 @@ struct remembered_noise {
     bool is_set;
     double epsilon, delta, sample_rate;
     int64_t n_steps;
-    struct cost other;
+    bool has_other;
+    struct renyi_release other;
     double noise;
 };
 
@@ -58,14 +59,16 @@ int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
 }
 
 int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n_steps,
-                     const struct cost *other, double *ret_noise, struct error *err)
+                     const struct renyi_release *other, double *ret_noise,
+                     struct error *err)
 {
     for (int i = 0; i < N_REMEMBERED; i++) {
         const struct remembered_noise *known = &noises[i];
         if (known->is_set && is_same(&known->epsilon, &epsilon, sizeof epsilon) &&
             is_same(&known->delta, &delta, sizeof delta) &&
             is_same(&known->sample_rate, &sample_rate, sizeof sample_rate) &&
-            known->n_steps == n_steps && is_same(&known->other, other, sizeof *other)) {
+            known->n_steps == n_steps && known->has_other == (other != NULL) &&
+            (other == NULL || is_same(&known->other, other, sizeof *other))) {
             *ret_noise = known->noise;
             return 0;
         }
@@ -73,7 +76,7 @@ int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n
     struct remembered_noise *slot = &noises[next_noise];
     double noise;
     int rc = calibrate_noise_multiplier(epsilon, delta, sample_rate, n_steps, other,
-                                        &noise, err);
+                                        other != NULL, &noise, err);
     if (rc != 0)
         return rc;
     slot->is_set = true;
@@ -81,7 +84,9 @@ int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n
     slot->delta = delta;
     slot->sample_rate = sample_rate;
     slot->n_steps = n_steps;
-    memcpy(&slot->other, other, sizeof *other);
+    slot->has_other = other != NULL;
+    if (other != NULL)
+        memcpy(&slot->other, other, sizeof *other);
     slot->noise = noise;
     next_noise = (next_noise + 1) % N_REMEMBERED;
     *ret_noise = noise;

@@ -11,13 +11,16 @@
 #include "base/error.h"
 #include "jobs/privacy/cost.h"
 #include "jobs/privacy/mechanism.h"
+#include "jobs/privacy/renyi.h"
 
 /* mechanism_curve, remembered. Errors: its own, and they are not remembered. */
 int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
                      struct curve *ret_curve, struct error *err);
 
-/* calibrate_noise_multiplier, remembered. Errors: as above. */
+/* calibrate_noise_multiplier beside one other release or none (NULL), remembered.
+ * Errors: as above. */
 int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n_steps,
-                     const struct cost *other, double *ret_noise, struct error *err);
+                     const struct renyi_release *other, double *ret_noise,
+                     struct error *err);
 
 #endif

@@ -1,11 +1,12 @@
-/* The tight Renyi price of a plan, for reports: every order is tried, not only the
- * ledger's.
+/* The tight Renyi price of a plan: every order is tried, not only the ledger's.
  *
- * Guarantee: an upper bound, rounded up, within 1e-5 of the least that any order in
- * [1 + 2^-10, 65536] gives. Which number counts: the LEDGER debits and limits by
- * cost_epsilon (cost.h), whose 128 orders are its format; it is never below this
- * figure, mostly by less than 0.1 %, and by up to 5 % where a curve has a cliff
- * between two of its orders.
+ * Guarantee: an upper bound for a plan fixed in advance, rounded up, within 1e-5 of the
+ * least that any order in [1 + 2^-10, 65536] gives. Which number counts: this one is
+ * what a job is said to cost and what its target is met by. The LEDGER adds jobs and
+ * limits them at its 128 orders (cost.h), which are fixed for ever because later jobs
+ * may depend on earlier ones; an epsilon read from it is never below this figure,
+ * mostly by less than 0.1 %, and by up to 5 % where a curve has a cliff between two of
+ * its orders.
  */
 #ifndef PPT_JOBS_PRIVACY_RENYI_H
 #define PPT_JOBS_PRIVACY_RENYI_H

@@ -108,15 +108,15 @@ static double proven_mu(const struct rates *rates, double alpha)
     return fmax(1e-4, stats_normal_inverse(tpr) - stats_normal_inverse(fpr));
 }
 
-/* What the ledger takes for the whole plan. */
+/* The price of the whole plan. */
 static double charged(double at_delta)
 {
     int64_t used[PRICE_MAX_RELEASES] = {plan.price.releases[0].count};
-    struct cost cost;
+    struct price price = plan.price;
     double epsilon;
     struct error err = {0};
-    if (price_used(&plan.price, used, &cost, &err) != 0 ||
-        cost_epsilon(&cost, at_delta, &epsilon, NULL, &err) != 0) {
+    price.delta = at_delta;
+    if (price_epsilon(&price, used, &epsilon, &err) != 0) {
         audit_stop("no price: %s", err.text);
     }
     return epsilon;

@@ -16,36 +16,33 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static struct cost price(double noise, double rate, int64_t steps)
+static struct renyi_release training(double noise, double rate, int64_t steps)
 {
-    struct mechanism mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                  .noise_multiplier = noise,
-                                  .sample_rate = rate};
-    struct curve curve;
-    struct cost cost;
-    ck_assert_int_eq(mechanism_curve(&mechanism, UNIT_EXAMPLE, &curve, NULL), 0);
-    ck_assert_int_eq(cost_from_curve(&curve, steps, &cost, NULL), 0);
-    return cost;
+    return (struct renyi_release){.mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                                .noise_multiplier = noise,
+                                                .sample_rate = rate},
+                                  .count = steps};
 }
 
 static double epsilon_with(double noise, double rate, int64_t steps,
-                           const struct cost *already, double delta)
+                           const struct renyi_release *other, double delta)
 {
-    struct cost cost = price(noise, rate, steps);
+    struct renyi_release plan[2] = {training(noise, rate, steps)};
     double epsilon = NAN;
-    if (already != NULL)
-        ck_assert_int_eq(cost_add(&cost, already, &cost, NULL), 0);
-    ck_assert_int_eq(cost_epsilon(&cost, delta, &epsilon, NULL, NULL), 0);
+    if (other != NULL)
+        plan[1] = *other;
+    ck_assert_int_eq(
+        renyi_epsilon(plan, other != NULL ? 2 : 1, delta, &epsilon, NULL, NULL), 0);
     return epsilon;
 }
 
 static double calibrate(double epsilon, double delta, double rate, int64_t steps,
-                        const struct cost *already)
+                        const struct renyi_release *other)
 {
     double noise = NAN;
     struct error err = {0};
-    int rc =
-        calibrate_noise_multiplier(epsilon, delta, rate, steps, already, &noise, &err);
+    int rc = calibrate_noise_multiplier(epsilon, delta, rate, steps, other,
+                                        other != NULL, &noise, &err);
     ck_assert_msg(rc == 0, "epsilon %g delta %g rate %g steps %lld: %s", epsilon, delta,
                   rate, (long long)steps, err.text);
     return noise;
@@ -67,7 +64,7 @@ START_TEST(noise_is_enough_and_no_more)
         double noise = calibrate(epsilon, delta, rate, n, NULL);
         slowest_s = fmax(slowest_s, now_s() - start_s);
         ck_assert_double_le(epsilon_with(noise, rate, n, NULL, delta), epsilon);
-        double less = noise * (1 - 2e-6);
+        double less = noise * (1 - 1.2e-5);
         if (less > CALIBRATE_MIN_NOISE)
             ck_assert_msg(epsilon_with(less, rate, n, NULL, delta) > epsilon,
                           "%.9g is too much for epsilon %g delta %g rate %g steps %lld",
@@ -82,17 +79,17 @@ END_TEST
 
 START_TEST(other_releases_are_counted)
 {
-    struct cost already = price(20, 1, 1);
+    struct renyi_release other = training(20, 1, 1);
     double alone = calibrate(1, 1e-6, 0.01, 1000, NULL);
-    double both = calibrate(1, 1e-6, 0.01, 1000, &already);
+    double both = calibrate(1, 1e-6, 0.01, 1000, &other);
     ck_assert_double_gt(both, alone);
-    ck_assert_double_le(epsilon_with(both, 0.01, 1000, &already, 1e-6), 1);
-    ck_assert_double_gt(epsilon_with(both * (1 - 2e-6), 0.01, 1000, &already, 1e-6), 1);
-    already = price(1, 1, 1);
+    ck_assert_double_le(epsilon_with(both, 0.01, 1000, &other, 1e-6), 1);
+    ck_assert_double_gt(epsilon_with(both * (1 - 1.2e-5), 0.01, 1000, &other, 1e-6), 1);
+    other = training(1, 1, 1);
     double noise = 42;
     struct error err = {0};
     ck_assert_int_eq(
-        calibrate_noise_multiplier(1, 1e-6, 0.01, 1000, &already, &noise, &err),
+        calibrate_noise_multiplier(1, 1e-6, 0.01, 1000, &other, 1, &noise, &err),
         -PPT_ERANGE);
     ck_assert(strstr(err.text, "the other releases alone cost epsilon") != NULL);
     ck_assert(noise == 42);
@@ -108,37 +105,13 @@ START_TEST(the_least_noise_is_a_floor)
 }
 END_TEST
 
-START_TEST(steps_fill_the_target)
-{
-    for (int i = 0; i < 5 * 3 * 4; i++) {
-        double epsilon = epsilons[i % 5], delta = deltas[i / 5 % 3];
-        double rate = rates[1 + i / 15];
-        const double noise = 5;
-        int64_t n = -1, limit = 10000000;
-        ck_assert_int_eq(calibrate_steps(epsilon, delta, rate, noise, limit, &n, NULL),
-                         0);
-        ck_assert_int_ge(n, 0);
-        ck_assert_int_le(n, limit);
-        if (n > 0)
-            ck_assert_double_le(epsilon_with(noise, rate, n, NULL, delta), epsilon);
-        if (n < limit)
-            ck_assert_double_gt(epsilon_with(noise, rate, n + 1, NULL, delta), epsilon);
-    }
-    /* and it undoes the other calibration */
-    double noise = calibrate(2, 1e-6, 0.01, 5000, NULL);
-    int64_t n = 0;
-    ck_assert_int_eq(calibrate_steps(2, 1e-6, 0.01, noise, 100000, &n, NULL), 0);
-    ck_assert_int_eq(n, 5000);
-}
-END_TEST
-
 static void expect_range(double epsilon, double delta, double rate, int64_t n,
                          const char *text)
 {
     double noise = 42;
     struct error err = {0};
     ck_assert_int_eq(
-        calibrate_noise_multiplier(epsilon, delta, rate, n, NULL, &noise, &err),
+        calibrate_noise_multiplier(epsilon, delta, rate, n, NULL, 0, &noise, &err),
         -PPT_ERANGE);
     ck_assert_msg(strstr(err.text, text) != NULL, "'%s' lacks '%s'", err.text, text);
     ck_assert(noise == 42);
@@ -157,13 +130,17 @@ START_TEST(nonsense_is_refused)
     expect_range(1, 1e-6, 0, 10, "sample_rate is 0");
     expect_range(1, 1e-6, 0.1, 0, "n_steps is 0, expected a number in [1, ");
     expect_range(1, 1e-6, 0.1, 1000000000000000000, "n_steps is 1000000000000000000");
-    expect_range(1e-3, 1e-10, 1, 1000, "no noise_multiplier up to 1e+06 meets epsilon");
-    int64_t n = 42;
+    expect_range(1e-5, 1e-10, 1, 1000, "no noise_multiplier up to 1e+06 meets epsilon");
+    struct renyi_release many[RENYI_MAX_RELEASES];
+    for (int i = 0; i < RENYI_MAX_RELEASES; i++)
+        many[i] = training(1e4, 1, 1);
+    double noise = 42;
     struct error err = {0};
-    ck_assert_int_eq(calibrate_steps(1, 1e-6, 0.1, NAN, 10, &n, &err), -PPT_ERANGE);
-    ck_assert_int_eq(calibrate_steps(1, 1e-6, 0.1, 1, 0, &n, &err), -PPT_ERANGE);
-    ck_assert(strstr(err.text, "max_steps is 0") != NULL);
-    ck_assert_int_eq(n, 42);
+    ck_assert_int_eq(calibrate_noise_multiplier(1, 1e-6, 0.1, 10, many,
+                                                RENYI_MAX_RELEASES, &noise, &err),
+                     -PPT_ERANGE);
+    ck_assert(strstr(err.text, "64 other releases, expected [0, 63]") != NULL);
+    ck_assert(noise == 42);
 }
 END_TEST
 
@@ -223,6 +200,33 @@ START_TEST(the_largest_sample_rate_is_found)
     ck_assert(rate > 1e-5 && rate < 0.1);
     plan[0].mechanism.noise_multiplier = 1e5; /* even the whole data set */
     ck_assert(expect_edge(plan, 2, 0, &calibrate_sample_rate, 1, 1e-6) == 1);
+}
+END_TEST
+
+START_TEST(steps_fill_the_target)
+{
+    for (int i = 0; i < 5 * 3 * 4; i++) {
+        double epsilon = epsilons[i % 5], delta = deltas[i / 5 % 3];
+        double rate = rates[1 + i / 15];
+        const double noise = 5;
+        int64_t n = -1, limit = 10000000;
+        struct renyi_release plan = training(noise, rate, 1);
+        ck_assert_int_eq(
+            calibrate_count(renyi_tight, &plan, 1, 0, limit, epsilon, delta, &n, NULL),
+            0);
+        ck_assert_int_ge(n, 0);
+        ck_assert_int_le(n, limit);
+        if (n > 0)
+            ck_assert_double_le(epsilon_with(noise, rate, n, NULL, delta), epsilon);
+        if (n < limit)
+            ck_assert_double_gt(epsilon_with(noise, rate, n + 1, NULL, delta), epsilon);
+    }
+    /* and it undoes the other calibration */
+    struct renyi_release plan = training(calibrate(2, 1e-6, 0.01, 5000, NULL), 0.01, 1);
+    int64_t n = 0;
+    ck_assert_int_eq(
+        calibrate_count(renyi_tight, &plan, 1, 0, 100000, 2, 1e-6, &n, NULL), 0);
+    ck_assert_int_eq(n, 5000);
 }
 END_TEST
 

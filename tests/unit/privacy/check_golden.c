@@ -129,7 +129,7 @@ static int check_sigma(const struct golden *row)
     struct error err = {0};
     double sensitivity = row->sensitivity, noise;
     int rc = calibrate_noise_multiplier(row->epsilon, row->delta, row->rate, row->steps,
-                                        NULL, &noise, &err);
+                                        NULL, 0, &noise, &err);
     ck_assert_msg(rc == 0, "%s: %s", row->id, err.text);
     ck_assert_msg(noise * sensitivity >= row->expected * (1 - 1e-3),
                   "%s: noise %.9g is less than %.9g", row->id, noise * sensitivity,
