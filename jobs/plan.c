@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/pathsafe.h"
 #include "base/ydoc.h"
+#include "jobs/privacy/meter.h"
 
 #define PLAN_MAX_BYTES (64u << 10)
 #define PLAN_FORMAT "ppt-plan-1"
@@ -99,42 +100,52 @@ static int store_file(const char *directory, const char *name, const void *data,
     return rc != 0 ? rc : pathsafe_replace_soon(path, data, len, 0600, err);
 }
 
-int plan_store_at(const char *directory, const struct plan *plan,
-                  const struct spec *spec, const char *manifest_text,
-                  const unsigned char secret_key[32], struct error *err)
+int plan_draft(const char *directory, const struct plan *plan, const struct spec *spec,
+               const char *manifest_text, const unsigned char secret_key[32],
+               unsigned char ret_signature[PLAN_SIGNATURE_SIZE], struct error *err)
 {
-    char *text = NULL, *canonical = NULL, path[PLAN_PATH_SIZE];
-    unsigned char signature[CRYPTO_SIGNATURE_SIZE];
+    char *text = NULL, *canonical = NULL;
     int rc = to_json(plan, &text, err);
-    if (rc != 0)
-        goto out;
-    rc = spec_canonical(spec, &canonical, err);
-    if (rc != 0)
-        goto out;
-    crypto_sign(secret_key, text, strlen(text), signature);
-    rc = store_file(directory, "spec.json", canonical, strlen(canonical), err);
+    if (rc == 0)
+        rc = spec_canonical(spec, &canonical, err);
+    if (rc == 0)
+        rc = store_file(directory, "spec.json", canonical, strlen(canonical), err);
     if (rc == 0)
         rc = store_file(directory, "manifest.yaml", manifest_text,
                         strlen(manifest_text), err);
     if (rc == 0)
         rc = store_file(directory, "plan.json", text, strlen(text), err);
     if (rc == 0)
-        rc = store_file(directory, "plan.sig", signature, sizeof signature, err);
-    if (rc == 0)
-        rc = join(directory, "plan.sig", path, err);
-    if (rc == 0)
-        rc = pathsafe_sync_parent(path, err); /* all four names at once */
-out:
+        crypto_sign(secret_key, text, strlen(text), ret_signature);
     free(text);
     free(canonical);
     return rc;
+}
+_Static_assert(PLAN_SIGNATURE_SIZE == CRYPTO_SIGNATURE_SIZE, "Ed25519");
+
+int plan_issue(const char *directory,
+               const unsigned char signature[PLAN_SIGNATURE_SIZE], bool with_meter,
+               struct error *err)
+{
+    char path[PLAN_PATH_SIZE];
+    int rc = join(directory, PLAN_METER, path, err);
+    if (rc == 0 && with_meter)
+        rc = meter_create(path, err);
+    if (rc == 0)
+        rc = store_file(directory, "plan.sig", signature, PLAN_SIGNATURE_SIZE, err);
+    return rc != 0 ? rc : pathsafe_sync_parent(path, err); /* all names at once */
 }
 
 int plan_store(const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
                struct error *err)
 {
-    return plan_store_at(plan->directory, plan, spec, manifest_text, secret_key, err);
+    unsigned char signature[PLAN_SIGNATURE_SIZE];
+    int rc = plan_draft(plan->directory, plan, spec, manifest_text, secret_key,
+                        signature, err);
+    return rc != 0 ? rc
+                   : plan_issue(plan->directory, signature,
+                                plan->price.is_private && plan->attempt == 1, err);
 }
 
 /* The words of an enumeration are few; both of these are shorter than a table. */

@@ -2,9 +2,10 @@
  *
  * The directory holds plan.json, plan.sig (Ed25519 over plan.json's bytes), spec.json
  * (the spec's canonical form) and manifest.yaml (as registered); the plan names both by
- * SHA-256. The worker writes meter, checkpoint (and its key), report.json and the model
- * beside them. Guarantee: plan_load returns a plan only if the signature, both digests
- * and the job directory agree.
+ * SHA-256. An empty meter is made with the first signature (jobs/privacy/meter.h says
+ * what it binds); the worker charges it, and writes checkpoint (and its key),
+ * report.json and the model beside it. Guarantee: plan_load returns a plan only if the
+ * signature, both digests and the job directory agree.
  */
 #ifndef PPT_JOBS_PLAN_H
 #define PPT_JOBS_PLAN_H
@@ -19,6 +20,8 @@
 
 #define PLAN_PATH_SIZE 1024
 #define PLAN_HOSTS_SIZE 4096
+#define PLAN_METER "meter"
+#define PLAN_SIGNATURE_SIZE 64 /* Ed25519 */
 
 struct plan {
     int64_t job_id;
@@ -37,17 +40,25 @@ struct plan {
     struct price price;          /* releases with their counts, noise, rate, steps */
 };
 
-/* Writes the four files, plan.sig last, each fsynced; directory exists.
- * `secret_key`: 32-byte Ed25519 seed. Errors: PPT_EIO. */
+/* Writes all but the signature, each fsynced, and hands that out: nothing runs by a
+ * plan that has none. `directory` exists; it is the plan's, or another from where the
+ * plan's bytes are carried there. `secret_key`: 32-byte Ed25519 seed. Errors: PPT_EIO.
+ */
+int plan_draft(const char *directory, const struct plan *plan, const struct spec *spec,
+               const char *manifest_text, const unsigned char secret_key[32],
+               unsigned char ret_signature[PLAN_SIGNATURE_SIZE], struct error *err);
+
+/* Puts the signature beside its draft, and before it the meter: with_meter for a
+ * private job of which nothing has run yet, and never again. All names are on disk when
+ * it returns. Errors: PPT_EIO. */
+int plan_issue(const char *directory,
+               const unsigned char signature[PLAN_SIGNATURE_SIZE], bool with_meter,
+               struct error *err);
+
+/* Both into the plan's directory, with a meter for attempt 1. */
 int plan_store(const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
                struct error *err);
-
-/* The same into another directory than the plan's, from where its bytes are carried to
- * the plan's; plan_load refuses it here. */
-int plan_store_at(const char *directory, const struct plan *plan,
-                  const struct spec *spec, const char *manifest_text,
-                  const unsigned char secret_key[32], struct error *err);
 
 /* Reads and verifies. Errors: PPT_ETRUST (says which check failed), PPT_EIO,
  * PPT_ESPEC. */

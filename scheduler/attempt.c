@@ -14,6 +14,9 @@
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
+/* For so long the meter of processes that have gone may be held by somebody: after it
+ * everything is spent. */
+#define HELD_S 60
 /* From ranks being fewer than planned (they may still be starting, or already ending)
  * to giving the attempt up: so long, and a second a rank. */
 #define RANKS_MISSING_S 30
@@ -48,6 +51,20 @@ static struct launcher *launcher_of(const struct attempt_context *context,
 
 /* ---- ending ---- */
 
+/* Somebody holds its meter. Since long ago? Looked at again every round. */
+static bool is_held_long(const struct queue_job *job)
+{
+    struct spool_state state;
+    int64_t now_s = time(NULL);
+    if (spool_load(job->directory, &state, NULL) != 0)
+        return true;
+    if (state.missing_since_s == 0) {
+        state.missing_since_s = now_s;
+        return spool_save(job->directory, &state, NULL) != 0;
+    }
+    return now_s - state.missing_since_s >= HELD_S;
+}
+
 static int finish(const struct attempt_context *context, const struct queue_job *job,
                   const struct settle_verdict *verdict, const struct report *report,
                   struct error *err)
@@ -61,6 +78,14 @@ static int finish(const struct attempt_context *context, const struct queue_job 
         rc = settle_cost(verdict->charge, job->directory, context->loop->public_key,
                          &reserved, job->epsilon, &outcome.spent,
                          &outcome.epsilon_spent, note, err);
+    if (rc == -PPT_ESTATE && is_held_long(job)) {
+        *err = (struct error){0};
+        rc = settle_cost(SETTLE_ALL, job->directory, context->loop->public_key,
+                         &reserved, job->epsilon, &outcome.spent,
+                         &outcome.epsilon_spent, note, err);
+        snprintf(note, sizeof note,
+                 "everything reserved is spent: a process still holds its meter");
+    }
     if (rc != 0)
         return rc;
     snprintf(reason, sizeof reason, "%s%s%s", verdict->reason,
@@ -123,9 +148,11 @@ static int check_price(const struct attempt_context *context,
     return 0;
 }
 
-static int store_plan(const struct attempt_context *context,
+static int draft_plan(const struct attempt_context *context,
                       const struct queue_job *job, const struct admission_job *prepared,
-                      const char *directory, int64_t attempt, struct error *err)
+                      const char *directory, int64_t attempt,
+                      unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
+                      struct error *err)
 {
     struct launcher *launcher = launcher_of(context, job);
     bool is_users = job->allocation[0] != '\0';
@@ -146,8 +173,8 @@ static int store_plan(const struct attempt_context *context,
     memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);
-    return plan_store_at(directory, &plan, &prepared->spec, prepared->dataset.manifest,
-                         context->loop->secret_key, err);
+    return plan_draft(directory, &plan, &prepared->spec, prepared->dataset.manifest,
+                      context->loop->secret_key, ret_signature, err);
 }
 
 /* A start may take a while (launch_sbatch.c counts how long): it begins with a lease
@@ -167,7 +194,7 @@ static int renew(const struct attempt_context *context, struct error *err)
  * that nothing was started. */
 static int launch(const struct attempt_context *context, const struct queue_job *job,
                   const struct admission_job *prepared, const char *directory,
-                  int64_t attempt, int lock, bool has_plan,
+                  int64_t attempt, int lock, const unsigned char *signature,
                   struct launcher_started *ret_started, struct error *err)
 {
     struct launcher *launcher = launcher_of(context, job);
@@ -185,9 +212,15 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .ranks = context->ranks,
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
-    int rc = has_plan ? 0 : store_plan(context, job, prepared, directory, attempt, err);
+    unsigned char own[PLAN_SIGNATURE_SIZE];
+    int rc = signature != NULL
+                 ? 0
+                 : draft_plan(context, job, prepared, directory, attempt, own, err);
     if (rc == 0)
         rc = spool_load(directory, &before, err);
+    if (rc == 0) /* the row says "running": from here on a plan may lie there signed */
+        rc = plan_issue(directory, signature != NULL ? signature : own,
+                        prepared->price.is_private && before.started_attempt == 0, err);
     if (rc == 0)
         rc = renew(context, err);
     if (rc != 0)
@@ -246,11 +279,16 @@ static int make_ready(const struct attempt_context *context,
     return rc;
 }
 
-/* Writes the attempt down and starts it. The plan of attempt planned_attempt is in the
- * directory already; 0: none is. Closes the lock. */
+/* A signature whose plan is in the job's directory already. */
+struct draft {
+    int64_t attempt; /* 0: none is */
+    unsigned char signature[PLAN_SIGNATURE_SIZE];
+};
+
+/* Writes the attempt down and starts it. Closes the lock. */
 static int begin(const struct attempt_context *context, const struct queue_job *job,
                  const struct admission_job *prepared, const char *directory, int lock,
-                 int64_t planned_attempt, const char *reason, struct error *err)
+                 const struct draft *draft, const char *reason, struct error *err)
 {
     struct launcher_started started = {0};
     int64_t attempt;
@@ -258,7 +296,7 @@ static int begin(const struct attempt_context *context, const struct queue_job *
                          &attempt, err);
     if (rc == 0)
         rc = launch(context, job, prepared, directory, attempt, lock,
-                    attempt == planned_attempt, &started, err);
+                    attempt == draft->attempt ? draft->signature : NULL, &started, err);
     close(lock);
     if (rc != 0)
         return rc;
@@ -294,6 +332,7 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
 {
     struct queue_job job = {0};
     struct error why = {0};
+    struct draft none = {0};
     char directory[SPOOL_PATH_SIZE];
     int lock = -1;
     struct admission_job *prepared = malloc(sizeof *prepared);
@@ -305,7 +344,7 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
     if (rc == 0) {
         rc = make_ready(context, &job, &prepared->price, directory, &lock, &why);
         if (rc == 0)
-            rc = begin(context, &job, prepared, directory, lock, 0, reason, &why);
+            rc = begin(context, &job, prepared, directory, lock, &none, reason, &why);
         admission_job_free(prepared);
     }
     queue_job_free(&job);
@@ -320,7 +359,8 @@ struct attempt_staged {
     struct admission_job prepared;
     char directory[SPOOL_PATH_SIZE];
     int lock;
-    int64_t attempt, epoch, staged_at_s;
+    struct draft draft;
+    int64_t epoch, staged_at_s;
 };
 
 void attempt_staged_free(struct attempt_staged *staged)
@@ -349,12 +389,12 @@ int attempt_stage(const struct attempt_context *context, int64_t job_id,
     if (rc == 0)
         rc = make_ready(context, &staged->job, &staged->prepared.price,
                         staged->directory, &staged->lock, err);
-    staged->attempt = staged->job.attempt + 1;
+    staged->draft.attempt = staged->job.attempt + 1;
     staged->epoch = context->lease->epoch;
     staged->staged_at_s = time(NULL);
     if (rc == 0)
-        rc = store_plan(context, &staged->job, &staged->prepared, staged->directory,
-                        staged->attempt, err);
+        rc = draft_plan(context, &staged->job, &staged->prepared, staged->directory,
+                        staged->draft.attempt, staged->draft.signature, err);
     if (rc != 0)
         attempt_staged_free(staged);
     else
@@ -382,7 +422,7 @@ int attempt_start_staged(const struct attempt_context *context,
     int lock = staged->lock;
     staged->lock = -1;
     int rc = begin(context, &staged->job, &staged->prepared, staged->directory, lock,
-                   staged->attempt, "", &why);
+                   &staged->draft, "", &why);
     attempt_staged_free(staged);
     return end_start(context, job_id, rc, &why, err);
 }

@@ -170,6 +170,7 @@ struct purpose {
     const char *environment; /* NAME=VALUE of the ranks; NULL: none */
     const char *mode;        /* --plan or --pool; the directory follows */
     const char *max_jobs;    /* NULL: no such option */
+    const char *attempt;     /* the same */
 };
 
 static bool has_argument(const struct launch_mpirun *mpirun, const char *argument)
@@ -215,6 +216,10 @@ static void make_arguments(const struct launch_mpirun *mpirun, const char *direc
         ret_argv[n++] = "--jobs";
         ret_argv[n++] = purpose->max_jobs;
     }
+    if (purpose->attempt != NULL) {
+        ret_argv[n++] = "--attempt";
+        ret_argv[n++] = purpose->attempt;
+    }
     ret_argv[n++] = "--public-key";
     ret_argv[n++] = mpirun->public_key;
     ret_argv[n] = NULL;
@@ -255,7 +260,9 @@ static int start_ranks(const struct launch_mpirun *mpirun,
 static int start(struct launcher *launcher, const struct launcher_request *request,
                  int lock, struct launcher_started *ret_started, struct error *err)
 {
-    const struct purpose purpose = {.mode = "--plan"};
+    char attempt[24];
+    snprintf(attempt, sizeof attempt, "%lld", (long long)request->attempt);
+    const struct purpose purpose = {.mode = "--plan", .attempt = attempt};
     return start_ranks(launcher->state, request, &purpose, lock, ret_started, err);
 }
 
@@ -265,7 +272,8 @@ int launch_mpirun_world(const struct launch_mpirun *mpirun,
                         struct error *err)
 {
     char environment[sizeof LAUNCHER_MARK + POOL_PATH_SIZE], number[24];
-    struct purpose purpose = {environment, "--pool", number};
+    struct purpose purpose = {
+        .environment = environment, .mode = "--pool", .max_jobs = number};
     int len = snprintf(environment, sizeof environment, "%s=", LAUNCHER_MARK);
     memset(environment + len, '/', POOL_PATH_SIZE - 1);
     environment[len + POOL_PATH_SIZE - 1] = '\0';

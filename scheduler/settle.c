@@ -172,54 +172,88 @@ static bool is_within(const struct cost *cost, const struct cost *reserved)
            cost->relation == reserved->relation;
 }
 
+struct signed_job {
+    struct plan plan;
+    struct spec spec;
+    struct manifest manifest;
+};
+
+/* Ends the meter of the plan that lies signed in the directory, and reads it. *ret_job
+ * NULL: no worker would run what lies there (ret_why says why); else caller frees. */
+static int end_meter(const char *directory, const unsigned char public_key[32],
+                     struct signed_job **ret_job, int64_t ret_used[PRICE_MAX_RELEASES],
+                     bool *ret_damaged, struct error *ret_why, struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    struct signed_job *job = malloc(sizeof *job);
+    if (job == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory settling a job");
+    int rc = 0;
+    *ret_damaged = false;
+    memset(ret_used, 0, PRICE_MAX_RELEASES * sizeof *ret_used);
+    if (plan_load(directory, public_key, &job->plan, &job->spec, &job->manifest,
+                  ret_why) != 0) {
+        free(job);
+        job = NULL;
+    } else if (job->plan.price.is_private) {
+        rc = spool_path(directory, PLAN_METER, path, err);
+        if (rc == 0)
+            rc = meter_end(path, &job->plan.price, ret_used, ret_damaged, err);
+    }
+    if (rc == 0)
+        *ret_job = job;
+    else
+        free(job);
+    return rc;
+}
+
 /* Everything unless the meter proves less. */
 static int by_meter(const char *directory, const unsigned char public_key[32],
                     const struct cost *reserved, struct cost *ret_spent,
                     double *ret_epsilon, char ret_note[LEDGER_TEXT_SIZE],
                     struct error *err)
 {
-    char path[SPOOL_PATH_SIZE];
     int64_t used[PRICE_MAX_RELEASES];
-    bool is_damaged = false;
+    bool is_damaged;
     struct error why = {0};
     struct cost cost;
     double epsilon;
-    struct plan *plan = malloc(sizeof *plan);
-    struct spec *spec = malloc(sizeof *spec);
-    struct manifest *manifest = malloc(sizeof *manifest);
-    int rc = 0;
-    if (plan == NULL || spec == NULL || manifest == NULL) {
-        rc = error_set(err, PPT_ENOMEM, "out of memory settling a job");
-        goto out;
-    }
-    if (plan_load(directory, public_key, plan, spec, manifest, &why) != 0) {
+    struct signed_job *job = NULL;
+    int rc = end_meter(directory, public_key, &job, used, &is_damaged, &why, err);
+    if (rc != 0)
+        return rc;
+    if (job == NULL) {
         snprintf(ret_note, LEDGER_TEXT_SIZE, "everything reserved is spent: %.400s",
                  why.text);
-        goto out;
-    }
-    rc = spool_path(directory, "meter", path, err);
-    if (rc == 0)
-        rc = meter_read(path, &plan->price, used, &is_damaged, err);
-    if (rc != 0)
-        goto out;
-    if (is_damaged) {
+    } else if (is_damaged) {
         snprintf(ret_note, LEDGER_TEXT_SIZE,
-                 "everything reserved is spent: its meter is damaged");
-        goto out;
-    }
-    if (price_used(&plan->price, used, &cost, &why) == 0 &&
-        price_epsilon(&plan->price, used, &epsilon, &why) == 0 &&
-        is_within(&cost, reserved)) {
+                 "everything reserved is spent: its meter is damaged or gone");
+    } else if (price_used(&job->plan.price, used, &cost, &why) == 0 &&
+               price_epsilon(&job->plan.price, used, &epsilon, &why) == 0 &&
+               is_within(&cost, reserved)) {
         *ret_spent = cost;
         *ret_epsilon = epsilon;
     } else {
         snprintf(ret_note, LEDGER_TEXT_SIZE,
                  "everything reserved is spent: its meter and its plan disagree");
     }
-out:
-    free(plan);
-    free(spec);
-    free(manifest);
+    free(job);
+    return 0;
+}
+
+/* Nothing that lies there can release anything any more. */
+static int close_directory(const char *directory, const unsigned char public_key[32],
+                           struct error *err)
+{
+    int64_t used[PRICE_MAX_RELEASES];
+    bool is_damaged;
+    struct error why = {0};
+    struct signed_job *job = NULL;
+    if (directory[0] == '\0')
+        return 0; /* no plan was ever signed */
+    int rc = end_meter(directory, public_key, &job, used, &is_damaged, &why, err);
+    if (rc == 0)
+        free(job);
     return rc;
 }
 
@@ -232,11 +266,16 @@ int settle_cost(enum settle_charge charge, const char *directory,
     char note[LEDGER_TEXT_SIZE] = "";
     double epsilon = price;
     int rc = 0;
-    if (charge == SETTLE_METER)
+    if (charge == SETTLE_METER) {
         rc = by_meter(directory, public_key, reserved, &spent, &epsilon, note, err);
-    if (charge == SETTLE_NOTHING) {
+    } else if (charge == SETTLE_NOTHING) {
+        rc = close_directory(directory, public_key, err);
         spent = cost_zero(reserved->unit, reserved->relation);
         epsilon = 0;
+    } else {
+        /* What is paid for may be charged: a meter that cannot be ended stops nothing.
+         */
+        close_directory(directory, public_key, NULL);
     }
     if (rc != 0)
         return rc;

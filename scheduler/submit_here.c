@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/pathsafe.h"
+#include "jobs/plan.h"
+#include "jobs/privacy/meter.h"
 #include "scheduler/allocation.h"
 #include "scheduler/ledger.h"
 #include "scheduler/queue.h"
@@ -157,6 +159,8 @@ static int look_for_plan(struct here *here, int64_t *last, bool *ret_is_there,
     if (rc != 0 || !*ret_is_there)
         return rc;
     here->attempt = plan.attempt;
+    snprintf(path, sizeof path, "%s/" PLAN_METER, here->directory);
+    rc = meter_create(path, err);
     const struct {
         const char *name;
         const void *data;

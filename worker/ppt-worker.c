@@ -16,7 +16,7 @@
 
 struct request {
     const char *plan, *pool, *submit, *public_key;
-    int64_t max_jobs;
+    int64_t max_jobs, attempt;
     bool is_in_pilot, is_verbose;
 };
 
@@ -24,6 +24,8 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
 {
     const struct opt options[] = {
         {"plan", 0, OPT_STRING, &request->plan, "DIR", "the job's directory", NULL},
+        {"attempt", 0, OPT_INTEGER, &request->attempt, "N",
+         "with --plan: only if it is for this attempt", NULL},
         {"submit", 0, OPT_STRING, &request->submit, "FILE",
          "a job's spec: have it admitted, then run it", NULL},
         {"pool", 0, OPT_STRING, &request->pool, "DIR",
@@ -108,7 +110,7 @@ static int run_submitted(const struct request *request, struct world *world,
         rc = pathsafe_read_public(plan.public_key, public_key, sizeof public_key, err);
     rc = agree(control, rc, err);
     if (rc == 0)
-        rc = run_plan(plan.directory, public_key, world, err);
+        rc = run_plan(plan.directory, public_key, 0, world, err);
     rc = settle(world, &submission, rc, err);
     submit_unguard(guard);
     return rc;
@@ -141,7 +143,7 @@ static int run(const struct request *request, int parse_rc, struct world *world,
     if (request->pool != NULL)
         return serve(request, public_key, world, err);
     log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
-    return run_plan(request->plan, public_key, world, err);
+    return run_plan(request->plan, public_key, request->attempt, world, err);
 }
 
 int main(int argc, char **argv)

@@ -25,7 +25,6 @@
 #include "worker/shard.h"
 #include "worker/stop.h"
 
-#define METER_FILE "meter"
 #define CHECKPOINT_FILE "checkpoint"
 #define CHECKPOINT_KEY_FILE "checkpoint.key"
 #define REPORT_FILE "report.json"
@@ -136,7 +135,7 @@ static int read_used(const struct run *run, int64_t ret_used[PRICE_MAX_RELEASES]
     memset(ret_used, 0, PRICE_MAX_RELEASES * sizeof *ret_used);
     if (!run->plan.price.is_private)
         return 0;
-    int rc = plan_path(&run->plan, METER_FILE, path, err);
+    int rc = plan_path(&run->plan, PLAN_METER, path, err);
     return rc != 0 ? rc
                    : meter_read(path, &run->plan.price, ret_used, &is_damaged, err);
 }
@@ -180,9 +179,9 @@ static int check_world(const struct run *run, struct error *err)
 static int open_meter(struct run *run, struct error *err)
 {
     char path[PLAN_PATH_SIZE];
-    if (run->comm->rank != 0 || !run->plan.price.is_private)
+    if (run->control->rank != 0 || !run->plan.price.is_private)
         return 0;
-    int rc = plan_path(&run->plan, METER_FILE, path, err);
+    int rc = plan_path(&run->plan, PLAN_METER, path, err);
     return rc != 0 ? rc
                    : meter_open(path, (int)run->plan.attempt, &run->plan.price,
                                 &run->meter, err);
@@ -253,8 +252,6 @@ static int prepare_alone(struct run *run, struct error *err)
         rc = check_demands(run, err);
     if (rc == 0)
         rc = gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err);
-    if (rc == 0)
-        rc = open_meter(run, err);
     return rc;
 }
 
@@ -347,17 +344,34 @@ static int check_place(const struct plan *plan, struct error *err)
     return plan_check_place(plan, geteuid(), host, err);
 }
 
+/* The plan, if it is this run's to run. Until here nothing is written, for it may be
+ * another run's directory: whoever has the meter speaks for the job. */
+static int load(struct run *run, const char *directory,
+                const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
+                struct error *err)
+{
+    int rc =
+        plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest, err);
+    if (rc == 0 && attempt != 0 && attempt != run->plan.attempt)
+        rc = error_set(err, PPT_ESTATE,
+                       "the plan in %s is for attempt %lld, and this is attempt %lld",
+                       directory, (long long)run->plan.attempt, (long long)attempt);
+    if (rc == 0)
+        rc = check_place(&run->plan, err);
+    if (rc == 0)
+        rc = open_meter(run, err);
+    return rc;
+}
+
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             struct world *world, struct error *err)
+             int64_t attempt, struct world *world, struct error *err)
 {
     struct run *run = calloc(1, sizeof *run);
     int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
     if (rc == 0) {
-        rc = plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest,
-                       err);
+        run->control = world->control;
+        rc = load(run, directory, public_key, attempt, err);
     }
-    if (rc == 0)
-        rc = check_place(&run->plan, err);
     rc = agree(world->control, rc, err);
     if (rc != 0)
         goto out;
@@ -380,8 +394,9 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     shard_close(&run->train);
     shard_close(&run->test);
     data_h5_close(&run->data, NULL);
-    meter_close(run->meter);
 out:
+    if (run != NULL)
+        meter_close(run->meter);
     free(run);
     return rc;
 }

@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,6 +15,8 @@
  * damaged one. The size divides a disk's sector: no record lies on two. */
 #define RECORD_SIZE 32
 #define CRC_OFFSET 24
+/* In place of a release: nothing may be charged from here on. */
+#define RELEASE_END UINT32_MAX
 
 struct record {
     uint32_t sequence, attempt, release;
@@ -91,17 +91,20 @@ static bool decode(const unsigned char bytes[RECORD_SIZE], struct record *ret_re
 struct tally {
     int64_t used[PRICE_MAX_RELEASES];
     uint32_t n_records, last_attempt;
-    bool is_damaged;
+    bool is_ended, is_damaged;
 };
 
 /* True if the record continues the tally: in sequence, attempts never go back, totals
- * only grow and stay within what was reserved. */
+ * only grow and stay within what was reserved. Nothing continues an ended one. */
 static bool follows(const struct record *record, const struct tally *tally,
                     const struct price *price)
 {
-    return record->sequence == tally->n_records &&
-           record->attempt >= tally->last_attempt &&
-           record->release < (uint32_t)price->n_releases &&
+    if (record->sequence != tally->n_records || tally->is_ended ||
+        record->attempt < tally->last_attempt)
+        return false;
+    if (record->release == RELEASE_END)
+        return record->total == 0;
+    return record->release < (uint32_t)price->n_releases &&
            record->total <= (uint64_t)price->releases[record->release].count &&
            record->total > (uint64_t)tally->used[record->release];
 }
@@ -157,7 +160,10 @@ static int scan(int fd, const struct price *price, struct tally *ret_tally,
             break;
         }
         if (decode(bytes, &record) && follows(&record, &tally, price)) {
-            tally.used[record.release] = (int64_t)record.total;
+            if (record.release == RELEASE_END)
+                tally.is_ended = true;
+            else
+                tally.used[record.release] = (int64_t)record.total;
             tally.last_attempt = record.attempt;
             tally.n_records++;
         } else if (is_torn(bytes)) {
@@ -171,23 +177,6 @@ static int scan(int fd, const struct price *price, struct tally *ret_tally,
     return 0;
 }
 
-/* Makes a new file's name durable. */
-static int sync_directory(const char *path, struct error *err)
-{
-    char copy[PATH_MAX];
-    if (strlen(path) >= sizeof copy)
-        return error_set(err, PPT_EIO, "path of the meter is too long: %s", path);
-    strcpy(copy, path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, PPT_EIO, "cannot open the directory of %s", path);
-    int rc = 0;
-    if (fsync(fd) != 0)
-        rc = error_errno(err, PPT_EIO, "cannot sync the directory of %s", path);
-    close(fd);
-    return rc;
-}
-
 static int lock(int fd, const char *path, struct error *err)
 {
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -198,32 +187,68 @@ static int lock(int fd, const char *path, struct error *err)
     return error_hint(err, "wait for the other attempt to end, or stop it");
 }
 
-/* Cuts a torn record off, so that the next one stands in its place. */
+/* Cuts a torn record off, so that the next one stands in its place. Whole records of
+ * earlier attempts that are not on disk yet go there with the next one, which counts
+ * them. */
+static int cut(int fd, const struct tally *tally, const char *path, struct error *err)
+{
+    off_t size = (off_t)tally->n_records * RECORD_SIZE;
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return error_errno(err, PPT_EIO, "cannot look at meter %s", path);
+    if (st.st_size != size && (ftruncate(fd, size) != 0 || fsync(fd) != 0))
+        return error_errno(err, PPT_EIO, "cannot prepare meter %s", path);
+    return 0;
+}
+
 static int take_over(struct meter *meter, const struct tally *tally, const char *path,
                      struct error *err)
 {
-    off_t size = (off_t)tally->n_records * RECORD_SIZE;
     if (tally->is_damaged) {
         error_set(err, PPT_ETRUST, "meter %s is damaged after %u records", path,
                   tally->n_records);
         return error_hint(err, "settle the job: its whole reservation counts as used");
+    }
+    if (tally->is_ended) {
+        error_set(err, PPT_ESTATE, "the job of meter %s is settled", path);
+        return error_hint(err, "submit a new job: it reserves budget of its own");
     }
     if (tally->last_attempt > meter->attempt)
         return error_set(err, PPT_ESTATE,
                          "meter %s has charges of attempt %u, expected none after "
                          "attempt %u",
                          path, tally->last_attempt, meter->attempt);
-    struct stat st;
-    if (fstat(meter->fd, &st) != 0)
-        return error_errno(err, PPT_EIO, "cannot look at meter %s", path);
-    /* Whole records of earlier attempts that are not on disk yet go there with the next
-     * charge, which counts them. */
-    if (st.st_size != size &&
-        (ftruncate(meter->fd, size) != 0 || fsync(meter->fd) != 0))
-        return error_errno(err, PPT_EIO, "cannot prepare meter %s", path);
+    int rc = cut(meter->fd, tally, path, err);
+    if (rc != 0)
+        return rc;
     meter->n_records = tally->n_records;
     memcpy(meter->used, tally->used, sizeof meter->used);
     return 0;
+}
+
+int meter_create(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot create meter %s", path);
+    close(fd);
+    return 0;
+}
+
+/* An open, locked file. */
+static int open_locked(const char *path, int *ret_fd, struct error *err)
+{
+    int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return error_set(err, PPT_ENOTFOUND, "there is no meter %s", path);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot open meter %s", path);
+    int rc = lock(fd, path, err);
+    if (rc != 0)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return rc;
 }
 
 int meter_open(const char *path, int attempt, const struct price *price,
@@ -242,23 +267,21 @@ int meter_open(const char *path, int attempt, const struct price *price,
     meter->n_releases = price->n_releases;
     for (int i = 0; i < price->n_releases; i++)
         meter->count[i] = price->releases[i].count;
-    meter->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (meter->fd < 0) {
-        rc = error_errno(err, PPT_EIO, "cannot open meter %s", path);
-        goto out;
+    meter->fd = -1;
+    rc = open_locked(path, &meter->fd, err);
+    if (rc == -PPT_ENOTFOUND) {
+        error_set(err, PPT_ESTATE, "there is no meter %s", path);
+        error_hint(err, "without it nothing proves what the job has left");
+        rc = -PPT_ESTATE;
     }
-    rc = lock(meter->fd, path, err);
     if (rc == 0)
         rc = scan(meter->fd, price, &tally, err);
     if (rc == 0)
         rc = take_over(meter, &tally, path, err);
-    if (rc == 0)
-        rc = sync_directory(path, err);
     if (rc == 0) {
         *ret_meter = meter;
         meter = NULL;
     }
-out:
     meter_close(meter);
     return rc;
 }
@@ -272,18 +295,19 @@ void meter_close(struct meter *meter)
     free(meter);
 }
 
-static int append(struct meter *meter, const unsigned char bytes[RECORD_SIZE],
-                  struct error *err)
+static int append(int fd, const struct record *record, struct error *err)
 {
+    unsigned char bytes[RECORD_SIZE];
+    encode(record, bytes);
     for (size_t done = 0; done < RECORD_SIZE;) {
-        ssize_t n = write(meter->fd, bytes + done, RECORD_SIZE - done);
+        ssize_t n = write(fd, bytes + done, RECORD_SIZE - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return error_errno(err, PPT_EIO, "cannot write to the meter");
         done += (size_t)n;
     }
-    if (fdatasync(meter->fd) != 0)
+    if (fdatasync(fd) != 0)
         return error_errno(err, PPT_EIO, "cannot sync the meter");
     return 0;
 }
@@ -307,13 +331,11 @@ int meter_charge(struct meter *meter, int release, int64_t n, struct error *err)
                   (long long)meter->count[release]);
         return error_hint(err, "submit a new job: it reserves budget of its own");
     }
-    unsigned char bytes[RECORD_SIZE];
     struct record record = {.sequence = meter->n_records,
                             .attempt = meter->attempt,
                             .release = (uint32_t)release,
                             .total = (uint64_t)(meter->used[release] + n)};
-    encode(&record, bytes);
-    int rc = append(meter, bytes, err);
+    int rc = append(meter->fd, &record, err);
     if (rc != 0) {
         meter->has_failed = true;
         return rc;
@@ -329,6 +351,52 @@ int64_t meter_left(const struct meter *meter, int release)
     return meter->count[release] - meter->used[release];
 }
 
+/* What is charged for a meter that says so; a damaged one says nothing. */
+static void tell(const struct tally *tally, const struct price *price,
+                 int64_t ret_used[PRICE_MAX_RELEASES])
+{
+    for (int i = 0; i < PRICE_MAX_RELEASES; i++) {
+        int64_t all = i < price->n_releases ? price->releases[i].count : 0;
+        ret_used[i] = tally->is_damaged ? all : tally->used[i];
+    }
+}
+
+static bool has_left(const struct tally *tally, const struct price *price)
+{
+    for (int i = 0; i < price->n_releases; i++)
+        if (tally->used[i] < price->releases[i].count)
+            return true;
+    return false;
+}
+
+int meter_end(const char *path, const struct price *price,
+              int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
+              struct error *err)
+{
+    struct tally tally = {0};
+    int fd = -1;
+    int rc = open_locked(path, &fd, err);
+    if (rc == -PPT_ENOTFOUND)
+        tally.is_damaged = true;
+    else if (rc == 0)
+        rc = scan(fd, price, &tally, err);
+    if (rc == 0 && !tally.is_damaged && !tally.is_ended && has_left(&tally, price)) {
+        struct record record = {.sequence = tally.n_records,
+                                .attempt = tally.last_attempt,
+                                .release = RELEASE_END};
+        rc = cut(fd, &tally, path, err);
+        if (rc == 0)
+            rc = append(fd, &record, err);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (rc != 0 && rc != -PPT_ENOTFOUND)
+        return rc;
+    tell(&tally, price, ret_used);
+    *ret_damaged = tally.is_damaged;
+    return 0;
+}
+
 int meter_read(const char *path, const struct price *price,
                int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
                struct error *err)
@@ -342,10 +410,7 @@ int meter_read(const char *path, const struct price *price,
         close(fd);
     if (rc != 0)
         return rc;
-    for (int i = 0; i < PRICE_MAX_RELEASES; i++) {
-        int64_t all = i < price->n_releases ? price->releases[i].count : 0;
-        ret_used[i] = tally.is_damaged ? all : tally.used[i];
-    }
+    tell(&tally, price, ret_used);
     *ret_damaged = tally.is_damaged;
     return 0;
 }

@@ -5,8 +5,13 @@
  * before meter_charge returns. A torn last record (cut short, or its end never written)
  * is ignored: its charge never returned. Any other damage makes the whole reservation
  * count as used.
- * Guarantee: what meter_read returns is never less than what any release already made
- * has used, after a crash at any point.
+ * Guarantees: what meter_read returns is never less than what any release already made
+ * has used, after a crash at any point. The meter is what binds a run to its job's
+ * reservation: there is one from before the first attempt until its directory goes,
+ * none is ever made anew, one process at a time holds it, and once it is ended for a
+ * settlement nothing can be charged to it, so that a plan which lies there still, or is
+ * put back there, releases nothing. Who may write in the directory can replace the file
+ * by an older copy of itself: against the owner of the directory there is no guarantee.
  */
 #ifndef PPT_JOBS_PRIVACY_METER_H
 #define PPT_JOBS_PRIVACY_METER_H
@@ -19,10 +24,15 @@
 
 struct meter;
 
-/* Opens or creates the meter file for one attempt of a job; earlier attempts' charges
- * stay. The price's counts are the bounds. Caller closes.
- * Errors: PPT_EIO, PPT_ETRUST (damaged), PPT_ESTATE (another process has it open, or a
- * later attempt has charged it), PPT_ERANGE (attempt < 1). */
+/* Makes an empty one where there is none; before the job's first attempt only. Its name
+ * is durable when the caller has synced the directory. Errors: PPT_EIO. */
+int meter_create(const char *path, struct error *err);
+
+/* Opens the meter file for one attempt of a job; earlier attempts' charges stay. The
+ * price's counts are the bounds. Caller closes.
+ * Errors: PPT_EIO, PPT_ETRUST (damaged), PPT_ESTATE (there is none, it is ended,
+ * another process has it open, or a later attempt has charged it), PPT_ERANGE (attempt
+ * < 1). */
 int meter_open(const char *path, int attempt, const struct price *price,
                struct meter **ret_meter, struct error *err);
 void meter_close(struct meter *meter);
@@ -36,7 +46,14 @@ int meter_charge(struct meter *meter, int release, int64_t n, struct error *err)
 /* Uses left of releases[release]. */
 int64_t meter_left(const struct meter *meter, int release);
 
-/* For settlement: total used of each release. A missing file means nothing was used.
+/* For settlement: nobody can charge it any more, durably, and this is the total used of
+ * each release. May be repeated. *ret_damaged (there is none, too): every count is set
+ * to the reserved one. Errors: PPT_ESTATE (a process has it open), PPT_EIO. */
+int meter_end(const char *path, const struct price *price,
+              int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
+              struct error *err);
+
+/* To look at: total used of each release. A missing file means nothing was used.
  * *ret_damaged: every count is set to the reserved one. Errors: PPT_EIO. */
 int meter_read(const char *path, const struct price *price,
                int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,

@@ -10,11 +10,11 @@ as officer ppt-budget grant acme -e 200 -d 1e-6
 as officer ppt-budget grant --dataset private -e 200 -d 1e-6
 heavy tiny 0.2 100 # a fifth of a second: time to prepare others
 
-# Those with a signed plan that have not been started.
+# Those with a plan that have not been started.
 prepared() {
     local id
     for id in $(sql "SELECT id FROM ppt.job WHERE state = 'admitted' ORDER BY id"); do
-        if [ -e "$dir/jobs/$id/plan.sig" ]; then echo "$id"; fi
+        if [ -e "$dir/jobs/$id/plan.json" ]; then echo "$id"; fi
     done
 }
 
@@ -46,7 +46,9 @@ kill -CONT "$schedd_pid"
 step "the scheduler dies with others prepared"
 catch
 schedd_kill
-[ ! -s "$dir/jobs/$ready/meter" ] || die "job $ready was run before it was started"
+for file in plan.sig meter; do
+    [ ! -e "$dir/jobs/$ready/$file" ] || die "job $ready could be run before it was started"
+done
 schedd_start
 for _ in $(seq 600); do
     [ "$(sql "SELECT count(*) FROM ppt.job WHERE ended_at IS NULL")" != 0 ] || break
@@ -54,7 +56,9 @@ for _ in $(seq 600); do
 done
 [ "$(n_in "done")" = $((n - 1)) ] || die "only $(n_in "done") of $n are done"
 [ "$(state "$cancelled")" = cancelled ] || die "job $cancelled: $(state "$cancelled")"
-[ ! -e "$dir/jobs/$cancelled/meter" ] || die "the cancelled job has run"
+for file in plan.sig meter; do
+    [ ! -e "$dir/jobs/$cancelled/$file" ] || die "the cancelled job could be run"
+done
 holds "$(field "$cancelled" epsilon_spent) == 0"
 [ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'spend'")" = "$n" ] ||
     die "not one settlement a job"

@@ -85,6 +85,49 @@ wait_end "$id"
 [ "$(state "$id")" = cancelled ] || [ "$(state "$id")" = failed ] || die "$(state "$id")"
 all_is_spent "$id" "meter is damaged"
 
+step "settled below its price: its plan runs no more, nor a copy that is put back"
+id=$(submit slow)
+wait_metered "$id"
+mkdir "$dir/copy"
+cp -p "$dir/jobs/$id"/{plan.json,plan.sig,spec.json,manifest.yaml} "$dir/copy"
+expect 18 "in use by another process" worker "$id" # while it runs
+[ ! -e "$dir/jobs/$id/report.json" ] || die "another run spoke for the job"
+cancel "$id" cancelled
+holds "$(field "$id" epsilon_spent) < 0.4"
+size=$(stat -c %s "$dir/jobs/$id/meter")
+report=$(cat "$dir/jobs/$id/report.json")
+expect 18 "is settled" worker "$id"
+cp -p "$dir/copy"/* "$dir/jobs/$id"
+expect 18 "is settled" worker "$id"
+[ "$(stat -c %s "$dir/jobs/$id/meter")" = "$size" ] || die "something was charged"
+[ "$(cat "$dir/jobs/$id/report.json")" = "$report" ] || die "another run spoke for the job"
+rm "$dir/jobs/$id/meter"
+expect 18 "there is no meter" worker "$id"
+[ ! -e "$dir/jobs/$id/meter" ] || die "a meter was made anew"
+
+step "a meter that is gone proves nothing"
+id=$(submit slow)
+wait_metered "$id"
+rm "$dir/jobs/$id/meter"
+cancel "$id" cancelled
+all_is_spent "$id" "damaged or gone"
+
+step "a meter that somebody holds: settled once it is let go"
+id=$(submit slow)
+wait_metered "$id"
+flock "$dir/jobs/$id/meter" sh -c 'touch "$1" && sleep 5 && rm "$1"' - "$dir/held" & # waits
+as alice ppt-queue cancel "$id" 2>/dev/null
+for _ in $(seq 300); do
+    [ ! -e "$dir/held" ] || break
+    sleep 0.1
+done
+sleep 3
+now=$(state "$id")
+[ -e "$dir/held" ] || die "nobody held it"
+[ "$now" = running ] || die "settled while its meter was held: $now"
+wait_state "$id" cancelled
+holds "$(field "$id" epsilon_spent) < 0.4"
+
 step "a directory that is gone"
 id=$(submit slow)
 wait_metered "$id"

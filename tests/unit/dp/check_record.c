@@ -92,6 +92,7 @@ static void run(struct world *world, struct total *total, int64_t n_records, int
     world->sampling_key[9] = (unsigned char)key;
     world->keeps_calls = world->is_split = true;
     unlink(meter_path);
+    ck_assert_int_eq(meter_create(meter_path, &err), 0);
     ck_assert_int_eq(meter_open(meter_path, 1, &plan.price, &world->meter, &err), 0);
     world_run(world);
     meter_close(world->meter);

@@ -23,6 +23,13 @@ static void make_directory(void)
     strcpy(directory, "/tmp/check_meter.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/meter", directory);
+    ck_assert_int_eq(meter_create(path, NULL), 0);
+}
+
+static void make_anew(void)
+{
+    unlink(path);
+    ck_assert_int_eq(meter_create(path, NULL), 0);
 }
 
 static void remove_directory(void)
@@ -74,7 +81,7 @@ static off_t file_size(void)
 
 START_TEST(counts_add_up_over_attempts)
 {
-    ck_assert_int_eq(used(0, false), 0); /* no file yet */
+    ck_assert_int_eq(used(0, false), 0);
     struct meter *meter = open_meter(1);
     charge(meter, 0, 100);
     charge(meter, 1, 1);
@@ -149,7 +156,7 @@ static void three_charges(void)
 START_TEST(a_torn_record_is_ignored)
 {
     for (int cut = 1; cut < RECORD_SIZE; cut++) {
-        unlink(path);
+        make_anew();
         three_charges();
         ck_assert_int_eq(truncate(path, 3 * RECORD_SIZE - cut), 0);
         ck_assert_int_eq(used(0, false), 20);
@@ -229,7 +236,7 @@ START_TEST(other_damage_counts_as_all_used)
     }
     /* charges of a larger reservation than this price */
     struct price small = price;
-    unlink(path);
+    make_anew();
     three_charges();
     small.releases[0].count = 29;
     int64_t all[PRICE_MAX_RELEASES];
@@ -272,13 +279,101 @@ START_TEST(unreadable_places_are_errors)
     struct error err = {0};
     char beyond[192];
     snprintf(beyond, sizeof beyond, "%s/none/meter", directory);
-    ck_assert_int_eq(meter_open(beyond, 1, &price, &meter, &err), -PPT_EIO);
+    ck_assert_int_eq(meter_create(beyond, &err), -PPT_EIO);
+    unlink(path);
     ck_assert_int_eq(symlink("/etc/hostname", path), 0);
     ck_assert_int_eq(meter_open(path, 1, &price, &meter, &err), -PPT_EIO);
     int64_t all[PRICE_MAX_RELEASES];
     bool is_damaged;
     ck_assert_int_eq(meter_read(path, &price, all, &is_damaged, &err), -PPT_EIO);
     ck_assert_int_eq(meter_read(directory, &price, all, &is_damaged, &err), -PPT_EIO);
+    ck_assert_int_eq(meter_end(path, &price, all, &is_damaged, &err), -PPT_EIO);
+}
+END_TEST
+
+/* What settlement is told. */
+static int64_t end(bool want_damaged)
+{
+    int64_t all[PRICE_MAX_RELEASES];
+    bool is_damaged;
+    struct error err = {0};
+    int rc = meter_end(path, &price, all, &is_damaged, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    ck_assert_int_eq(is_damaged, want_damaged);
+    return all[0];
+}
+
+static void nothing_can_be_charged(enum ppt_error code, const char *why)
+{
+    struct meter *meter = NULL;
+    for (int attempt = 1; attempt < 4; attempt++) {
+        struct error err = {0};
+        ck_assert_int_eq(meter_open(path, attempt, &price, &meter, &err), -(int)code);
+        ck_assert_msg(strstr(err.text, why) != NULL, "%s", err.text);
+    }
+}
+
+START_TEST(ended_is_ended)
+{
+    three_charges();
+    ck_assert_int_eq(end(false), 30);
+    off_t size = file_size();
+    ck_assert_int_eq(used(0, false), 30); /* to look at it stays what it was */
+    nothing_can_be_charged(PPT_ESTATE, "is settled");
+    ck_assert_int_eq(end(false), 30); /* a settlement that was interrupted */
+    ck_assert_int_eq(file_size(), size);
+    flip(3 * RECORD_SIZE + 8, 1);
+    ck_assert_int_eq(end(true), 1000000000);
+    nothing_can_be_charged(PPT_ETRUST, "damaged");
+}
+END_TEST
+
+START_TEST(an_unused_one_can_be_ended)
+{
+    ck_assert_int_eq(end(false), 0);
+    nothing_can_be_charged(PPT_ESTATE, "is settled");
+}
+END_TEST
+
+START_TEST(a_torn_record_does_not_hide_the_end)
+{
+    for (int cut = 0; cut < RECORD_SIZE; cut++) {
+        make_anew();
+        three_charges();
+        ck_assert_int_eq(truncate(path, 3 * RECORD_SIZE - cut), 0);
+        ck_assert_int_eq(end(false), cut == 0 ? 30 : 20);
+        nothing_can_be_charged(PPT_ESTATE, "is settled");
+        /* an end that did not reach the disk is none: the settlement has not happened
+         */
+        ck_assert_int_eq(truncate(path, file_size() - 1), 0);
+        struct meter *meter = open_meter(2);
+        charge(meter, 0, 1);
+        meter_close(meter);
+        ck_assert_int_eq(end(false), cut == 0 ? 31 : 21);
+    }
+}
+END_TEST
+
+START_TEST(a_living_run_keeps_it_open)
+{
+    int64_t all[PRICE_MAX_RELEASES];
+    bool is_damaged;
+    struct error err = {0};
+    struct meter *meter = open_meter(1);
+    ck_assert_int_eq(meter_end(path, &price, all, &is_damaged, &err), -PPT_ESTATE);
+    charge(meter, 0, 5);
+    meter_close(meter);
+    ck_assert_int_eq(end(false), 5);
+}
+END_TEST
+
+START_TEST(without_one_nothing_runs_and_all_is_used)
+{
+    three_charges();
+    unlink(path);
+    nothing_can_be_charged(PPT_ESTATE, "there is no meter");
+    ck_assert_int_eq(end(true), 1000000000);
+    ck_assert_int_eq(access(path, F_OK), -1);
 }
 END_TEST
 
@@ -347,6 +442,11 @@ int main(void)
     tcase_add_test(tcase, other_damage_counts_as_all_used);
     tcase_add_test(tcase, a_full_disk_charges_nothing_more);
     tcase_add_test(tcase, unreadable_places_are_errors);
+    tcase_add_test(tcase, ended_is_ended);
+    tcase_add_test(tcase, an_unused_one_can_be_ended);
+    tcase_add_test(tcase, a_torn_record_does_not_hide_the_end);
+    tcase_add_test(tcase, a_living_run_keeps_it_open);
+    tcase_add_test(tcase, without_one_nothing_runs_and_all_is_used);
     tcase_add_test(tcase, kills_lose_no_charge);
     Suite *suite = suite_create("meter");
     suite_add_tcase(suite, tcase);

@@ -103,8 +103,8 @@ START_TEST(ranks_get_a_clean_environment_and_the_plan)
     ck_assert_int_eq(waitpid((pid_t)started.pid, &status, 0), (pid_t)started.pid);
     char *text = wait_for("\nend\n"), expected[SPOOL_PATH_SIZE + 64];
     ck_assert_int_eq(WEXITSTATUS(status), 0);
-    snprintf(expected, sizeof expected, "args --plan %s --public-key /keys/public\n",
-             directory);
+    snprintf(expected, sizeof expected,
+             "args --plan %s --attempt 0 --public-key /keys/public\n", directory);
     ck_assert_ptr_nonnull(strstr(text, expected));
     snprintf(expected, sizeof expected, "PPT_JOB_DIRECTORY=%s\n", directory);
     ck_assert_ptr_nonnull(strstr(text, expected));
@@ -123,7 +123,7 @@ END_TEST
 START_TEST(the_site_may_say_more_to_mpirun)
 {
     static const char site[3][CONF_ARGUMENT_SIZE] = {"--bind-to", "core", "--quiet"};
-    char script[96], expected[SPOOL_PATH_SIZE + 200];
+    char script[96], expected[SPOOL_PATH_SIZE + 264];
     snprintf(script, sizeof script, "%s/mpirun", top);
     make_worker("#!/bin/sh\n");
     static const char shows[] = "#!/bin/sh\necho args $*\n";
@@ -137,7 +137,7 @@ START_TEST(the_site_may_say_more_to_mpirun)
     snprintf(expected, sizeof expected,
              "args -n 5 --oversubscribe --mca mpi_yield_when_idle 1 --bind-to core "
              "--quiet %s "
-             "--plan %s --public-key /keys/public\n",
+             "--plan %s --attempt 0 --public-key /keys/public\n",
              worker, directory);
     char *text = wait_for("\n");
     ck_assert_str_eq(text, expected);
