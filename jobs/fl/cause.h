@@ -23,6 +23,7 @@
     X(CAUSE_BOTH_SHARES, "both_shares", PPT_ETRUST)                                    \
     X(CAUSE_WRONG_SHARE, "wrong_share", PPT_ETRUST)                                    \
     X(CAUSE_NOT_REBUILT, "not_rebuilt", PPT_ETRUST)                                    \
+    X(CAUSE_TOO_LATE, "too_late", PPT_ESTATE)                                          \
     X(CAUSE_RELEASED, "released", PPT_ESTATE)
 
 enum cause {

@@ -121,6 +121,11 @@ void message_set_add(unsigned char *set, uint32_t client)
     set[client / 8] = (unsigned char)(set[client / 8] | 1u << (client % 8));
 }
 
+void message_set_drop(unsigned char *set, uint32_t client)
+{
+    set[client / 8] = (unsigned char)(set[client / 8] & ~(1u << (client % 8)));
+}
+
 uint32_t message_set_count(const unsigned char *set, const struct session *session)
 {
     uint32_t n = 0;

@@ -95,6 +95,7 @@ bool message_get_share(const unsigned char *bytes, uint64_t *ret_share);
 size_t message_set_size(const struct session *session);
 bool message_set_has(const unsigned char *set, uint32_t client);
 void message_set_add(unsigned char *set, uint32_t client);
+void message_set_drop(unsigned char *set, uint32_t client);
 uint32_t message_set_count(const unsigned char *set, const struct session *session);
 
 #endif

@@ -13,6 +13,8 @@ static int allocate(struct secagg_server *server, struct error *err)
     const size_t n = terms->n_clients, edges = n * terms->degree;
     const size_t shares = n * terms->threshold;
     server->n_sent = calloc(n, sizeof *server->n_sent);
+    server->has_withdrawn = calloc(n, sizeof *server->has_withdrawn);
+    server->masked = calloc(n, sizeof *server->masked);
     server->neighbours = malloc(edges * sizeof *server->neighbours);
     server->keys = calloc(n, sizeof *server->keys);
     server->digests = calloc(n, sizeof *server->digests);
@@ -23,10 +25,11 @@ static int allocate(struct secagg_server *server, struct error *err)
     server->n_revealed = calloc(n, sizeof *server->n_revealed);
     server->points = calloc(shares, sizeof *server->points);
     server->shares = calloc(shares * MESSAGE_SHARE_WORDS, sizeof *server->shares);
-    bool is_there = server->n_sent && server->neighbours && server->keys &&
-                    server->digests && server->sealed && server->tags &&
-                    server->survivors && server->sum && server->n_revealed &&
-                    server->points && server->shares;
+    bool is_there = server->n_sent && server->has_withdrawn && server->masked &&
+                    server->neighbours && server->keys && server->digests &&
+                    server->sealed && server->tags && server->survivors &&
+                    server->sum && server->n_revealed && server->points &&
+                    server->shares;
     return is_there ? 0 : error_set(err, PPT_ENOMEM, "no memory for the server");
 }
 
@@ -70,6 +73,8 @@ void secagg_server_free(struct secagg_server *server)
     }
     wipe(server);
     free(server->n_sent);
+    free(server->has_withdrawn);
+    free(server->masked);
     free(server->neighbours);
     free(server->keys);
     free(server->digests);
@@ -207,6 +212,8 @@ static int take_masked(struct secagg_server *server, uint32_t u,
     }
     if (rc == 0) {
         message_set_add(server->survivors, u);
+        crypto_sha256(packed, ring_size_bytes(terms->n_coords, terms->n_bits),
+                      server->masked[u]);
     }
     return rc;
 }
@@ -286,7 +293,7 @@ int secagg_server_take(struct secagg_server *server, const void *data, size_t le
     if (rc == 0 && u == MESSAGE_SERVER) {
         rc = cause_set(err, CAUSE_MALFORMED, "not a message of a client");
     }
-    if (rc == 0 && server->n_sent[u] != server->stage) {
+    if (rc == 0 && (server->n_sent[u] != server->stage || server->has_withdrawn[u])) {
         rc =
             cause_set(err, CAUSE_OUT_OF_TURN,
                       "client %u has sent this before or has dropped out", (unsigned)u);
@@ -300,15 +307,23 @@ int secagg_server_take(struct secagg_server *server, const void *data, size_t le
     return rc;
 }
 
-/* Enough clients have sent at this stage. */
-static int check_numbers(const struct secagg_server *server, struct error *err)
+/* Nothing will be released. */
+static void end(struct secagg_server *server)
+{
+    wipe(server);
+    server->stage = SECAGG_ENDED;
+}
+
+/* Enough clients have sent at a stage. */
+static int check_numbers(const struct secagg_server *server, enum secagg_stage stage,
+                         struct error *err)
 {
     const struct session_terms *terms = &server->session->terms;
     uint32_t n = 0;
     for (uint32_t u = 0; u < terms->n_clients; u++) {
-        n += server_reached(server, u, server->stage);
+        n += server_reached(server, u, stage);
     }
-    if (server->stage <= SECAGG_MASKED && n < terms->min_clients) {
+    if (stage <= SECAGG_MASKED && n < terms->min_clients) {
         return cause_set(err, CAUSE_COHORT_TOO_SMALL,
                          "%u clients are left, at least %u must be", (unsigned)n,
                          (unsigned)terms->min_clients);
@@ -326,7 +341,7 @@ int secagg_server_next(struct secagg_server *server, struct error *err)
     if (server->stage >= SECAGG_SUMMED) {
         return cause_set(err, CAUSE_OUT_OF_TURN, "the round is over");
     }
-    int rc = check_numbers(server, err);
+    int rc = check_numbers(server, server->stage, err);
     if (rc == 0 && server->stage == SECAGG_MASKED) {
         rc = unmask_check(server, err);
     }
@@ -334,10 +349,76 @@ int secagg_server_next(struct secagg_server *server, struct error *err)
         rc = unmask_sum(server, err);
     }
     if (rc != 0) {
-        wipe(server);
-        server->stage = SECAGG_ENDED;
+        end(server);
     } else {
         server->stage++;
+    }
+    return rc;
+}
+
+/* A vector leaves the sum as it came: it must be the very one. */
+static int take_back(struct secagg_server *server, uint32_t u, const void *masked,
+                     size_t len, struct error *err)
+{
+    const struct session_terms *terms = &server->session->terms;
+    const size_t size = ring_size_bytes(terms->n_coords, terms->n_bits);
+    unsigned char digest[CRYPTO_SHA256_SIZE];
+    struct buf_reader body = {0};
+    uint32_t sender = 0;
+    int rc =
+        message_open(masked, len, MESSAGE_MASKED, server->session, &sender, &body, err);
+    const unsigned char *packed = rc == 0 ? buf_read_bytes(&body, size) : NULL;
+    if (rc == 0) {
+        rc = message_end(&body, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    crypto_sha256(packed, size, digest);
+    if (sender != u || memcmp(digest, server->masked[u], sizeof digest) != 0) {
+        return cause_set(err, CAUSE_MALFORMED,
+                         "not the masked vector that client %u had sent", (unsigned)u);
+    }
+    uint32_t *vector = calloc(terms->n_coords, sizeof *vector);
+    if (vector == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for a vector");
+    }
+    ring_add_packed(vector, terms->n_coords, terms->n_bits, packed);
+    ring_sub(server->sum, vector, terms->n_coords);
+    free(vector);
+    message_set_drop(server->survivors, u);
+    server->n_sent[u] = SECAGG_MASKED; /* as if it had not sent it */
+    return 0;
+}
+
+int secagg_server_withdraw(struct secagg_server *server, uint32_t client,
+                           const void *masked, size_t len, struct error *err)
+{
+    int rc = 0;
+    if (server->stage > SECAGG_VOUCHES || server->has_told) {
+        return cause_set(err, CAUSE_TOO_LATE,
+                         "client %u withdraws after the survivors were told",
+                         (unsigned)client);
+    }
+    if (client >= server->session->terms.n_clients || server->has_withdrawn[client]) {
+        return cause_set(err, CAUSE_OUT_OF_TURN, "client %u cannot withdraw now",
+                         (unsigned)client);
+    }
+    if (message_set_has(server->survivors, client)) {
+        rc = take_back(server, client, masked, len, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    server->has_withdrawn[client] = true;
+    if (server->stage == SECAGG_VOUCHES) { /* what was checked may no longer hold */
+        rc = check_numbers(server, SECAGG_MASKED, err);
+        if (rc == 0) {
+            rc = unmask_check(server, err);
+        }
+        if (rc != 0) {
+            end(server);
+        }
     }
     return rc;
 }
@@ -422,7 +503,7 @@ int secagg_server_message(struct secagg_server *server, uint32_t client,
 {
     buf_clear(ret_message);
     if (server->stage == SECAGG_KEYS || server->stage >= SECAGG_SUMMED ||
-        client >= server->session->terms.n_clients ||
+        client >= server->session->terms.n_clients || server->has_withdrawn[client] ||
         !server_reached(server, client, server->stage - 1)) {
         return cause_set(err, CAUSE_OUT_OF_TURN, "no message for client %u now",
                          (unsigned)client);
@@ -435,6 +516,7 @@ int secagg_server_message(struct secagg_server *server, uint32_t client,
         write_inbox(server, client, ret_message);
         break;
     case SECAGG_VOUCHES:
+        server->has_told = true;
         write_survivors(server, ret_message);
         break;
     default:

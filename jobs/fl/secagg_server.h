@@ -34,7 +34,7 @@ enum secagg_stage {
 struct secagg_server; /* opaque */
 
 /* The session is kept by the caller for as long. Free with secagg_server_free, which
- * wipes. Memory: about n_clients * degree * 120 + 4 n_coords bytes, whatever n_coords
+ * wipes. Memory: about n_clients * degree * 130 + 4 n_coords bytes, whatever n_coords
  * times n_clients is. Errors: PPT_ENOMEM. */
 int secagg_server_new(const struct session *session, struct secagg_server **ret_server,
                       struct error *err);
@@ -53,6 +53,18 @@ int secagg_server_take(struct secagg_server *server, const void *data, size_t le
  * cohort_too_small, not_connected; PPT_ETRUST not_rebuilt; PPT_ESTATE out_of_turn;
  * PPT_ENOMEM. */
 int secagg_server_next(struct secagg_server *server, struct error *err);
+
+/* A client takes its consent back. It is a drop-out from here on, and if its vector is
+ * in the sum already, that is taken out again: then `masked` is its masked vector, the
+ * message that was taken, which its sender or who keeps it must bring again (else NULL
+ * and 0; it is not looked at). Its own mask is never rebuilt, so what it had sent stays
+ * hidden. Possible until the first client is told who survives: after that others vouch
+ * for it. Errors: PPT_ESTATE too_late, out_of_turn (no such client, or it has withdrawn
+ * before); PPT_ETRUST malformed (not the message that was taken; nothing is changed);
+ * PPT_ENOMEM. Where too few are left, and the stage of masked vectors is over, as
+ * secagg_server_next, and the round has ended. */
+int secagg_server_withdraw(struct secagg_server *server, uint32_t client,
+                           const void *masked, size_t len, struct error *err);
 
 /* This stage's message to a client that is still in. Errors: PPT_ESTATE out_of_turn,
  * PPT_ENOMEM. */

@@ -11,13 +11,15 @@
 struct secagg_server {
     const struct session *session;
     enum secagg_stage stage;
-    bool has_released;
+    bool has_released, has_told; /* the sum; some client of who survives */
     uint8_t *n_sent;      /* [n]: how many messages each client has sent in time */
+    bool *has_withdrawn;  /* [n] */
     uint32_t *neighbours; /* [n][degree] */
     unsigned char (*keys)[MESSAGE_KEYS_SIZE];     /* [n] */
     unsigned char (*digests)[CRYPTO_SHA256_SIZE]; /* [n]: of the seeds */
     unsigned char (*sealed)[MESSAGE_SEALED_SIZE]; /* [n][degree], by sender */
     unsigned char (*tags)[CRYPTO_TAG_SIZE];       /* [n][degree], by sender */
+    unsigned char (*masked)[CRYPTO_SHA256_SIZE];  /* [n]: digests of masked vectors */
     unsigned char *survivors;                     /* a set */
     uint32_t *sum;                                /* [n_coords] */
     /* Of each client's secret the first `threshold` shares that came. */
