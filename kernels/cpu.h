@@ -72,6 +72,12 @@ void xent_grad(int64_t n, int64_t classes, const float *logits, const int32_t *l
 int64_t xent_correct(int64_t n, int64_t classes, const float *logits,
                      const int32_t *label);
 
+/* Other losses. */
+void loss_mse(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+              float *grad, double *loss);
+void loss_hinge(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                float *grad, double *loss);
+
 /* Norms, clip factors, weighted sums. */
 void clip_square_rows(int64_t n, int64_t len, const float *x, double *square);
 void clip_add_square_rows(int64_t n, int64_t len, const float *x, double *square);

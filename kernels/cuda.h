@@ -122,6 +122,10 @@ void cuda_gelu_forward(int64_t len, const float *x, float *y);
 void cuda_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
 void cuda_xent(int64_t n, int64_t classes, const float *logits, const int32_t *label,
                float *grad, double *loss);
+void cuda_mse(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+              float *grad, double *loss);
+void cuda_hinge(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                float *grad, double *loss);
 int64_t cuda_xent_correct(int64_t n, int64_t classes, const float *logits,
                           const int32_t *label);
 void cuda_square_rows(int64_t n, int64_t len, const float *x, double *square);

@@ -41,6 +41,9 @@ struct optim {
     double momentum;     /* momentum */
     double beta1, beta2; /* adam */
     int64_t step;        /* adam: 1 for the first update */
+    /* adam: variance of the noise in each gradient's value, and the least that its
+     * average square is taken for without it; 0 and 0: plain */
+    double noise_square, noise_floor;
 };
 
 struct kernels {
@@ -121,6 +124,13 @@ struct kernels {
      * loss[n] in nats. Either may be NULL. */
     void (*xent)(int64_t n, int64_t classes, const float *logits, const int32_t *label,
                  float *grad, double *loss);
+    /* Other losses, by the same rules. mse: the mean over the classes of (logit -
+     * onehot(label))^2. hinge: the sum over the other classes of max(0, 1 - logit at
+     * the label + logit), divided by the number of classes (Weston, Watkins 1999). */
+    void (*mse)(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                float *grad, double *loss);
+    void (*hinge)(int64_t n, int64_t classes, const float *logits, const int32_t *label,
+                  float *grad, double *loss);
     /* How many rows have their largest logit at the label; a row with a NaN counts as
      * wrong. */
     int64_t (*xent_correct)(int64_t n, int64_t classes, const float *logits,
@@ -189,7 +199,9 @@ struct kernels {
     /* v = momentum v + grad; param -= learning_rate v (Polyak 1964). */
     void (*momentum)(const struct optim *optim, int64_t n, const double *grad,
                      float *param, float *velocity);
-    /* Kingma, Ba 2015 (arXiv 1412.6980), epsilon 1e-8, with bias correction. */
+    /* Kingma, Ba 2015 (arXiv 1412.6980), epsilon 1e-8, with bias correction; of the
+     * average square, max(it - noise_square, noise_floor) is used (Tang et al. 2023,
+     * arXiv 2312.14334). */
     void (*adam)(const struct optim *optim, int64_t n, const double *grad, float *param,
                  float *mean, float *square);
 };

@@ -29,12 +29,14 @@ CPU_CLONES void optim_adam(const struct optim *optim, int64_t n, const double *g
     double mean_scale = 1.0 / (1.0 - pow(beta1, (double)optim->step));
     double square_scale = 1.0 / (1.0 - pow(beta2, (double)optim->step));
     double rate = optim->learning_rate;
+    double noise = optim->noise_square, least = optim->noise_floor;
     for (int64_t i = 0; i < n; i++) {
         mean[i] = (float)(beta1 * (double)mean[i] + (1.0 - beta1) * grad[i]);
         square[i] =
             (float)(beta2 * (double)square[i] + (1.0 - beta2) * grad[i] * grad[i]);
-        double step = (double)mean[i] * mean_scale /
-                      (sqrt((double)square[i] * square_scale) + 1e-8);
+        double known = (double)square[i] * square_scale - noise;
+        known = known < least ? least : known; /* NaN stays */
+        double step = (double)mean[i] * mean_scale / (sqrt(known) + 1e-8);
         param[i] = (float)((double)param[i] - rate * step);
     }
 }

@@ -23,7 +23,7 @@ static __global__ void momentum(double rate, double momentum, int64_t n,
 }
 
 struct adam_scales {
-    double rate, beta1, beta2, mean_scale, square_scale;
+    double rate, beta1, beta2, mean_scale, square_scale, noise, least;
 };
 
 static __global__ void adam(struct adam_scales s, int64_t n, const double *grad,
@@ -34,8 +34,9 @@ static __global__ void adam(struct adam_scales s, int64_t n, const double *grad,
         float m = (float)(s.beta1 * (double)mean[i] + (1.0 - s.beta1) * grad[i]);
         float v =
             (float)(s.beta2 * (double)square[i] + (1.0 - s.beta2) * grad[i] * grad[i]);
-        double step =
-            (double)m * s.mean_scale / (sqrt((double)v * s.square_scale) + 1e-8);
+        double known = (double)v * s.square_scale - s.noise;
+        known = known < s.least ? s.least : known;
+        double step = (double)m * s.mean_scale / (sqrt(known) + 1e-8);
         mean[i] = m;
         square[i] = v;
         param[i] = (float)((double)param[i] - s.rate * step);
@@ -58,8 +59,12 @@ void cuda_momentum(const struct optim *optim, int64_t n, const double *grad,
 void cuda_adam(const struct optim *optim, int64_t n, const double *grad, float *param,
                float *mean, float *square)
 {
-    struct adam_scales s = {optim->learning_rate, optim->beta1, optim->beta2,
+    struct adam_scales s = {optim->learning_rate,
+                            optim->beta1,
+                            optim->beta2,
                             1.0 / (1.0 - pow(optim->beta1, (double)optim->step)),
-                            1.0 / (1.0 - pow(optim->beta2, (double)optim->step))};
+                            1.0 / (1.0 - pow(optim->beta2, (double)optim->step)),
+                            optim->noise_square,
+                            optim->noise_floor};
     CUDA_LAUNCH(adam, cuda_blocks(n), CUDA_THREADS, s, n, grad, param, mean, square);
 }

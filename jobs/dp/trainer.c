@@ -124,6 +124,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     if (rc == 0) {
         rc = net_build(&spec->model, split, trainer->is_private, &trainer->net, err);
     }
+    trainer->net.objective = spec->training.loss;
     if (rc == 0 && trainer->is_private) {
         rc = plan_grid(trainer, err);
     }
@@ -261,6 +262,14 @@ static void add_noise(struct trainer *trainer)
               trainer->env->comm->rank * n, n, trainer->slice);
 }
 
+/* Of the noise in one value of the averaged gradient: public, like all that it is made
+ * of. */
+static double noise_variance(const struct trainer *trainer)
+{
+    double std = trainer->grid.std_steps * trainer->grid.step / trainer->expected_batch;
+    return std * std;
+}
+
 static void update(struct trainer *trainer)
 {
     const struct kernels *kernels = trainer->env->kernels;
@@ -271,6 +280,8 @@ static void update(struct trainer *trainer)
         .beta1 = training->beta1,
         .beta2 = training->beta2,
         .step = trainer->step + 1,
+        .noise_floor = training->noise_floor,
+        .noise_square = training->noise_floor > 0.0 ? noise_variance(trainer) : 0.0,
     };
     int64_t n = trainer->n_slice;
     kernels->memory->copy(trainer->updated,

@@ -187,12 +187,27 @@ const float *net_forward(struct net *net, const struct kernels *kernels,
     return net->layers[net->n_layers - 1].y;
 }
 
+static void loss_gradient(const struct net *net, const struct kernels *kernels,
+                          int64_t n)
+{
+    const struct layer *last = &net->layers[net->n_layers - 1];
+    double *loss = net->is_private ? NULL : net->loss; /* nobody may look at it */
+    switch (net->objective) {
+    case LOSS_MSE:
+        kernels->mse(n, net->n_classes, last->y, net->target, last->dy, loss);
+        break;
+    case LOSS_HINGE:
+        kernels->hinge(n, net->n_classes, last->y, net->target, last->dy, loss);
+        break;
+    default:
+        kernels->xent(n, net->n_classes, last->y, net->target, last->dy, loss);
+    }
+}
+
 void net_backward(struct net *net, const struct kernels *kernels, const float *params,
                   int64_t n)
 {
-    struct layer *last = &net->layers[net->n_layers - 1];
-    double *loss = net->is_private ? NULL : net->loss; /* nobody may look at it */
-    kernels->xent(n, net->n_classes, last->y, net->target, last->dy, loss);
+    loss_gradient(net, kernels, n);
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
         layer->ops->backward(layer, kernels, params + layer->offset, n);

@@ -28,6 +28,7 @@ struct net {
     struct shape in;
     int64_t n_features, n_classes, n_params;
     bool is_private;
+    enum spec_loss objective; /* cross_entropy, unless the owner sets another */
 
     /* Set by net_alloc. */
     int64_t max_n;  /* examples in a micro-batch */

@@ -73,6 +73,15 @@ static void check_evaluation(struct ydoc_faults *faults, const struct ydoc_node 
                       spec->dataset.train);
 }
 
+/* What it subtracts is the variance of the noise. */
+static void check_noise_floor(struct ydoc_faults *faults, const struct ydoc_node *root,
+                              const struct spec *spec)
+{
+    if (spec->training.noise_floor > 0 && !spec->privacy.is_private)
+        ydoc_fault_at(faults, ydoc_get(root, "training"), "noise_floor",
+                      "expected no such key: privacy is none, so there is no noise");
+}
+
 static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *root,
                           const struct spec *spec)
 {
@@ -106,6 +115,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_target(faults, root, spec);
     check_length(faults, root);
     check_evaluation(faults, root, spec);
+    check_noise_floor(faults, root, spec);
     check_devices(faults, root, spec);
     check_slurm(faults, root, spec);
 }

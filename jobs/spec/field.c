@@ -191,6 +191,8 @@ static bool is_zero(const struct field *field, const void *at)
         return *(const double *)at == 0;
     case FIELD_NAME:
         return *(const char *)at == '\0';
+    case FIELD_WORD:
+        return memcmp(at, &(int){0}, sizeof(int)) == 0;
     default:
         return false;
     }

@@ -44,7 +44,7 @@ struct field {
     const char *text_default;            /* NAME, FILE */
     const struct field_section *section; /* SECTION */
     /* INTEGER, NUMBER: how 0, outside the range, is written: as a word ("auto"), or
-     * (also DURATION's 0 and NAME's "") by leaving the key out */
+     * (also DURATION's 0, NAME's "" and WORD's first) by leaving the key out */
     const char *zero_word;
     bool hides_zero;
     /* OWN. read gets NULL for a key that is not given; write adds `key` or nothing. */

@@ -20,6 +20,11 @@ static const char *optimizer_word(int i)
     return spec_optimizer_name((enum spec_optimizer)i);
 }
 
+static const char *loss_word(int i)
+{
+    return spec_loss_name((enum spec_loss)i);
+}
+
 static const char *evaluation_word(int i)
 {
     return spec_evaluation_name((enum spec_evaluation)i);
@@ -398,6 +403,20 @@ static const struct field training_fields[] = {
      .n_least = 1,
      .n_most = MOST_STEPS,
      .n_default = 500},
+    {.key = "loss",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_training, loss),
+     .word = loss_word,
+     .n_words = LOSS_N,
+     .n_default = LOSS_CROSS_ENTROPY,
+     .hides_zero = true},
+    {.key = "noise_floor",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_training, noise_floor),
+     .range = {1e-20, 1, false, false},
+     .applies = has_betas,
+     .only_with = "optimizer: adam",
+     .hides_zero = true},
 };
 SECTION(training_section, "training", training_fields);
 

@@ -19,6 +19,12 @@ static const char *const preset_names[PRESET_N] = {
     [PRESET_LAYERS] = "layers",
 };
 
+static const char *const loss_names[LOSS_N] = {
+    [LOSS_CROSS_ENTROPY] = "cross_entropy",
+    [LOSS_MSE] = "mse",
+    [LOSS_HINGE] = "hinge",
+};
+
 static const char *const optimizer_names[OPTIMIZER_N] = {
     [OPTIMIZER_SGD] = "sgd",
     [OPTIMIZER_MOMENTUM] = "momentum",
@@ -45,6 +51,11 @@ const char *spec_preset_name(enum spec_preset preset)
 const char *spec_layer_name(enum spec_layer_kind kind)
 {
     return field_layer[kind].path;
+}
+
+const char *spec_loss_name(enum spec_loss loss)
+{
+    return loss_names[loss];
 }
 
 const char *spec_optimizer_name(enum spec_optimizer optimizer)

@@ -39,8 +39,7 @@ enum spec_layer_kind {
     LAYER_N_KINDS
 };
 
-/* Fields that a layer does not have are 0. The loss (softmax cross-entropy) is not a
- * layer. */
+/* Fields that a layer does not have are 0. */
 struct spec_layer {
     enum spec_layer_kind kind;
     int64_t out;     /* linear: units; conv2d: channels; 0 on the last linear, and only
@@ -51,6 +50,9 @@ struct spec_layer {
     int64_t groups;  /* group_norm */
     double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
 };
+
+/* Of the last layer's values and the label; not a layer. */
+enum spec_loss { LOSS_CROSS_ENTROPY, LOSS_MSE, LOSS_HINGE, LOSS_N };
 
 enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
 enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
@@ -105,6 +107,8 @@ struct spec_training {
         evaluation_noise; /* PAID: standard deviation of the noisy count; default 20 */
     int64_t evaluate_every; /* PUBLIC: steps between evaluations; 0: at the end only */
     int64_t checkpoint_every; /* steps; default 500 */
+    enum spec_loss loss;      /* default cross_entropy */
+    double noise_floor;       /* adam: see ppt-jobspec(5); 0: plain Adam */
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -196,6 +200,7 @@ const char *spec_mail_name(int bit);
  * "public". */
 const char *spec_preset_name(enum spec_preset preset);
 const char *spec_layer_name(enum spec_layer_kind kind);
+const char *spec_loss_name(enum spec_loss loss);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
 const char *spec_schedule_name(enum spec_schedule schedule);
 const char *spec_evaluation_name(enum spec_evaluation evaluation);

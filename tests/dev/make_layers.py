@@ -116,9 +116,20 @@ def xent(logits, label):
     return -jax.nn.log_softmax(logits)[label]
 
 
+def mse(logits, label):
+    return jnp.mean((logits - jax.nn.one_hot(label, logits.size)) ** 2)
+
+
+def hinge(logits, label):
+    margins = jax.nn.relu(1.0 - logits[label] + logits)
+    return (margins.sum() - margins[label]) / logits.size
+
+
 NETS = {  # the net, the loss, the records' shape (h, w, c)
     "classic": (classic, xent, (9, 8, 3)),
     "smooth": (smooth, xent, (6, 5, 4)),
+    "mse": (smooth, mse, (6, 5, 4)),
+    "hinge": (smooth, hinge, (6, 5, 4)),
 }
 
 

@@ -67,7 +67,9 @@ static void updates(int64_t n)
                           .momentum = 0.9,
                           .beta1 = 0.9,
                           .beta2 = 0.999,
-                          .step = 1 + n % 7};
+                          .step = 1 + n % 7,
+                          .noise_square = n % 2 == 0 ? 0.0 : 0.3,
+                          .noise_floor = n % 2 == 0 ? 0.0 : 1e-3};
     struct twin grad = twin_doubles(n), param = twin_floats(n), v = twin_floats(n);
     struct twin mean = twin_floats(n), square = twin_floats(n);
     for (int64_t i = 0; i < n; i++) {

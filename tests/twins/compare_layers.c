@@ -126,6 +126,16 @@ static void loss(int64_t n, int64_t classes)
     twin_near("xent without a gradient", &nats, 1e-6, 1e-6);
     dev->xent(n, classes, D(logits), D(label), D(grad), NULL);
     twin_near("xent without a loss", &grad, 1e-6, 1e-7);
+    cpu->mse(n, classes, C(logits), C(label), C(grad), C(nats));
+    dev->mse(n, classes, D(logits), D(label), D(grad), D(nats));
+    twin_near("mse's gradient", &grad, 1e-6, 1e-7);
+    twin_near("mse's loss", &nats, 1e-12, 1e-12);
+    cpu->hinge(n, classes, C(logits), C(label), C(grad), C(nats));
+    dev->hinge(n, classes, D(logits), D(label), D(grad), D(nats));
+    twin_near("hinge's gradient", &grad, 1e-6, 1e-7);
+    twin_near("hinge's loss", &nats, 1e-12, 1e-12);
+    dev->hinge(n, classes, D(logits), D(label), NULL, D(nats));
+    dev->mse(n, classes, D(logits), D(label), D(grad), NULL);
     twin_expect("xent_correct", cpu->xent_correct(n, classes, C(logits), C(label)) ==
                                     dev->xent_correct(n, classes, D(logits), D(label)));
     twin_free(&logits), twin_free(&label), twin_free(&grad), twin_free(&nats);

@@ -133,7 +133,7 @@ static double phi(double x)
 /* Values and derivatives of both, against libm's in double. */
 START_TEST(squash_and_gelu_are_close)
 {
-    enum { N = 200000 };
+    enum { N = 20000 };
     const struct squash s = {1.5f, 3.0f, 0.25f};
     float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
     float *ones = malloc(N * sizeof *ones), *dx = malloc(N * sizeof *dx);
@@ -248,6 +248,81 @@ START_TEST(cross_entropy)
 }
 END_TEST
 
+/* Against their definitions, and the gradients against differences. */
+START_TEST(other_losses)
+{
+    enum { N = 30, C = 5 };
+    float logits[N * C], grad[N * C], more[N * C];
+    int32_t label[N];
+    double loss[N], moved[N];
+    fill(logits, N * C);
+    for (int i = 0; i < N; i++) {
+        label[i] = (int32_t)(i % C);
+    }
+    for (int way = 0; way < 2; way++) {
+        void (*of)(int64_t, int64_t, const float *, const int32_t *, float *,
+                   double *) = way == 0 ? k->mse : k->hinge;
+        of(N, C, logits, label, grad, loss);
+        for (int i = 0; i < N; i++) {
+            const float *z = logits + i * C;
+            double sum = 0.0;
+            for (int j = 0; j < C; j++) {
+                double off = (double)z[j] - (j == label[i]);
+                double margin = 1.0 - (double)z[label[i]] + (double)z[j];
+                sum += way == 0 ? off * off : j == label[i] ? 0.0 : fmax(0.0, margin);
+            }
+            ck_assert_double_eq_tol(loss[i], sum / C, 1e-6);
+        }
+        for (int j = 0; j < C; j++) {
+            memcpy(more, logits, sizeof more);
+            for (int i = 0; i < N; i++) {
+                more[i * C + j] += 0x1p-10f;
+            }
+            of(N, C, more, label, NULL, moved);
+            for (int i = 0; i < N; i++) {
+                ck_assert_double_eq_tol((moved[i] - loss[i]) * 0x1p10,
+                                        (double)grad[i * C + j], 1e-3);
+            }
+        }
+        more[0] = NAN, more[C + 2] = INFINITY, label[2] = C;
+        of(3, C, more, label, grad, loss);
+        ck_assert(isnan(loss[0]) && isnan(grad[0]) && !isnan(grad[C]));
+        ck_assert(isnan(loss[2]) && isinf(loss[1]));
+        label[2] = 2;
+    }
+}
+END_TEST
+
+/* Gradients that are little but noise: the corrected second moment is the signal's. */
+START_TEST(adam_without_the_noise)
+{
+    enum { N = 2000, STEPS = 400 };
+    static float param[N], mean[N], square[N];
+    static double grad[N];
+    struct optim optim = {.learning_rate = 1e-3,
+                          .beta1 = 0.9,
+                          .beta2 = 0.99,
+                          .noise_square = 1.0,
+                          .noise_floor = 0.04};
+    for (int step = 1; step <= STEPS; step++) {
+        for (int i = 0; i < N; i++) { /* noise of variance 1, and a signal of 3 */
+            grad[i] = sqrt(3.0) * (double)uniform() + (i % 2 == 0 ? 3.0 : 0.0);
+        }
+        optim.step = step;
+        k->adam(&optim, N, grad, param, mean, square);
+    }
+    double moved = 0.0;
+    for (int i = 0; i < N; i += 2) {
+        moved += (double)param[i] / (N / 2);
+    }
+    /* each step is rate * 3 / sqrt(9 + 1 - 1); plain Adam's would be 0.949 of it */
+    ck_assert_double_eq_tol(moved / (-1e-3 * STEPS), 1.0, 0.01);
+    grad[0] = 1.0, param[0] = mean[0] = square[0] = 0.0f, optim.step = 1;
+    k->adam(&optim, 1, grad, param, mean, square); /* 1 - 1 < the floor */
+    ck_assert_double_eq_tol((double)param[0], -1e-3 / 0.2, 1e-8);
+}
+END_TEST
+
 START_TEST(updates)
 {
     enum { N = 19 };
@@ -298,6 +373,8 @@ int main(void)
     tcase_add_test(tcase, squash_and_gelu_are_close);
     tcase_add_test(tcase, activations_backward);
     tcase_add_test(tcase, cross_entropy);
+    tcase_add_test(tcase, other_losses);
+    tcase_add_test(tcase, adam_without_the_noise);
     tcase_add_test(tcase, updates);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

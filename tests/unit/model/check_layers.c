@@ -19,7 +19,28 @@ struct sample {
     const char *name;
     struct shape in;
     struct spec_model model;
+    enum spec_loss loss;
 };
+
+#define SMOOTH                                                                         \
+    {                                                                                  \
+        .n_layers = 11, .layers = {                                                    \
+            {.kind = LAYER_LAYER_NORM},                                                \
+            {.kind = LAYER_CONV2D, .out = 6, .kernel = 3, .padding = 1},               \
+            {.kind = LAYER_TEMPERED_SIGMOID,                                           \
+             .scale = 1.5,                                                             \
+             .inverse_temperature = 3,                                                 \
+             .offset = 0.5},                                                           \
+            {.kind = LAYER_GELU},                                                      \
+            {.kind = LAYER_LAYER_NORM},                                                \
+            {.kind = LAYER_MAX_POOL, .kernel = 2},                                     \
+            {.kind = LAYER_FLATTEN},                                                   \
+            {.kind = LAYER_LINEAR, .out = 9},                                          \
+            {.kind = LAYER_LAYER_NORM},                                                \
+            {.kind = LAYER_GELU},                                                      \
+            {.kind = LAYER_LINEAR}                                                     \
+        }                                                                              \
+    }
 
 static const struct sample samples[] = {
     {"classic",
@@ -33,24 +54,11 @@ static const struct sample samples[] = {
                  {.kind = LAYER_TANH},
                  {.kind = LAYER_AVG_POOL, .kernel = 2, .stride = 1},
                  {.kind = LAYER_FLATTEN},
-                 {.kind = LAYER_LINEAR}}}},
-    {"smooth",
-     {6, 5, 4},
-     {.n_layers = 11,
-      .layers = {{.kind = LAYER_LAYER_NORM},
-                 {.kind = LAYER_CONV2D, .out = 6, .kernel = 3, .padding = 1},
-                 {.kind = LAYER_TEMPERED_SIGMOID,
-                  .scale = 1.5,
-                  .inverse_temperature = 3,
-                  .offset = 0.5},
-                 {.kind = LAYER_GELU},
-                 {.kind = LAYER_LAYER_NORM},
-                 {.kind = LAYER_MAX_POOL, .kernel = 2},
-                 {.kind = LAYER_FLATTEN},
-                 {.kind = LAYER_LINEAR, .out = 9},
-                 {.kind = LAYER_LAYER_NORM},
-                 {.kind = LAYER_GELU},
-                 {.kind = LAYER_LINEAR}}}},
+                 {.kind = LAYER_LINEAR}}},
+     LOSS_CROSS_ENTROPY},
+    {"smooth", {6, 5, 4}, SMOOTH, LOSS_CROSS_ENTROPY},
+    {"mse", {6, 5, 4}, SMOOTH, LOSS_MSE},
+    {"hinge", {6, 5, 4}, SMOOTH, LOSS_HINGE},
 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
@@ -111,6 +119,7 @@ static void build(const struct sample *sample, bool is_private, struct net *ret_
     model.preset = PRESET_LAYERS;
     ck_assert_msg(net_build(&model, &split, is_private, ret_net, &err) == 0, "%s",
                   err.text);
+    ret_net->objective = sample->loss;
     ck_assert_int_eq(net_alloc(ret_net, k->memory, N, &err), 0);
 }
 

@@ -147,7 +147,8 @@ static void expected_words(const struct field *field, char *ret_words)
         strcpy(preset, "kernel"); /* of the pools */
     if (field->is_required)
         sprintf(ret_words, "%s; required", type);
-    else if (field->hides_zero || field->type == FIELD_SECTION)
+    else if ((field->hides_zero && field->type != FIELD_WORD) ||
+             field->type == FIELD_SECTION)
         strcpy(ret_words, type);
     else
         sprintf(ret_words, "%s; default %s", type, preset);
