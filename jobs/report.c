@@ -30,6 +30,8 @@ int report_write(const char *path, const struct report *report, struct error *er
     json_string(&json, "outcome", outcomes[report->outcome]);
     json_integer(&json, "error_code", report->error_code);
     json_string(&json, "error_text", report->error_text);
+    if (report->cause[0] != '\0')
+        json_string(&json, "cause", report->cause);
     json_array(&json, "used");
     for (int i = 0; i < PRICE_MAX_RELEASES; i++)
         json_integer(&json, NULL, report->used[i]);
@@ -82,6 +84,7 @@ static int parse(const char *text, size_t len, const char *path,
     ydoc_integer(&faults, ydoc_need(&faults, root, "error_code"), 0, 255, &error_code);
     ydoc_string(&faults, ydoc_need(&faults, root, "error_text"),
                 sizeof report.error_text, report.error_text);
+    ydoc_string(&faults, ydoc_get(root, "cause"), sizeof report.cause, report.cause);
     read_used(&faults, ydoc_need(&faults, root, "used"), &report);
     ydoc_integer(&faults, ydoc_need(&faults, root, "n_steps"), 0, INT64_MAX,
                  &report.n_steps);

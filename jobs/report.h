@@ -1,6 +1,8 @@
 /* What the worker hands back: one small JSON file, report.json, written atomically by
  * rank 0 when the run ends in any way that it can still speak of. No file means that
- * the run died: settlement then goes by the meter.
+ * the run died, and settlement charges everything; whoever started the ranks then
+ * writes one (the scheduler after it has settled, ppt-submit --here at their end), and
+ * adds the cause to one that only says that a rank was lost.
  */
 #ifndef PPT_JOBS_REPORT_H
 #define PPT_JOBS_REPORT_H
@@ -11,6 +13,8 @@
 #include "base/error.h"
 #include "jobs/privacy/price.h"
 
+#define REPORT_CAUSE_SIZE 384
+
 enum report_outcome { REPORT_DONE, REPORT_INTERRUPTED, REPORT_FAILED, REPORT_N };
 
 struct report {
@@ -19,6 +23,8 @@ struct report {
     enum report_outcome outcome;
     int error_code;                   /* enum ppt_error, 0 if done */
     char error_text[ERROR_TEXT_SIZE]; /* "" if done */
+    char cause[REPORT_CAUSE_SIZE];    /* which rank died, where and by what, in its
+                                         launcher's words; "": none did, or not known */
     int64_t used[PRICE_MAX_RELEASES]; /* what the meter says at the end */
     int64_t n_steps;                  /* steps behind the final model */
     bool has_test_accuracy;           /* public or paid for */

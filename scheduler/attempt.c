@@ -566,9 +566,13 @@ static int settle_dead(const struct attempt_context *context,
         return attempt_start(context, job->id, verdict.reason, err);
     }
     rc = finish(context, job, &verdict, facts.has_report ? &facts.report : NULL, err);
-    if (rc == 0)
-        *ret_ended = true;
-    return rc;
+    if (rc != 0)
+        return rc;
+    /* Not before: by this report a later look would decide otherwise. */
+    if (verdict.is_loss)
+        settle_tell(&facts, job->id, job->directory, context->loop->public_key);
+    *ret_ended = true;
+    return 0;
 }
 
 /* It may have run and nobody knows where: wait a while for word of it. */

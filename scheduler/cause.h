@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CAUSE_SIZE 384
+#include "jobs/report.h"
+
+#define CAUSE_SIZE REPORT_CAUSE_SIZE
 
 /* Leaves a line in the job's log, if there is one, from which on it speaks of this
  * attempt. The first one needs none. */

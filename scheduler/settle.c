@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "jobs/plan.h"
 #include "jobs/privacy/meter.h"
 
@@ -34,6 +35,8 @@ bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,
     *ret_report = report;
     return true;
 }
+
+#define NO_REPORT "its processes died without a report"
 
 static void say(struct settle_verdict *verdict, int code, const char *reason)
 {
@@ -153,7 +156,7 @@ void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_
     } else if (facts->state.stop != SPOOL_STOP_NONE) {
         stopped(facts, &verdict);
     } else {
-        lose(facts, PPT_ECOMM, "its processes died without a report", &verdict);
+        lose(facts, PPT_ECOMM, NO_REPORT, &verdict);
     }
     if (facts->has_state && facts->state.n_losses > 0)
         verdict.charge = SETTLE_ALL;
@@ -255,6 +258,46 @@ static int close_directory(const char *directory, const unsigned char public_key
     if (rc == 0)
         free(job);
     return rc;
+}
+
+/* What the meter says; nothing where no plan or no meter can be trusted. */
+static void find_used(const char *directory, const unsigned char public_key[32],
+                      int64_t ret_used[PRICE_MAX_RELEASES])
+{
+    char path[SPOOL_PATH_SIZE];
+    bool is_damaged;
+    struct signed_job *job = malloc(sizeof *job);
+    if (job != NULL && spool_path(directory, PLAN_METER, path, NULL) == 0 &&
+        plan_load(directory, public_key, &job->plan, &job->spec, &job->manifest,
+                  NULL) == 0)
+        meter_read(path, &job->plan.price, ret_used, &is_damaged, NULL);
+    free(job);
+}
+
+void settle_tell(const struct settle_facts *facts, int64_t job_id,
+                 const char *directory, const unsigned char public_key[32])
+{
+    char path[SPOOL_PATH_SIZE];
+    struct report report = {.job_id = job_id,
+                            .attempt = facts->attempt,
+                            .outcome = REPORT_FAILED,
+                            .error_code = PPT_ECOMM,
+                            .error_text = NO_REPORT};
+    struct error err = {0};
+    if (facts->has_report)
+        report = facts->report;
+    else
+        find_used(directory, public_key, report.used);
+    if (report.error_code != PPT_ECOMM || (facts->has_report && facts->cause == NULL))
+        return; /* it says all that there is to say */
+    snprintf(report.cause, sizeof report.cause, "%s",
+             facts->cause == NULL ? "" : facts->cause);
+    int rc = spool_path(directory, "report.json", path, &err);
+    if (rc == 0)
+        rc = report_write(path, &report, &err);
+    if (rc != 0)
+        log_warning("job %lld: its report cannot be written: %s", (long long)job_id,
+                    err.text);
 }
 
 int settle_cost(enum settle_charge charge, const char *directory,

@@ -75,6 +75,12 @@ int settle_cost(enum settle_charge charge, const char *directory,
                 double price, struct cost *ret_spent, double *ret_epsilon,
                 char ret_note[LEDGER_TEXT_SIZE], struct error *err);
 
+/* Leaves a report.json of an attempt that was lost, once it is settled: its own, or the
+ * one that it could not write any more, with what the meter says; and the cause, if
+ * that is known (facts->cause). For people: what cannot be written is left out. */
+void settle_tell(const struct settle_facts *facts, int64_t job_id,
+                 const char *directory, const unsigned char public_key[32]);
+
 /* report.json of this job and attempt, if there is one that can be read. */
 bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,
                         struct report *ret_report);

@@ -11,6 +11,7 @@
 #include "jobs/plan.h"
 #include "jobs/privacy/meter.h"
 #include "scheduler/allocation.h"
+#include "scheduler/cause.h"
 #include "scheduler/ledger.h"
 #include "scheduler/queue.h"
 #include "scheduler/settle.h"
@@ -259,11 +260,30 @@ static int run_ranks(struct here *here, struct error *err)
     return rc;
 }
 
+/* The report of ranks that have lost one, for the job's directory and the scheduler. */
+static void add_cause(const struct here *here, struct report *report)
+{
+    char path[sizeof here->directory + 16];
+    struct error err = {0};
+    if (report->error_code != PPT_ECOMM ||
+        !cause_find(here->directory, here->attempt, report->cause))
+        return;
+    snprintf(path, sizeof path, "%s/report.json", here->directory);
+    if (report_write(path, report, &err) != 0)
+        log_warning("%s", err.text);
+    size_t len = strlen(report->error_text);
+    snprintf(report->error_text + len, sizeof report->error_text - len, ": %s",
+             report->cause);
+}
+
 /* Says how it ended, for as long as it takes a database to come back. */
 static int tell_end(struct here *here, const struct error *why, struct error *err)
 {
     struct client *client = &here->request->client;
-    struct report report = {.outcome = REPORT_FAILED, .error_code = PPT_ECOMM};
+    struct report report = {.job_id = here->job_id,
+                            .attempt = here->attempt,
+                            .outcome = REPORT_FAILED,
+                            .error_code = PPT_ECOMM};
     snprintf(report.error_text, sizeof report.error_text,
              "its ranks ended without a report, status %d", here->ranks.status);
     if (why->code != 0) {
@@ -271,6 +291,7 @@ static int tell_end(struct here *here, const struct error *why, struct error *er
         memcpy(report.error_text, why->text, sizeof report.error_text);
     }
     settle_find_report(here->directory, here->job_id, here->attempt, &report);
+    add_cause(here, &report);
     int rc = client->db != NULL && db_is_alive(client->db)
                  ? 0
                  : client_reconnect(client, RECONNECT_S, err);

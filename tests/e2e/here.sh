@@ -178,6 +178,22 @@ wait_state "$id" failed
 holds "$(field "$id" epsilon_spent) > 0.099"
 holds "$(reserved acme) == 0"
 
+step "the same under --here: the report says which one"
+begin long
+wait_here
+for rank in $(pgrep -f "^[^ ]*ppt-worker --plan $dir/alice/ppt-$id "); do
+    if tr '\0' '\n' <"/proc/$rank/environ" | grep -qx OMPI_COMM_WORLD_RANK=1; then
+        kill -KILL "$rank"
+    fi
+done
+ended
+wait_state "$id" failed
+for report in "$dir/alice/ppt-$id/report.json" "$dir/jobs/$id/report.json"; do
+    grep -q 'rank 1 on node .*signal 9 (Killed)' "$report" || die "$(cat "$report")"
+done
+field "$id" reason | grep -q 'rank 1 on node .*signal 9 (Killed)' || die "$(field "$id" reason)"
+holds "$(field "$id" epsilon_spent) > 0.099"
+
 step "past its time limit"
 sed 's/time_limit: 10m/time_limit: 3s/' "$dir/slow.yaml" >"$dir/late.yaml"
 here_fails 22 "time limit" late

@@ -44,6 +44,14 @@ wait_state "$id" failed # mpirun may be caught unawares
 [ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"
 field "$id" reason | grep -q "rank 1 on node $(hostname -s).*: signal 9 (Killed)" ||
     die "no cause: $(field "$id" reason)"
+report=$dir/jobs/$id/report.json
+for _ in $(seq 50); do # written when it is settled
+    ! grep -q '"attempt": 2.*"cause": "rank 1 on node ' "$report" || break
+    sleep 0.1
+done
+grep -q '"attempt": 2.*"outcome": "failed".*"cause": "rank 1 on node .*signal 9 (Killed)"' \
+    "$report" || die "no cause in $(cat "$report")"
+grep -q '"used": \[[1-9]' "$report" || die "nothing used: $(cat "$report")"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 [ -z "$(job_pids "$id")" ] || die "processes are left"
 

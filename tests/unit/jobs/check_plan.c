@@ -208,6 +208,7 @@ START_TEST(a_report_comes_back_as_it_was)
                             .outcome = REPORT_FAILED,
                             .error_code = PPT_EDATA,
                             .error_text = "a \"label\"\nis wrong",
+                            .cause = "rank 1 on node n2: Killed",
                             .used = {100, 1},
                             .n_steps = 99,
                             .has_test_accuracy = true,
@@ -224,6 +225,7 @@ START_TEST(a_report_comes_back_as_it_was)
     ck_assert_int_eq(loaded.outcome, report.outcome);
     ck_assert_int_eq(loaded.error_code, report.error_code);
     ck_assert_str_eq(loaded.error_text, report.error_text);
+    ck_assert_str_eq(loaded.cause, report.cause);
     ck_assert_int_eq(loaded.used[0], 100);
     ck_assert_int_eq(loaded.n_steps, 99);
     ck_assert_double_eq(loaded.test_accuracy, report.test_accuracy);
