@@ -125,15 +125,42 @@ CPU_CLONES void clip_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p,
     }
 }
 
+/* Above the norm, with all that a sum's rounding may add to it. */
+static inline double norm_above(double square, double slack)
+{
+    return sqrt(square) * (1.0 + 0x1p-20) + slack;
+}
+
+static inline float towards_zero(double x)
+{
+    float rounded = (float)x;
+    return (double)rounded > x ? nextafterf(rounded, 0.0f) : rounded;
+}
+
 void clip_factors(int64_t n, double clip, const double *square, const double *slack,
                   float *factor)
 {
     for (int64_t i = 0; i < n; i++) {
-        double up = sqrt(square[i]) * (1.0 + 0x1p-20) + slack[i];
-        double exact = up <= clip ? 1.0 : clip / up;
-        float rounded = (float)exact;
-        rounded = (double)rounded > exact ? nextafterf(rounded, 0.0f) : rounded;
+        double up = norm_above(square[i], slack[i]);
+        float rounded = towards_zero(up <= clip ? 1.0 : clip / up);
         factor[i] = up <= 1e12 * clip ? rounded : 0.0f; /* false for NaN */
+    }
+}
+
+void clip_auto_factors(int64_t n, double clip, double gamma, const double *square,
+                       const double *slack, float *factor)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double up = norm_above(square[i], slack[i]);
+        float rounded = towards_zero(clip / (up + gamma));
+        factor[i] = up <= 1e12 * clip ? rounded : 0.0f; /* false for NaN */
+    }
+}
+
+void clip_drop_factors(int64_t n, const float *by, float *factor)
+{
+    for (int64_t i = 0; i < n; i++) {
+        factor[i] = by[i] == 0.0f ? 0.0f : factor[i];
     }
 }
 

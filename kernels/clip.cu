@@ -2,7 +2,7 @@
  *
  * Floors: square_rows 4 n len bytes, 2 n len flops in double; ghost_square 4 n t (d +
  * p) bytes, n t^2 (d + p) flops in double (bound by these: a thread a pair of places);
- * clip_factors 20 n bytes; scale_rows 8 n len bytes; weighted_sum 4 (n + 1) len bytes;
+ * clip_factors and auto_factors 20 n bytes; drop_factors 12 n; scale_rows 8 n len bytes; weighted_sum 4 (n + 1) len bytes;
  * accumulate 20 len bytes; outer_norms 4 n (d + p) bytes; ghost_norms 72 n; drop_rows
  * 4 n and what it clears; add_total 8 n; divide 16 n. */
 #include "kernels/cuda.h"
@@ -112,13 +112,17 @@ static __global__ void ghost_square(int64_t n, int64_t t, int64_t d, int64_t p,
     }
 }
 
+static __device__ inline float towards_zero(double x)
+{
+    float rounded = (float)x;
+    return (double)rounded > x ? nextafterf(rounded, 0.0f) : rounded;
+}
+
 /* min(1, clip / up) rounded towards zero; 0 where up is NaN, Inf or far above. */
 static __device__ inline float factor_of(double clip, double square, double slack)
 {
     double up = sqrt(square) * (1.0 + 0x1p-20) + slack;
-    double exact = up <= clip ? 1.0 : clip / up;
-    float rounded = (float)exact;
-    rounded = (double)rounded > exact ? nextafterf(rounded, 0.0f) : rounded;
+    float rounded = towards_zero(up <= clip ? 1.0 : clip / up);
     return up <= 1e12 * clip ? rounded : 0.0f;
 }
 
@@ -128,6 +132,26 @@ static __global__ void factors(int64_t n, double clip, const double *square,
     CUDA_EACH(i, n)
     {
         factor[i] = factor_of(clip, square[i], slack[i]);
+    }
+}
+
+static __global__ void auto_factors(int64_t n, double clip, double gamma,
+                                    const double *square, const double *slack,
+                                    float *factor)
+{
+    CUDA_EACH(i, n)
+    {
+        double up = sqrt(square[i]) * (1.0 + 0x1p-20) + slack[i];
+        float rounded = towards_zero(clip / (up + gamma));
+        factor[i] = up <= 1e12 * clip ? rounded : 0.0f;
+    }
+}
+
+static __global__ void drop_factors(int64_t n, const float *by, float *factor)
+{
+    CUDA_EACH(i, n)
+    {
+        factor[i] = by[i] == 0.0f ? 0.0f : factor[i];
     }
 }
 
@@ -260,6 +284,18 @@ void cuda_clip_factors(int64_t n, double clip, const double *square,
                        const double *slack, float *factor)
 {
     CUDA_LAUNCH(factors, cuda_blocks(n), CUDA_THREADS, n, clip, square, slack, factor);
+}
+
+void cuda_auto_factors(int64_t n, double clip, double gamma, const double *square,
+                       const double *slack, float *factor)
+{
+    CUDA_LAUNCH(auto_factors, cuda_blocks(n), CUDA_THREADS, n, clip, gamma, square,
+                slack, factor);
+}
+
+void cuda_drop_factors(int64_t n, const float *by, float *factor)
+{
+    CUDA_LAUNCH(drop_factors, cuda_blocks(n), CUDA_THREADS, n, by, factor);
 }
 
 void cuda_scale_rows(int64_t n, int64_t len, const float *factor, float *x)

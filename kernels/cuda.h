@@ -139,6 +139,9 @@ void cuda_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p, const float *
                        const float *g, double *square, double *error);
 void cuda_clip_factors(int64_t n, double clip, const double *square,
                        const double *slack, float *factor);
+void cuda_auto_factors(int64_t n, double clip, double gamma, const double *square,
+                       const double *slack, float *factor);
+void cuda_drop_factors(int64_t n, const float *by, float *factor);
 void cuda_scale_rows(int64_t n, int64_t len, const float *factor, float *x);
 void cuda_drop_rows(int64_t n, int64_t len, const float *factor, float *x);
 void cuda_weighted_sum(int64_t n, int64_t len, const float *factor, const float *each,

@@ -168,6 +168,13 @@ struct kernels {
      * (1 + 2^-20) + slack[i]; 0 where up is NaN, Inf or above 1e12 clip. */
     void (*clip_factors)(int64_t n, double clip, const double *square,
                          const double *slack, float *factor);
+    /* factor[i] = clip / (up + gamma), gamma > 0, rounded towards zero; 0 as above.
+     * Each row times its factor is shorter than clip (Bu et al. 2022, arXiv
+     * 2206.07136). */
+    void (*auto_factors)(int64_t n, double clip, double gamma, const double *square,
+                         const double *slack, float *factor);
+    /* factor[i] = 0 where by[i] is 0. */
+    void (*drop_factors)(int64_t n, const float *by, float *factor);
     /* Row i of x[n, len] times factor[i]; a factor of 0 gives zeros, whatever the row
      * holds. */
     void (*scale_rows)(int64_t n, int64_t len, const float *factor, float *x);

@@ -125,6 +125,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = net_build(&spec->model, split, trainer->is_private, &trainer->net, err);
     }
     trainer->net.objective = spec->training.loss;
+    trainer->net.clipping = spec->privacy.clipping;
     if (rc == 0 && trainer->is_private) {
         rc = plan_grid(trainer, err);
     }

@@ -219,13 +219,24 @@ void net_backward(struct net *net, const struct kernels *kernels, const float *p
     }
 }
 
+int net_n_factors(const struct net *net)
+{
+    int n = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        n += net->layers[i].n_params > 0;
+    }
+    return net->clipping.mode == CLIP_PER_LAYER ? n : 1;
+}
+
+/* factor NULL: all 1; else each layer goes on by `stride`, 0 where all share them. */
 static void sum_layers(struct net *net, const struct kernels *kernels, int64_t n,
-                       const float *factor)
+                       const float *factor, int64_t stride)
 {
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
         if (layer->n_params > 0) {
             layer->ops->sum(layer, kernels, n, factor, net->grad + layer->offset);
+            factor = factor == NULL ? NULL : factor + stride;
         }
     }
 }
@@ -235,25 +246,69 @@ static void sum_layers(struct net *net, const struct kernels *kernels, int64_t n
  * of the norm is kept free for it. */
 static const double clip_margin = 0x1p-10;
 
-void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
-                     int64_t n)
+static void clear_norms(struct net *net, const struct kernels *kernels, int64_t n)
 {
     kernels->memory->zero(net->square, (size_t)n * sizeof *net->square);
     kernels->memory->zero(net->slack, (size_t)n * sizeof *net->slack);
+}
+
+/* One factor an example, from the norm of its whole gradient. */
+static void factors_of_all(struct net *net, const struct kernels *kernels, double clip,
+                           int64_t n)
+{
+    clear_norms(net, kernels, n);
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
         if (layer->n_params > 0) {
             layer->ops->norms(layer, kernels, n, net->square, net->slack);
         }
     }
-    kernels->clip_factors(n, clip_norm * (1.0 - clip_margin), net->square, net->slack,
-                          net->factor);
-    sum_layers(net, kernels, n, net->factor);
+    if (net->clipping.mode == CLIP_AUTOMATIC) {
+        kernels->auto_factors(n, clip, net->clipping.gamma, net->square, net->slack,
+                              net->factor);
+    } else {
+        kernels->clip_factors(n, clip, net->square, net->slack, net->factor);
+    }
+}
+
+/* A factor for each layer. Whom one layer refuses (0), all refuse. */
+static void factors_of_each(struct net *net, const struct kernels *kernels, double clip,
+                            int64_t n)
+{
+    int n_factors = net_n_factors(net);
+    double share = clip / sqrt((double)n_factors) * (1.0 - 0x1p-50);
+    float *factor = net->factor;
+    for (int i = net->n_layers - 1; i >= net->first; i--) {
+        struct layer *layer = &net->layers[i];
+        if (layer->n_params > 0) {
+            clear_norms(net, kernels, n);
+            layer->ops->norms(layer, kernels, n, net->square, net->slack);
+            kernels->clip_factors(n, share, net->square, net->slack, factor);
+            kernels->drop_factors(n, factor, net->factor);
+            factor += net->max_n;
+        }
+    }
+    for (int f = 1; f < n_factors; f++) {
+        kernels->drop_factors(n, net->factor, net->factor + f * net->max_n);
+    }
+}
+
+void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
+                     int64_t n)
+{
+    double clip = clip_norm * (1.0 - clip_margin);
+    if (net->clipping.mode == CLIP_PER_LAYER) {
+        factors_of_each(net, kernels, clip, n);
+        sum_layers(net, kernels, n, net->factor, net->max_n);
+    } else {
+        factors_of_all(net, kernels, clip, n);
+        sum_layers(net, kernels, n, net->factor, 0);
+    }
 }
 
 void net_plain_sum(struct net *net, const struct kernels *kernels, int64_t n)
 {
-    sum_layers(net, kernels, n, NULL);
+    sum_layers(net, kernels, n, NULL, 0);
 }
 
 static void name_tensor(const struct layer *layer, const char *part, int64_t offset,

@@ -7,7 +7,8 @@
  *
  * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
- *   + 72 m bytes of per-example scalars,
+ *   + 72 m bytes of per-example scalars (4 m more for each further layer with
+ *   parameters, where each has clip factors of its own),
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
  * 2 groups + 2 c for group_norm and 2 h w + 2 c for layer_norm. Records with c > 1
@@ -28,7 +29,8 @@ struct net {
     struct shape in;
     int64_t n_features, n_classes, n_params;
     bool is_private;
-    enum spec_loss objective; /* cross_entropy, unless the owner sets another */
+    enum spec_loss objective;      /* cross_entropy, unless the owner sets another */
+    struct spec_clipping clipping; /* flat; the caller may set another */
 
     /* Set by net_alloc. */
     int64_t max_n;  /* examples in a micro-batch */
@@ -41,8 +43,8 @@ struct net {
     int32_t *target;
     double *loss; /* of each example, after net_backward; not of private nets */
     double *square, *slack;
-    float *factor;
-    float *grad; /* n_params: the last sum */
+    float *factor; /* [net_n_factors, max_n] */
+    float *grad;   /* n_params: the last sum */
     void *memory, *staged;
 };
 
@@ -55,6 +57,10 @@ struct net {
  * Allocates nothing. Errors: PPT_ESPEC "model.layers[i] (name): ..." */
 int net_build(const struct spec_model *model, const struct manifest_split *split,
               bool is_private, struct net *ret_net, struct error *err);
+
+/* How many clip factors an example has: 1, or with per-layer clipping the number of
+ * layers with parameters. */
+int net_n_factors(const struct net *net);
 
 /* Bytes of `memory` that net_alloc will take for micro-batches of max_n. */
 size_t net_memory_bytes(const struct net *net, const struct memory *memory,
@@ -86,7 +92,15 @@ void net_backward(struct net *net, const struct kernels *kernels, const float *p
                   int64_t n);
 
 /* After net_backward: net->grad = sum_i c_i g_i, each term of norm at most clip_norm.
- * An example with NaN or Inf anywhere has c_i = 0 and adds exactly nothing. */
+ * An example with NaN or Inf anywhere has c_i = 0 and adds exactly nothing.
+ * By net->clipping, with n_i an upper bound of |g_i| that holds for the computed terms:
+ *   flat       c_i = min(1, C / n_i), so |c_i g_i| <= C
+ *   per layer  a c_i,l for each of the L layers with parameters, by that rule with
+ *              C / sqrt(L): |c_i g_i|^2 = sum_l |c_i,l g_i,l|^2 <= L (C / sqrt(L))^2
+ *              (McMahan et al. 2018, arXiv 1710.06963)
+ *   automatic  c_i = C / (n_i + gamma), so |c_i g_i| <= C n_i / (n_i + gamma) < C
+ *              (AUTO-S: Bu et al. 2022, arXiv 2206.07136)
+ * all with C = clip_norm less a margin for rounding (net.c). */
 void net_clipped_sum(struct net *net, const struct kernels *kernels, double clip_norm,
                      int64_t n);
 

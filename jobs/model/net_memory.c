@@ -116,7 +116,7 @@ static void bind(struct net *net, const struct memory *memory, struct carver *ca
     net->loss = carve(carver, n, sizeof *net->loss);
     net->square = carve(carver, n, sizeof *net->square);
     net->slack = carve(carver, n, sizeof *net->slack);
-    net->factor = carve_floats(carver, max_n);
+    net->factor = carve_floats(carver, net_n_factors(net) * max_n);
     net->grad = carve_floats(carver, net->n_params);
     bind_layers(net, carver, max_n);
 }

@@ -30,6 +30,11 @@ static const char *evaluation_word(int i)
     return spec_evaluation_name((enum spec_evaluation)i);
 }
 
+static const char *clip_mode_word(int i)
+{
+    return spec_clip_mode_name((enum spec_clip_mode)i);
+}
+
 static const char *unit_word(int i)
 {
     return unit_name((enum privacy_unit)i);
@@ -177,6 +182,69 @@ static void write_model(struct json *json, const struct field *field, const void
     json_close_object(json);
 }
 
+/* privacy.clipping: a mode's name, or a mapping with it; flat is not written */
+
+static bool is_automatic(const void *base)
+{
+    const struct spec_clipping *clipping = base;
+    return clipping->mode == CLIP_AUTOMATIC || clipping->mode == CLIP_N;
+}
+
+static const struct field clipping_fields[] = {
+    {.key = "mode",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_clipping, mode),
+     .is_required = true,
+     .word = clip_mode_word,
+     .n_words = CLIP_N},
+    {.key = "gamma",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_clipping, gamma),
+     .range = {1e-6, 1e6, false, false},
+     .number_default = 0.01,
+     .applies = is_automatic,
+     .only_with = "mode: automatic"},
+};
+SECTION(clipping_section, "privacy.clipping", clipping_fields);
+
+/* The word alone is the mapping with no more in it. */
+static void read_clipping(struct ydoc_faults *faults, const struct ydoc_node *node,
+                          void *base)
+{
+    struct spec_privacy *privacy = base;
+    struct spec_clipping *clipping = &privacy->clipping;
+    *clipping = (struct spec_clipping){.mode = CLIP_FLAT};
+    if (node == NULL)
+        return;
+    if (node->kind != YDOC_SCALAR) {
+        field_read(faults, node, &clipping_section, clipping);
+        return;
+    }
+    const char *words[CLIP_N];
+    int index = CLIP_N;
+    for (int i = 0; i < CLIP_N; i++)
+        words[i] = clip_mode_word(i);
+    ydoc_word(faults, node, words, CLIP_N, &index);
+    clipping->mode = (enum spec_clip_mode)index;
+    for (int i = 1; i < clipping_section.n_fields; i++) {
+        const struct field *field = &clipping_fields[i];
+        if (field->applies(clipping))
+            memcpy((char *)clipping + field->offset, &field->number_default,
+                   sizeof field->number_default);
+    }
+}
+
+static void write_clipping(struct json *json, const struct field *field,
+                           const void *base)
+{
+    const struct spec_privacy *privacy = base;
+    if (privacy->clipping.mode == CLIP_FLAT)
+        return;
+    json_object(json, field->key);
+    field_write(json, &clipping_section, &privacy->clipping);
+    json_close_object(json);
+}
+
 /* privacy: a mapping, or the word none */
 
 static const struct field privacy_fields[] = {
@@ -206,6 +274,10 @@ static const struct field privacy_fields[] = {
      .offset = offsetof(struct spec_privacy, noise_multiplier),
      .range = {0.05, 1e6, false, false},
      .zero_word = "auto"},
+    {.key = "clipping",
+     .type = FIELD_OWN,
+     .read = read_clipping,
+     .write = write_clipping},
 };
 SECTION(privacy_section, "privacy", privacy_fields);
 
@@ -637,6 +709,7 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_GELU],
     &field_layer[LAYER_FLATTEN],
     &privacy_section,
+    &clipping_section,
     &training_section,
     &schedule_section,
     &step_section,

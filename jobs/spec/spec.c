@@ -31,6 +31,12 @@ static const char *const optimizer_names[OPTIMIZER_N] = {
     [OPTIMIZER_ADAM] = "adam",
 };
 
+static const char *const clip_mode_names[CLIP_N] = {
+    [CLIP_FLAT] = "flat",
+    [CLIP_PER_LAYER] = "per_layer",
+    [CLIP_AUTOMATIC] = "automatic",
+};
+
 static const char *const schedule_names[SCHEDULE_N] = {
     [SCHEDULE_CONSTANT] = "constant",
     [SCHEDULE_COSINE] = "cosine",
@@ -61,6 +67,11 @@ const char *spec_loss_name(enum spec_loss loss)
 const char *spec_optimizer_name(enum spec_optimizer optimizer)
 {
     return optimizer_names[optimizer];
+}
+
+const char *spec_clip_mode_name(enum spec_clip_mode mode)
+{
+    return clip_mode_names[mode];
 }
 
 const char *spec_schedule_name(enum spec_schedule schedule)

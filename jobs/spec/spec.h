@@ -81,12 +81,27 @@ struct spec_model {
     struct spec_layer layers[SPEC_MAX_LAYERS];
 };
 
+/* How the gradients of a sample are kept short; each rule bounds what one unit adds to
+ * the sum by clip_norm. */
+enum spec_clip_mode {
+    CLIP_FLAT,      /* g min(1, clip_norm / |g|) (Abadi et al. 2016) */
+    CLIP_PER_LAYER, /* that in each of L layers with clip_norm / sqrt(L) */
+    CLIP_AUTOMATIC, /* g clip_norm / (|g| + gamma) (Bu et al. 2022) */
+    CLIP_N
+};
+
+struct spec_clipping {
+    enum spec_clip_mode mode;
+    double gamma; /* automatic; default 0.01; else 0 */
+};
+
 struct spec_privacy {
     bool is_private; /* false: `privacy: none` */
     enum privacy_unit unit;
     double epsilon; /* target; 0 when noise_multiplier is given instead */
     double delta;
-    double clip_norm;        /* L2 bound of one unit's gradient */
+    double clip_norm; /* L2 bound of one unit's gradient */
+    struct spec_clipping clipping;
     double noise_multiplier; /* 0: auto, calibrated to epsilon */
 };
 
@@ -202,6 +217,7 @@ const char *spec_preset_name(enum spec_preset preset);
 const char *spec_layer_name(enum spec_layer_kind kind);
 const char *spec_loss_name(enum spec_loss loss);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
+const char *spec_clip_mode_name(enum spec_clip_mode mode);
 const char *spec_schedule_name(enum spec_schedule schedule);
 const char *spec_evaluation_name(enum spec_evaluation evaluation);
 

@@ -2,7 +2,8 @@
  * same keys, so that all other records and all noise are the same. The sums that are
  * sent may differ by the clip norm; what else anybody could see may not differ at all:
  * collectives and their sizes, how much noise is drawn and from where, the divisor,
- * what is told. Every layer x 1, 2, 4 ranks x batch x record. No chance is involved. */
+ * what is told. Every layer x way to clip x 1, 2, 4 ranks x batch x record. No chance
+ * is involved. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,8 +114,18 @@ struct view {
     struct world world;
 };
 
+static const struct {
+    const char *name;
+    struct spec_clipping clipping;
+} modes[] = {
+    {"flat", {CLIP_FLAT, 0.0}},
+    {"per layer", {CLIP_PER_LAYER, 0.0}},
+    {"automatic", {CLIP_AUTOMATIC, 1e-3}},
+};
+enum { N_MODES = sizeof modes / sizeof modes[0] };
+
 struct scene {
-    const char *net, *batch;
+    const char *net, *mode, *batch;
     int size, at; /* ranks; which has the record */
     float record;
 };
@@ -277,8 +288,9 @@ static void judge(const struct scene *scene, const struct view *with,
 {
     char name[160];
     double square = 0.0;
-    snprintf(name, sizeof name, "%s, %d ranks, %s, record %g on rank %d", scene->net,
-             scene->size, scene->batch, (double)scene->record, scene->at);
+    snprintf(name, sizeof name, "%s, %s, %d ranks, %s, record %g on rank %d",
+             scene->net, scene->mode, scene->size, scene->batch, (double)scene->record,
+             scene->at);
     for (size_t i = 0; i < with->n_sum; i++) {
         double d = with->sum[i] - without->sum[i];
         square += d * d;
@@ -335,13 +347,14 @@ static void play(struct scene *scene, const struct world_data *others, double ra
     world_free(&without.world);
 }
 
-static void use(int net, int batch)
+static void use(int net, int mode, int batch)
 {
     manifest = world_manifest(NOMINAL, 0, nets[net].n_dims, nets[net].dims, N_CLASSES);
     spec = world_spec(PRESET_LAYERS, true);
     spec.model.n_layers = nets[net].n_layers;
     memcpy(spec.model.layers, nets[net].layers, sizeof nets[net].layers);
     spec.privacy.clip_norm = clip_norm;
+    spec.privacy.clipping = modes[mode].clipping;
     spec.training.learning_rate = learning_rate;
     plan = world_plan(&spec, &manifest, 1.0, 1);
     plan.price.sample_rate = batches[batch].rate;
@@ -355,9 +368,10 @@ void audit_step(void)
         audit_stop("no temporary file");
     }
     capture = fileno(file);
-    for (int n = 0; n < N_NETS * N_BATCHES; n++) {
-        int net = n / N_BATCHES, batch = n % N_BATCHES;
-        use(net, batch);
+    for (int n = 0; n < N_NETS * N_MODES * N_BATCHES; n++) {
+        int net = n / (N_MODES * N_BATCHES), mode = n / N_BATCHES % N_MODES;
+        int batch = n % N_BATCHES;
+        use(net, mode, batch);
         size_t d = 1;
         for (int i = 0; i < nets[net].n_dims; i++) {
             d *= (size_t)nets[net].dims[i];
@@ -367,6 +381,7 @@ void audit_step(void)
         for (int size = 1; size <= 4; size *= 2) {
             for (int record = 0; record < N_RECORDS; record++) {
                 struct scene scene = {.net = nets[net].name,
+                                      .mode = modes[mode].name,
                                       .batch = batches[batch].name,
                                       .size = size,
                                       .record = records[record]};

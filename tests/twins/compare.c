@@ -149,6 +149,11 @@ static void bounds(int64_t n, int64_t d, int64_t p)
         }
         twin_send(&in[i]);
     }
+    for (int64_t j = 0; j < n; j++) { /* nor these: a difference would show roundings */
+        ((double *)square.cpu)[j] = fabs(((double *)square.cpu)[j]);
+        ((double *)slack.cpu)[j] = fabs(((double *)slack.cpu)[j]);
+    }
+    twin_send(&square), twin_send(&slack);
     poison(&x);
     cpu->add_square_rows(n, d, C(x), C(square));
     dev->add_square_rows(n, d, D(x), D(square));
@@ -276,7 +281,14 @@ static void factors(int64_t n)
                               : (double)got[i] * sqrt(s) <= 1.0 && got[i] <= 1.0f);
     }
     free(got);
-    twin_free(&square), twin_free(&slack), twin_free(&factor);
+    struct twin other = twin_floats(n);
+    cpu->auto_factors(n, 2.0, 0.01, C(square), C(slack), C(other));
+    dev->auto_factors(n, 2.0, 0.01, D(square), D(slack), D(other));
+    twin_same("auto_factors", &other);
+    cpu->drop_factors(n, C(factor), C(other)),
+        dev->drop_factors(n, D(factor), D(other));
+    twin_same("drop_factors", &other);
+    twin_free(&square), twin_free(&slack), twin_free(&factor), twin_free(&other);
 }
 
 static void ghost(int64_t n, int64_t t, int64_t d, int64_t p)

@@ -89,6 +89,7 @@ static struct spec spec_of(const struct engine_wish *wish)
     memcpy(spec.model.layers, wish->layers, sizeof wish->layers);
     spec.privacy.is_private = wish->is_private;
     spec.privacy.clip_norm = 1.0;
+    spec.privacy.clipping = wish->clipping;
     spec.training.optimizer = wish->optimizer;
     spec.training.batch_size = wish->batch;
     spec.training.learning_rate = wish->optimizer == OPTIMIZER_ADAM ? 0.01 : 0.1;

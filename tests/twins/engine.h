@@ -26,6 +26,7 @@ struct engine_wish {
     enum spec_preset preset;
     enum spec_optimizer optimizer;
     bool is_private;
+    struct spec_clipping clipping;
     int64_t batch, hidden;
     int n_dims;
     int64_t dims[3];

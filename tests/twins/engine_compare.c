@@ -155,6 +155,11 @@ int main(void)
         wish = layers(is_private);
         steps("layers", &wish, 60, 3);
     }
+    struct engine_wish clipped = layers(true);
+    clipped.clipping.mode = CLIP_PER_LAYER;
+    steps("layers, each clipped", &clipped, 60, 3);
+    clipped.clipping = (struct spec_clipping){CLIP_AUTOMATIC, 0.01};
+    steps("layers, clipped automatically", &clipped, 60, 3);
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();
     printf("engine: %ld checks, %ld failed%s%s\n", twin_n_checks, twin_n_faults,

@@ -167,6 +167,35 @@ START_TEST(factors)
 }
 END_TEST
 
+/* Automatic clipping: always shorter than the bound, and refused like the others. */
+START_TEST(automatic_factors)
+{
+    double square[8] = {0.0, 1.0, 4.0, 100.0, NAN, INFINITY, 1e30, -1.0};
+    double slack[8] = {0.0, 0.0, 0.0, 10.0, 0.0, 0.0, 0.0, 0.0};
+    float factor[8];
+    k->auto_factors(8, 2.0, 0.01, square, slack, factor);
+    const double expected[4] = {200.0, 2.0 / 1.01, 2.0 / 2.01, 2.0 / 20.01};
+    for (int i = 0; i < 4; i++) {
+        ck_assert_double_eq_tol((double)factor[i], expected[i], 2e-6 * expected[i]);
+        ck_assert_double_le((double)factor[i], expected[i]);
+    }
+    for (int i = 4; i < 8; i++) {
+        ck_assert_float_eq(factor[i], 0.0f);
+    }
+    float kept[8] = {1.0f, 0.0f, 0.5f, 1e-12f, 1.0f, 1.0f, 1.0f, 1.0f};
+    k->drop_factors(8, kept, factor);
+    ck_assert_float_gt(factor[0], 0.0f);
+    ck_assert_float_eq(factor[1], 0.0f);
+    ck_assert_float_gt(factor[2], 0.0f);
+    ck_assert_float_gt(factor[3], 0.0f);
+    for (int i = 1; i <= 2000; i++) {
+        double norm = exp(0.03 * i - 30.0), s = norm * norm, none = 0.0;
+        k->auto_factors(1, 2.0, 1e-6, &s, &none, factor);
+        ck_assert_double_lt((double)factor[0] * norm, 2.0);
+    }
+}
+END_TEST
+
 START_TEST(a_zero_factor_hides_any_row)
 {
     enum { N = 4, LEN = 300 };
@@ -199,6 +228,7 @@ int main(void)
     tcase_add_test(tcase, alternating_gradients_are_bounded);
     tcase_add_test(tcase, ghost_is_the_norm);
     tcase_add_test(tcase, factors);
+    tcase_add_test(tcase, automatic_factors);
     tcase_add_test(tcase, a_zero_factor_hides_any_row);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

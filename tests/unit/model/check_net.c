@@ -100,13 +100,19 @@ static struct spec_model model_of(const struct sample *sample)
     return model;
 }
 
-static struct bench open_bench(int i, bool is_private)
+static const struct spec_clipping clippings[] = {
+    {CLIP_FLAT, 0.0}, {CLIP_PER_LAYER, 0.0}, {CLIP_AUTOMATIC, 0.01}};
+enum { N_CLIPPINGS = sizeof clippings / sizeof clippings[0] };
+
+static struct bench open_bench_clipping(int i, bool is_private,
+                                        struct spec_clipping clipping)
 {
     struct bench b;
     struct error err = {0};
     struct spec_model model = model_of(&samples[i]);
     seed = 88172645463325252u + (uint64_t)i;
     ck_assert_int_eq(net_build(&model, &samples[i].split, is_private, &b.net, &err), 0);
+    b.net.clipping = clipping;
     ck_assert_int_eq(net_alloc(&b.net, k->memory, N, &err), 0);
     b.params = malloc((size_t)b.net.n_params * sizeof *b.params);
     b.x = malloc((size_t)(N * b.net.n_features) * sizeof *b.x);
@@ -121,6 +127,11 @@ static struct bench open_bench(int i, bool is_private)
         b.y[j] = (int32_t)(j % b.net.n_classes);
     }
     return b;
+}
+
+static struct bench open_bench(int i, bool is_private)
+{
+    return open_bench_clipping(i, is_private, clippings[CLIP_FLAT]);
 }
 
 static void close_bench(struct bench *b)
@@ -232,10 +243,34 @@ START_TEST(gradients)
 }
 END_TEST
 
+/* sum += the example's gradient as the mode shortens it, by net.h's formulas. */
+static void add_clipped(const struct net *net, double clip, const float *grad,
+                        double *sum)
+{
+    double whole = norm(grad, net->n_params), n_layers = 0.0;
+    for (int l = 0; l < net->n_layers; l++) {
+        n_layers += net->layers[l].n_params > 0;
+    }
+    for (int l = 0; l < net->n_layers; l++) {
+        const struct layer *layer = &net->layers[l];
+        double part = norm(grad + layer->offset, layer->n_params);
+        double factor = fmin(1.0, clip / whole);
+        if (net->clipping.mode == CLIP_PER_LAYER) {
+            factor = part > 0.0 ? fmin(1.0, clip / sqrt(n_layers) / part) : 1.0;
+        } else if (net->clipping.mode == CLIP_AUTOMATIC) {
+            factor = clip / (whole + net->clipping.gamma);
+        }
+        for (int64_t j = 0; j < layer->n_params; j++) {
+            sum[layer->offset + j] += factor * (double)grad[layer->offset + j];
+        }
+    }
+}
+
 /* The clip norm is in the middle of the norms, so some are clipped and some are not. */
 START_TEST(norms_and_clipped_sum)
 {
-    struct bench b = open_bench(_i, true);
+    struct bench b =
+        open_bench_clipping(_i / N_CLIPPINGS, true, clippings[_i % N_CLIPPINGS]);
     int64_t n_params = b.net.n_params;
     float *each[N];
     double *sum = calloc((size_t)n_params, sizeof *sum), norms[N], clip = 0.0;
@@ -245,14 +280,11 @@ START_TEST(norms_and_clipped_sum)
         clip += norms[i] / N;
     }
     for (int i = 0; i < N; i++) {
-        double factor = fmin(1.0, clip / norms[i]);
-        for (int64_t j = 0; j < n_params; j++) {
-            sum[j] += factor * (double)each[i][j];
-        }
+        add_clipped(&b.net, clip, each[i], sum);
     }
     pass(&b, 0, N);
     net_clipped_sum(&b.net, k, clip, N);
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N && b.net.clipping.mode != CLIP_PER_LAYER; i++) {
         double up = sqrt(b.net.square[i]) + b.net.slack[i];
         ck_assert_double_ge(up, norms[i] * (1.0 - 1e-6));
         ck_assert_double_le(up, norms[i] * (1.0 + 1e-3));
@@ -276,20 +308,20 @@ END_TEST
 START_TEST(rubbish_adds_nothing)
 {
     const float rubbish[] = {NAN, INFINITY, -INFINITY, 3e38f, -1e30f};
-    struct bench b = open_bench(_i, true);
+    struct bench b =
+        open_bench_clipping(_i / N_CLIPPINGS, true, clippings[_i % N_CLIPPINGS]);
     size_t bytes = (size_t)b.net.n_params * sizeof(float);
     float *first = malloc(bytes);
     double *others = calloc((size_t)b.net.n_params, sizeof *others);
     for (int i = 0; i < N; i++) {
         float *grad = grad_of(&b, i, 1);
-        double factor = fmin(1.0, 0.5 / norm(grad, b.net.n_params));
-        for (int64_t j = 0; j < b.net.n_params; j++) {
-            others[j] += i == 2 ? 0.0 : factor * (double)grad[j];
+        if (i != 2) {
+            add_clipped(&b.net, 0.5, grad, others);
         }
         free(grad);
     }
     /* a tanh in front makes numbers of infinities */
-    int n_kinds = samples[_i].layers[0].kind == LAYER_TANH ? 1 : 3;
+    int n_kinds = samples[_i / N_CLIPPINGS].layers[0].kind == LAYER_TANH ? 1 : 3;
     for (int kind = 0; kind < n_kinds; kind++) {
         for (int64_t j = 0; j < b.net.n_features; j++) {
             b.x[2 * b.net.n_features + j] =
@@ -297,7 +329,9 @@ START_TEST(rubbish_adds_nothing)
         }
         pass(&b, 0, N);
         net_clipped_sum(&b.net, k, 0.5, N);
-        ck_assert_float_eq(b.net.factor[2], 0.0f);
+        for (int f = 0; f < net_n_factors(&b.net); f++) {
+            ck_assert_float_eq(b.net.factor[f * N + 2], 0.0f);
+        }
         if (kind == 0) {
             memcpy(first, b.net.grad, bytes);
         }
@@ -418,8 +452,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     k->set_threads(1);
     tcase_add_loop_test(tcase, gradients, 0, N_SAMPLES);
-    tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES);
-    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, N_SAMPLES);
+    tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES * N_CLIPPINGS);
+    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, N_SAMPLES * N_CLIPPINGS);
     tcase_add_test(tcase, memory);
     tcase_add_test(tcase, shapes_that_do_not_fit);
     tcase_add_test(tcase, tensors_and_seeds);
