@@ -15,6 +15,7 @@ static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_TANH] = &layer_tanh,
     [LAYER_TEMPERED_SIGMOID] = &layer_tempered_sigmoid,
     [LAYER_GELU] = &layer_gelu,
+    [LAYER_RESIDUAL] = &layer_residual,
     [LAYER_FLATTEN] = &layer_flatten,
 };
 

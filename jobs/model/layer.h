@@ -31,7 +31,8 @@ struct shape {
 struct layer {
     const struct layer_ops *ops;
     struct spec_layer spec;
-    int number; /* in the spec's order, from 0: for messages and tensor names */
+    int number; /* in the spec's order, from 0: for messages and tensor names; the
+                   layers before it lie at layer[-1], layer[-2], ... */
     struct shape in, out;
     int64_t n_params, offset; /* its block of the flat parameters: weight, then bias */
     int64_t n_weights;
@@ -79,7 +80,7 @@ struct layer_ops {
 
 extern const struct layer_ops layer_linear, layer_conv2d, layer_max_pool,
     layer_avg_pool, layer_group_norm, layer_layer_norm, layer_relu, layer_tanh,
-    layer_tempered_sigmoid, layer_gelu, layer_flatten;
+    layer_tempered_sigmoid, layer_gelu, layer_flatten, layer_residual;
 
 /* The table of a kind. */
 const struct layer_ops *layer_ops_of(enum spec_layer_kind kind);

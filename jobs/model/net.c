@@ -204,6 +204,19 @@ static void loss_gradient(const struct net *net, const struct kernels *kernels,
     }
 }
 
+/* The gradients of shortcuts that begin at layer i's input, onto that input's. */
+static void add_shortcuts(struct net *net, const struct kernels *kernels, int i,
+                          int64_t n)
+{
+    struct layer *layer = &net->layers[i];
+    for (int j = i + 1; layer->dx != NULL && j < net->n_layers; j++) {
+        const struct layer *end = &net->layers[j];
+        if (end->spec.kind == LAYER_RESIDUAL && j - end->spec.over == i) {
+            kernels->add_bias(1, n * layer_size(layer->in), end->own, layer->dx);
+        }
+    }
+}
+
 void net_backward(struct net *net, const struct kernels *kernels, const float *params,
                   int64_t n)
 {
@@ -216,6 +229,7 @@ void net_backward(struct net *net, const struct kernels *kernels, const float *p
                                   (size_t)(n * layer_size(layer->in)) *
                                       sizeof *layer->dx);
         }
+        add_shortcuts(net, kernels, i, n);
     }
 }
 

@@ -11,8 +11,8 @@
  *   parameters, where each has clip factors of its own),
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
- * 2 groups + 2 c for group_norm and 2 h w + 2 c for layer_norm. Records with c > 1
- * channels add 4 m features.
+ * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm and out for residual.
+ * Records with c > 1 channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
 #define PPT_JOBS_MODEL_NET_H

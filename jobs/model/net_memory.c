@@ -59,6 +59,18 @@ static int64_t group_of(const struct layer *layer, const struct memory *memory,
     return group < max_n ? group : max_n;
 }
 
+/* Does a shortcut begin at layer i's input? */
+static bool is_kept(const struct net *net, int i)
+{
+    for (int j = i + 1; j < net->n_layers; j++) {
+        const struct spec_layer *spec = &net->layers[j].spec;
+        if (spec->kind == LAYER_RESIDUAL && j - spec->over == i) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
 {
     float *x = net->input, *dx = NULL;
@@ -67,11 +79,13 @@ static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
     }
     float *shared = carve_floats(carver, most_shared(net));
     double *temp = carve(carver, (size_t)max_n, LAYER_TEMPS * sizeof(double));
-    bool is_read_again = false; /* would writing over x spoil an earlier backward? */
+    bool is_read_again = false; /* would writing over x spoil an earlier backward,
+                                   or a shortcut? */
     for (int i = 0; i < net->n_layers; i++) {
         struct layer *layer = &net->layers[i];
         int64_t out = max_n * layer_size(layer->out);
         bool writes = layer->spec.kind != LAYER_FLATTEN;
+        is_read_again = is_read_again || is_kept(net, i);
         bool is_alias = layer->ops->is_in_place && !(is_read_again && writes);
         layer->shared = shared;
         layer->temp = temp;

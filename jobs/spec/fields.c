@@ -678,6 +678,15 @@ static const struct field tempered_sigmoid_fields[] = {
      .number_default = 1},
 };
 
+static const struct field residual_fields[] = {
+    {.key = "over",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, over),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = SPEC_MAX_LAYERS - 1},
+};
+
 const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_LINEAR] = {"linear", linear_fields, COUNT(linear_fields)},
     [LAYER_CONV2D] = {"conv2d", conv2d_fields, COUNT(conv2d_fields)},
@@ -690,6 +699,7 @@ const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_TEMPERED_SIGMOID] = {"tempered_sigmoid", tempered_sigmoid_fields,
                                 COUNT(tempered_sigmoid_fields)},
     [LAYER_GELU] = {"gelu", NULL, 0},
+    [LAYER_RESIDUAL] = {"residual", residual_fields, COUNT(residual_fields)},
     [LAYER_FLATTEN] = {"flatten", NULL, 0},
 };
 
@@ -707,6 +717,7 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_TANH],
     &field_layer[LAYER_TEMPERED_SIGMOID],
     &field_layer[LAYER_GELU],
+    &field_layer[LAYER_RESIDUAL],
     &field_layer[LAYER_FLATTEN],
     &privacy_section,
     &clipping_section,

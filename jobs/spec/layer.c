@@ -110,6 +110,11 @@ static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
                        "as many as there are classes");
         shape->is_flat = true;
         break;
+    case LAYER_RESIDUAL:
+        if (layer->over > node->index)
+            ydoc_fault_at(faults, node->first, "over",
+                          "expected at most the %d layers before it", node->index);
+        break;
     case LAYER_FLATTEN:
         shape->is_flat = true;
         break;

@@ -35,6 +35,7 @@ enum spec_layer_kind {
     LAYER_TANH,
     LAYER_TEMPERED_SIGMOID,
     LAYER_GELU,
+    LAYER_RESIDUAL,
     LAYER_FLATTEN,
     LAYER_N_KINDS
 };
@@ -48,6 +49,7 @@ struct spec_layer {
     int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
     int64_t padding; /* conv2d: zeros on each side; default 0 */
     int64_t groups;  /* group_norm */
+    int64_t over;    /* residual: layers before it that the shortcut passes by */
     double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
 };
 

@@ -82,6 +82,11 @@ class Net:
     def relu(self):
         self.x = jax.nn.relu(self.x)
 
+    def residual(self, block):
+        x = self.x
+        block()
+        self.x = self.x + x
+
     def flatten(self):
         self.x = self.x.reshape(-1)
 
@@ -112,6 +117,24 @@ def smooth(net):
     net.linear(4)
 
 
+def shortcuts(net):
+    def inner():
+        net.tanh()
+        net.conv2d(4, 1)
+
+    def outer():
+        net.relu()
+        net.conv2d(4, 3, padding=1)
+        net.residual(inner)
+        net.gelu()
+
+    net.residual(net.tanh)
+    net.conv2d(4, 3, padding=1)
+    net.residual(outer)
+    net.flatten()
+    net.linear(4)
+
+
 def xent(logits, label):
     return -jax.nn.log_softmax(logits)[label]
 
@@ -128,6 +151,7 @@ def hinge(logits, label):
 NETS = {  # the net, the loss, the records' shape (h, w, c)
     "classic": (classic, xent, (9, 8, 3)),
     "smooth": (smooth, xent, (6, 5, 4)),
+    "shortcuts": (shortcuts, xent, (6, 5, 4)),
     "mse": (smooth, mse, (6, 5, 4)),
     "hinge": (smooth, hinge, (6, 5, 4)),
 }

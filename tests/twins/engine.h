@@ -32,7 +32,7 @@ struct engine_wish {
     int64_t dims[3];
     /* PRESET_LAYERS */
     int n_layers;
-    struct spec_layer layers[8];
+    struct spec_layer layers[12];
 };
 
 /* A trainer and all that it points into. Ends the program where it cannot be had. */

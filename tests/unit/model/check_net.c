@@ -73,6 +73,22 @@ static const struct sample samples[] = {
       {.kind = LAYER_LAYER_NORM},
       {.kind = LAYER_GELU},
       {.kind = LAYER_LINEAR}}},
+    {"shortcuts",
+     PRESET_LAYERS,
+     {.n_dims = 3, .dims = {4, 6, 5}, .n_classes = 3},
+     12,
+     {{.kind = LAYER_TANH},
+      {.kind = LAYER_RESIDUAL, .over = 1},
+      {.kind = LAYER_CONV2D, .out = 4, .kernel = 3, .padding = 1},
+      {.kind = LAYER_RELU},
+      {.kind = LAYER_CONV2D, .out = 4, .kernel = 3, .padding = 1},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_CONV2D, .out = 4, .kernel = 1},
+      {.kind = LAYER_RESIDUAL, .over = 2},
+      {.kind = LAYER_GELU},
+      {.kind = LAYER_RESIDUAL, .over = 6},
+      {.kind = LAYER_FLATTEN},
+      {.kind = LAYER_LINEAR}}},
 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
@@ -412,6 +428,11 @@ START_TEST(shapes_that_do_not_fit)
             "model.layers[2] (linear): the last layer gives 1 x 1 x 5 values");
     refused((struct spec_layer){.kind = LAYER_MAX_POOL}, linear,
             "model.layers[0] (max_pool): kernel 0");
+    refused(flatten, (struct spec_layer){.kind = LAYER_RESIDUAL, .over = 2},
+            "model.layers[2] (residual): the 2 layers before it make 1 x 1 x 36 of 6 x "
+            "6 x 1 values: expected the same");
+    refused(flatten, (struct spec_layer){.kind = LAYER_RESIDUAL, .over = 3},
+            "model.layers[2] (residual): over 3: expected 1 to 2, the layers before");
 }
 END_TEST
 
