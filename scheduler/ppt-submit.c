@@ -1,4 +1,4 @@
-/* ppt-submit: files a job as the user's own login; its id is the only thing on stdout.
+/* ppt-submit: files jobs as the user's own login; their ids are all there is on stdout.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 #define TRIES 5
 
-static const char usage[] = "[OPTION]... FILE | [OPTION]... SCRIPT [ARGUMENT]...";
+static const char usage[] = "[OPTION]... FILE... | [OPTION]... SCRIPT [ARGUMENT]...";
 
 void submit_token(char ret_token[SUBMIT_TOKEN_SIZE])
 {
@@ -135,8 +135,7 @@ static void read_environment(struct submit *request)
     }
 }
 
-/* Who pays is told where it is not whom the file names. */
-static int choose_account(const struct submit *request, struct sweep *sweep,
+int submit_choose_account(const struct submit *request, struct sweep *sweep,
                           struct error *err)
 {
     bool is_other = false;
@@ -150,23 +149,17 @@ static int choose_account(const struct submit *request, struct sweep *sweep,
     return 0;
 }
 
-static int run_file(struct submit *request, const char *path, struct error *err)
+static int run_file(struct submit *request, const char *path,
+                    const struct spec_policy *policy, struct error *err)
 {
-    struct spec_policy policy;
     struct sweep *sweep = NULL;
-    read_environment(request);
-    int rc = submit_after_check(request, err);
+    int rc = sweep_read(path, policy, &sweep, err);
     if (rc == 0)
-        rc = client_policy(&request->client, &policy, err);
-    if (rc == 0)
-        rc = sweep_read(path, &policy, &sweep, err);
-    if (rc == 0)
-        rc = choose_account(request, sweep, err);
+        rc = submit_choose_account(request, sweep, err);
     if (rc == 0 && sweep_is_sweep(sweep))
-        rc = run_sweep(request, sweep, &policy, err);
+        rc = run_sweep(request, sweep, policy, err);
     else if (rc == 0)
-        rc = run_job(request, sweep, &policy, err);
-    free(request->after_ids);
+        rc = run_job(request, sweep, policy, err);
     sweep_free(sweep);
     return rc;
 }
@@ -174,13 +167,20 @@ static int run_file(struct submit *request, const char *path, struct error *err)
 static int run(struct submit *request, char **operands, int n_operands, int *ret_status,
                struct error *err)
 {
+    struct spec_policy policy;
     request->is_here |= request->n_step_ranks != 0;
     if (script_lines_is_script(operands[0]))
         return submit_script(request, operands, n_operands, ret_status, err);
-    if (n_operands == 1)
-        return run_file(request, operands[0], err);
-    error_set(err, PPT_EUSAGE, "too many arguments: usage: ppt-submit %s", usage);
-    return error_hint(err, "run ppt-submit --help");
+    read_environment(request);
+    int rc = submit_after_check(request, err);
+    if (rc == 0)
+        rc = client_policy(&request->client, &policy, err);
+    if (rc == 0 && n_operands == 1)
+        rc = run_file(request, operands[0], &policy, err);
+    else if (rc == 0)
+        rc = submit_many(request, &policy, operands, n_operands, ret_status, err);
+    free(request->after_ids);
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -195,8 +195,8 @@ int main(int argc, char **argv)
         .name = "ppt-submit",
         .usage = usage,
         .summary =
-            "Submits a training job described by a YAML file, or a batch script\n"
-            "that runs one in its allocation; prints its id.",
+            "Submits training jobs, each described by a YAML file, or a batch script\n"
+            "that runs one in its allocation; prints their ids.",
         .epilogue =
             "Exit status: 0 submitted (--wait, --here: done); 10 the file is not\n"
             "valid; 12 the budget does not allow it (--dry-run, --here); 22 the job\n"

@@ -238,6 +238,44 @@ int queue_submit_sweep(struct db *db, const struct queue_sweep *sweep,
     return rc;
 }
 
+static void read_filed(const struct db_result *r, int i, struct queue_filed *ret_filed)
+{
+    struct queue_filed filed = {.job_id = db_int64(r, i, 0)};
+    if (db_is_null(r, i, 0)) {
+        error_set(&filed.why, (enum ppt_error)db_int64(r, i, 1), "%s",
+                  db_text(r, i, 2));
+        if (db_text(r, i, 3)[0] != '\0')
+            error_hint(&filed.why, "%s", db_text(r, i, 3));
+    }
+    *ret_filed = filed;
+}
+
+int queue_submit_many(struct db *db, const char *jobs, const char *token,
+                      const char *after, struct queue_filed *ret_filed, int n,
+                      struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    char *ids = NULL;
+    if (after != NULL && asprintf(&ids, "{%s}", after) < 0)
+        return error_set(err, PPT_ENOMEM, "no memory for a list of jobs");
+    db_param_text(&params, jobs);
+    db_param_text(&params, token);
+    db_param_text(&params, ids);
+    int rc = db_run(db,
+                    "SELECT id, code, message, hint"
+                    " FROM ppt.queue_submit_many($1, $2, $3) ORDER BY number",
+                    &params, &result, err);
+    if (rc == 0 && db_rows(result) != n)
+        rc = error_set(err, PPT_EDB, "%d jobs were sent and %d answered", n,
+                       db_rows(result));
+    for (int i = 0; rc == 0 && i < n; i++)
+        read_filed(result, i, &ret_filed[i]);
+    db_result_free(result);
+    free(ids);
+    return rc;
+}
+
 int queue_cancel(struct db *db, int64_t job_id, const char *reason,
                  enum queue_state *ret_state, struct error *err)
 {

@@ -130,6 +130,23 @@ struct queue_sweep {
 int queue_submit_sweep(struct db *db, const struct queue_sweep *sweep,
                        int64_t *ret_sweep_id, struct error *err);
 
+/* What became of one of many jobs. */
+struct queue_filed {
+    int64_t job_id;   /* 0: refused */
+    struct error why; /* then; code, text and hint */
+};
+
+/* Files n jobs (1 .. QUEUE_MAX_FILED) in one transaction, each for itself: one that is
+ * refused, with an error of queue_submit's or queue_submit_after's, leaves no trace and
+ * the others stand. `jobs`: JSON, an array of objects with name, account, dataset and
+ * spec; `after` as queue_submit_after's, or NULL. Sent again with the same token: the
+ * same jobs. Errors, and then none is filed: PPT_ERANGE (not so many), PPT_EPERM (no
+ * submitter), PPT_EDB. */
+#define QUEUE_MAX_FILED 1000
+int queue_submit_many(struct db *db, const char *jobs, const char *token,
+                      const char *after, struct queue_filed *ret_filed, int n,
+                      struct error *err);
+
 /* The submitter's own job (an officer's or scheduler's: any). Submitted, waiting and
  * admitted jobs are *cancelled* at once, budget released; for a running one the request
  * is written down for the scheduler. *ret_state is the state afterwards.

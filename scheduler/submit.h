@@ -62,6 +62,11 @@ typedef int submit_filing(struct db *db, const struct spec *spec, const char *te
 int submit_file(struct submit *request, const struct spec *spec, submit_filing *file,
                 void *state, int64_t *ret_job_id, struct error *err);
 
+/* --account: who pays is told where it is not whom the file names.
+ * Errors: PPT_ESPEC (no account's path), PPT_ENOMEM. */
+int submit_choose_account(const struct submit *request, struct sweep *sweep,
+                          struct error *err);
+
 /* --after: checks its form; connects if need be and fills after_ids with the jobs that
  * it names. Errors: PPT_EUSAGE (form, too many jobs), PPT_ENOTFOUND (no such sweep). */
 int submit_after_check(const struct submit *request, struct error *err);
@@ -70,6 +75,14 @@ int submit_after(struct submit *request, struct error *err);
 /* Files all jobs of a sweep, prints its id, and with --wait follows them. Errors: as
  * submit_file and client_wait_sweep. */
 int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err);
+
+/* Several files, each a job, filed in one transaction for QUEUE_MAX_FILED of them; a
+ * line on stdout for each in their order. A file that is not filed is told of on stderr
+ * and the others go on; *ret_status: of the first such file, or with --wait of the
+ * first job that was not done; else 0. Errors, which concern all: PPT_EUSAGE (--here,
+ * --dry-run), PPT_EPERM, PPT_EDB, PPT_EIO, PPT_ENOMEM. */
+int submit_many(struct submit *request, const struct spec_policy *policy, char **paths,
+                int n_paths, int *ret_status, struct error *err);
 
 /* --dry-run of a sweep: what each of its jobs would cost, and all of them.
  * Errors: as submit_dry; PPT_EBUDGET where any job would be refused. */

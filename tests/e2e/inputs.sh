@@ -74,7 +74,6 @@ completes "ppt-schedd --config $dir/site-of" "$dir/site-officer.yaml"
 step "usage"
 expect 2 "unknown option '--nonsense'" ppt-submit --nonsense
 expect 2 "something is missing" ppt-submit
-expect 2 "too many arguments" ppt-submit a b
 expect 2 "--database needs a value" ppt-submit a --database
 expect 2 "unknown option" ppt-schedd --nonsense
 expect 2 "too many arguments" ppt-schedd extra
@@ -185,4 +184,26 @@ expect 17 "" as reader ppt-submit "$dir/mine.yaml"
 expect 17 "" as scheduler ppt-budget grant acme -e 100 -d 1e-6
 expect 17 "" as alice ppt-schedd
 [ "$(sql 'SELECT count(*) FROM ppt.job')" = 0 ] || die "a job was made"
+
+step "many files: each for itself, a line each; the status is the first fault's"
+printf '#!/bin/bash\n' >"$dir/job.sh"
+printf 'sweep: {training.steps: [10, 20]}\n' | cat "$dir/mine.yaml" - |
+    sed 's/steps: 100, //' >"$dir/grid.yaml"
+expect 5 "nothing.yaml" as alice ppt-submit "$dir"/{mine,nothing,lost,broken,mine,grid}.yaml "$dir/job.sh"
+for words in "broken.yaml:" "lost.yaml: " "grid.yaml is a sweep" "job.sh is a batch script"; do
+    grep -qF "$words" "$dir/err" || die "no \"$words\" in: $(cat "$dir/err")"
+done
+[ "$(paste -sd ' ' "$dir/out")" = "$(sql "SELECT min(id) || ' - - - ' || max(id) || ' - -' FROM ppt.job")" ] ||
+    die "$(cat "$dir/out")"
+[ "$(sql 'SELECT count(*) FROM ppt.job')" = 2 ] || die "not two jobs"
+as alice ppt-submit --json "$dir/mine.yaml" "$dir/lost.yaml" >"$dir/out" 2>/dev/null && die "status 0"
+grep -qxE "\{\"file\": \"$dir/mine.yaml\", \"id\": [0-9]+\}" "$dir/out" || die "$(cat "$dir/out")"
+grep -qE "^\{\"file\": \"$dir/lost.yaml\", \"status\": 5, \"error\": \".*nothing" "$dir/out" ||
+    die "$(cat "$dir/out")"
+as alice ppt-submit --after 1 "$dir/mine.yaml" "$dir/mine.yaml" >"$dir/out"
+[ "$(sql "SELECT count(*) FROM ppt.job_after WHERE job_id IN ($(paste -sd, "$dir/out"))")" = 2 ] ||
+    die "not after"
+expect 17 "ppt_submitter" as reader ppt-submit "$dir/mine.yaml" "$dir/mine.yaml"
+expect 2 "--dry-run takes one file" as alice ppt-submit -n "$dir/mine.yaml" "$dir/mine.yaml"
+expect 2 "--here takes one file" as alice ppt-submit --here "$dir/mine.yaml" "$dir/mine.yaml"
 step "ok"

@@ -157,6 +157,7 @@ START_TEST(deeds_belong_to_roles)
               "'add_remove', array_fill(0::bigint, ARRAY[128]), 0, 0, 0, NULL, 0, '')"},
         {"o", "SELECT ppt.dataset_access_set('digits', true, '')"},
         {"a", "SELECT ppt.queue_submit('j', 'acme/research', 'digits', '{}', 'new')"},
+        {"a", "SELECT ppt.queue_submit_many('[{}]', 'many', NULL)"},
         {"osar", "SELECT * FROM ppt.dataset_access"},
         {"osar", "SELECT taken_at FROM ppt.allocation"},
         {"", "SELECT plan FROM ppt.allocation"},

@@ -194,6 +194,56 @@ START_TEST(submission_that_is_refused)
 }
 END_TEST
 
+#define JOB(account, dataset)                                                          \
+    "{\"name\": \"j\", \"account\": \"" account "\", \"dataset\": \"" dataset          \
+    "\", \"spec\": \"{}\"}"
+
+/* Each for itself: what is refused leaves no trace, the others stand, and sent again
+ * they are the same. */
+START_TEST(many_at_once)
+{
+    const char *jobs = "[" JOB(WORLD_ACCOUNT, WORLD_DATASET) "," JOB(
+        "acme/sales",
+        WORLD_DATASET) "," JOB("nobody",
+                               WORLD_DATASET) ","
+                                              "{\"name\": \"j\", \"account\": "
+                                              "\"" WORLD_ACCOUNT
+                                              "\", \"dataset\": \"" WORLD_DATASET
+                                              "\"}," JOB(WORLD_ACCOUNT,
+                                                         WORLD_DATASET) "]";
+    struct queue_filed filed[5], again[5], after[5];
+    char first[24];
+    OK(queue_submit_many(world.alice, jobs, "t", NULL, filed, 5, &err));
+    ck_assert_int_eq(find(filed[0].job_id).state, QUEUE_SUBMITTED);
+    ck_assert_int_gt(filed[4].job_id, filed[0].job_id);
+    const int codes[] = {0, PPT_EPERM, PPT_ENOTFOUND, PPT_ERANGE, 0};
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(filed[i].why.code, codes[i]);
+        ck_assert_int_eq(filed[i].job_id == 0, codes[i] != 0);
+    }
+    ck_assert_ptr_nonnull(strstr(filed[1].why.text, "may not submit"));
+    ck_assert_ptr_nonnull(strstr(filed[1].why.hint, "privacy officer"));
+    OK(queue_submit_many(world.alice, jobs, "t", NULL, again, 5, &err));
+    ck_assert_int_eq(again[0].job_id, filed[0].job_id);
+    ck_assert_int_eq(again[4].job_id, filed[4].job_id);
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.job"), "2");
+    snprintf(first, sizeof first, "%" PRId64, filed[0].job_id);
+    OK(queue_submit_many(world.alice, jobs, "u", first, after, 5, &err));
+    ck_assert_str_eq(find(after[0].job_id).after, first);
+    ck_assert_str_eq(find(after[4].job_id).after, first);
+}
+END_TEST
+
+START_TEST(many_at_once_are_not_none)
+{
+    struct queue_filed filed[1];
+    FAILS(PPT_ERANGE, queue_submit_many(world.alice, "[]", "t", NULL, filed, 1, &err));
+    FAILS(PPT_ERANGE, queue_submit_many(world.alice, "{}", "t", NULL, filed, 1, &err));
+    FAILS(PPT_EPERM, queue_submit_many(world.officer, "[]", "t", NULL, filed, 1, &err));
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.job"), "0");
+}
+END_TEST
+
 START_TEST(membership_counts_below_and_can_end)
 {
     int64_t id;
@@ -645,6 +695,8 @@ int main(void)
     tcase_add_test(queue, submission_is_kept_as_sent);
     tcase_add_test(queue, submission_after_others);
     tcase_add_test(queue, submission_that_is_refused);
+    tcase_add_test(queue, many_at_once);
+    tcase_add_test(queue, many_at_once_are_not_none);
     tcase_add_test(queue, membership_counts_below_and_can_end);
     tcase_add_test(queue, notification_follows_a_submission);
     tcase_add_test(queue, only_legal_moves);
