@@ -2,9 +2,10 @@
 
 #ifndef PPT_HAVE_CUDA
 
-int gpu_choose(int64_t gpus_per_rank, const struct kernels **ret_kernels,
-               struct error *err)
+int gpu_choose(int64_t gpus_per_rank, int local_rank,
+               const struct kernels **ret_kernels, struct error *err)
 {
+    (void)local_rank;
     if (gpus_per_rank == 0) {
         *ret_kernels = &kernels_cpu;
         return 0;
@@ -15,25 +16,10 @@ int gpu_choose(int64_t gpus_per_rank, const struct kernels **ret_kernels,
 
 #else
 
-#include <stdlib.h>
-
 #include "kernels/device.h"
 
-/* This rank's number on its node as the launcher tells it; 0 if it does not. */
-static int rank_on_node(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *text = getenv(names[i]);
-        if (text != NULL && text[0] >= '0' && text[0] <= '9') {
-            return (int)(strtoul(text, NULL, 10) % 65536);
-        }
-    }
-    return 0;
-}
-
-int gpu_choose(int64_t gpus_per_rank, const struct kernels **ret_kernels,
-               struct error *err)
+int gpu_choose(int64_t gpus_per_rank, int local_rank,
+               const struct kernels **ret_kernels, struct error *err)
 {
     if (gpus_per_rank == 0) {
         *ret_kernels = &kernels_cpu;
@@ -49,7 +35,7 @@ int gpu_choose(int64_t gpus_per_rank, const struct kernels **ret_kernels,
         error_set(err, PPT_ESTATE, "the job asks for a GPU and there is none here");
         return error_hint(err, "does nvidia-smi see one? is CUDA_VISIBLE_DEVICES set?");
     }
-    if (!device_use(rank_on_node() % n_devices)) {
+    if (!device_use(local_rank % n_devices)) {
         const char *text = device_error();
         return error_set(err, PPT_ESTATE, "the GPU cannot be used: %s",
                          text == NULL ? "no reason given" : text);

@@ -24,6 +24,7 @@
 #include "worker/progress.h"
 #include "worker/shard.h"
 #include "worker/stop.h"
+#include "worker/wireup.h"
 
 #define CHECKPOINT_FILE "checkpoint"
 #define CHECKPOINT_KEY_FILE "checkpoint.key"
@@ -242,6 +243,16 @@ static int check_demands(const struct run *run, struct error *err)
     return rc;
 }
 
+static int choose_kernels(struct run *run, struct error *err)
+{
+    const int64_t gpus_per_rank = run->spec.resources.gpus_per_rank;
+    int local_rank = 0;
+    int rc = gpus_per_rank == 0
+                 ? 0
+                 : wireup_local_rank(run->control->size, &local_rank, err);
+    return rc != 0 ? rc : gpu_choose(gpus_per_rank, local_rank, &run->kernels, err);
+}
+
 /* What each rank can do by itself. */
 static int prepare_alone(struct run *run, struct error *err)
 {
@@ -251,7 +262,7 @@ static int prepare_alone(struct run *run, struct error *err)
     if (rc == 0)
         rc = check_demands(run, err);
     if (rc == 0)
-        rc = gpu_choose(run->spec.resources.gpus_per_rank, &run->kernels, err);
+        rc = choose_kernels(run, err);
     return rc;
 }
 

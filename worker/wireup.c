@@ -56,6 +56,30 @@ void wireup_leave(int size)
         PMIx_Finalize(NULL, 0);
 }
 
+int wireup_local_rank(int size, int *ret_local_rank, struct error *err)
+{
+    pmix_proc_t self;
+    pmix_value_t *value = NULL;
+    if (size == 1) {
+        *ret_local_rank = 0;
+        return 0;
+    }
+    int rc = check(PMIx_Init(&self, NULL, 0), "be reached", err);
+    if (rc != 0)
+        return rc;
+    rc = check(PMIx_Get(&self, PMIX_LOCAL_RANK, NULL, 0, &value),
+               "tell a rank's number on its node", err);
+    if (rc == 0 && value->type == PMIX_UINT16)
+        *ret_local_rank = value->data.uint16;
+    else if (rc == 0)
+        rc = error_set(err, PPT_ECOMM,
+                       "a rank's number on its node has another form in PMIx");
+    if (value != NULL)
+        PMIX_VALUE_RELEASE(value);
+    PMIx_Finalize(NULL, 0);
+    return rc;
+}
+
 static int publish(const unsigned char key[CRYPTO_KEY_SIZE], struct error *err)
 {
     unsigned char copy[CRYPTO_KEY_SIZE];

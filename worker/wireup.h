@@ -21,6 +21,11 @@
 int wireup_join(int rank, int size, bool *ret_spans_nodes, struct error *err);
 void wireup_leave(int size);
 
+/* This rank's number among the job's ranks on its node, from 0, for what they share out
+ * there; may be called with or without wireup_join. A world of one rank asks nobody.
+ * Errors: PPT_ECOMM (no PMIx server, or it does not know). */
+int wireup_local_rank(int size, int *ret_local_rank, struct error *err);
+
 /* Publishes this rank's public key and fetches all; every rank calls it, once a
  * process. ret_keys has room for `size`. Errors: PPT_ECOMM. */
 int wireup_keys(int size, const unsigned char key[CRYPTO_KEY_SIZE],

@@ -226,6 +226,15 @@ static void check_impostor(struct comm *comm, const struct seal_context *context
     CHECK(comm->ops->barrier(comm, &err) == 0);
 }
 
+/* PMIx's word against mpirun's own. */
+static void check_local_rank(int size)
+{
+    const char *expected = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    int local_rank = -1;
+    CHECK(wireup_local_rank(size, &local_rank, &err) == 0);
+    CHECK(expected != NULL && local_rank == atoi(expected));
+}
+
 static void run(const char *what, struct comm *plain, struct comm *control)
 {
     const struct seal_context context = {"data", 1, 1, plain->size};
@@ -234,6 +243,7 @@ static void run(const char *what, struct comm *plain, struct comm *control)
     unsigned char keys[MAX_RANKS][CRYPTO_KEY_SIZE];
     struct comm sealed;
     bool spans_nodes;
+    check_local_rank(plain->size);
     CHECK(wireup_join(plain->rank, plain->size, &spans_nodes, &err) == 0);
     CHECK(!spans_nodes); /* mpirun without a host file */
     crypto_sign_keypair(identity.secret, identity.public_key);
