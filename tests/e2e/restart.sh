@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 site cores=2 lease=3
-heavy long 1 4000
+heavy long 1 12000
 
 step "killed while the job runs, back before it ends"
 schedd_start
@@ -23,7 +23,7 @@ wait_state "$id" "done"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 
 step "killed while the job runs, back after it has ended"
-sed -i 's/steps: 4000/steps: 2500/' "$dir/long.yaml"
+sed -i 's/steps: 12000/steps: 2500/' "$dir/long.yaml"
 id=$(submit long)
 wait_metered "$id"
 schedd_kill

@@ -47,7 +47,7 @@ wait_for 10 "nothing is left in scratch" is_clean
 [ "$(find "$cluster"/n[1-4]/tmp/kept | wc -l)" = 2 ] || die "a link was followed"
 
 step "ranks of a job of ppt use it"
-spec job 1.5 100000
+spec job 1.5 400000
 schedd_start
 id=$(submit job)
 wait_for 60 "what ranks share is in there" holds_something 2
