@@ -137,15 +137,20 @@ static bool is_below_total_variation(double rho, double delta)
            delta * delta * (1 - 4 * DBL_EPSILON);
 }
 
-double cost_epsilon_at(double alpha, double rho, double delta)
+double cost_epsilon_stopped_at(double alpha, double rho, double delta)
 {
-    if (is_below_total_variation(rho, delta))
-        return 0;
     double entropy = log1p(-1 / alpha);
     double tail = -log(delta) / (alpha - 1), order = log(alpha) / (alpha - 1);
     double epsilon = rho + entropy + tail - order;
     epsilon += margin(rho - entropy + tail + order);
     return epsilon > 0 ? epsilon : 0;
+}
+
+double cost_epsilon_at(double alpha, double rho, double delta)
+{
+    if (is_below_total_variation(rho, delta))
+        return 0;
+    return cost_epsilon_stopped_at(alpha, rho, delta);
 }
 
 static int check_delta(double delta, struct error *err)

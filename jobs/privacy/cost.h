@@ -70,6 +70,11 @@ int cost_epsilon(const struct cost *cost, double delta, double *ret_epsilon,
  * rounded up: the conversion above at one order. */
 double cost_epsilon_at(double alpha, double rho, double delta);
 
+/* The same for what a plan has released by the time it ends, where outputs may have
+ * decided when: alpha is fixed in advance, rho is what was released by then. Not below
+ * cost_epsilon_at, and equal unless that is 0 (README: a run that ends early). */
+double cost_epsilon_stopped_at(double alpha, double rho, double delta);
+
 /* The smallest delta at this epsilon over the grid, rounded up, at most 1.
  * Errors: PPT_ERANGE (epsilon negative or NaN). */
 int cost_delta(const struct cost *cost, double epsilon, double *ret_delta,

@@ -274,17 +274,26 @@ int price_used(const struct price *price, const int64_t *used, struct cost *ret_
 int price_epsilon(const struct price *price, const int64_t *used, double *ret_epsilon,
                   struct error *err)
 {
-    struct renyi_release releases[PRICE_MAX_RELEASES];
-    int n = 0, rc = 0;
-    for (int i = 0; rc == 0 && i < price->n_releases; i++) {
-        rc = check_use(&price->releases[i], used[i], err);
-        if (rc == 0 && used[i] > 0)
-            releases[n++] =
-                (struct renyi_release){price->releases[i].mechanism, used[i]};
+    struct renyi_release whole[PRICE_MAX_RELEASES], made[PRICE_MAX_RELEASES];
+    int n_whole = 0, n_made = 0;
+    bool is_whole = true;
+    for (int i = 0; i < price->n_releases; i++) {
+        const struct price_release *release = &price->releases[i];
+        int rc = check_use(release, used[i], err);
+        if (rc != 0)
+            return rc;
+        whole[n_whole++] = (struct renyi_release){release->mechanism, release->count};
+        if (used[i] > 0)
+            made[n_made++] = (struct renyi_release){release->mechanism, used[i]};
+        is_whole = is_whole && used[i] == release->count;
     }
-    if (rc == 0 && n == 0)
-        *ret_epsilon = 0;
-    else if (rc == 0)
-        rc = renyi_epsilon(releases, n, price->delta, ret_epsilon, NULL, err);
+    double epsilon = 0, all = 0, order;
+    int rc = 0;
+    if (n_made > 0)
+        rc = renyi_epsilon(whole, n_whole, price->delta, &all, &order, err);
+    if (rc == 0 && all > 0) /* else even the whole tells nothing */
+        rc = renyi_epsilon_stopped(made, n_made, price->delta, order, &epsilon, err);
+    if (rc == 0)
+        *ret_epsilon = is_whole ? all : fmin(epsilon, all);
     return rc;
 }

@@ -56,10 +56,11 @@ int price_job(const struct spec *spec, const struct manifest *manifest,
 int price_used(const struct price *price, const int64_t *used, struct cost *ret_cost,
                struct error *err);
 
-/* The epsilon at price->delta of having used used[i] of releases[i], rounded up, over
- * all orders; 0 where none is used. It holds for counts that do not depend on what was
- * released: a run that somebody ended because of its outputs is bounded by
- * price->epsilon. Errors: PPT_ERANGE (as price_used). */
+/* The epsilon at price->delta of having used used[i] of releases[i], rounded up: the
+ * price of the whole plan where all are, 0 where none is. Between, it goes by the order
+ * that is best for the whole plan, not by the best for the part: somebody may have
+ * ended the run because of its outputs, and only an order fixed in advance bounds that
+ * (README: a run that ends early). Errors: PPT_ERANGE (as price_used). */
 int price_epsilon(const struct price *price, const int64_t *used, double *ret_epsilon,
                   struct error *err);
 

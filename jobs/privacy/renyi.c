@@ -41,19 +41,31 @@ struct plan {
     double delta;
 };
 
+/* The whole plan's divergence, rounded up, at each of `count` <= COST_N_ORDERS orders.
+ */
+static void divergences(const struct plan *plan, const double *alphas, int count,
+                        double *ret_rho)
+{
+    double rho[COST_N_ORDERS];
+    for (int j = 0; j < count; j++)
+        ret_rho[j] = 0;
+    for (int i = 0; i < plan->n; i++) {
+        mechanism_rho(&plan->releases[i].mechanism, alphas, count, rho);
+        for (int j = 0; j < count; j++)
+            ret_rho[j] += rho[j] * (double)plan->releases[i].count;
+    }
+    for (int j = 0; j < count; j++)
+        ret_rho[j] *= 1 + 4 * plan->n * DBL_EPSILON;
+}
+
 /* epsilon at each of `count` orders. */
 static void epsilons(const struct plan *plan, const double *alphas, int count,
                      double *ret_epsilons)
 {
-    double sum[COST_N_ORDERS] = {0}, rho[COST_N_ORDERS];
-    for (int i = 0; i < plan->n; i++) {
-        mechanism_rho(&plan->releases[i].mechanism, alphas, count, rho);
-        for (int j = 0; j < count; j++)
-            sum[j] += rho[j] * (double)plan->releases[i].count;
-    }
+    double rho[COST_N_ORDERS];
+    divergences(plan, alphas, count, rho);
     for (int j = 0; j < count; j++)
-        ret_epsilons[j] = cost_epsilon_at(
-            alphas[j], sum[j] * (1 + 4 * plan->n * DBL_EPSILON), plan->delta);
+        ret_epsilons[j] = cost_epsilon_at(alphas[j], rho[j], plan->delta);
 }
 
 static double epsilon(const struct plan *plan, double x)
@@ -116,13 +128,40 @@ static double pure_sum(const struct plan *plan)
     return sum * (1 + 4 * plan->n * DBL_EPSILON);
 }
 
-int renyi_epsilon(const struct renyi_release *releases, int n, double delta,
-                  double *ret_epsilon, double *ret_order, struct error *err)
+static int check(const struct renyi_release *releases, int n, double delta,
+                 struct error *err)
 {
     if (!(delta > 0 && delta < 1))
         return error_set(err, PPT_ERANGE, "delta is %g, expected a number in (0, 1)",
                          delta);
-    int rc = renyi_check(releases, n, err);
+    return renyi_check(releases, n, err);
+}
+
+int renyi_epsilon_stopped(const struct renyi_release *releases, int n, double delta,
+                          double order, double *ret_epsilon, struct error *err)
+{
+    int rc = check(releases, n, delta, err);
+    if (rc != 0)
+        return rc;
+    if (!(order >= MECHANISM_MIN_ORDER && (order <= MAX_ORDER || isinf(order))))
+        return error_set(err, PPT_ERANGE,
+                         "order is %g, expected infinity or a number in [%g, %g]",
+                         order, MECHANISM_MIN_ORDER, MAX_ORDER);
+    struct plan plan = {releases, n, delta};
+    double rho;
+    if (isinf(order)) {
+        *ret_epsilon = pure_sum(&plan);
+    } else {
+        divergences(&plan, &order, 1, &rho);
+        *ret_epsilon = cost_epsilon_stopped_at(order, rho, delta);
+    }
+    return 0;
+}
+
+int renyi_epsilon(const struct renyi_release *releases, int n, double delta,
+                  double *ret_epsilon, double *ret_order, struct error *err)
+{
+    int rc = check(releases, n, delta, err);
     if (rc != 0)
         return rc;
     struct plan plan = {releases, n, delta};

@@ -37,4 +37,12 @@ int renyi_check(const struct renyi_release *releases, int n, struct error *err);
 int renyi_epsilon(const struct renyi_release *releases, int n, double delta,
                   double *ret_epsilon, double *ret_order, struct error *err);
 
+/* What a plan has released by the time it ends, where outputs may have decided when:
+ * `order` is renyi_epsilon's for the whole plan, these are the releases made by then.
+ * Rounded up; never more than the whole plan's epsilon, save by rounding or where that
+ * is 0. Errors: PPT_ERANGE (as above; an order not in [MECHANISM_MIN_ORDER, 65536] nor
+ * INFINITY). */
+int renyi_epsilon_stopped(const struct renyi_release *releases, int n, double delta,
+                          double order, double *ret_epsilon, struct error *err);
+
 #endif

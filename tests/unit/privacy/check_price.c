@@ -246,6 +246,20 @@ START_TEST(use_is_priced_like_the_job)
         ck_assert(half.rho[i] < cost.rho[i]);
     ck_assert_int_eq(price_epsilon(&price, used, &half_epsilon, NULL), 0);
     ck_assert(half_epsilon > 0 && half_epsilon < epsilon);
+    /* somebody may have ended it because of its outputs: the order is the whole's */
+    struct renyi_release part = {price.releases[0].mechanism, used[0]};
+    double least, quarter_epsilon, eighth_epsilon;
+    ck_assert_int_eq(renyi_epsilon(&part, 1, price.delta, &least, NULL, NULL), 0);
+    ck_assert_double_gt(half_epsilon, least);
+    used[0] = price.n_steps / 4;
+    ck_assert_int_eq(price_epsilon(&price, used, &quarter_epsilon, NULL), 0);
+    used[0] = price.n_steps / 8;
+    ck_assert_int_eq(price_epsilon(&price, used, &eighth_epsilon, NULL), 0);
+    double a_step = (half_epsilon - quarter_epsilon) /
+                    (double)(price.n_steps / 2 - price.n_steps / 4);
+    ck_assert_double_eq_tol((quarter_epsilon - eighth_epsilon) /
+                                (double)(price.n_steps / 4 - price.n_steps / 8),
+                            a_step, 1e-9 * a_step);
     used[0] = 0;
     ck_assert_int_eq(price_epsilon(&price, used, &half_epsilon, NULL), 0);
     ck_assert(half_epsilon == 0);
