@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define MAX_PIECES 256 /* of one system call */
 
 int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *ret_data,
                   struct error *err)
@@ -24,6 +27,36 @@ int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *re
         at += n;
         offset += n;
         len -= (size_t)n;
+    }
+    return 0;
+}
+
+int files_scatter_at(int fd, const char *path, int64_t offset, size_t n,
+                     size_t piece_bytes, size_t stride, void *ret_data,
+                     struct error *err)
+{
+    struct iovec pieces[MAX_PIECES];
+    unsigned char *at = ret_data;
+    size_t n_done = 0; /* bytes of the first piece left */
+    while (n > 0) {
+        size_t k = n < MAX_PIECES ? n : MAX_PIECES;
+        for (size_t i = 0; i < k; i++)
+            pieces[i] = (struct iovec){at + i * stride, piece_bytes};
+        pieces[0].iov_base = at + n_done;
+        pieces[0].iov_len -= n_done;
+        ssize_t got = preadv(fd, pieces, (int)k, offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, PPT_EIO, "%s: cannot be read", path);
+        if (got == 0)
+            return error_set(err, PPT_EDATA, "%s: became shorter while it was read",
+                             path);
+        offset += got;
+        n_done += (size_t)got;
+        at += n_done / piece_bytes * stride;
+        n -= n_done / piece_bytes;
+        n_done %= piece_bytes;
     }
     return 0;
 }

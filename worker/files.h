@@ -12,6 +12,12 @@
 int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *ret_data,
                   struct error *err);
 
+/* n pieces of piece_bytes > 0 that follow each other in the file, to places that are
+ * `stride` >= piece_bytes apart. Errors as above. */
+int files_scatter_at(int fd, const char *path, int64_t offset, size_t n,
+                     size_t piece_bytes, size_t stride, void *ret_data,
+                     struct error *err);
+
 /* What a file or directory holds is on disk when this returns 0. Errors: PPT_EIO. */
 int files_sync(const char *path, struct error *err);
 

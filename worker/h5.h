@@ -88,10 +88,13 @@ size_t h5_data_row_bytes(const struct h5_data *data);
  * type, wholly inside the file. Otherwise HDF5 itself reads. */
 bool h5_data_is_direct(const struct h5_data *data);
 
-/* Rows [first, first + n) from or to native elements. Reading: errors PPT_EDATA,
+/* Rows [first, first + n) from or to native elements. `scatter` puts them `stride`
+ * bytes apart, without a copy; the array must be direct. Reading: errors PPT_EDATA,
  * PPT_EIO and, for a range outside the array, PPT_EINTERNAL. Writing: PPT_EIO. */
 int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
                  struct error *err);
+int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
+                    size_t stride, struct error *err);
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
                   struct error *err);
 

@@ -52,6 +52,20 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
     return 0;
 }
 
+int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
+                    size_t stride, struct error *err)
+{
+    int rc = check_range(data, first, n, err);
+    if (rc != 0 || n == 0)
+        return rc;
+    if (data->offset < 0)
+        return error_set(err, PPT_EINTERNAL, "%s: %s does not lie in one piece",
+                         data->file->path, data->name);
+    return files_scatter_at(data->file->fd, data->file->path,
+                            data->offset + first * (int64_t)data->row_bytes, n,
+                            data->row_bytes, stride, ret_rows, err);
+}
+
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
                   struct error *err)
 {

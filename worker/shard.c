@@ -22,7 +22,7 @@ struct shard {
     bool may_cache;
     unsigned char *cached_x, *cached_y; /* the whole shard, raw, or NULL */
     size_t block_rows;
-    int64_t *block_indices; /* of the split, block_rows of them */
+    int64_t *block_indices; /* of the split, MAX_BLOCK_ROWS of them */
     unsigned char *block_x, *block_y;
     unsigned char *span; /* for gather_rows */
 };
@@ -126,16 +126,17 @@ static int read_cached(const struct shard *shard, const int64_t *indices, size_t
     return 0;
 }
 
-/* At most block_rows records into block_x and block_y. */
+/* At most MAX_BLOCK_ROWS records: x to x + i * x_stride, y likewise. */
 static int gather_block(struct shard *shard, const int64_t *indices, size_t n,
-                        struct error *err)
+                        unsigned char *x, size_t x_stride, unsigned char *y,
+                        size_t y_stride, struct error *err)
 {
     for (size_t i = 0; i < n; i++)
         shard->block_indices[i] = shard->first + indices[i];
-    int rc = gather_rows(shard->split.x, shard->block_indices, n, shard->block_x,
+    int rc = gather_rows(shard->split.x, shard->block_indices, n, x, x_stride,
                          shard->span, err);
     if (rc == 0)
-        rc = gather_rows(shard->split.y, shard->block_indices, n, shard->block_y,
+        rc = gather_rows(shard->split.y, shard->block_indices, n, y, y_stride,
                          shard->span, err);
     return rc;
 }
@@ -145,7 +146,8 @@ static int read_block(struct shard *shard, const int64_t *indices, size_t n, flo
 {
     size_t x_bytes = h5_data_row_bytes(shard->split.x);
     size_t y_bytes = h5_data_row_bytes(shard->split.y);
-    int rc = gather_block(shard, indices, n, err);
+    int rc = gather_block(shard, indices, n, shard->block_x, x_bytes, shard->block_y,
+                          y_bytes, err);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = feed_record(shard, shard->block_x + i * x_bytes,
                          shard->block_y + i * y_bytes, x + i * shard->n_features, y + i,
@@ -170,16 +172,13 @@ static int shard_fetch(struct rows *rows, const int64_t *indices, size_t n,
 {
     struct shard *shard = rows->state;
     size_t x_bytes = h5_data_row_bytes(shard->split.x);
-    size_t y_bytes = h5_data_row_bytes(shard->split.y);
+    size_t bytes = rows->record_bytes;
     unsigned char *at = records;
     int rc = check_indices(shard, indices, n, err);
     while (rc == 0 && n > 0) {
-        size_t k = n < shard->block_rows ? n : shard->block_rows;
-        rc = gather_block(shard, indices, k, err);
-        for (size_t i = 0; rc == 0 && i < k; i++, at += x_bytes + y_bytes) {
-            memcpy(at, shard->block_x + i * x_bytes, x_bytes);
-            memcpy(at + x_bytes, shard->block_y + i * y_bytes, y_bytes);
-        }
+        size_t k = n < MAX_BLOCK_ROWS ? n : MAX_BLOCK_ROWS;
+        rc = gather_block(shard, indices, k, at, bytes, at + x_bytes, bytes, err);
+        at += k * bytes;
         indices += k;
         n -= k;
     }
@@ -229,7 +228,7 @@ static int make_blocks(struct shard *shard, struct error *err)
     size_t x_bytes = h5_data_row_bytes(shard->split.x);
     size_t fit = BLOCK_BYTES / x_bytes;
     shard->block_rows = fit < 1 ? 1 : fit > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : fit;
-    shard->block_indices = malloc(shard->block_rows * sizeof *shard->block_indices);
+    shard->block_indices = malloc(MAX_BLOCK_ROWS * sizeof *shard->block_indices);
     shard->block_x = malloc(shard->block_rows * x_bytes);
     shard->block_y = malloc(shard->block_rows * h5_data_row_bytes(shard->split.y));
     shard->span = malloc(GATHER_SPAN_BYTES);

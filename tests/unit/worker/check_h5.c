@@ -364,8 +364,12 @@ enum { N_PICKS = sizeof picks / sizeof picks[0] };
 static void check_rows(struct data_split *split, float *x, int64_t *y)
 {
     unsigned char *span = malloc(GATHER_SPAN_BYTES);
-    ck_assert_int_eq(gather_rows(split->x, picks, N_PICKS, x, span, &err), 0);
-    ck_assert_int_eq(gather_rows(split->y, picks, N_PICKS, y, span, &err), 0);
+    ck_assert_int_eq(gather_rows(split->x, picks, N_PICKS, x,
+                                 h5_data_row_bytes(split->x), span, &err),
+                     0);
+    ck_assert_int_eq(gather_rows(split->y, picks, N_PICKS, y,
+                                 h5_data_row_bytes(split->y), span, &err),
+                     0);
     for (int i = 0; i < N_PICKS; i++) {
         ck_assert_int_eq(y[i], picks[i] % 200);
         for (int j = 0; j < N_FEATURES; j++)
@@ -398,9 +402,76 @@ START_TEST(storage_does_not_matter)
     ck_assert_int_eq(h5_data_read(split.x, -1, 1, x, &err), -PPT_EINTERNAL);
     ck_assert_int_eq(h5_data_read(split.x, N_ROWS, 0, x, &err), 0);
     const int64_t wrong[] = {4, 4};
-    ck_assert_int_eq(gather_rows(split.x, wrong, 2, x, x, &err), -PPT_EINTERNAL);
+    ck_assert_int_eq(gather_rows(split.x, wrong, 2, x, 24, x, &err), -PPT_EINTERNAL);
     data_split_close(&split);
     ck_assert_int_eq(data_h5_close(&data, &err), 0);
+}
+END_TEST
+
+/* Places farther apart than a row: all rows, more than one system call takes, then
+ * some; what lies between the places stays. Rows wide enough to go there without a
+ * copy, and narrow ones. */
+static void check_places(struct h5_data *data, const int64_t *rows, size_t n, int width)
+{
+    enum { APART = 7 };
+    size_t row_bytes = (size_t)width, stride = row_bytes + APART;
+    unsigned char *got = malloc(n * stride), *span = malloc(GATHER_SPAN_BYTES);
+    memset(got, 255, n * stride);
+    ck_assert_uint_eq(h5_data_row_bytes(data), row_bytes);
+    ck_assert_int_eq(gather_rows(data, rows, n, got, stride, span, &err), 0);
+    for (size_t i = 0; i < n; i++) {
+        size_t n_right = 0;
+        for (size_t j = 0; j < stride; j++) {
+            size_t want = ((size_t)rows[i] * row_bytes + j) % 200;
+            n_right += got[i * stride + j] == (j < row_bytes ? want : 255);
+        }
+        ck_assert_uint_eq(n_right, stride);
+    }
+    free(got), free(span);
+}
+
+static const struct {
+    int width;
+    bool is_chunked;
+} widths[] = {{700, false}, {700, true}, {3, false}, {3, true}};
+enum { N_WIDTHS = sizeof widths / sizeof widths[0] };
+
+START_TEST(rows_go_to_places_apart)
+{
+    enum { N = 1200 };
+    const hsize_t dims[] = {N, (hsize_t)widths[_i].width}, chunk[] = {7, dims[1]};
+    int64_t rows[N];
+    struct h5 *file;
+    struct h5_data *data;
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    if (widths[_i].is_chunked)
+        H5Pset_chunk(create, 2, chunk);
+    raw_begin("a.h5");
+    raw_array("x", H5T_STD_U8LE, 2, dims, create);
+    raw_end();
+    H5Pclose(create);
+    ck_assert_int_eq(h5_open(scratch_path("a.h5"), &file, &err), 0);
+    ck_assert_int_eq(h5_data_open(file, "x", &data, &err), 0);
+    ck_assert_int_eq(h5_data_is_direct(data), !widths[_i].is_chunked);
+    for (size_t i = 0; i < N; i++)
+        rows[i] = (int64_t)i;
+    check_places(data, rows, N, widths[_i].width);
+    check_places(data, picks, N_PICKS, widths[_i].width);
+    unsigned char one;
+    ck_assert_int_eq(h5_data_scatter(data, N, 1, &one, 1, &err), -PPT_EINTERNAL);
+    if (widths[_i].is_chunked)
+        ck_assert_int_eq(h5_data_scatter(data, 0, 1, &one, 1, &err), -PPT_EINTERNAL);
+    /* What is cut off after it was opened is noticed, and no signal comes. */
+    scratch_truncate(scratch_path("a.h5"), 4096);
+    if (!widths[_i].is_chunked) {
+        unsigned char *all = malloc((size_t)(N * (dims[1] + 1)));
+        ck_assert_int_eq(h5_data_scatter(data, 0, N, all, dims[1] + 1, &err),
+                         -PPT_EDATA);
+        scratch_expect(&err, "became shorter");
+        free(all);
+    }
+    h5_data_close(data);
+    h5_close(file, NULL);
 }
 END_TEST
 
@@ -489,6 +560,7 @@ int main(void)
     tcase_add_test(tc, a_truncated_file_is_refused);
     tcase_add_test(tc, hdf5_says_why_in_the_detail);
     tcase_add_loop_test(tc, storage_does_not_matter, 0, N_LAYOUTS);
+    tcase_add_loop_test(tc, rows_go_to_places_apart, 0, N_WIDTHS);
     tcase_add_test(tc, no_records_is_a_data_set_too);
     tcase_add_test(tc, the_manifest_must_fit);
     tcase_add_test(tc, attributes_come_back);
