@@ -98,7 +98,7 @@ use_sbatch() {
 }
 
 use_pilots() {
-    sed -i "s|^launcher: {kind: [a-z]*, |launcher: {kind: pool, within: sbatch, |
+    sed -i "s|^launcher: {kind: [a-z]*, |launcher: {kind: pool, within: sbatch, arguments: [], |
         \$a pilots: {$1}" "$dir"/site-{scheduler,alice}.yaml
 }
 
