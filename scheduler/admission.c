@@ -289,6 +289,27 @@ static int check_claims(const struct queue_job *row, const struct spec *spec,
     return 0;
 }
 
+/* Which limit is in the way, and the most of such ranks for which there is room. */
+static int refuse_gpus(const struct places *places, const struct places_room *rank,
+                       int64_t n_ranks, struct error *err)
+{
+    int64_t n_gpus = 0, ranks[PLACES_MAX], most = n_ranks - 1;
+    char each[FIGURES_SIZE];
+    for (int i = 0; i < places->n; i++)
+        n_gpus += places->nodes[i].n_gpus;
+    if (n_gpus == 0)
+        return error_set(err, PPT_EPOLICY,
+                         "it asks for GPUs and this site offers none");
+    while (most > 0 && !places_choose(places, rank, most, ranks))
+        most--;
+    figures_bytes(rank->memory_bytes, each);
+    return error_set(err, PPT_EPOLICY,
+                     "it asks for %lld ranks with a GPU, %lld cores and %s of memory "
+                     "each; this site, with %lld GPUs, has room for %lld of them",
+                     (long long)n_ranks, (long long)rank->n_cores, each,
+                     (long long)n_gpus, (long long)most);
+}
+
 /* Enough in all need not be enough on each host. */
 static int check_places(const struct admission *admission, const struct spec *spec,
                         struct error *err)
@@ -296,12 +317,15 @@ static int check_places(const struct admission *admission, const struct spec *sp
     const struct spec_resources *resources = &spec->resources;
     struct places_room rank = {.n_cores = resources->cores_per_rank,
                                .memory_bytes =
-                                   resources->memory_bytes / resources->ranks};
+                                   resources->memory_bytes / resources->ranks,
+                               .n_gpus = resources->gpus_per_rank};
     int64_t ranks[PLACES_MAX];
     char each[FIGURES_SIZE];
     figures_bytes(rank.memory_bytes, each);
     if (places_choose(admission->places, &rank, resources->ranks, ranks))
         return 0;
+    if (rank.n_gpus > 0)
+        return refuse_gpus(admission->places, &rank, resources->ranks, err);
     return error_set(err, PPT_EPOLICY,
                      "it asks for %lld ranks of %lld cores and %s of memory each, and "
                      "the %d hosts cannot hold so many",
@@ -314,10 +338,6 @@ static int check_node(const struct admission *admission, const struct queue_job 
 {
     struct nodes_room need = admission_need(spec);
     char wanted[FIGURES_SIZE], there[FIGURES_SIZE];
-    if (spec->resources.gpus_per_rank > 0)
-        return error_set(err, PPT_EPOLICY,
-                         "it asks for %lld GPUs a rank and this node offers none",
-                         (long long)spec->resources.gpus_per_rank);
     if (row->allocation[0] != '\0') /* there it needs no room of ours */
         return 0;
     if (need.n_cores > admission->node.n_cores)

@@ -130,7 +130,7 @@ static bool is_word(const struct ydoc_node *node, const char *word)
 static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"cores", "memory"};
+    static const char *const keys[] = {"cores", "memory", "gpus"};
     const struct ydoc_node *node = section(faults, root, "node", keys, COUNT(keys));
     const struct ydoc_node *cores = ydoc_get(node, "cores");
     const struct ydoc_node *memory = ydoc_get(node, "memory");
@@ -138,6 +138,7 @@ static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
         ydoc_integer(faults, cores, 1, 65536, &conf->n_cores);
     if (!is_word(memory, "all"))
         ydoc_size(faults, memory, 1 << 20, MOST_BYTES, &conf->memory_bytes);
+    ydoc_integer(faults, ydoc_get(node, "gpus"), 0, 65536, &conf->n_gpus);
 }
 
 /* A list of short texts; returns how many. */
@@ -177,7 +178,7 @@ static void read_within(struct ydoc_faults *faults, const struct ydoc_node *laun
 static void read_host(struct ydoc_faults *faults, const struct ydoc_node *node,
                       struct conf_host *host)
 {
-    static const char *const keys[] = {"name", "cores", "memory"};
+    static const char *const keys[] = {"name", "cores", "memory", "gpus"};
     char name[CONF_HOST_SIZE] = "";
     ydoc_only_keys(faults, node, keys, COUNT(keys));
     const struct ydoc_node *at = ydoc_need(faults, node, "name");
@@ -191,6 +192,7 @@ static void read_host(struct ydoc_faults *faults, const struct ydoc_node *node,
                  &host->room.n_cores);
     ydoc_size(faults, ydoc_need(faults, node, "memory"), 1 << 20, MOST_BYTES,
               &host->room.memory_bytes);
+    ydoc_integer(faults, ydoc_get(node, "gpus"), 0, 1024, &host->room.n_gpus);
 }
 
 /* It is an argument of mpirun's. */

@@ -62,6 +62,7 @@ struct conf {
 
     int64_t n_cores;      /* of this node for jobs; 0: all it has */
     int64_t memory_bytes; /* the same; 0: all it has */
+    int64_t n_gpus;       /* the same; 0: none */
 
     enum conf_launcher launcher;
     bool is_within_sbatch;       /* the pool is pilots in Slurm's allocations */

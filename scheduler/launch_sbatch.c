@@ -56,6 +56,7 @@ enum {
     WORKER,
     KEY,
     SCRATCH,
+    GPUS,
     N_VALUES
 };
 
@@ -75,8 +76,8 @@ static int make_values(const struct launch_sbatch *sbatch,
                        struct batch_value ret_values[N_VALUES], struct error *err)
 {
     static const char *const names[N_VALUES] = {
-        "NAME",     "ATTEMPT",   "RANKS",  "CORES",      "MEMORY_MIB",
-        "TIME_MIN", "DIRECTORY", "WORKER", "PUBLIC_KEY", "SCRATCH"};
+        "NAME",      "ATTEMPT", "RANKS",      "CORES",   "MEMORY_MIB", "TIME_MIN",
+        "DIRECTORY", "WORKER",  "PUBLIC_KEY", "SCRATCH", "GPUS"};
     const char *const texts[N_VALUES] = {[DIRECTORY] = request->directory,
                                          [WORKER] = sbatch->worker,
                                          [KEY] = sbatch->public_key,
@@ -87,6 +88,7 @@ static int make_values(const struct launch_sbatch *sbatch,
         [ATTEMPT] = request->attempt,
         [RANKS] = request->n_ranks,
         [CORES] = request->cores_per_rank,
+        [GPUS] = request->gpus_per_rank,
         [MEMORY] = divide_up(request->memory_bytes, n_cores << 20),
         [TIME] = divide_up(request->time_limit_s + sbatch->grace_s + margin_s, 60) + 1};
     for (int i = 0; i < N_VALUES; i++) {
@@ -141,11 +143,15 @@ int launch_sbatch_submit(const struct launch_sbatch *sbatch,
                          const struct sbatch_job *job,
                          struct command_result *ret_result, struct error *err)
 {
-    const char *argv[5 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
+    const char *argv[6 + SLURM_MAX_WISHES + CONF_MAX_ARGUMENTS] = {"sbatch",
                                                                    "--parsable"};
     char wishes[SLURM_MAX_WISHES][SLURM_WISH_SIZE], token[sizeof COMMENT + TOKEN_SIZE];
+    char gpus[48];
     int n_wishes = slurm_wishes(job->wishes, wishes), n = 2;
     comment(sbatch, job, token);
+    snprintf(gpus, sizeof gpus, "--gpus-per-task=%lld", (long long)job->gpus_per_rank);
+    if (job->gpus_per_rank > 0)
+        argv[n++] = gpus;
     for (int i = 0; i < n_wishes; i++)
         argv[n++] = wishes[i];
     for (int i = 0; i < sbatch->n_arguments && i < CONF_MAX_ARGUMENTS; i++)
@@ -217,8 +223,8 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
         rc = ticket_make(request->directory, request->attempt, err);
     if (rc != 0)
         return rc;
-    struct sbatch_job job = {request->job_id, request->attempt, name, script,
-                             request->slurm};
+    struct sbatch_job job = {request->job_id, request->attempt, name,
+                             script,          request->slurm,   request->gpus_per_rank};
     rc = launch_sbatch_submit(sbatch, &job, &result, &why);
     if (rc != 0)
         rc = resolve(sbatch, request, name, why.text, &id, err);

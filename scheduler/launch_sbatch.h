@@ -57,6 +57,7 @@ struct sbatch_job {
     const char *name;    /* in Slurm, and in the token */
     const char *script;
     const struct spec_slurm *wishes; /* NULL: none */
+    int64_t gpus_per_rank;
 };
 
 /* Hands it in, with the site's arguments and a token. Success says only that sbatch was

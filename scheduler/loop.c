@@ -171,7 +171,8 @@ static struct places_room rank_of(const struct queue_job *job)
 {
     int64_t n = job->n_ranks > 0 ? job->n_ranks : 1;
     return (struct places_room){.n_cores = job->n_cores / n,
-                                .memory_bytes = job->memory_bytes / n};
+                                .memory_bytes = job->memory_bytes / n,
+                                .n_gpus = job->gpus_per_rank};
 }
 
 /* From its start on. */
@@ -327,6 +328,7 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
         .account = job->account,
         .n_ranks = job->n_ranks,
         .cores_per_rank = job->n_ranks > 0 ? job->n_cores / job->n_ranks : 1,
+        .gpus_per_rank = job->gpus_per_rank,
         .memory_bytes = job->memory_bytes,
         .time_limit_s = job->time_limit_s,
         .has_wishes = job->spec != NULL}; /* queue_for_start */

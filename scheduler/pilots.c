@@ -421,7 +421,7 @@ static int prepare(struct pilots *pilots, const char *login, struct pilot *ret_p
 static int hand_in(struct pilots *pilots, const struct pilot *pilot, const char *script,
                    int64_t *ret_slurm_id, struct error *err)
 {
-    struct sbatch_job job = {pilot->id, 1, pilot->name, script, NULL};
+    struct sbatch_job job = {pilot->id, 1, pilot->name, script, NULL, 0};
     struct command_result result = {0};
     struct squeue *squeue = &pilots->sbatch->squeue;
     int rc = launch_sbatch_submit(pilots->sbatch, &job, &result, err);

@@ -152,8 +152,8 @@ static int find_node(const struct conf *conf, struct nodes_room *ret_node,
         node.n_cores = conf->n_cores;
     if (conf->memory_bytes > 0)
         node.memory_bytes = conf->memory_bytes;
-    *ret_places =
-        places_of(1, &(struct places_room){node.n_cores, node.memory_bytes, 0});
+    *ret_places = places_of(
+        1, &(struct places_room){node.n_cores, node.memory_bytes, conf->n_gpus});
     if (conf->n_hosts > 0) {
         *ret_places = launch_hosts_places(conf);
         node = (struct nodes_room){0};

@@ -33,6 +33,11 @@ bool queue_state_is_final(enum queue_state state)
 
 #define AT(column) "coalesce(extract(epoch FROM " column ")::bigint, 0)"
 
+/* Specs stand in their canonical form, in which a quote inside a text has a backslash.
+ */
+#define GPUS                                                                           \
+    "coalesce(substring(spec FROM '\"gpus_per_rank\": ([0-9]{1,9})')::bigint, 0)"
+
 /* In the order in which read_job takes them; `spec` is a column or NULL. */
 #define JOB_COLUMNS(spec)                                                              \
     "id, name, spec_sha256, " spec ", account, dataset, submitted_by, state, reason,"  \
@@ -47,7 +52,7 @@ bool queue_state_is_final(enum queue_state state)
                                           " slurm_job_id, slurm_state, slurm_reason,"  \
                                           " allocation, allocation_uid, after,"        \
                                           " sweep, sweep_number, sweep_n_jobs,"        \
-                                          " sweep_together, sweep_point"
+                                          " sweep_together, sweep_point, " GPUS
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -63,6 +68,7 @@ static void read_admission(const struct db_result *r, int i, struct queue_job *j
     job->n_cores = db_int64(r, i, 23);
     job->memory_bytes = db_int64(r, i, 24);
     job->time_limit_s = db_int64(r, i, 25);
+    job->gpus_per_rank = db_int64(r, i, 49);
 }
 
 static void read_attempt(const struct db_result *r, int i, struct queue_job *job)

@@ -67,6 +67,7 @@ struct queue_job {
     double epsilon, delta, noise_multiplier, sample_rate;
     int64_t n_steps; /* planned */
     int64_t priority, n_ranks, n_cores, memory_bytes, time_limit_s;
+    int64_t gpus_per_rank; /* as the spec says */
     /* from the start on */
     int64_t attempt; /* 0: never started */
     int64_t epoch;   /* of the lease that started it */

@@ -16,7 +16,13 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
 
 #else
 
+#include <stdbool.h>
+#include <stdlib.h>
+
 #include "kernels/device.h"
+#include "worker/claim.h"
+
+#define LOCK_FOLDER "/dev/shm" /* of this node, and empty after its next start */
 
 int gpu_choose(int64_t gpus_per_rank, int local_rank,
                const struct kernels **ret_kernels, struct error *err)
@@ -35,7 +41,9 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
         error_set(err, PPT_ESTATE, "the job asks for a GPU and there is none here");
         return error_hint(err, "does nvidia-smi see one? is CUDA_VISIBLE_DEVICES set?");
     }
-    if (!device_use(local_rank % n_devices)) {
+    bool is_bound = getenv("SLURM_JOB_ID") != NULL; /* what we see is ours */
+    if (!device_use(is_bound ? local_rank % n_devices
+                             : claim_device(LOCK_FOLDER, n_devices, local_rank))) {
         const char *text = device_error();
         return error_set(err, PPT_ESTATE, "the GPU cannot be used: %s",
                          text == NULL ? "no reason given" : text);

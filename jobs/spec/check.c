@@ -85,9 +85,10 @@ static void check_noise_floor(struct ydoc_faults *faults, const struct ydoc_node
 static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *root,
                           const struct spec *spec)
 {
-    if (spec->resources.gpus_per_rank > 0)
+    if (spec->resources.gpus_per_rank > 1)
         ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
-                      "expected 0: this build has no CUDA engine yet");
+                      "expected 0 or 1: a rank computes on one GPU, so ask for more "
+                      "ranks");
 }
 
 static void check_slurm(struct ydoc_faults *faults, const struct ydoc_node *root,

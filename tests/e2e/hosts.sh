@@ -20,7 +20,8 @@ shift
 exec unshare -u bash -c "hostname \$host; \$*"
 END
 chmod 755 "$dir/agent"
-hosts='[{name: node-a, cores: 2, memory: 2GiB}, {name: node-b, cores: 2, memory: 2GiB}'
+hosts='[{name: node-a, cores: 2, memory: 2GiB, gpus: 1}'
+hosts+=', {name: node-b, cores: 2, memory: 2GiB, gpus: 1}'
 hosts+=', {name: node-c, cores: 1, memory: 4GiB}]'
 # On one machine MPI would find these hosts by its shared memory and others by their names.
 mca='[--mca, plm, rsh, --mca, oob_tcp_if_include, lo, --mca, btl, "tcp,self", --mca, btl_tcp_if_include, lo]'
@@ -57,6 +58,23 @@ sed -i 's/time_limit/cores_per_rank: 3, time_limit/' "$dir/two.yaml"
 id=$(submit two)
 wait_end "$id"
 field "$id" reason | grep -q 'the 3 hosts cannot hold so many' || die "$(field "$id" reason)"
+
+step "GPUs count: two hosts for two ranks, though one has the cores; three have no room"
+spec gpus 0.3 20
+sed -i 's/time_limit/gpus_per_rank: 1, time_limit/' "$dir/gpus.yaml"
+before=$(spent acme)
+id=$(submit gpus)
+wait_end "$id"
+[ "$(hosts_of "$id")" = "node-a slots=1;node-b slots=1;" ] || die "$(hosts_of "$id")"
+if [ ! -e /dev/nvidia0 ]; then # they found none there
+    [ "$(state "$id")" = failed ] || die "$(state "$id")"
+    holds "$(spent acme) == $before"
+fi
+ranks gpus 3
+id=$(submit gpus)
+wait_state "$id" refused
+[[ $(field "$id" reason) = *"with 2 GPUs, has room for 2 of them"* ]] ||
+    die "$(field "$id" reason)"
 
 step "side by side on hosts of their own; a third waits though cores are free"
 heavy slow 0.4 300000

@@ -5,7 +5,8 @@
 #   rig.sh start DIR [SHARED...] DIR: new, or with files that belong beside slurm.conf;
 #                                SHARED: folders under /tmp that the nodes must see
 #                                (they see all others outside /tmp); more lines for
-#                                slurm.conf in $RIG_CONF
+#                                slurm.conf in $RIG_CONF; a gres without a device on
+#                                each node in $RIG_GRES, such as gpu:1
 #   rig.sh run DIR COMMAND...    COMMAND as on the login node: sbatch, srun, squeue, ...
 #   rig.sh link DIR NODE up|down takes a node off the network and back
 #   rig.sh kill DIR DAEMON       slurmctld, munged, or the slurmd of a node: n1..n4
@@ -87,12 +88,15 @@ MinJobAge=${RIG_MIN_JOB_AGE_S:-300}
 JobCompType=jobcomp/filetxt
 JobCompLoc=$dir/jobcomp
 SchedulerParameters=sched_interval=1,bf_interval=1
+${RIG_GRES:+GresTypes=${RIG_GRES%%:*}}
 ${RIG_CONF:-}
 $(for i in $(seq $nodes); do
-        echo "NodeName=n$i NodeAddr=10.77.0.$i CPUs=2 RealMemory=4096 State=UNKNOWN"
+        echo "NodeName=n$i NodeAddr=10.77.0.$i CPUs=2 RealMemory=4096 State=UNKNOWN${RIG_GRES:+ Gres=$RIG_GRES}"
     done)
 PartitionName=main Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 END
+    # Devices that are none, one a node: a file of gres.conf must be there.
+    [ -z "${RIG_GRES:-}" ] || echo "Name=${RIG_GRES%%:*} File=/dev/null" >"$dir/gres.conf"
     echo "PMIxCollFence=ring" >"$dir/mpi.conf" # why: slurm/README.md
     {
         echo "127.0.0.1 localhost"

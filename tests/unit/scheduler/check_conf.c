@@ -120,7 +120,7 @@ START_TEST(hosts_of_mpirun)
 {
     static const char text[] =
         "launcher: {agent: /opt/rsh, hosts: [{name: node-a, cores: 8, memory: 2GiB},\n"
-        "  {name: 10.0.0.2, cores: 4, memory: 1GiB}]}\n";
+        "  {name: 10.0.0.2, cores: 4, memory: 1GiB, gpus: 3}]}\nnode: {gpus: 7}\n";
     ck_assert_msg(conf_parse(text, strlen(text), "f", &conf, &err) == 0, "%s",
                   err.detail);
     ck_assert_int_eq(conf.n_hosts, 2);
@@ -129,6 +129,9 @@ START_TEST(hosts_of_mpirun)
     ck_assert_int_eq(conf.hosts[0].room.n_cores, 8);
     ck_assert_str_eq(conf.hosts[1].name, "10.0.0.2");
     ck_assert_int_eq(conf.hosts[1].room.memory_bytes, (int64_t)1 << 30);
+    ck_assert_int_eq(conf.hosts[0].room.n_gpus, 0);
+    ck_assert_int_eq(conf.hosts[1].room.n_gpus, 3);
+    ck_assert_int_eq(conf.n_gpus, 7);
 }
 END_TEST
 

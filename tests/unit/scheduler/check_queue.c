@@ -531,6 +531,35 @@ START_TEST(a_start_sees_wishes_to_slurm)
 }
 END_TEST
 
+/* Room is given by them: of jobs that wait and of those that run. */
+START_TEST(lists_tell_of_gpus)
+{
+    static const char spec[] =
+        "{\"name\": \"\\\"gpus_per_rank\\\": 9\", \"resources\": "
+        "{\"ranks\": 1, \"gpus_per_rank\": 1}}\n";
+    struct cost cost = world_cost(0.001);
+    struct ledger_verdict verdict;
+    struct queue_jobs jobs;
+    int64_t id = admit(WORLD_ACCOUNT, 0), with;
+    OK(queue_submit(world.alice, "job", WORLD_ACCOUNT, WORLD_DATASET, spec, "gpus",
+                    &with, &err));
+    struct ledger_request request = world_request(with, &cost);
+    OK(ledger_reserve(world.scheduler, &world.lease, &request, &verdict, &err));
+    OK(queue_for_start(world.scheduler, 0, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(jobs.jobs[i].gpus_per_rank, jobs.jobs[i].id == with);
+    queue_jobs_free(&jobs);
+    start(id);
+    start(with);
+    OK(queue_running(world.scheduler, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(jobs.jobs[i].gpus_per_rank, jobs.jobs[i].id == with);
+    queue_jobs_free(&jobs);
+}
+END_TEST
+
 START_TEST(start_order_is_priority_then_share_then_arrival)
 {
     int64_t ids[5], late;
@@ -705,6 +734,7 @@ int main(void)
     tcase_add_test(queue, what_slurm_says_is_of_one_attempt);
     tcase_add_test(queue, finish_cannot_spend_more_than_reserved);
     tcase_add_test(queue, a_start_sees_wishes_to_slurm);
+    tcase_add_test(queue, lists_tell_of_gpus);
     tcase_add_test(queue, start_order_is_priority_then_share_then_arrival);
     tcase_add_test(queue, admission_order_is_arrival);
     tcase_add_test(queue, cancel_in_every_state);
