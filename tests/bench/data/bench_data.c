@@ -183,7 +183,7 @@ static int time_pass(const struct data_h5 *data, double *ret_rate, struct error 
 
 static int time_dd(double *ret_rate, struct error *err)
 {
-    char command[sizeof path + 64];
+    char command[sizeof path + 80];
     snprintf(command, sizeof command,
              "dd if='%s' of=/dev/null bs=1M count=%lld 2>/dev/null", path,
              (long long)(gib << 10));
