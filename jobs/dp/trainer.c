@@ -225,10 +225,14 @@ static void add_micro_batch(struct trainer *trainer, size_t n)
     kernels->accumulate(net->n_params, net->grad, trainer->sum);
 }
 
-/* The step is paid for: its noise may be drawn while its gradients are computed. */
+/* The step is paid for: its noise may be drawn while its gradients are computed, where
+ * the rank has a core to spare. With one, the thread would take it from other ranks. */
 static void begin_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
+    if (trainer->spec->resources.cores_per_rank < 2) {
+        return;
+    }
     noise_begin(&trainer->noise, &trainer->grid, (uint64_t)trainer->step,
                 trainer->env->comm->rank * n, n);
 }

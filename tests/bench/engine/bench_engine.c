@@ -116,6 +116,7 @@ static int compare(const struct world_data *data, enum spec_preset preset,
         envs[i].sampling_key[0] = (unsigned char)i;
         specs[i] = world_spec(preset, i == 0);
         specs[i].model.hidden = 128;
+        specs[i].resources.cores_per_rank = 2;
         specs[i].training.batch_size = batch;
         plans[i] = world_plan(&specs[i], &manifest, 1.0, n_pairs + 2);
         rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &envs[i], err);
