@@ -41,7 +41,7 @@ slurm scontrol update partition=main state=up
 wait_state "$id" failed 60
 field "$id" reason | grep -q 'Exited with exit code 13: .*signature' ||
     die "$(field "$id" reason)"
-[ ! -e "$dir/jobs/$id/meter" ] || die "it has run"
+! grep -q "step [0-9]" "$dir/jobs/$id/log" || die "it has run"
 all_is_spent "$id"
 check_ledger
 step "ok"
