@@ -244,20 +244,26 @@ static int by_meter(const char *directory, const unsigned char public_key[32],
     return 0;
 }
 
-/* Nothing that lies there can release anything any more. */
+/* Nothing that lies there can release anything any more. *ret_is_unused: nothing ever
+ * has; a plan that was signed for a start that failed may have been run by hand. */
 static int close_directory(const char *directory, const unsigned char public_key[32],
-                           struct error *err)
+                           bool *ret_is_unused, struct error *err)
 {
     int64_t used[PRICE_MAX_RELEASES];
     bool is_damaged;
     struct error why = {0};
     struct signed_job *job = NULL;
+    *ret_is_unused = true;
     if (directory[0] == '\0')
         return 0; /* no plan was ever signed */
     int rc = end_meter(directory, public_key, &job, used, &is_damaged, &why, err);
-    if (rc == 0)
-        free(job);
-    return rc;
+    if (rc != 0)
+        return rc;
+    *ret_is_unused = !is_damaged;
+    for (int i = 0; i < PRICE_MAX_RELEASES; i++)
+        *ret_is_unused = *ret_is_unused && used[i] == 0;
+    free(job);
+    return 0;
 }
 
 /* What the meter says; nothing where no plan or no meter can be trusted. */
@@ -308,17 +314,18 @@ int settle_cost(enum settle_charge charge, const char *directory,
     struct cost spent = *reserved;
     char note[LEDGER_TEXT_SIZE] = "";
     double epsilon = price;
+    bool is_unused = false;
     int rc = 0;
-    if (charge == SETTLE_METER) {
-        rc = by_meter(directory, public_key, reserved, &spent, &epsilon, note, err);
-    } else if (charge == SETTLE_NOTHING) {
-        rc = close_directory(directory, public_key, err);
+    if (charge == SETTLE_NOTHING)
+        rc = close_directory(directory, public_key, &is_unused, err);
+    else if (charge ==
+             SETTLE_ALL) /* paid for: one that cannot be ended stops nothing */
+        close_directory(directory, public_key, &is_unused, NULL);
+    if (rc == 0 && charge == SETTLE_NOTHING && is_unused) {
         spent = cost_zero(reserved->unit, reserved->relation);
         epsilon = 0;
-    } else {
-        /* What is paid for may be charged: a meter that cannot be ended stops nothing.
-         */
-        close_directory(directory, public_key, NULL);
+    } else if (rc == 0 && charge != SETTLE_ALL) {
+        rc = by_meter(directory, public_key, reserved, &spent, &epsilon, note, err);
     }
     if (rc != 0)
         return rc;

@@ -66,8 +66,9 @@ bool settle_may_tell(int error_code);
  * nothing more, and only then says what the verdict's charge comes to for a job in
  * `directory` that reserved `reserved`, shown as `price`: by the meter's counts and the
  * signed plan's price, never more than was reserved. *ret_epsilon is the same as an
- * epsilon, for showing. A plan or meter that cannot be trusted costs everything;
- * *ret_note then says so ("" otherwise). A caller that dies before it has settled asks
+ * epsilon, for showing. SETTLE_NOTHING is believed unless the meter of a signed plan
+ * knows better. A plan or meter that cannot be trusted costs everything; *ret_note then
+ * says so ("" otherwise). A caller that dies before it has settled asks
  * again and gets the same answer. Errors: PPT_ESTATE (a process holds the meter; not
  * for SETTLE_ALL), PPT_EIO (it cannot be read or ended now), PPT_ENOMEM. */
 int settle_cost(enum settle_charge charge, const char *directory,
