@@ -274,6 +274,11 @@ static int make_ready(const struct attempt_context *context,
     int rc = check_price(context, job, price, err);
     if (rc == 0)
         rc = spool_job(context->loop->spool, job->id, ret_directory, err);
+    /* Another spool than before has no meter of what was released. */
+    if (rc == 0 && job->directory[0] != '\0' &&
+        strcmp(job->directory, ret_directory) != 0)
+        rc = error_set(err, PPT_ETRUST, "its earlier attempts lie in %s",
+                       job->directory);
     if (rc == 0)
         rc = spool_lock(ret_directory, ret_lock, err);
     return rc;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "jobs/plan.h"
@@ -181,8 +182,22 @@ struct signed_job {
     struct manifest manifest;
 };
 
-/* Ends the meter of the plan that lies signed in the directory, and reads it. *ret_job
- * NULL: no worker would run what lies there (ret_why says why); else caller frees. */
+/* Ends a meter whose plan does not load: an older one may, if somebody puts it back.
+ * What it may hold is then unknown, so any count goes. No meter is none used. */
+static int end_strange_meter(const char *path, int64_t ret_used[PRICE_MAX_RELEASES],
+                             bool *ret_damaged, struct error *err)
+{
+    struct price any = {.n_releases = PRICE_MAX_RELEASES};
+    for (int i = 0; i < PRICE_MAX_RELEASES; i++)
+        any.releases[i].count = INT64_MAX;
+    if (access(path, F_OK) != 0)
+        return 0;
+    return meter_end(path, &any, ret_used, ret_damaged, err);
+}
+
+/* Ends the meter in the directory, and reads it by the plan that lies there signed.
+ * *ret_job NULL: no worker would run what lies there (ret_why says why); else caller
+ * frees. */
 static int end_meter(const char *directory, const unsigned char public_key[32],
                      struct signed_job **ret_job, int64_t ret_used[PRICE_MAX_RELEASES],
                      bool *ret_damaged, struct error *ret_why, struct error *err)
@@ -191,17 +206,16 @@ static int end_meter(const char *directory, const unsigned char public_key[32],
     struct signed_job *job = malloc(sizeof *job);
     if (job == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory settling a job");
-    int rc = 0;
+    int rc = spool_path(directory, PLAN_METER, path, err);
     *ret_damaged = false;
     memset(ret_used, 0, PRICE_MAX_RELEASES * sizeof *ret_used);
-    if (plan_load(directory, public_key, &job->plan, &job->spec, &job->manifest,
-                  ret_why) != 0) {
+    if (rc == 0 && plan_load(directory, public_key, &job->plan, &job->spec,
+                             &job->manifest, ret_why) != 0) {
         free(job);
         job = NULL;
-    } else if (job->plan.price.is_private) {
-        rc = spool_path(directory, PLAN_METER, path, err);
-        if (rc == 0)
-            rc = meter_end(path, &job->plan.price, ret_used, ret_damaged, err);
+        rc = end_strange_meter(path, ret_used, ret_damaged, err);
+    } else if (rc == 0 && job->plan.price.is_private) {
+        rc = meter_end(path, &job->plan.price, ret_used, ret_damaged, err);
     }
     if (rc == 0)
         *ret_job = job;
@@ -316,11 +330,10 @@ int settle_cost(enum settle_charge charge, const char *directory,
     double epsilon = price;
     bool is_unused = false;
     int rc = 0;
-    if (charge == SETTLE_NOTHING)
+    if (charge != SETTLE_METER)
         rc = close_directory(directory, public_key, &is_unused, err);
-    else if (charge ==
-             SETTLE_ALL) /* paid for: one that cannot be ended stops nothing */
-        close_directory(directory, public_key, &is_unused, NULL);
+    if (charge == SETTLE_ALL)
+        rc = 0; /* it is paid for: a meter that cannot be ended stops nothing */
     if (rc == 0 && charge == SETTLE_NOTHING && is_unused) {
         spent = cost_zero(reserved->unit, reserved->relation);
         epsilon = 0;

@@ -68,9 +68,9 @@ bool settle_may_tell(int error_code);
  * signed plan's price, never more than was reserved. *ret_epsilon is the same as an
  * epsilon, for showing. SETTLE_NOTHING is believed unless the meter of a signed plan
  * knows better. A plan or meter that cannot be trusted costs everything; *ret_note then
- * says so ("" otherwise). A caller that dies before it has settled asks
- * again and gets the same answer. Errors: PPT_ESTATE (a process holds the meter; not
- * for SETTLE_ALL), PPT_EIO (it cannot be read or ended now), PPT_ENOMEM. */
+ * says so ("" otherwise). A caller that dies before it has settled asks again and gets
+ * the same answer. Errors: PPT_ESTATE (a process holds the meter; not for SETTLE_ALL),
+ * PPT_EIO (it cannot be read or ended now), PPT_ENOMEM. */
 int settle_cost(enum settle_charge charge, const char *directory,
                 const unsigned char public_key[32], const struct cost *reserved,
                 double price, struct cost *ret_spent, double *ret_epsilon,

@@ -70,6 +70,19 @@ schedd_stop
 schedd_start
 id=$(submit long)
 wait_state "$id" "done"
+
+step "the spool has moved: a job does not go on without the meter of what it released"
+id=$(submit long)
+wait_metered "$id"
+schedd_kill
+# shellcheck disable=SC2046 # a list
+kill -TERM $(rank_pids "$id")
+sleep 4 # the lease
+schedd_start_as other
+wait_state "$id" failed
+field "$id" reason | grep -q "earlier attempts lie in $dir/jobs/$id" ||
+    die "$(field "$id" reason)"
+holds "$(field "$id" epsilon_spent) > 0"
 schedd_stop
 check_ledger
 step "ok"

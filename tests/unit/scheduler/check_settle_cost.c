@@ -112,6 +112,38 @@ START_TEST(what_was_released_all_the_same_is_paid_for)
 }
 END_TEST
 
+/* The next attempt was drafted beside the signature of the last, which can be put back:
+ * its meter is ended with the rest, and what it counted is not forgotten. */
+START_TEST(a_plan_that_does_not_load_leaves_no_open_meter)
+{
+    char path[128], kept[140];
+    struct cost spent;
+    struct meter *meter;
+    snprintf(path, sizeof path, "%s/plan.json", directory);
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    ck_assert_int_eq(rename(path, kept), 0);
+    ck_assert(settle_nothing(&spent) == 0);
+    ck_assert_int_eq(rename(kept, path), 0);
+    ck_assert_int_eq(open_meter(&meter), -PPT_ESTATE);
+    ck_assert(settle_nothing(&spent) == 0);
+}
+END_TEST
+
+START_TEST(a_plan_that_does_not_load_is_paid_for_if_it_was_used)
+{
+    char path[128];
+    struct cost spent;
+    struct meter *meter;
+    ck_assert_int_eq(open_meter(&meter), 0);
+    ck_assert_int_eq(meter_charge(meter, 0, 1, &err), 0);
+    meter_close(meter);
+    snprintf(path, sizeof path, "%s/plan.json", directory);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert(settle_nothing(&spent) == plan.price.epsilon);
+    ck_assert_mem_eq(spent.rho, plan.price.cost.rho, sizeof spent.rho);
+}
+END_TEST
+
 START_TEST(a_meter_that_is_gone_costs_everything)
 {
     struct cost spent;
@@ -128,6 +160,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_start_that_failed_costs_nothing_and_nothing_runs_later);
     tcase_add_test(tcase, what_was_released_all_the_same_is_paid_for);
+    tcase_add_test(tcase, a_plan_that_does_not_load_leaves_no_open_meter);
+    tcase_add_test(tcase, a_plan_that_does_not_load_is_paid_for_if_it_was_used);
     tcase_add_test(tcase, a_meter_that_is_gone_costs_everything);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
