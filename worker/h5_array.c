@@ -1,5 +1,8 @@
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/h5.h"
 #include "worker/h5_inside.h"
@@ -68,6 +71,7 @@ static struct h5_data *wrap_data(struct h5 *file, const char *name, hid_t id,
                              .shape = *shape,
                              .row_bytes = row_bytes,
                              .offset = -1,
+                             .fd = -1,
                              .name = copy};
     return data;
 }
@@ -199,6 +203,16 @@ static int check_storage(const char *path, const char *name, hid_t list,
     return 0;
 }
 
+/* The file that is open here, whatever its path names by now, and with a position of
+ * its own where the system lets us; else -1. */
+static int open_again(int fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = open(path, O_RDONLY | O_CLOEXEC);
+    return again >= 0 ? again : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 /* The offset of row 0 where pread may be used, else -1. */
 static int find_offset(struct h5_data *data, hid_t list, struct error *err)
 {
@@ -220,6 +234,9 @@ static int find_offset(struct h5_data *data, hid_t list, struct error *err)
         return error_set(err, PPT_EDATA,
                          "%s: truncated: %s reaches beyond the end of the file",
                          data->file->path, data->name);
+    data->fd = open_again(data->file->fd);
+    if (data->fd < 0)
+        return error_errno(err, PPT_EIO, "cannot open %s again", data->file->path);
     data->offset = (int64_t)offset;
     return 0;
 }
@@ -300,6 +317,8 @@ void h5_data_close(struct h5_data *data)
     if (data == NULL)
         return;
     H5Dclose(data->id);
+    if (data->fd >= 0)
+        close(data->fd);
     free(data->name);
     free(data);
 }

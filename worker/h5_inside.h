@@ -17,7 +17,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ppt-data(5)");
 struct h5 {
     hid_t id;
     bool is_writable;
-    int fd;             /* HDF5's own descriptor, for pread; not ours to close */
+    int fd;             /* HDF5's own descriptor; not ours to close */
     int64_t size_bytes; /* when opened */
     char *path;
 };
@@ -29,6 +29,9 @@ struct h5_data {
     struct h5_shape shape;
     size_t row_bytes;
     int64_t offset; /* of row 0 in the file, or -1: HDF5 must read */
+    /* For pread, where offset is not -1. Each array has one of its own: on a shared one
+     * the kernel sees reads that jump between arrays, and stops reading ahead. */
+    int fd;
     char *name;
 };
 

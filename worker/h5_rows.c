@@ -1,6 +1,12 @@
+#include <fcntl.h>
+
 #include "worker/files.h"
 #include "worker/h5.h"
 #include "worker/h5_inside.h"
+
+/* Whoever reads so much in one piece is passing over the file, and will want as much
+ * again: the system fetches it while this is copied. */
+#define STREAM_BYTES (256u << 10)
 
 static int check_range(const struct h5_data *data, int64_t first, size_t n,
                        struct error *err)
@@ -42,7 +48,7 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
     if (rc != 0 || n == 0)
         return rc;
     if (data->offset >= 0)
-        return files_read_at(data->file->fd, data->file->path,
+        return files_read_at(data->fd, data->file->path,
                              data->offset + first * (int64_t)data->row_bytes,
                              n * data->row_bytes, ret_rows, err);
     H5_HOLD_LIBRARY;
@@ -61,9 +67,12 @@ int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_row
     if (data->offset < 0)
         return error_set(err, PPT_EINTERNAL, "%s: %s does not lie in one piece",
                          data->file->path, data->name);
-    return files_scatter_at(data->file->fd, data->file->path,
-                            data->offset + first * (int64_t)data->row_bytes, n,
-                            data->row_bytes, stride, ret_rows, err);
+    size_t len = n * data->row_bytes;
+    int64_t at = data->offset + first * (int64_t)data->row_bytes;
+    if (len >= STREAM_BYTES)
+        posix_fadvise(data->fd, at + (int64_t)len, (off_t)len, POSIX_FADV_WILLNEED);
+    return files_scatter_at(data->fd, data->file->path, at, n, data->row_bytes, stride,
+                            ret_rows, err);
 }
 
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,

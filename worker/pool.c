@@ -190,7 +190,7 @@ static void run_job(struct pool *pool, const struct pool_message *order, int loc
     enter_log(order->directory, &saved);
     if (chdir(order->directory) != 0)
         log_warning("cannot enter %s", order->directory); /* for core files only */
-    int rc = run_plan(order->directory, pool->public_key, 0, world, &err);
+    int rc = run_plan(order->directory, pool->public_key, order->attempt, world, &err);
     if (rc != 0)
         status = world->comm->rank == 0 || stop_overdue ? log_error(&err) : err.code;
     if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(world))
