@@ -142,6 +142,28 @@ static int by_curves(const struct plan *plan, const struct renyi_release *releas
     return rc;
 }
 
+/* Is each release of this plan one shift for a user, however many records he has? */
+static bool is_shift(const struct plan *plan, const struct renyi_release *releases,
+                     int n)
+{
+    struct mechanism unused;
+    for (int i = 0; i < n; i++)
+        if (group_mechanism(&releases[i].mechanism, plan->n_records, &unused, NULL) !=
+            0)
+            return false;
+    return true;
+}
+
+/* What has a bound on the ledger's orders alone: the best of several runs, and samples
+ * of several records of a user. */
+static bool is_by_curves(enum accountant_kind accountant, const struct plan *plan,
+                         const struct renyi_release *releases, int n)
+{
+    if (plan->is_best_of || plan->n_records == 1)
+        return plan->is_best_of;
+    return accountant == ACCOUNTANT_LEDGER || !is_shift(plan, releases, n);
+}
+
 /* The releases as one user's, where each is a single shift. */
 static int user_releases(const struct plan *plan, const char *accountant,
                          struct renyi_release *releases, int n, struct error *err)
@@ -179,7 +201,7 @@ int plan_epsilon(enum accountant_kind accountant, const struct plan *plan, doubl
     } else if (accountant == ACCOUNTANT_PLD && plan->n_records > 1) {
         rc = accountant_users_epsilon(releases, n, plan->n_records, delta,
                                       &answer.epsilon, err);
-    } else if (has_curves && (plan->is_best_of || plan->n_records > 1)) {
+    } else if (has_curves && is_by_curves(accountant, plan, releases, n)) {
         rc = by_curves(plan, releases, n, delta, &answer, err);
     } else {
         if (plan->n_records > 1)

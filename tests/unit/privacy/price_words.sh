@@ -91,7 +91,8 @@ says 0 "noise multiplier  1.51305" -e 1 -d 1e-5 \
     -m adaptive-clipping:count_noise=.8,sample_rate=.01,count=1000
 
 # users, and the best of several runs
-same rdp -m gaussian:noise_multiplier=12 -r 3 -- -m gaussian:noise_multiplier=4 -a ledger
+same rdp -m gaussian:noise_multiplier=12 -r 3 -- -m gaussian:noise_multiplier=4
+same ledger -m gaussian:noise_multiplier=12 -r 3 -a ledger -- -m gaussian:noise_multiplier=4 -a ledger
 same pld -m gaussian:noise_multiplier=12 -r 3 -- -m gaussian:noise_multiplier=4
 says 0 "gdp has no bound for users of several records" -s 1.1 "${dpsgd[@]}" -r 3 -a all
 says 14 "sample_rate is 0.1, expected 1" -m laplace:scale=9,sample_rate=0.1 -r 3 -d 1e-6 -a pld
