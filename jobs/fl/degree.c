@@ -4,6 +4,12 @@
 
 static const double security_bits = 40.0, correctness_bits = 20.0;
 
+/* That share of n clients; 0.29 of 100 are 29, whatever floating point makes of it. */
+static double count(double share, double n)
+{
+    return floor(share * n + 1e-9);
+}
+
 /* ln of n over k. */
 static double ln_choose(double n, double k)
 {
@@ -94,7 +100,7 @@ int degree_find(const struct degree_wish *wish, uint32_t *ret_degree,
         return rc;
     }
     const double n = wish->n_clients;
-    const double corrupt = floor(wish->corrupt * n), dropped = floor(wish->dropout * n);
+    const double corrupt = count(wish->corrupt, n), dropped = count(wish->dropout, n);
     for (double k = 2.0; k < n - 1.0; k += 2.0) {
         if (is_connected(n, k, corrupt + dropped)) {
             uint32_t t = threshold(wish, n, corrupt, dropped, k);
@@ -120,8 +126,8 @@ int degree_complete(const struct degree_wish *wish, uint32_t *ret_threshold,
         return rc;
     }
     const uint32_t n = wish->n_clients;
-    const uint32_t corrupt = (uint32_t)floor(wish->corrupt * n);
-    const uint32_t left = n - (uint32_t)floor(wish->dropout * n);
+    const uint32_t corrupt = (uint32_t)count(wish->corrupt, n);
+    const uint32_t left = n - (uint32_t)count(wish->dropout, n);
     uint32_t t = wish->is_server_lying ? 2 * n / 3 + 1 : n / 2 + 1;
     if (t > n - 1) {
         t = n - 1;

@@ -4,10 +4,11 @@
  *
  * For a cohort whose graph is a circulant of random order. With A clients that work for
  * the server and D that drop out at the most:
- * - security, but for 2^-40: the honest survivors' graph is connected, and nobody has
- * as many corrupt neighbours as it takes to rebuild a secret of his (with a server that
- *   lies: as it takes to be told both secrets of his by different neighbours);
- * - correctness, but for 2^-20: everybody keeps enough neighbours to be rebuilt.
+ *
+ * Security, but for 2^-40: the honest survivors' graph is connected, and nobody has as
+ * many corrupt neighbours as it takes to rebuild a secret of his (with a server that
+ * lies: as it takes to be told both secrets of his by different neighbours).
+ * Correctness, but for 2^-20: everybody keeps enough neighbours to be rebuilt.
  */
 #ifndef PPT_JOBS_FL_DEGREE_H
 #define PPT_JOBS_FL_DEGREE_H

@@ -176,6 +176,10 @@ int encode_update(const struct encode_terms *terms, const float *update,
 int encode_decode(const struct encode_terms *terms, const uint32_t *sum, int n_bits,
                   float *ret_update, struct error *err)
 {
+    int rc = check_terms(terms, err);
+    if (rc != 0) {
+        return rc;
+    }
     double *x = malloc(terms->n_values * sizeof *x);
     if (x == NULL) {
         return error_set(err, PPT_ENOMEM, "no memory for an update");

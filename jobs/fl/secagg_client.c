@@ -210,6 +210,8 @@ int secagg_client_keys(struct secagg_client *client, struct buf *ret_message,
     int rc = begin_step(client, STEP_KEYS, ret_message, err);
     if (rc == 0) {
         make_keys(client, ret_message);
+        crypto_wipe(client->identity,
+                    sizeof client->identity); /* nothing else is signed */
     }
     return end_step(client, rc, ret_message, err);
 }
@@ -242,28 +244,6 @@ static int meet(struct secagg_client *client, struct crypto_exchanger *exchanger
     return 0;
 }
 
-/* Keys of one's own or of two neighbours that are the same would cancel masks. */
-static int check_distinct(const struct secagg_client *client, struct error *err)
-{
-    const uint32_t degree = client->session->terms.degree;
-    for (uint32_t i = 0; i < degree; i++) {
-        const struct peer *peer = &client->peers[i];
-        bool is_twice =
-            peer->state != PEER_SILENT &&
-            memcmp(peer->mask_public, client->mask_public, CRYPTO_KEY_SIZE) == 0;
-        for (uint32_t j = 0; j < i && peer->state != PEER_SILENT; j++) {
-            is_twice = is_twice || (client->peers[j].state != PEER_SILENT &&
-                                    memcmp(client->peers[j].mask_public,
-                                           peer->mask_public, CRYPTO_KEY_SIZE) == 0);
-        }
-        if (is_twice) {
-            return cause_set(err, CAUSE_KEY_TWICE, "client %u has another's mask key",
-                             (unsigned)peer->number);
-        }
-    }
-    return 0;
-}
-
 static int meet_all(struct secagg_client *client, const void *data, size_t len,
                     uint32_t *ret_n, struct error *err)
 {
@@ -290,7 +270,7 @@ static int meet_all(struct secagg_client *client, const void *data, size_t len,
     }
     crypto_exchanger_free(exchanger);
     *ret_n = rc == 0 ? list.n : 0;
-    return rc == 0 ? check_distinct(client, err) : rc;
+    return rc;
 }
 
 /* Random coefficients for `n` polynomials' words, from a key that is then forgotten. */
@@ -299,13 +279,14 @@ static void draw_elements(uint64_t *ret_elements, size_t n)
     unsigned char key[CRYPTO_KEY_SIZE];
     crypto_random(key, sizeof key);
     struct crypto_stream *stream = crypto_stream_new(key);
+    uint64_t words[2];
     for (size_t i = 0; i < n; i++) {
-        uint64_t words[2];
         crypto_stream_read(stream, words, sizeof words);
         ret_elements[i] = field_random(words[0], words[1]);
     }
     crypto_stream_free(stream);
     crypto_wipe(key, sizeof key);
+    crypto_wipe(words, sizeof words);
 }
 
 static int share_secrets(struct secagg_client *client, uint32_t n_known,
@@ -357,6 +338,7 @@ int secagg_client_share(struct secagg_client *client, const void *peers, size_t 
     if (rc == 0) {
         rc = meet_all(client, peers, len, &n_known, err);
     }
+    crypto_wipe(client->channel_secret, sizeof client->channel_secret);
     if (rc == 0) {
         rc = share_secrets(client, n_known, ret_message, err);
     }
@@ -461,6 +443,8 @@ int secagg_client_mask(struct secagg_client *client, const void *inbox, size_t l
     if (rc == 0) {
         rc = mask_vector(client, vector, ret_message, err);
     }
+    crypto_wipe(client->mask_secret, sizeof client->mask_secret);
+    crypto_wipe(client->seed, sizeof client->seed);
     return end_step(client, rc, ret_message, err);
 }
 

@@ -121,6 +121,14 @@ static size_t edge(const struct secagg_server *server, uint32_t u, uint32_t i)
     return (size_t)u * server->session->terms.degree + i;
 }
 
+/* Of a point of low order nothing can be derived: all its neighbours would stop. */
+static bool is_point(const unsigned char public_key[CRYPTO_KEY_SIZE])
+{
+    const unsigned char any[CRYPTO_KEY_SIZE] = {1};
+    unsigned char shared[CRYPTO_KEY_SIZE];
+    return crypto_exchange(any, public_key, shared);
+}
+
 static int take_keys(struct secagg_server *server, uint32_t u, struct buf_reader *body,
                      struct error *err)
 {
@@ -136,6 +144,11 @@ static int take_keys(struct secagg_server *server, uint32_t u, struct buf_reader
                        keys + 2 * CRYPTO_KEY_SIZE)) {
         return cause_set(err, CAUSE_KEY_NOT_SIGNED,
                          "client %u has not signed these keys for this round and model",
+                         (unsigned)u);
+    }
+    if (!is_point(keys) || !is_point(keys + CRYPTO_KEY_SIZE)) {
+        return cause_set(err, CAUSE_MALFORMED,
+                         "client %u has sent a key that nothing can be sealed with",
                          (unsigned)u);
     }
     memcpy(server->keys[u], keys, MESSAGE_KEYS_SIZE);
@@ -267,7 +280,7 @@ static int take_reveals(struct secagg_server *server, uint32_t u,
     return rc;
 }
 
-/* What a stage sends, what it takes and who takes it. */
+/* What a stage takes, and how. */
 static const struct {
     enum message_kind kind;
     int (*take)(struct secagg_server *server, uint32_t client, struct buf_reader *body,
@@ -280,8 +293,8 @@ static const struct {
     [SECAGG_REVEALS] = {MESSAGE_REVEAL, take_reveals},
 };
 
-int secagg_server_take(struct secagg_server *server, const void *data, size_t len,
-                       struct error *err)
+int secagg_server_take(struct secagg_server *server, uint32_t from, const void *data,
+                       size_t len, struct error *err)
 {
     struct buf_reader body;
     uint32_t u = 0;
@@ -290,8 +303,9 @@ int secagg_server_take(struct secagg_server *server, const void *data, size_t le
     }
     int rc = message_open(data, len, takes[server->stage].kind, server->session, &u,
                           &body, err);
-    if (rc == 0 && u == MESSAGE_SERVER) {
-        rc = cause_set(err, CAUSE_MALFORMED, "not a message of a client");
+    if (rc == 0 && (u == MESSAGE_SERVER || u != from)) {
+        rc = cause_set(err, CAUSE_MALFORMED, "not a message of client %u",
+                       (unsigned)from);
     }
     if (rc == 0 && (server->n_sent[u] != server->stage || server->has_withdrawn[u])) {
         rc =
@@ -423,17 +437,25 @@ int secagg_server_withdraw(struct secagg_server *server, uint32_t client,
     return rc;
 }
 
+/* How many neighbours of a client have sent at a stage. */
+static uint32_t n_reached(const struct secagg_server *server, uint32_t client,
+                          enum secagg_stage stage)
+{
+    const uint32_t *neighbours = server_neighbours(server, client);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < server->session->terms.degree; i++) {
+        n += server_reached(server, neighbours[i], stage);
+    }
+    return n;
+}
+
 static void write_peers(const struct secagg_server *server, uint32_t u,
                         struct buf *message)
 {
     const uint32_t degree = server->session->terms.degree;
     const uint32_t *neighbours = server_neighbours(server, u);
-    uint32_t n = 0;
     message_begin(message, MESSAGE_PEERS, server->session, MESSAGE_SERVER);
-    for (uint32_t i = 0; i < degree; i++) {
-        n += server_reached(server, neighbours[i], SECAGG_KEYS);
-    }
-    buf_u32(message, n);
+    buf_u32(message, n_reached(server, u, SECAGG_KEYS));
     for (uint32_t i = 0; i < degree; i++) {
         if (server_reached(server, neighbours[i], SECAGG_KEYS)) {
             buf_u32(message, neighbours[i]);
@@ -447,12 +469,8 @@ static void write_inbox(const struct secagg_server *server, uint32_t u,
 {
     const uint32_t degree = server->session->terms.degree;
     const uint32_t *neighbours = server_neighbours(server, u);
-    uint32_t n = 0;
     message_begin(message, MESSAGE_INBOX, server->session, MESSAGE_SERVER);
-    for (uint32_t i = 0; i < degree; i++) {
-        n += server_reached(server, neighbours[i], SECAGG_SHARES);
-    }
-    buf_u32(message, n);
+    buf_u32(message, n_reached(server, u, SECAGG_SHARES));
     for (uint32_t i = 0; i < degree; i++) {
         uint32_t v = neighbours[i];
         if (server_reached(server, v, SECAGG_SHARES)) {
@@ -474,13 +492,8 @@ static void write_ask(const struct secagg_server *server, uint32_t u,
 {
     const uint32_t degree = server->session->terms.degree;
     const uint32_t *neighbours = server_neighbours(server, u);
-    uint32_t n_tags = 0, n_asked = 0;
     message_begin(message, MESSAGE_ASK, server->session, MESSAGE_SERVER);
-    for (uint32_t i = 0; i < degree; i++) {
-        n_tags += server_reached(server, neighbours[i], SECAGG_VOUCHES);
-        n_asked += server_reached(server, neighbours[i], SECAGG_SHARES);
-    }
-    buf_u32(message, n_tags);
+    buf_u32(message, n_reached(server, u, SECAGG_VOUCHES));
     for (uint32_t i = 0; i < degree; i++) {
         uint32_t v = neighbours[i];
         if (server_reached(server, v, SECAGG_VOUCHES)) {
@@ -489,7 +502,7 @@ static void write_ask(const struct secagg_server *server, uint32_t u,
                       CRYPTO_TAG_SIZE);
         }
     }
-    buf_u32(message, n_asked);
+    buf_u32(message, n_reached(server, u, SECAGG_SHARES));
     for (uint32_t i = 0; i < degree; i++) {
         if (server_reached(server, neighbours[i], SECAGG_SHARES)) {
             buf_u32(message, neighbours[i]);

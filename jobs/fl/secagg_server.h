@@ -42,11 +42,13 @@ void secagg_server_free(struct secagg_server *server);
 
 enum secagg_stage secagg_server_stage(const struct secagg_server *server);
 
-/* Takes a client's message of this stage. On failure it counts as not sent, and the
- * server goes on. Errors: PPT_ETRUST with a cause, PPT_ESTATE out_of_turn (also: it was
- * sent before, or a stage was left out). */
-int secagg_server_take(struct secagg_server *server, const void *data, size_t len,
-                       struct error *err);
+/* Takes the message of this stage that came from client `from`: whoever carries
+ * messages knows for sure from whom one came, for of a message's head only the keys are
+ * signed. On failure it counts as not sent, and the server goes on. Errors: PPT_ETRUST
+ * with a cause, PPT_ESTATE out_of_turn (also: it was sent before, or a stage was left
+ * out). */
+int secagg_server_take(struct secagg_server *server, uint32_t from, const void *data,
+                       size_t len, struct error *err);
 
 /* Ends the stage: who has not sent by now is a drop-out. At the last one the masks come
  * off. On failure nothing will ever be released. Errors: PPT_EPOLICY below_threshold,

@@ -41,9 +41,6 @@ static inline bool server_reached(const struct secagg_server *server, uint32_t c
     return server->n_sent[client] > (unsigned)stage;
 }
 
-/* How many neighbours of a client survive. */
-uint32_t unmask_n_surviving(const struct secagg_server *server, uint32_t client);
-
 /* Can the survivors' sum be unmasked, and does it tell no part of itself? Errors:
  * PPT_EPOLICY below_threshold, not_connected; PPT_ENOMEM. */
 int unmask_check(const struct secagg_server *server, struct error *err);

@@ -49,6 +49,9 @@ static int check_terms(const struct session_terms *terms, struct error *err)
         return error_set(err, PPT_ERANGE, "a vector of %u coordinates of %d bits",
                          (unsigned)terms->n_coords, terms->n_bits);
     }
+    if (terms->round == UINT64_MAX) { /* no round comes after it */
+        return error_set(err, PPT_ERANGE, "a round beyond the last");
+    }
     if (n < terms->min_clients) {
         return cause_set(err, CAUSE_COHORT_TOO_SMALL,
                          "%u clients are asked, at least %u must take part",

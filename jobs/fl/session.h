@@ -18,17 +18,19 @@
 
 #define SESSION_MAX_CLIENTS (1u << 20)
 
-/* What a party is told. Copied but for the roster, which the caller keeps. */
+/* What a party is told. Copied but for the roster, which the caller keeps. Nothing here
+ * says whether degree, threshold and min_clients are enough: who is told them by a
+ * server that may lie compares them with what degree.h finds for its own wishes. */
 struct session_terms {
     unsigned char job[CRYPTO_SHA256_SIZE]; /* which federation: its spec's digest */
     unsigned char
         model[CRYPTO_SHA256_SIZE]; /* of the model handed out for this round */
-    uint64_t round;                /* grows; never used twice in a job */
-    uint32_t n_clients;            /* of the cohort, numbered from 0 */
-    uint32_t degree, threshold;    /* jobs/fl/degree.h */
-    uint32_t min_clients;          /* of whom fewer survivors release nothing */
-    uint32_t n_coords;             /* of everybody's vector */
-    int n_bits;                    /* a coordinate is modulo 2^n_bits */
+    uint64_t round;             /* below UINT64_MAX; grows; never used twice in a job */
+    uint32_t n_clients;         /* of the cohort, numbered from 0 */
+    uint32_t degree, threshold; /* jobs/fl/degree.h */
+    uint32_t min_clients;       /* of whom fewer survivors release nothing */
+    uint32_t n_coords;          /* of everybody's vector */
+    int n_bits;                 /* a coordinate is modulo 2^n_bits */
     /* n_clients Ed25519 public keys, registered beforehand by means of trust that are
      * not this protocol's. */
     const unsigned char (*roster)[CRYPTO_KEY_SIZE];

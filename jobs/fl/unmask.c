@@ -1,3 +1,5 @@
+/* Taking the masks off: whose secrets are needed, whether enough shares of them can
+ * come, and what is subtracted with them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -5,7 +7,8 @@
 #include "jobs/fl/server_state.h"
 #include "kernels/shamir.h"
 
-uint32_t unmask_n_surviving(const struct secagg_server *server, uint32_t client)
+/* How many neighbours of a client survive. */
+static uint32_t n_surviving(const struct secagg_server *server, uint32_t client)
 {
     const uint32_t *neighbours = server_neighbours(server, client);
     uint32_t n = 0;
@@ -21,7 +24,7 @@ static bool is_needed(const struct secagg_server *server, uint32_t client)
 {
     return message_set_has(server->survivors, client) ||
            (server_reached(server, client, SECAGG_SHARES) &&
-            unmask_n_surviving(server, client) > 0);
+            n_surviving(server, client) > 0);
 }
 
 /* Every survivor is reached from the first one over survivors. */
@@ -66,12 +69,11 @@ int unmask_check(const struct secagg_server *server, struct error *err)
 {
     const uint32_t threshold = server->session->terms.threshold;
     for (uint32_t u = 0; u < server->session->terms.n_clients; u++) {
-        if (is_needed(server, u) && unmask_n_surviving(server, u) < threshold) {
+        if (is_needed(server, u) && n_surviving(server, u) < threshold) {
             return cause_set(
                 err, CAUSE_BELOW_THRESHOLD,
                 "client %u has %u surviving neighbours, the threshold is %u",
-                (unsigned)u, (unsigned)unmask_n_surviving(server, u),
-                (unsigned)threshold);
+                (unsigned)u, (unsigned)n_surviving(server, u), (unsigned)threshold);
         }
     }
     return check_connected(server, err);

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (is_server) {
         HOLDS(federation_answer(&federation, 0, &err) == 0);
         spoil(&federation.reply, data + 1, len - 1);
-        int rc = secagg_server_take(federation.server, federation.reply.data,
+        int rc = secagg_server_take(federation.server, 0, federation.reply.data,
                                     federation.reply.len, &err);
         HOLDS(rc == 0 || (rc == -err.code && strstr(err.text, ": ") != NULL));
     } else {

@@ -69,9 +69,9 @@ static void client_refuses(uint32_t client, enum cause cause)
     ck_assert_uint_eq(federation.reply.len, 0);
 }
 
-static int take(void)
+static int take_from(uint32_t client)
 {
-    return secagg_server_take(federation.server, federation.reply.data,
+    return secagg_server_take(federation.server, client, federation.reply.data,
                               federation.reply.len, &err);
 }
 
@@ -184,10 +184,10 @@ START_TEST(another_model_for_one_client)
     ck_assert_int_eq(secagg_client_new(&its, 2, &federation.members[2], &client, &err),
                      0);
     ck_assert_int_eq(secagg_client_keys(client, &federation.reply, &err), 0);
-    names(take(), CAUSE_OTHER_SESSION);
+    names(take_from(2), CAUSE_OTHER_SESSION);
     /* The server gives its keys out all the same, as if of this session ... */
     memcpy(federation.reply.data + 1, federation.session.id, CRYPTO_SHA256_SIZE);
-    names(take(), CAUSE_KEY_NOT_SIGNED);
+    names(take_from(2), CAUSE_KEY_NOT_SIGNED);
     /* ... and shows it the others', as if of its session. */
     federation.leaves[2] = SECAGG_KEYS;
     stages_up_to(SECAGG_SHARES);
@@ -255,8 +255,27 @@ START_TEST(replayed_and_altered_shares)
 }
 END_TEST
 
-/* The shares of the round before, sealed by the same client for the same client. */
-START_TEST(shares_of_another_round)
+/* What two clients share gives another key in each round. */
+START_TEST(keys_of_another_round)
+{
+    const unsigned char shared[CRYPTO_KEY_SIZE] = {7};
+    unsigned char now[CRYPTO_KEY_SIZE], then[CRYPTO_KEY_SIZE];
+    struct session_terms again = federation.session.terms;
+    struct session before;
+    again.round = 4;
+    ck_assert_int_eq(session_open(&before, &again, &err), 0);
+    for (int purpose = SESSION_CHANNEL; purpose <= SESSION_SELF; purpose++) {
+        session_key(&federation.session, (enum session_purpose)purpose, 0, 1, shared,
+                    now);
+        session_key(&before, (enum session_purpose)purpose, 0, 1, shared, then);
+        ck_assert_mem_ne(now, then, sizeof now);
+    }
+    session_close(&before);
+}
+END_TEST
+
+/* Shares that were sealed in another federation. */
+START_TEST(shares_of_another_federation)
 {
     struct session_terms again = wish;
     unsigned char stolen[MESSAGE_SEALED_SIZE];
@@ -314,7 +333,7 @@ START_TEST(cohort_under_the_minimum)
     struct session session;
     few.min_clients = N + 1;
     names(session_open(&session, &few, &err), CAUSE_COHORT_TOO_SMALL);
-    /* Two vanish: the clients see it, whatever the server thinks of it. */
+    /* Three vanish: the clients see it, whatever the server thinks of it. */
     stages_up_to(SECAGG_VOUCHES);
     fetch(0);
     body()[0] = 7;
@@ -371,12 +390,41 @@ START_TEST(repeated_message)
 {
     fetch(0);
     ck_assert_int_eq(federation_answer(&federation, 0, &err), 0);
-    ck_assert_int_eq(take(), 0);
-    names(take(), CAUSE_OUT_OF_TURN);
+    ck_assert_int_eq(take_from(0), 0);
+    names(take_from(0), CAUSE_OUT_OF_TURN);
     federation.reply.data[0] = MESSAGE_SHARES;
-    names(take(), CAUSE_MALFORMED);
+    names(take_from(0), CAUSE_MALFORMED);
     names(secagg_server_message(federation.server, 0, &federation.message, &err),
           CAUSE_OUT_OF_TURN);
+}
+END_TEST
+
+/* Client 0 sends client 1's masked vector, of its own making. */
+START_TEST(speaks_as_another)
+{
+    stages_up_to(SECAGG_MASKED);
+    fetch(1);
+    ck_assert_int_eq(federation_answer(&federation, 1, &err), 0);
+    names(take_from(0), CAUSE_MALFORMED);
+    ck_assert_int_eq(take_from(1), 0);
+}
+END_TEST
+
+/* A client signs a key from which its neighbours could derive nothing. */
+START_TEST(key_of_low_order)
+{
+    for (int which = 0; which < 2; which++) {
+        unsigned char text[SESSION_SIGNED_SIZE];
+        fetch(0);
+        ck_assert_int_eq(federation_answer(&federation, (uint32_t)which, &err), 0);
+        unsigned char *keys = federation.reply.data + MESSAGE_HEAD_SIZE;
+        memset(keys + which * CRYPTO_KEY_SIZE, 0, CRYPTO_KEY_SIZE);
+        session_signed(&federation.session, (uint32_t)which, keys,
+                       keys + CRYPTO_KEY_SIZE, text);
+        crypto_sign(federation.members[which].identity, text, sizeof text,
+                    keys + 2 * CRYPTO_KEY_SIZE);
+        names(take_from((uint32_t)which), CAUSE_MALFORMED);
+    }
 }
 END_TEST
 
@@ -408,7 +456,7 @@ START_TEST(false_share)
             ck_assert_int_eq(federation_answer(&federation, u, &err), 0);
             if (u == 0)
                 falsify(federation.reply.data + MESSAGE_HEAD_SIZE + 4 + 4 + 1);
-            ck_assert_int_eq(take(), 0);
+            ck_assert_int_eq(take_from(u), 0);
         }
         names(secagg_server_next(federation.server, &err), CAUSE_NOT_REBUILT);
         names(secagg_server_sum(federation.server, sum, &n_survivors, &err),
@@ -440,11 +488,14 @@ START_TEST(sizes_that_cannot_be)
         struct session_terms bad = federation.session.terms;
         *(i == 0 ? &bad.degree : i == 1 ? &bad.threshold : &bad.n_coords) = 0;
         bad.degree = i == 3 ? N : i == 4 ? 3 : bad.degree;
-        bad.threshold = i == 5 ? K + 1 : bad.threshold;
+        bad.threshold = i == 5 ? K + 1 : i == 4 ? 2 : bad.threshold; /* 4: odd */
         bad.n_coords = i > 2 ? COORDS : bad.n_coords;
         bad.n_bits = i == 6 ? 33 : i == 7 ? 0 : bad.n_bits;
         ck_assert_int_eq(session_open(&session, &bad, &err), -PPT_ERANGE);
     }
+    struct session_terms last = federation.session.terms;
+    last.round = UINT64_MAX; /* after it a member could begin anew */
+    ck_assert_int_eq(session_open(&session, &last, &err), -PPT_ERANGE);
 }
 END_TEST
 
@@ -462,7 +513,10 @@ int main(void)
     tcase_add_test(tcase, another_model_for_one_client);
     tcase_add_test(tcase, replayed_keys);
     tcase_add_test(tcase, replayed_and_altered_shares);
-    tcase_add_test(tcase, shares_of_another_round);
+    tcase_add_test(tcase, keys_of_another_round);
+    tcase_add_test(tcase, shares_of_another_federation);
+    tcase_add_test(tcase, speaks_as_another);
+    tcase_add_test(tcase, key_of_low_order);
     tcase_add_test(tcase, same_neighbour_twice);
     tcase_add_test(tcase, second_sum_of_a_round);
     tcase_add_test(tcase, cohort_under_the_minimum);

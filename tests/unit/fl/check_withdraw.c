@@ -57,7 +57,7 @@ static void send_all(void)
             continue;
         ck_assert_int_eq(federation_fetch(&federation, u, &err), 0);
         ck_assert_int_eq(federation_answer(&federation, u, &err), 0);
-        ck_assert_int_eq(secagg_server_take(federation.server, federation.reply.data,
+        ck_assert_int_eq(secagg_server_take(federation.server, u, federation.reply.data,
                                             federation.reply.len, &err),
                          0);
         if (stage == SECAGG_MASKED && u == WHO)
@@ -113,7 +113,7 @@ START_TEST(it_gets_and_sends_nothing_more)
     }
     send_all();
     ck_assert_int_eq(withdraw(), 0);
-    names(secagg_server_take(federation.server, sent.data, sent.len, &err),
+    names(secagg_server_take(federation.server, WHO, sent.data, sent.len, &err),
           CAUSE_OUT_OF_TURN);
     names(secagg_server_message(federation.server, WHO, &federation.message, &err),
           CAUSE_OUT_OF_TURN);

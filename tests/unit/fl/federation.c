@@ -135,7 +135,7 @@ int federation_stage(struct federation *federation, struct error *err)
             federation->leaves[u] = stage; /* it has stopped */
             continue;
         }
-        must(secagg_server_take(federation->server, federation->reply.data,
+        must(secagg_server_take(federation->server, u, federation->reply.data,
                                 federation->reply.len, err),
              err);
     }
