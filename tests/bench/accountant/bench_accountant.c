@@ -8,18 +8,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "base/table.h"
 #include "jobs/privacy/balls_in_bins.h"
 #include "jobs/privacy/pld.h"
 #include "jobs/privacy/renyi.h"
+#include "tests/bench/figure.h"
 
 enum { N_RUNS = 5 };
 
 static bool is_json;
-static struct table *table;
 
 struct plan_case {
     double noise, rate;
@@ -37,35 +35,8 @@ static const struct balls_in_bins bins[] = {{0.5, 100, 1}, {1, 100, 10}, {1, 100
 /* A peer's figure is NAN where there is none; smaller is better throughout. */
 static void show(const char *name, double value, const char *unit, double peer_value)
 {
-    bool has_peer = !isnan(peer_value);
-    const char *peer = has_peer ? "dp_accounting" : NULL;
-    double ratio = peer_value / value;
-    if (is_json) {
-        struct json json = {0};
-        char *text = NULL;
-        json_object(&json, NULL);
-        json_string(&json, "bench", "accountant");
-        json_string(&json, "case", name);
-        json_number(&json, "value", value);
-        json_string(&json, "unit", unit);
-        has_peer ? json_string(&json, "peer", peer) : json_null(&json, "peer");
-        json_number(&json, "peer_value", peer_value);
-        json_number(&json, "ratio", ratio);
-        json_close_object(&json);
-        if (json_end(&json, &text, NULL) == 0)
-            fputs(text, stdout);
-        free(text);
-        return;
-    }
-    char cells[3][32] = {"", "", ""};
-    snprintf(cells[0], sizeof cells[0], "%.6g", value);
-    if (has_peer) {
-        snprintf(cells[1], sizeof cells[1], "%.6g", peer_value);
-        snprintf(cells[2], sizeof cells[2], "%.3g", ratio);
-    }
-    const char *row[] = {"accountant",         name,     cells[0], unit,
-                         has_peer ? peer : "", cells[1], cells[2]};
-    table_row(table, row);
+    figure_show(name, value, unit, isnan(peer_value) ? NULL : "dp_accounting",
+                peer_value, peer_value / value);
 }
 
 static double now_s(void)
@@ -73,12 +44,6 @@ static double now_s(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Seconds and epsilons of dp_accounting's PLD and Renyi accountants; NAN without it. */
@@ -152,8 +117,7 @@ static int measure(const struct question *question, double *ret_seconds,
             return rc;
         seconds[i] = now_s() - start;
     }
-    qsort(seconds, N_RUNS, sizeof *seconds, by_size);
-    *ret_seconds = seconds[N_RUNS / 2];
+    *ret_seconds = figure_median(seconds, N_RUNS);
     return 0;
 }
 
@@ -217,17 +181,13 @@ int main(int argc, char **argv)
         .options = options,
         .n_options = 1,
     };
-    const char *headings[] = {"BENCH", "CASE",        ">VALUE", "UNIT",
-                              "PEER",  ">PEER_VALUE", ">RATIO"};
     struct error err = {0};
     int n_operands;
     log_init("bench_accountant", false);
     int rc = opt_parse(&program, argc, argv, &n_operands, &err);
-    table = table_new(headings, 7);
+    figure_begin("accountant", is_json);
     if (rc == 0)
         rc = bench_plans(&err);
-    if (rc == 0 && !is_json)
-        table_print(table, stdout, true);
-    table_free(table);
+    figure_end();
     return rc == 0 ? 0 : log_error(&err);
 }

@@ -15,12 +15,11 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "base/table.h"
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lease.h"
+#include "tests/bench/figure.h"
 #include "worker/shard.h"
 
 enum {
@@ -38,47 +37,11 @@ static bool is_json;
 static int64_t gib = 4;
 static const char *dir = NULL;
 static char path[4096];
-static struct table *table;
 
-static void show(const char *name, double value, const char *unit, const char *peer,
-                 double peer_value)
+static void show_rate(const char *name, double value, const char *unit,
+                      const char *peer, double peer_value)
 {
-    double ratio = value / peer_value;
-    if (is_json) {
-        struct json json = {0};
-        char *text = NULL;
-        json_object(&json, NULL);
-        json_string(&json, "bench", "data");
-        json_string(&json, "case", name);
-        json_number(&json, "value", value);
-        json_string(&json, "unit", unit);
-        json_string(&json, "peer", peer);
-        json_number(&json, "peer_value", peer_value);
-        json_number(&json, "ratio", ratio);
-        json_close_object(&json);
-        if (json_end(&json, &text, NULL) == 0)
-            fputs(text, stdout);
-        free(text);
-        return;
-    }
-    char cells[3][32];
-    snprintf(cells[0], sizeof cells[0], "%.4g", value);
-    snprintf(cells[1], sizeof cells[1], "%.4g", peer_value);
-    snprintf(cells[2], sizeof cells[2], "%.3f", ratio);
-    const char *row[] = {"data", name, cells[0], unit, peer, cells[1], cells[2]};
-    table_row(table, row);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof *values, by_size);
-    return values[n / 2];
+    figure_show(name, value, unit, peer, peer_value, value / peer_value);
 }
 
 /* ---- the file ---- */
@@ -147,9 +110,7 @@ static int open_rows(const struct data_h5 *data, const char *name,
     struct manifest_split stated = {
         .x_type = TYPE_UINT8, .n_dims = 1, .dims = {ROW_BYTES}, .n_classes = 10};
     snprintf(stated.name, sizeof stated.name, "%s", name);
-    int rc =
-        shard_open(data, &stated, 0.5, 0.25, 0, 1, SHARD_AHEAD_BYTES, ret_rows, err);
-    return rc;
+    return shard_open(data, &stated, 0.5, 0.25, 0, 1, SHARD_AHEAD_BYTES, ret_rows, err);
 }
 
 /* ---- one pass ---- */
@@ -210,7 +171,8 @@ static int compare_pass(const struct data_h5 *data, const char *name, bool is_co
             rc = time_dd(&dds[turn], err);
     }
     if (rc == 0)
-        show(name, median(ours, N_TURNS), "GB/s", "dd bs=1M", median(dds, N_TURNS));
+        show_rate(name, figure_median(ours, N_TURNS), "GB/s", "dd bs=1M",
+                  figure_median(dds, N_TURNS));
     return rc;
 }
 
@@ -254,9 +216,9 @@ static int time_poisson(const struct data_h5 *data, struct error *err)
         if (rc == 0)
             rc = feed_steps(&feed, N_STEPS / 10, N_STEPS - N_STEPS / 10, &n_rows, err);
         if (rc == 0)
-            show("poisson rows of 3 KiB",
-                 (double)n_rows / (lease_clock_s() - started_s), "rows/s", "wanted",
-                 450000.0);
+            show_rate("poisson rows of 3 KiB",
+                      (double)n_rows / (lease_clock_s() - started_s), "rows/s",
+                      "wanted", 450000.0);
         feed_close(&feed);
     }
     shard_close(&rows);
@@ -331,16 +293,11 @@ int main(int argc, char **argv)
     if (rc != 0)
         return log_error(&err);
     snprintf(path, sizeof path, "%s/bench-data-%ld.h5", dir, (long)getpid());
-    const char *const headings[] = {"BENCH", "CASE",        ">VALUE", "UNIT",
-                                    "PEER",  ">PEER VALUE", ">RATIO"};
-    table = is_json ? NULL : table_new(headings, 7);
+    figure_begin("data", is_json);
     rc = make_file(&err);
     if (rc == 0)
         rc = measure(&err);
     unlink(path);
-    if (table != NULL) {
-        table_print(table, stdout, true);
-        table_free(table);
-    }
+    figure_end();
     return rc == 0 ? 0 : log_error(&err);
 }

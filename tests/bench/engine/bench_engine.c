@@ -7,51 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/opt.h"
-#include "base/table.h"
 #include "jobs/dp/lease.h"
 #include "jobs/dp/sampler.h"
 #include "jobs/dp/trainer.h"
 #include "kernels/kernels.h"
+#include "tests/bench/figure.h"
 #include "tests/unit/dp/world.h"
 
 enum { N_RECORDS = 60000, MOST_PAIRS = 1000 };
 
 static bool is_json;
 static int64_t batch = 256, n_pairs = 40;
-static struct table *table;
-
-static void show(const char *name, double value, const char *unit, const char *peer,
-                 double peer_value, double ratio)
-{
-    if (is_json) {
-        struct json json = {0};
-        char *text = NULL;
-        json_object(&json, NULL);
-        json_string(&json, "bench", "engine");
-        json_string(&json, "case", name);
-        json_number(&json, "value", value);
-        json_string(&json, "unit", unit);
-        peer == NULL ? json_null(&json, "peer") : json_string(&json, "peer", peer);
-        json_number(&json, "peer_value", peer == NULL ? NAN : peer_value);
-        json_number(&json, "ratio", peer == NULL ? NAN : ratio);
-        json_close_object(&json);
-        if (json_end(&json, &text, NULL) == 0) {
-            fputs(text, stdout);
-        }
-        free(text);
-        return;
-    }
-    char cells[3][32];
-    snprintf(cells[0], sizeof cells[0], "%.4g", value);
-    snprintf(cells[1], sizeof cells[1], peer == NULL ? "" : "%.4g", peer_value);
-    snprintf(cells[2], sizeof cells[2], peer == NULL ? "" : "%.3f", ratio);
-    const char *row[] = {"engine", name,    cells[0], unit, peer == NULL ? "" : peer,
-                         cells[1], cells[2]};
-    table_row(table, row);
-}
 
 /* One rank's view of records in memory. */
 static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float *x,
@@ -66,18 +34,6 @@ static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float 
         y[i] = data->y[indices[i]];
     }
     return 0;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int64_t n)
-{
-    qsort(values, (size_t)n, sizeof *values, by_size);
-    return values[n / 2];
 }
 
 /* Seconds of one step. */
@@ -130,13 +86,13 @@ static int compare(const struct world_data *data, enum spec_preset preset,
     trainer_close(&trainers[1]);
     if (rc == 0) {
         char label[64];
-        double private_s = median(times[0], n_pairs),
-               plain_s = median(times[1], n_pairs);
+        double private_s = figure_median(times[0], (size_t)n_pairs),
+               plain_s = figure_median(times[1], (size_t)n_pairs);
         snprintf(label, sizeof label, "%s dp step, batch %lld", name, (long long)batch);
-        show(label, private_s * 1e3, "ms", "plain step", plain_s * 1e3,
-             plain_s / private_s);
+        figure_show(label, private_s * 1e3, "ms", "plain step", plain_s * 1e3,
+                    plain_s / private_s);
         snprintf(label, sizeof label, "%s dp examples", name);
-        show(label, (double)batch / private_s, "1/s/core", NULL, 0.0, 0.0);
+        figure_show(label, (double)batch / private_s, "1/s/core", NULL, 0.0, 0.0);
     }
     return rc;
 }
@@ -169,9 +125,9 @@ static int time_sampler(struct error *err)
     }
     double mask_s = (lease_clock_s() - started_s) * (1e9 / (20000.0 * 512.0));
     sampler_close(&sampler);
-    double gaps_s = median(times, 100);
-    show("sample of 1e9 at 1e-5", gaps_s * 1e3, "ms", "one draw a record",
-         n_hits > 0 ? mask_s * 1e3 : NAN, mask_s / gaps_s);
+    double gaps_s = figure_median(times, 100);
+    figure_show("sample of 1e9 at 1e-5", gaps_s * 1e3, "ms", "one draw a record",
+                n_hits > 0 ? mask_s * 1e3 : NAN, mask_s / gaps_s);
     return 0;
 }
 
@@ -203,9 +159,7 @@ int main(int argc, char **argv)
     }
     n_pairs = n_pairs < 1 ? 1 : n_pairs > MOST_PAIRS ? MOST_PAIRS : n_pairs;
     batch = batch < 1 ? 1 : batch > N_RECORDS ? N_RECORDS : batch;
-    const char *const headings[] = {"BENCH", "CASE",        ">VALUE", "UNIT",
-                                    "PEER",  ">PEER VALUE", ">RATIO"};
-    table = is_json ? NULL : table_new(headings, 7);
+    figure_begin("engine", is_json);
     struct world_data data = world_blobs(N_RECORDS, 784, 10, 1.0, 1);
     kernels_cpu.set_threads(1);
     int rc = compare(&data, PRESET_LOGISTIC, "logistic", &err);
@@ -218,10 +172,7 @@ int main(int argc, char **argv)
     if (rc == 0) {
         rc = time_sampler(&err);
     }
-    if (table != NULL) {
-        table_print(table, stdout, true);
-        table_free(table);
-    }
+    figure_end();
     world_data_free(&data);
     return rc == 0 ? 0 : log_error(&err);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/json.h"
+#include "tests/bench/figure.h"
 #include "worker/comm_mpi.h"
 #include "worker/comm_sealed.h"
 #include "worker/wireup.h"
@@ -49,49 +49,20 @@ static double time_step(struct comm *comm, size_t n)
     return now_s() - start;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void show(const char *name, int size, double sealed_s, double plain_s,
-                 bool is_json)
-{
-    char title[64], *text = NULL;
-    snprintf(title, sizeof title, "%s, %d ranks", name, size);
-    if (!is_json) {
-        printf("seal  %-40s %10.1f us   comm_mpi %10.1f us   ratio %.3f\n", title,
-               1e6 * sealed_s, 1e6 * plain_s, plain_s / sealed_s);
-        return;
-    }
-    struct json json = {0};
-    json_object(&json, NULL);
-    json_string(&json, "bench", "seal");
-    json_string(&json, "case", title);
-    json_number(&json, "value", 1e6 * sealed_s);
-    json_string(&json, "unit", "us");
-    json_string(&json, "peer", "comm_mpi");
-    json_number(&json, "peer_value", 1e6 * plain_s);
-    json_number(&json, "ratio", plain_s / sealed_s);
-    json_close_object(&json);
-    must(json_end(&json, &text, &err));
-    fputs(text, stdout);
-    free(text);
-}
-
-static void compare(const char *name, struct comm *sealed, struct comm *plain, size_t n,
-                    bool is_json)
+static void compare(const char *name, struct comm *sealed, struct comm *plain, size_t n)
 {
     double sealed_s[N_PAIRS], plain_s[N_PAIRS];
     for (int i = 0; i < N_PAIRS; i++) {
         sealed_s[i] = time_step(sealed, n);
         plain_s[i] = time_step(plain, n);
     }
-    qsort(sealed_s, N_PAIRS, sizeof *sealed_s, by_size);
-    qsort(plain_s, N_PAIRS, sizeof *plain_s, by_size);
-    if (plain->rank == 0)
-        show(name, plain->size, sealed_s[N_PAIRS / 2], plain_s[N_PAIRS / 2], is_json);
+    if (plain->rank != 0)
+        return;
+    char title[64];
+    double sealed_us = 1e6 * figure_median(sealed_s, N_PAIRS);
+    double plain_us = 1e6 * figure_median(plain_s, N_PAIRS);
+    snprintf(title, sizeof title, "%s, %d ranks", name, plain->size);
+    figure_show(title, sealed_us, "us", "comm_mpi", plain_us, plain_us / sealed_us);
 }
 
 int main(int argc, char **argv)
@@ -121,8 +92,10 @@ int main(int argc, char **argv)
                          &err));
     double ready_s = now_s() - start;
     wireup_leave(plain.size);
+    figure_begin("seal", is_json || plain.rank != 0);
     for (int i = 0; i < 4; i++)
-        compare(names[i], &sealed, &plain, sizes[i], is_json);
+        compare(names[i], &sealed, &plain, sizes[i]);
+    figure_end();
     if (plain.rank == 0)
         fprintf(stderr, "keys by PMIx and handshakes: %.1f ms\n", 1e3 * ready_s);
     free(keys), free(send_f64), free(send_f32), free(recv_f64), free(recv_f32);
