@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "base/table.h"
+#include "worker/columns.h"
 #include "worker/data_h5.h"
 #include "worker/digest.h"
 #include "worker/import.h"
@@ -20,6 +21,8 @@ struct request {
     const char *name, *unit, *output;
     const char *train_x, *train_y, *test_x, *test_y; /* idx, npy */
     const char *train, *test, *label, *header;       /* csv */
+    const char *columns_path;
+    struct columns *columns;
     int64_t nominal_count, nominal_test_count, n_classes;
     bool has_nominal_count, may_replace, is_quiet;
 };
@@ -85,11 +88,13 @@ static int parse_csv_options(const char *name, struct request *request, int argc
          "heading or number of the label (default: last)", NULL},
         {"header", 0, OPT_STRING, &request->header, "WHEN",
          "is the first line one: auto (default), yes, no", NULL},
+        {"columns", 0, OPT_STRING, &request->columns_path, "FILE",
+         "what each column holds (default: numbers)", NULL},
         COMMON_OPTIONS(request)};
     const struct opt_program program = {
         .name = name,
         .usage = "--train FILE [--test FILE] --nominal-count N -o FILE.h5",
-        .summary = "Makes a data set from comma-separated numbers; gzip too.",
+        .summary = "Makes a data set from comma-separated values; gzip too.",
         .epilogue = "Writes FILE.h5 and FILE.manifest.yaml. See ppt-data(1).",
         .options = options,
         .n_options = N_OPTIONS(options)};
@@ -150,8 +155,22 @@ static int open_pairs(const struct request *request, open_pair *open_one,
     return rc;
 }
 
-static int open_csvs(const struct request *request, struct source sources[2],
-                     int *ret_n, struct error *err)
+static int read_columns(struct request *request, struct error *err)
+{
+    if (request->columns_path == NULL)
+        return 0;
+    if (request->label != NULL)
+        return error_set(err, PPT_EUSAGE,
+                         "--label and --columns: the columns' file says which is the "
+                         "label");
+    int rc = columns_read(request->columns_path, &request->columns, err);
+    if (rc == 0 && request->n_classes == 0)
+        request->n_classes = columns_n_labels(request->columns);
+    return rc;
+}
+
+static int open_csvs(struct request *request, struct source sources[2], int *ret_n,
+                     struct error *err)
 {
     static const char *const words[] = {
         [CSV_HEADER_AUTO] = "auto", [CSV_HEADER_YES] = "yes", [CSV_HEADER_NO] = "no"};
@@ -164,11 +183,13 @@ static int open_csvs(const struct request *request, struct source sources[2],
                          request->header);
     int rc = need(request->train, "--train FILE", err);
     if (rc == 0)
+        rc = read_columns(request, err);
+    if (rc == 0)
         rc = source_open_csv(request->train, request->label, (enum csv_header)header,
-                             &sources[0], err);
+                             request->columns, &sources[0], err);
     if (rc == 0 && request->test != NULL)
         rc = source_open_csv(request->test, request->label, (enum csv_header)header,
-                             &sources[1], err);
+                             request->columns, &sources[1], err);
     *ret_n = request->test != NULL ? 2 : 1;
     return rc;
 }
@@ -264,6 +285,7 @@ static int run_import(int argc, char **argv, struct error *err)
         rc = import_sources(&request, sources, n, err);
     source_close(&sources[0]);
     source_close(&sources[1]);
+    columns_free(request.columns);
     return rc;
 }
 
@@ -440,7 +462,7 @@ static void print_help(void)
         "Commands:\n"
         "  import idx    from MNIST's format\n"
         "  import npy    from NumPy arrays\n"
-        "  import csv    from comma-separated numbers\n"
+        "  import csv    from comma-separated values\n"
         "  info FILE     show a data set's layout (counts are private)\n"
         "  verify FILE   check a data file against its manifest\n\n"
         "Options:\n"

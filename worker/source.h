@@ -42,14 +42,19 @@ int source_open_idx(const char *x_path, const char *y_path, struct source *ret_s
 int source_open_npy(const char *x_path, const char *y_path, struct source *ret_source,
                     struct error *err);
 
+struct columns; /* worker/columns.h */
+
 enum csv_header { CSV_HEADER_AUTO, CSV_HEADER_YES, CSV_HEADER_NO };
 
 /* Comma-separated numbers, one record a line; blank lines are skipped. `label` is the
  * label column's heading or its number from 1; NULL: the last column. AUTO takes the
- * first line as a header if any of its cells is not a number. The whole file is read
- * once here, so that a fault is found before anything is written. Errors: as
- * source_open_idx, with file:line:column; PPT_EUSAGE (no such column). */
+ * first line as a header if any of its cells is not a number. With `columns`, which
+ * outlives the source, they say what each column holds and which is the label; AUTO
+ * takes the first line as a header if it is their names, YES insists on it. The whole
+ * file is read once here, so that a fault is found before anything is written. Errors:
+ * as source_open_idx, with file:line:column; PPT_EUSAGE (no such column). */
 int source_open_csv(const char *path, const char *label, enum csv_header header,
-                    struct source *ret_source, struct error *err);
+                    const struct columns *columns, struct source *ret_source,
+                    struct error *err);
 
 #endif

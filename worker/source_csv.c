@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/columns.h"
 #include "worker/gz.h"
 #include "worker/source.h"
 
@@ -21,6 +22,8 @@ struct csv {
     bool has_header;
     int64_t n_columns;
     int64_t label_column; /* from 0 */
+    int64_t n_features;
+    const struct columns *columns; /* what they mean; NULL: they are numbers */
 };
 
 /* A cell of the current line; `text` has no quotes and is NUL-terminated. */
@@ -129,6 +132,18 @@ static int cell_fault(const struct csv *csv, const struct cell *cell,
                      (long long)cell->column, wanted, cell->text);
 }
 
+/* *ret_x moves behind what the cell became. */
+static int read_described(const struct csv *csv, int64_t column,
+                          const struct cell *cell, float **ret_x, struct error *err)
+{
+    const char *wanted;
+    int64_t n;
+    if (!columns_feature(csv->columns, column, cell->text, *ret_x, &n, &wanted))
+        return cell_fault(csv, cell, wanted, err);
+    *ret_x += n;
+    return 0;
+}
+
 static int read_feature(const struct csv *csv, const struct cell *cell, float *ret_x,
                         struct error *err)
 {
@@ -146,6 +161,10 @@ static int read_label(const struct csv *csv, const struct cell *cell, int64_t *r
                       struct error *err)
 {
     double value;
+    if (csv->columns != NULL && columns_n_labels(csv->columns) > 0)
+        return columns_label_value(csv->columns, cell->text, ret_y)
+                   ? 0
+                   : cell_fault(csv, cell, "a label that is listed", err);
     if (!is_number(cell->text, &value) || value != floor(value) || value < 0 ||
         value > INT32_MAX)
         return cell_fault(csv, cell, "a label: a whole number from 0", err);
@@ -162,6 +181,7 @@ static int parse_record(struct csv *csv, float *ret_x, int64_t *ret_y,
     for (; at != NULL && n < csv->n_columns; n++) {
         struct cell cell = next_cell(csv, &at);
         int rc = n == csv->label_column ? read_label(csv, &cell, ret_y, err)
+                 : csv->columns != NULL ? read_described(csv, n, &cell, &ret_x, err)
                                         : read_feature(csv, &cell, ret_x++, err);
         if (rc != 0)
             return rc;
@@ -177,7 +197,7 @@ static int csv_read(struct source *source, size_t max, void *ret_x, int64_t *ret
                     size_t *ret_n, struct error *err)
 {
     struct csv *csv = source->state;
-    size_t n_features = (size_t)(csv->n_columns - 1);
+    size_t n_features = (size_t)csv->n_features;
     float *x = ret_x;
     size_t n = 0;
     for (; n < max; n++) {
@@ -253,6 +273,31 @@ static int read_first_line(struct csv *csv, const char *label, enum csv_header h
     return find_label(csv, label, csv->has_header ? by_heading : -1, err);
 }
 
+/* With columns described, a header is a first line of their names: such a line is never
+ * a record, and another is no header. */
+static int match_columns(struct csv *csv, enum csv_header header, struct error *err)
+{
+    int64_t n = 0;
+    bool has_line, has_names = true;
+    int rc = next_line(csv, &has_line, err);
+    if (rc != 0)
+        return rc;
+    if (!has_line)
+        return error_set(err, PPT_EDATA, "%s: empty, expected records",
+                         gz_path(csv->file));
+    for (char *at = csv->line; at != NULL && n < csv->n_columns; n++) {
+        struct cell cell = next_cell(csv, &at);
+        if (strcmp(cell.text, columns_name(csv->columns, n)) == 0)
+            continue;
+        has_names = false;
+        if (header == CSV_HEADER_YES)
+            return cell_fault(csv, &cell, "the heading that the columns' file has",
+                              err);
+    }
+    csv->has_header = has_names && header != CSV_HEADER_NO;
+    return 0;
+}
+
 /* To the first record. */
 static int start(struct csv *csv, struct error *err)
 {
@@ -268,7 +313,7 @@ static int start(struct csv *csv, struct error *err)
 /* Reads every record once: how many there are, the range of labels, all faults. */
 static int scan(struct csv *csv, struct source *source, struct error *err)
 {
-    float *x = malloc((size_t)csv->n_columns * sizeof *x);
+    float *x = malloc((size_t)csv->n_features * sizeof *x);
     if (x == NULL)
         return error_set(err, PPT_ENOMEM, "no memory to read %s", gz_path(csv->file));
     source->min_label = INT64_MAX;
@@ -292,7 +337,8 @@ static int scan(struct csv *csv, struct source *source, struct error *err)
 }
 
 int source_open_csv(const char *path, const char *label, enum csv_header header,
-                    struct source *ret_source, struct error *err)
+                    const struct columns *columns, struct source *ret_source,
+                    struct error *err)
 {
     struct csv *csv = calloc(1, sizeof *csv);
     if (csv == NULL)
@@ -303,9 +349,17 @@ int source_open_csv(const char *path, const char *label, enum csv_header header,
                             .read = csv_read,
                             .close = csv_close};
     int rc = gz_open(path, &csv->file, err);
-    if (rc == 0)
+    if (rc == 0 && columns == NULL) {
         rc = read_first_line(csv, label, header, err);
-    source.dims[0] = csv->n_columns - 1;
+        csv->n_features = csv->n_columns - 1;
+    } else if (rc == 0) {
+        csv->columns = columns;
+        csv->n_columns = columns_count(columns);
+        csv->n_features = columns_n_features(columns);
+        csv->label_column = columns_label(columns);
+        rc = match_columns(csv, header, err);
+    }
+    source.dims[0] = csv->n_features;
     if (rc == 0)
         rc = scan(csv, &source, err);
     if (rc != 0) {

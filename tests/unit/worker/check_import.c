@@ -18,7 +18,7 @@ static struct source train, test;
 static void open_source(struct source *source, const char *name, const char *text)
 {
     const char *path = scratch_write(name, text, strlen(text));
-    int rc = source_open_csv(path, NULL, CSV_HEADER_AUTO, source, &err);
+    int rc = source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, source, &err);
     ck_assert_msg(rc == 0, "%s", err.text);
 }
 

@@ -206,7 +206,7 @@ END_TEST
 static int open_csv(const char *text, const char *label, enum csv_header header)
 {
     const char *path = scratch_write("a.csv", text, strlen(text));
-    return source_open_csv(path, label, header, &source, &err);
+    return source_open_csv(path, label, header, NULL, &source, &err);
 }
 
 /* Text, label column, what the first record must be. */
@@ -289,11 +289,11 @@ START_TEST(csv_lines_are_bounded)
     char *text = malloc(len);
     memset(text, '1', len);
     const char *path = scratch_write("long.csv", text, len);
-    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, &source, &err),
+    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, &source, &err),
                      -PPT_EDATA);
     scratch_expect(&err, "long.csv:1: a line longer than 16 MiB");
     path = scratch_write("zero.csv", "1,2\n3,\0,1\n", 10);
-    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, &source, &err),
+    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, &source, &err),
                      -PPT_EDATA);
     scratch_expect(&err, "zero.csv:2:3: a zero byte");
     free(text);
@@ -315,17 +315,18 @@ START_TEST(gzip_is_seen_through)
     gzFile gz = gzopen(path, "wb");
     ck_assert_int_eq(gzwrite(gz, text, (unsigned)len), (int)len);
     gzclose(gz);
-    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, &source, &err), 0);
+    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, &source, &err),
+                     0);
     ck_assert_int_eq(source.n_rows, 2000);
     ck_assert_int_eq(source.max_label, 6);
     source_close(&source);
     int64_t size = scratch_size(path);
     scratch_flip(path, size - 6); /* its checksum */
-    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, &source, &err),
+    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, &source, &err),
                      -PPT_EDATA);
     scratch_expect(&err, "damaged or truncated gzip file");
     scratch_truncate(path, size / 2);
-    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, &source, &err),
+    ck_assert_int_eq(source_open_csv(path, NULL, CSV_HEADER_AUTO, NULL, &source, &err),
                      -PPT_EDATA);
     scratch_expect(&err, "damaged or truncated gzip file");
 }
