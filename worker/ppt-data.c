@@ -15,12 +15,14 @@
 #include "worker/data_h5.h"
 #include "worker/digest.h"
 #include "worker/import.h"
+#include "worker/scatter.h"
 
 /* What the options of an import say. */
 struct request {
     const char *name, *unit, *output;
     const char *train_x, *train_y, *test_x, *test_y; /* idx, npy */
-    const char *train, *test, *label, *header;       /* csv */
+    const char *features;
+    const char *train, *test, *label, *header; /* csv */
     const char *columns_path;
     struct columns *columns;
     int64_t nominal_count, nominal_test_count, n_classes;
@@ -65,6 +67,8 @@ static int parse_pair_options(const char *name, struct request *request, int arg
         {"train-y", 0, OPT_STRING, &request->train_y, "FILE", "their labels", NULL},
         {"test-x", 0, OPT_STRING, &request->test_x, "FILE", "test records", NULL},
         {"test-y", 0, OPT_STRING, &request->test_y, "FILE", "their labels", NULL},
+        {"features", 0, OPT_STRING, &request->features, "NAME",
+         "scattering: of images, in place of pixels", NULL},
         COMMON_OPTIONS(request)};
     const struct opt_program program = {
         .name = name,
@@ -126,6 +130,9 @@ static int check_request(const struct request *request, struct error *err)
         return error_set(err, PPT_EUSAGE, "a nominal count must be 1 or more");
     if (request->n_classes < 0 || request->n_classes == 1)
         return error_set(err, PPT_EUSAGE, "--classes must be 2 or more");
+    if (request->features != NULL && strcmp(request->features, "scattering") != 0)
+        return error_set(err, PPT_EUSAGE, "--features is \"%s\", expected scattering",
+                         request->features);
     if (unit_from_name(request->unit) < 0)
         return error_set(err, PPT_EUSAGE,
                          "--unit is \"%s\", expected \"example\" or \"user\"",
@@ -152,6 +159,8 @@ static int open_pairs(const struct request *request, open_pair *open_one,
     if (rc == 0 && has_test)
         rc = open_one(request->test_x, request->test_y, &sources[1], err);
     *ret_n = has_test ? 2 : 1;
+    for (int s = 0; rc == 0 && request->features != NULL && s < *ret_n; s++)
+        rc = scatter_source(&sources[s], err);
     return rc;
 }
 
