@@ -15,9 +15,8 @@
 #define MOST_DIMS 3
 
 static const char *const type_names[TYPE_N] = {
-    [TYPE_UINT8] = "uint8",
-    [TYPE_FLOAT32] = "float32",
-    [TYPE_INT64] = "int64",
+    [TYPE_UINT8] = "uint8",   [TYPE_FLOAT32] = "float32", [TYPE_INT64] = "int64",
+    [TYPE_UINT16] = "uint16", [TYPE_INT32] = "int32",
 };
 
 const char *manifest_type_name(enum manifest_type type)
@@ -76,11 +75,32 @@ static void read_dims(struct ydoc_faults *faults, const struct ydoc_node *node,
     split->n_dims = node->n_children;
 }
 
+/* Tokens are one whole number each, in a row. */
+static void read_tokens(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        struct manifest_split *split)
+{
+    bool is_whole = split->x_type != TYPE_FLOAT32 && split->x_type != TYPE_INT64;
+    if (ydoc_get(node, "n_tokens") == NULL) {
+        if (split->x_type == TYPE_UINT16 || split->x_type == TYPE_INT32)
+            ydoc_fault_at(
+                faults, node, "x_type",
+                "expected uint8 or float32, or n_tokens with it: ids of tokens");
+        return;
+    }
+    ydoc_integer(faults, ydoc_get(node, "n_tokens"), 2, MANIFEST_MAX_TOKENS,
+                 &split->n_tokens);
+    if (!is_whole)
+        ydoc_fault_at(faults, node, "x_type",
+                      "expected uint8, uint16 or int32 for ids of tokens");
+    if (split->n_dims > 1)
+        ydoc_fault_at(faults, node, "dims", "expected one size for a row of tokens");
+}
+
 static void read_split(struct ydoc_faults *faults, const struct ydoc_node *node,
                        struct manifest_split *split)
 {
-    static const char *const keys[] = {"name", "nominal_count", "x_type", "dims",
-                                       "n_classes"};
+    static const char *const keys[] = {"name", "nominal_count", "x_type",
+                                       "dims", "n_classes",     "n_tokens"};
     if (ydoc_only_keys(faults, node, keys, COUNT(keys)) != 0 &&
         node->kind != YDOC_MAPPING)
         return;
@@ -93,6 +113,7 @@ static void read_split(struct ydoc_faults *faults, const struct ydoc_node *node,
     read_dims(faults, ydoc_need(faults, node, "dims"), split);
     ydoc_integer(faults, ydoc_need(faults, node, "n_classes"), 1, MOST_DIM,
                  &split->n_classes);
+    read_tokens(faults, node, split);
 }
 
 static void read_splits(struct ydoc_faults *faults, const struct ydoc_node *node,
@@ -182,6 +203,8 @@ static void write_split(FILE *file, const struct manifest_split *split)
     for (int d = 0; d < split->n_dims; d++)
         fprintf(file, "%s%lld", d > 0 ? ", " : "", (long long)split->dims[d]);
     fprintf(file, "]\n    n_classes: %lld\n", (long long)split->n_classes);
+    if (split->n_tokens > 0)
+        fprintf(file, "    n_tokens: %lld\n", (long long)split->n_tokens);
 }
 
 /* The path may hold any character: it is written as JSON writes it. */

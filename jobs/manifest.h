@@ -21,7 +21,17 @@
 #define MANIFEST_MAX_BYTES (64u << 10)
 #define MANIFEST_BLOCK_BYTES (64u << 20)
 
-enum manifest_type { TYPE_UINT8, TYPE_FLOAT32, TYPE_INT64, TYPE_N };
+enum manifest_type {
+    TYPE_UINT8,
+    TYPE_FLOAT32,
+    TYPE_INT64,
+    TYPE_UINT16,
+    TYPE_INT32,
+    TYPE_N
+};
+
+/* Ids of tokens are fed as floats, exactly. */
+#define MANIFEST_MAX_TOKENS ((int64_t)1 << 24)
 
 /* A group of the HDF5 file with datasets x (count x dims) and y (count). */
 struct manifest_split {
@@ -31,6 +41,8 @@ struct manifest_split {
     int n_dims;                      /* of one record, 1..3 */
     int64_t dims[MANIFEST_MAX_DIMS]; /* such as {28, 28} or {1, 28, 28} */
     int64_t n_classes;               /* labels are 0 .. n_classes-1 */
+    int64_t n_tokens; /* records are n_dims == 1 sequences of ids 0 .. n_tokens-1, 0 for
+                         padding; 0: they are numbers */
 };
 
 struct manifest {

@@ -21,6 +21,10 @@
 void gemm_set_threads(int n_threads);
 void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
               const float *a, const float *b, float beta, float *c);
+/* c = scale op(a) op(b) of matrices whose rows are so many floats apart. */
+void gemm_part(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+               float scale, const float *a, int64_t a_stride, const float *b,
+               int64_t b_stride, float *c, int64_t c_stride);
 void gemm_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                      const float *g, float *each, int64_t stride);
 void gemm_add_bias(int64_t rows, int64_t cols, const float *bias, float *y);
@@ -65,6 +69,23 @@ void act_squash_backward(const struct squash *squash, int64_t len, const float *
                          float *dy);
 void act_gelu_forward(int64_t len, const float *x, float *y);
 void act_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
+
+/* Sequences of tokens. */
+void token_embed(const struct tokens *tokens, int64_t n, const float *ids,
+                 const float *table, float *y);
+void token_embed_norms(const struct tokens *tokens, int64_t n, const float *ids,
+                       const float *dy, double *square, double *slack);
+void token_embed_sum(const struct tokens *tokens, int64_t n, const float *factor,
+                     const float *ids, const float *dy, double *scratch, float *grad);
+void token_waves(int64_t places, int64_t c, float *table);
+void token_mean_forward(const struct tokens *tokens, int64_t n, const float *ids,
+                        const float *x, float *y);
+void token_mean_backward(const struct tokens *tokens, int64_t n, const float *ids,
+                         const float *dy, float *dx);
+void attention_forward(const struct heads *heads, int64_t n, const float *ids,
+                       const float *x, float *y, float *share);
+void attention_backward(const struct heads *heads, int64_t n, const float *x,
+                        const float *dy, float *share, float *scratch, float *dx);
 
 /* Softmax cross-entropy. */
 void xent_grad(int64_t n, int64_t classes, const float *logits, const int32_t *label,

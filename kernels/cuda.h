@@ -76,6 +76,24 @@ static __device__ inline double cuda_block_sum(double mine)
     __syncthreads(); /* part may be written again only when all have read it */
     return sum;
 }
+
+/* The greatest of the block's values, to all its threads. NaN may be lost: what is then
+ * computed from the row is NaN all the same, as exp(NaN) enters its sum. */
+static __device__ inline float cuda_block_max(float mine)
+{
+    __shared__ float part[CUDA_THREADS];
+    part[threadIdx.x] = mine;
+    __syncthreads();
+    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half && part[threadIdx.x + half] > part[threadIdx.x]) {
+            part[threadIdx.x] = part[threadIdx.x + half];
+        }
+        __syncthreads();
+    }
+    float max = part[0];
+    __syncthreads();
+    return max;
+}
 #endif
 
 /* The slots of kernels_cuda, one file each group (device pointers). */
@@ -120,6 +138,21 @@ void cuda_squash_backward(const struct squash *squash, int64_t len, const float 
                           float *dy);
 void cuda_gelu_forward(int64_t len, const float *x, float *y);
 void cuda_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
+void cuda_embed(const struct tokens *tokens, int64_t n, const float *ids,
+                const float *table, float *y);
+void cuda_embed_norms(const struct tokens *tokens, int64_t n, const float *ids,
+                      const float *dy, double *square, double *slack);
+void cuda_embed_sum(const struct tokens *tokens, int64_t n, const float *factor,
+                    const float *ids, const float *dy, double *scratch, float *grad);
+void cuda_waves(int64_t places, int64_t c, float *table);
+void cuda_mean_forward(const struct tokens *tokens, int64_t n, const float *ids,
+                       const float *x, float *y);
+void cuda_mean_backward(const struct tokens *tokens, int64_t n, const float *ids,
+                        const float *dy, float *dx);
+void cuda_attention_forward(const struct heads *heads, int64_t n, const float *ids,
+                            const float *x, float *y, float *share);
+void cuda_attention_backward(const struct heads *heads, int64_t n, const float *x,
+                             const float *dy, float *share, float *scratch, float *dx);
 void cuda_xent(int64_t n, int64_t classes, const float *logits, const int32_t *label,
                float *grad, double *loss);
 void cuda_mse(int64_t n, int64_t classes, const float *logits, const int32_t *label,

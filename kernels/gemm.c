@@ -18,6 +18,16 @@ void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_
                 (blasint)(b_transposed ? k : n), beta, c, (blasint)n);
 }
 
+void gemm_part(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+               float scale, const float *a, int64_t a_stride, const float *b,
+               int64_t b_stride, float *c, int64_t c_stride)
+{
+    cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
+                b_transposed ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n,
+                (blasint)k, scale, a, (blasint)a_stride, b, (blasint)b_stride, 0.0f, c,
+                (blasint)c_stride);
+}
+
 void gemm_outer_each(int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
                      const float *g, float *each, int64_t stride)
 {

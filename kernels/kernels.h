@@ -36,6 +36,17 @@ struct squash {
     float scale, steepness, offset;
 };
 
+/* Sequences of n_places tokens of c channels each; a token is an id below n_tokens. */
+struct tokens {
+    int64_t n_places, c, n_tokens;
+};
+
+/* Attention among n_places with c channels in `heads` heads, which divide c. */
+struct heads {
+    int64_t n_places, c, heads;
+    bool is_causal; /* a place sees those before it and itself only */
+};
+
 struct optim {
     double learning_rate;
     double momentum;     /* momentum */
@@ -119,6 +130,41 @@ struct kernels {
      * not that by tanh), off by at most 2e-7 |x|; backward reads x again. */
     void (*gelu_forward)(int64_t len, const float *x, float *y);
     void (*gelu_backward)(int64_t len, const float *x, const float *dy, float *dx);
+
+    /* Tokens: ids[n, places] are whole numbers as floats; 0, and whatever is no id, is
+     * padding. y[n, places, c] = the row of table[n_tokens, c] of each, 0 for padding.
+     */
+    void (*embed)(const struct tokens *tokens, int64_t n, const float *ids,
+                  const float *table, float *y);
+    /* An example's gradient of the table has a row for each token that it holds, the
+     * sum of dy where it stands: square[i] += the squares of these rows, slack[i] += a
+     * bound on the rounding of the double sums here and in embed_sum. Never an array of
+     * the table's size an example. */
+    void (*embed_norms)(const struct tokens *tokens, int64_t n, const float *ids,
+                        const float *dy, double *square, double *slack);
+    /* grad[n_tokens, c] = sum_i factor[i] g_i, added up in double (factor NULL: all 1;
+     * an example whose factor is 0 is not read); scratch has as many doubles. */
+    void (*embed_sum)(const struct tokens *tokens, int64_t n, const float *factor,
+                      const float *ids, const float *dy, double *scratch, float *grad);
+    /* table[places, c]: sin(t r_j) at even j, cos(t r_j) at odd ones, with r_j =
+     * 10000^(-2 floor(j / 2) / c) (Vaswani et al. 2017, arXiv 1706.03762). */
+    void (*waves)(int64_t places, int64_t c, float *table);
+    /* y[n, c] = mean of x[n, places, c] over the places that are no padding (ids NULL:
+     * over all), 0 where all are; n_tokens is not read. Backward overwrites dx. */
+    void (*mean_forward)(const struct tokens *tokens, int64_t n, const float *ids,
+                         const float *x, float *y);
+    void (*mean_backward)(const struct tokens *tokens, int64_t n, const float *ids,
+                          const float *dy, float *dx);
+    /* x[n, places, 3 c] holds queries, keys and values, each of heads x width channels.
+     * For each head share[n, heads, places, places] = softmax over the keys of q.k /
+     * sqrt(width), over those that are no padding and, if is_causal, not behind the
+     * query; y[n, places, c] = share times values. A query that is padding gives 0. The
+     * same paper. Backward overwrites share and dx; scratch has places^2 floats. */
+    void (*attention_forward)(const struct heads *heads, int64_t n, const float *ids,
+                              const float *x, float *y, float *share);
+    void (*attention_backward)(const struct heads *heads, int64_t n, const float *x,
+                               const float *dy, float *share, float *scratch,
+                               float *dx);
 
     /* Softmax cross-entropy of each row: grad[n, classes] = softmax - onehot(label),
      * loss[n] in nats. Either may be NULL. */

@@ -6,24 +6,6 @@
 
 #include "kernels/fastmath.h"
 
-/* The greatest of the block's values. NaN may be lost: what is then computed from the
- * row is NaN all the same, as exp(NaN) enters its sum. */
-static __device__ inline float block_max(float mine)
-{
-    __shared__ float part[CUDA_THREADS];
-    part[threadIdx.x] = mine;
-    __syncthreads();
-    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half && part[threadIdx.x + half] > part[threadIdx.x]) {
-            part[threadIdx.x] = part[threadIdx.x + half];
-        }
-        __syncthreads();
-    }
-    float max = part[0];
-    __syncthreads();
-    return max;
-}
-
 static __global__ void xent(int64_t n, int64_t classes, const float *logits,
                             const int32_t *label, float *grad, double *loss)
 {
@@ -34,7 +16,7 @@ static __global__ void xent(int64_t n, int64_t classes, const float *logits,
         for (int64_t j = threadIdx.x; j < classes; j += blockDim.x) {
             max = row[j] > max ? row[j] : max;
         }
-        max = block_max(max);
+        max = cuda_block_max(max);
         double sum = 0.0;
         for (int64_t j = threadIdx.x; j < classes; j += blockDim.x) {
             sum += (double)fastmath_exp_negative(row[j] - max);

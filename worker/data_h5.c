@@ -43,6 +43,8 @@ int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split
     int rc = h5_group(data->file, name, err);
     if (rc == 0)
         rc = h5_set_integer(data->file, name, "n_classes", split->n_classes, err);
+    if (rc == 0 && split->n_tokens > 0)
+        rc = h5_set_integer(data->file, name, "n_tokens", split->n_tokens, err);
     if (rc == 0)
         rc = h5_data_create(data->file, x_path, &x, 0, &split->x, err);
     if (rc != 0)
@@ -106,11 +108,30 @@ int data_h5_close(struct data_h5 *data, struct error *err)
     return h5_close(file, err);
 }
 
+/* Ids of tokens are whole numbers, one after the other. */
+static int check_tokens(const char *path, const char *name, const struct h5_shape *x,
+                        int64_t n_tokens, struct error *err)
+{
+    bool is_whole =
+        x->type == TYPE_UINT8 || x->type == TYPE_UINT16 || x->type == TYPE_INT32;
+    if (!is_whole || x->n_dims != 2)
+        return error_set(err, PPT_EDATA,
+                         "%s: %s/x is %s of %d dimensions, expected uint8, uint16 or "
+                         "int32 of 2 for tokens",
+                         path, name, manifest_type_name(x->type), x->n_dims);
+    if (n_tokens < 2 || n_tokens > MANIFEST_MAX_TOKENS)
+        return error_set(err, PPT_EDATA, "%s: %s has n_tokens %lld, expected 2 to %lld",
+                         path, name, (long long)n_tokens,
+                         (long long)MANIFEST_MAX_TOKENS);
+    return 0;
+}
+
 /* x is (count x 1..3 dims) of uint8 or float32, y is (count) of uint8 or int64. */
 static int check_split(const char *path, const char *name, const struct h5_shape *x,
-                       const struct h5_shape *y, int64_t n_classes, struct error *err)
+                       const struct h5_shape *y, int64_t n_classes, bool has_tokens,
+                       struct error *err)
 {
-    if (x->type != TYPE_UINT8 && x->type != TYPE_FLOAT32)
+    if (!has_tokens && x->type != TYPE_UINT8 && x->type != TYPE_FLOAT32)
         return error_set(err, PPT_EDATA, "%s: %s/x is %s, expected uint8 or float32",
                          path, name, manifest_type_name(x->type));
     if (y->type != TYPE_UINT8 && y->type != TYPE_INT64)
@@ -143,6 +164,9 @@ int data_h5_split(const struct data_h5 *data, const char *name,
     member_path(name, 'x', x_path);
     member_path(name, 'y', y_path);
     int rc = h5_get_integer(data->file, name, "n_classes", &split.n_classes, err);
+    bool has_tokens = rc == 0 && h5_has_attribute(data->file, name, "n_tokens");
+    if (has_tokens)
+        rc = h5_get_integer(data->file, name, "n_tokens", &split.n_tokens, err);
     if (rc == 0)
         rc = h5_data_open(data->file, x_path, &split.x, err);
     if (rc == 0)
@@ -150,7 +174,9 @@ int data_h5_split(const struct data_h5 *data, const char *name,
     if (rc != 0)
         goto out;
     const struct h5_shape *x = h5_data_shape(split.x), *y = h5_data_shape(split.y);
-    rc = check_split(h5_path(data->file), name, x, y, split.n_classes, err);
+    rc = check_split(h5_path(data->file), name, x, y, split.n_classes, has_tokens, err);
+    if (rc == 0 && has_tokens)
+        rc = check_tokens(h5_path(data->file), name, x, split.n_tokens, err);
     if (rc != 0)
         goto out;
     split.n_rows = x->dims[0];
@@ -196,5 +222,9 @@ int data_split_match(const struct data_split *split,
         return error_set(
             err, PPT_EDATA, "%s: %s has %lld classes, the manifest says %lld", path,
             stated->name, (long long)split->n_classes, (long long)stated->n_classes);
+    if (split->n_tokens != stated->n_tokens)
+        return error_set(
+            err, PPT_EDATA, "%s: %s has %lld tokens, the manifest says %lld", path,
+            stated->name, (long long)split->n_tokens, (long long)stated->n_tokens);
     return 0;
 }

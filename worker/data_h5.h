@@ -1,6 +1,7 @@
 /* The layout of a data set's HDF5 file, ppt-data(5): one group per split with arrays x
- * (count x dims; uint8 or float32) and y (count; uint8 or int64), and attributes that
- * say version, unit, relation and number of classes. */
+ * (count x dims; uint8 or float32, or ids of tokens as uint8, uint16 or int32) and y
+ * (count; uint8 or int64), and attributes that say version, unit, relation and number
+ * of classes. */
 #ifndef PPT_WORKER_DATA_H5_H
 #define PPT_WORKER_DATA_H5_H
 
@@ -25,6 +26,7 @@ struct data_split {
     int n_dims; /* of one record */
     int64_t dims[MANIFEST_MAX_DIMS];
     int64_t n_classes;
+    int64_t n_tokens; /* 0: records are numbers */
     struct h5_data *x, *y;
 };
 

@@ -59,6 +59,9 @@ int h5_set_integer(struct h5 *file, const char *where, const char *name, int64_t
 int h5_set_number(struct h5 *file, const char *where, const char *name, double value,
                   struct error *err);
 
+/* Of a group. */
+bool h5_has_attribute(struct h5 *file, const char *where, const char *name);
+
 /* The reverse. A text must fit `size` with its NUL.
  * Errors: PPT_EDATA (no such attribute, another type, too long). */
 int h5_get_text(struct h5 *file, const char *where, const char *name, char *ret_value,

@@ -19,6 +19,10 @@ static hid_t memory_type(enum manifest_type type)
         return H5T_NATIVE_UINT8;
     case TYPE_FLOAT32:
         return H5T_NATIVE_FLOAT;
+    case TYPE_UINT16:
+        return H5T_NATIVE_UINT16;
+    case TYPE_INT32:
+        return H5T_NATIVE_INT32;
     default:
         return H5T_NATIVE_INT64;
     }
@@ -29,7 +33,10 @@ static size_t type_bytes(enum manifest_type type)
     switch (type) {
     case TYPE_UINT8:
         return 1;
+    case TYPE_UINT16:
+        return 2;
     case TYPE_FLOAT32:
+    case TYPE_INT32:
         return 4;
     default:
         return 8;
@@ -120,7 +127,7 @@ int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *sha
     return 0;
 }
 
-/* The array's element type, which must be one of the three (any byte order). */
+/* The array's element type, which must be one of these (any byte order). */
 static int read_type(const char *path, const char *name, hid_t id,
                      enum manifest_type *ret_type, struct error *err)
 {
@@ -135,11 +142,15 @@ static int read_type(const char *path, const char *name, hid_t id,
         *ret_type = TYPE_FLOAT32;
     else if (class == H5T_INTEGER && bytes == 8 && is_signed)
         *ret_type = TYPE_INT64;
+    else if (class == H5T_INTEGER && bytes == 2 && !is_signed)
+        *ret_type = TYPE_UINT16;
+    else if (class == H5T_INTEGER && bytes == 4 && is_signed)
+        *ret_type = TYPE_INT32;
     else
         return h5_fail(
             err, PPT_EDATA,
             "%s: %s has elements of %zu bytes of another type, expected uint8, "
-            "float32 or int64",
+            "uint16, int32, int64 or float32",
             path, name, bytes);
     return 0;
 }

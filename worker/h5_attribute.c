@@ -81,6 +81,13 @@ static int open_attribute(struct h5 *file, const char *where, const char *name,
     return 0;
 }
 
+bool h5_has_attribute(struct h5 *file, const char *where, const char *name)
+{
+    H5_HOLD_LIBRARY;
+    return h5_object_type(file, where) == H5O_TYPE_GROUP &&
+           H5Aexists_by_name(file->id, where, name, H5P_DEFAULT) > 0;
+}
+
 int h5_get_text(struct h5 *file, const char *where, const char *name, char *ret_value,
                 size_t size, struct error *err)
 {

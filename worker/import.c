@@ -58,8 +58,9 @@ static int check_splits(const struct import *import, int64_t n_classes,
                              "split %s: labels from %lld to %lld, expected 0..%lld",
                              import->splits[s].name, (long long)source->min_label,
                              (long long)source->max_label, (long long)n_classes - 1);
-        bool is_same =
-            source->x_type == first->x_type && source->n_dims == first->n_dims;
+        bool is_same = source->x_type == first->x_type &&
+                       source->n_dims == first->n_dims &&
+                       source->n_tokens == first->n_tokens;
         for (int d = 0; is_same && d < source->n_dims; d++)
             is_same = source->dims[d] == first->dims[d];
         if (!is_same)
@@ -156,7 +157,8 @@ static int copy_split(const struct import *import, int s, struct data_h5 *data,
                                .x_type = source->x_type,
                                .y_type = n_classes <= 256 ? TYPE_UINT8 : TYPE_INT64,
                                .n_dims = source->n_dims,
-                               .n_classes = n_classes};
+                               .n_classes = n_classes,
+                               .n_tokens = source->n_tokens};
     memcpy(split.dims, source->dims, sizeof split.dims);
     block.x = malloc(block.max_rows * row_bytes);
     block.y = malloc(block.max_rows * sizeof *block.y);
@@ -209,6 +211,7 @@ static void describe(const struct import *import, int64_t n_classes,
         split->n_dims = source->n_dims;
         memcpy(split->dims, source->dims, sizeof split->dims);
         split->n_classes = n_classes;
+        split->n_tokens = source->n_tokens;
     }
 }
 

@@ -332,6 +332,8 @@ static void split_json(struct json *json, const char *name,
         json_integer(json, NULL, split->dims[d]);
     json_close_array(json);
     json_integer(json, "n_classes", split->n_classes);
+    if (split->n_tokens > 0)
+        json_integer(json, "n_tokens", split->n_tokens);
     json_bool(json, "is_contiguous", h5_data_is_direct(split->x));
     json_close_object(json);
 }

@@ -51,6 +51,33 @@ static void feed(const struct shard *shard, const unsigned char *raw, float *x)
         x[j] = (float)(((double)x[j] - shard->mean) / shard->std);
 }
 
+/* Ids as they are; one outside the vocabulary is damage. */
+static int feed_tokens(const struct shard *shard, const unsigned char *raw, float *x,
+                       struct error *err)
+{
+    for (size_t j = 0; j < shard->n_features; j++) {
+        int32_t id = 0;
+        uint16_t half;
+        switch (shard->split.x_type) {
+        case TYPE_UINT8:
+            id = raw[j];
+            break;
+        case TYPE_UINT16:
+            memcpy(&half, raw + j * sizeof half, sizeof half);
+            id = half;
+            break;
+        default:
+            memcpy(&id, raw + j * sizeof id, sizeof id);
+        }
+        if (id < 0 || id >= shard->split.n_tokens)
+            return error_set(err, PPT_EDATA, "%s: a token of %s is outside 0..%lld",
+                             shard->path, shard->name,
+                             (long long)shard->split.n_tokens - 1);
+        x[j] = (float)id;
+    }
+    return 0;
+}
+
 /* Of a record as it lies in the file: an integer loop that can be vectorised. */
 static bool is_finite(const struct shard *shard, const unsigned char *raw)
 {
@@ -86,6 +113,10 @@ static int feed_record(const struct shard *shard, const unsigned char *raw_x,
         return error_set(err, PPT_EDATA,
                          "%s: a record of %s holds a NaN or an infinity", shard->path,
                          shard->name);
+    if (shard->split.n_tokens > 0) {
+        int rc = feed_tokens(shard, raw_x, x, err);
+        return rc != 0 ? rc : feed_label(shard, raw_y, y, err);
+    }
     feed(shard, raw_x, x);
     return feed_label(shard, raw_y, y, err);
 }

@@ -16,6 +16,7 @@ struct source {
     enum manifest_type x_type;
     int n_dims; /* of one record */
     int64_t dims[MANIFEST_MAX_DIMS];
+    int64_t n_tokens; /* records are ids below it; 0: numbers */
     int64_t min_label, max_label;
     void *state;
     /* Up to max records, from where the last call ended: x in rows of x_type, y as

@@ -17,6 +17,10 @@ static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_GELU] = &layer_gelu,
     [LAYER_RESIDUAL] = &layer_residual,
     [LAYER_FLATTEN] = &layer_flatten,
+    [LAYER_EMBEDDING] = &layer_embedding,
+    [LAYER_POSITION] = &layer_position,
+    [LAYER_ATTENTION] = &layer_attention,
+    [LAYER_TOKEN_MEAN] = &layer_token_mean,
 };
 
 const struct layer_ops *layer_ops_of(enum spec_layer_kind kind)

@@ -23,7 +23,8 @@
 #define LAYER_GROUP 256
 #define LAYER_TEMPS 5
 
-/* One example: h x w places of c channels, channel-last. Flat data is 1 x 1 x c. */
+/* One example: h x w places of c channels, channel-last. Flat data is 1 x 1 x c, a
+ * sequence of T tokens T x 1 x c. */
 struct shape {
     int64_t h, w, c;
 };
@@ -37,18 +38,20 @@ struct layer {
     int64_t n_params, offset; /* its block of the flat parameters: weight, then bias */
     int64_t n_weights;
     struct window window; /* conv2d and pools */
-    bool is_private;      /* per-example norms will be asked for */
+    int64_t n_tokens; /* of the data set: ids lie below it; 0: records are no tokens */
+    bool is_private;  /* per-example norms will be asked for */
 
     /* Bound by net_alloc, in the memory of its kernels. A layer that works in place has
      * y == x and dy == dx. */
     int64_t max_n;
-    int64_t chunk;  /* examples whose unfolded gradients are held at once */
-    int64_t group;  /* examples added up in one product by layer_sum_outer */
-    float *x, *y;   /* [max_n, in], [max_n, out] */
-    float *dy, *dx; /* the same of the gradients; dx NULL where nobody needs it */
-    float *own;     /* max_n * own_floats(layer) */
-    float *shared;  /* shared_floats(layer); contents last for one call */
-    double *temp;   /* LAYER_TEMPS * max_n; contents last for one call */
+    int64_t chunk;    /* examples whose unfolded gradients are held at once */
+    int64_t group;    /* examples added up in one product by layer_sum_outer */
+    float *x, *y;     /* [max_n, in], [max_n, out] */
+    float *dy, *dx;   /* the same of the gradients; dx NULL where nobody needs it */
+    const float *ids; /* [max_n, places] of tokens, 0: padding; NULL: there are none */
+    float *own;       /* max_n * own_floats(layer) */
+    float *shared;    /* shared_floats(layer); contents last for one call */
+    double *temp;     /* LAYER_TEMPS * max_n; contents last for one call */
 };
 
 struct layer_ops {
@@ -80,7 +83,8 @@ struct layer_ops {
 
 extern const struct layer_ops layer_linear, layer_conv2d, layer_max_pool,
     layer_avg_pool, layer_group_norm, layer_layer_norm, layer_relu, layer_tanh,
-    layer_tempered_sigmoid, layer_gelu, layer_flatten, layer_residual;
+    layer_tempered_sigmoid, layer_gelu, layer_flatten, layer_residual, layer_embedding,
+    layer_position, layer_attention, layer_token_mean;
 
 /* The table of a kind. */
 const struct layer_ops *layer_ops_of(enum spec_layer_kind kind);

@@ -1,10 +1,16 @@
-/* y = x W + b, W[in, out]. An example's gradient is the outer product of x and dy, so
- * its norm is the product of theirs (Goodfellow 2015): nothing cancels. */
-#include "jobs/model/layer.h"
+/* y = x W + b, W[in, out], at each place of a sequence. With one place an example's
+ * gradient is the outer product of x and dy, so its norm is the product of theirs
+ * (Goodfellow 2015): nothing cancels. With more, outer.h has the norms. */
+#include "jobs/model/outer.h"
+
+static int64_t places(const struct layer *layer)
+{
+    return layer->in.h * layer->in.w;
+}
 
 static int shape(struct layer *layer, struct error *err)
 {
-    if (layer->in.h != 1 || layer->in.w != 1) {
+    if (places(layer) != 1 && layer->n_tokens == 0) {
         return layer_error(
             layer, err,
             "its input is %lld x %lld places of %lld channels; put a flatten "
@@ -14,32 +20,62 @@ static int shape(struct layer *layer, struct error *err)
     if (layer->spec.out < 1) {
         return layer_error(layer, err, "out must be at least 1");
     }
-    layer->out = (struct shape){1, 1, layer->spec.out};
+    layer->out = (struct shape){layer->in.h, layer->in.w, layer->spec.out};
     layer->n_weights = layer->in.c * layer->out.c;
     layer->n_params = layer->n_weights + layer->out.c;
     return 0;
 }
 
+static bool is_kept(const struct layer *layer)
+{
+    int64_t t = places(layer);
+    return t > 1 && outer_is_kept(layer, t, layer->in.c, layer->out.c);
+}
+
+static int64_t own_floats(const struct layer *layer)
+{
+    return is_kept(layer) ? layer->n_params : 0;
+}
+
+static int64_t shared_floats(const struct layer *layer)
+{
+    return places(layer) == 1 ? layer_group_floats(layer) : outer_shared_floats(layer);
+}
+
+static struct outer outer_of(const struct layer *layer)
+{
+    return (struct outer){.t = places(layer),
+                          .d = layer->in.c,
+                          .p = layer->out.c,
+                          .a = layer->x,
+                          .kept = is_kept(layer) ? layer->own : NULL};
+}
+
 static void forward(struct layer *layer, const struct kernels *kernels,
                     const float *params, int64_t n)
 {
-    int64_t d = layer->in.c, p = layer->out.c;
-    kernels->gemm(false, false, n, p, d, layer->x, params, 0.0f, layer->y);
-    kernels->add_bias(n, p, params + layer->n_weights, layer->y);
+    int64_t rows = n * places(layer), d = layer->in.c, p = layer->out.c;
+    kernels->gemm(false, false, rows, p, d, layer->x, params, 0.0f, layer->y);
+    kernels->add_bias(rows, p, params + layer->n_weights, layer->y);
 }
 
 static void backward(struct layer *layer, const struct kernels *kernels,
                      const float *params, int64_t n)
 {
     if (layer->dx != NULL) {
-        kernels->gemm(false, true, n, layer->in.c, layer->out.c, layer->dy, params,
-                      0.0f, layer->dx);
+        kernels->gemm(false, true, n * places(layer), layer->in.c, layer->out.c,
+                      layer->dy, params, 0.0f, layer->dx);
     }
 }
 
 static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
                   double *square, double *slack)
 {
+    struct outer outer = outer_of(layer);
+    if (outer.t > 1) {
+        outer_norms(layer, kernels, &outer, n, square, slack);
+        return;
+    }
     double gamma = layer_gamma((n < layer->group ? n : layer->group) + 2);
     kernels->outer_norms(n, layer->in.c, layer->out.c, gamma, layer->x, layer->dy,
                          square, slack);
@@ -48,19 +84,15 @@ static void norms(struct layer *layer, const struct kernels *kernels, int64_t n,
 static void sum(struct layer *layer, const struct kernels *kernels, int64_t n,
                 const float *factor, float *grad)
 {
-    int64_t d = layer->in.c, p = layer->out.c;
-    if (factor != NULL) {
-        kernels->scale_rows(n, p, factor, layer->dy);
-        kernels->drop_rows(n, d, factor, layer->x); /* 0 times NaN is NaN */
-    }
-    layer_sum_outer(layer, kernels, n, 1, layer->x, layer->dy, grad);
-    kernels->sum_rows(n, p, layer->dy, grad + layer->n_weights);
+    struct outer outer = outer_of(layer);
+    outer_sum(layer, kernels, &outer, n, factor, grad);
 }
 
 const struct layer_ops layer_linear = {
     .name = "linear",
     .shape = shape,
-    .shared_floats = layer_group_floats,
+    .own_floats = own_floats,
+    .shared_floats = shared_floats,
     .forward = forward,
     .backward = backward,
     .norms = norms,

@@ -73,6 +73,7 @@ static int fit_layer(struct net *net, struct layer *layer, int number,
         .number = number,
         .in = number == 0 ? net->in : layer[-1].out,
         .is_private = net->is_private,
+        .n_tokens = net->n_tokens,
         .offset = net->n_params,
     };
     if (is_last && spec->kind == LAYER_LINEAR && spec->out == 0) {
@@ -96,9 +97,15 @@ int net_build(const struct spec_model *model, const struct manifest_split *split
     struct net net = {
         .in = shape_of(split), .n_classes = split->n_classes, .is_private = is_private};
     net.n_features = layer_size(net.in);
+    net.n_tokens = split->n_tokens;
     net.first = -1;
     if (list.n_layers < 1) {
         return error_set(err, PPT_ESPEC, "model.layers: expected at least one layer");
+    }
+    if (net.n_tokens > 0 && list.layers[0].kind != LAYER_EMBEDDING) {
+        return error_set(err, PPT_ESPEC,
+                         "model: the records of this data set are tokens: expected "
+                         "layers that begin with embedding");
     }
     for (int i = 0; i < list.n_layers; i++) {
         int rc = fit_layer(&net, &net.layers[i], i, &list.layers[i],
@@ -148,7 +155,10 @@ void net_init(const struct net *net, int64_t seed, float *params)
                 block[j] = 1.0f;
             }
         } else if (layer->n_weights > 0) {
-            double fan_in = (double)(layer->n_weights / layer->out.c);
+            bool is_table = layer->spec.kind == LAYER_EMBEDDING ||
+                            layer->spec.kind == LAYER_POSITION;
+            double fan_in =
+                (double)(is_table ? layer->out.c : layer->n_weights / layer->out.c);
             double width = sqrt(3.0 / fan_in);
             for (int64_t j = 0; j < layer->n_weights; j++) {
                 block[j] = (float)(width * (2.0 * next_uniform(&state) - 1.0));
@@ -342,19 +352,27 @@ int net_tensors(const struct net *net, struct net_tensor *ret_tensors)
             continue;
         }
         struct net_tensor *weight = &ret_tensors[n_tensors++];
-        struct net_tensor *bias = &ret_tensors[n_tensors++];
         *weight = (struct net_tensor){.n_dims = 1, .dims = {layer->n_weights}};
         if (layer->spec.kind == LAYER_LINEAR) {
             *weight =
                 (struct net_tensor){.n_dims = 2, .dims = {layer->in.c, layer->out.c}};
+        } else if (layer->spec.kind == LAYER_EMBEDDING ||
+                   layer->spec.kind == LAYER_POSITION) {
+            int64_t c = layer->out.c;
+            *weight =
+                (struct net_tensor){.n_dims = 2, .dims = {layer->n_weights / c, c}};
         } else if (layer->spec.kind == LAYER_CONV2D) {
             int64_t size = layer->window.size;
             *weight = (struct net_tensor){
                 .n_dims = 4, .dims = {size, size, layer->in.c, layer->out.c}};
         }
+        name_tensor(layer, "weight", layer->offset, weight);
+        if (layer->n_params == layer->n_weights) {
+            continue;
+        }
+        struct net_tensor *bias = &ret_tensors[n_tensors++];
         *bias = (struct net_tensor){.n_dims = 1,
                                     .dims = {layer->n_params - layer->n_weights}};
-        name_tensor(layer, "weight", layer->offset, weight);
         name_tensor(layer, "bias", layer->offset + layer->n_weights, bias);
     }
     return n_tensors;

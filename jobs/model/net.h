@@ -3,7 +3,8 @@
  *
  * The parameters are one flat array of n_params floats that belongs to the caller; each
  * layer's block is weight then bias. Layouts: linear.weight [in, out], conv2d.weight
- * [kernel, kernel, in, out], flatten in the order (h, w, c).
+ * [kernel, kernel, in, out], flatten in the order (h, w, c); embedding.weight [tokens,
+ * out] and position.weight [places, c] have no bias.
  *
  * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
@@ -11,7 +12,9 @@
  *   parameters, where each has clip factors of its own),
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
- * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm and out for residual.
+ * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm, out for residual, heads
+ * T^2 for attention, and n_params for a linear layer at T > 1 places where it keeps
+ * gradients as conv2d does; `shared` of embedding is twice its parameters.
  * Records with c > 1 channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
@@ -28,6 +31,7 @@ struct net {
     int first; /* the first layer with parameters: backward stops there */
     struct shape in;
     int64_t n_features, n_classes, n_params;
+    int64_t n_tokens; /* 0: records are no tokens */
     bool is_private;
     enum spec_loss objective;      /* cross_entropy, unless the owner sets another */
     struct spec_clipping clipping; /* flat; the caller may set another */
@@ -78,7 +82,8 @@ int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
 void net_free(struct net *net);
 
 /* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
- * 1 / fan_in), zero biases, the norms' scale 1 and shift 0. */
+ * 1 / fan_in; rows of tables have variance 1 / c), zero biases, the norms' scale 1 and
+ * shift 0. */
 void net_init(const struct net *net, int64_t seed, float *params);
 
 /* Logits [n, n_classes] of the first n records in net->read, in the kernels' memory,

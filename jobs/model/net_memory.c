@@ -89,6 +89,7 @@ static void bind_layers(struct net *net, struct carver *carver, int64_t max_n)
         bool is_alias = layer->ops->is_in_place && !(is_read_again && writes);
         layer->shared = shared;
         layer->temp = temp;
+        layer->ids = net->n_tokens > 0 ? net->input : NULL;
         layer->x = x;
         layer->dx = dx;
         layer->y = is_alias ? x : carve_floats(carver, out);

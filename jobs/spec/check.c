@@ -82,6 +82,23 @@ static void check_noise_floor(struct ydoc_faults *faults, const struct ydoc_node
                       "expected no such key: privacy is none, so there is no noise");
 }
 
+/* Ids are fed as they are. */
+static void check_tokens(struct ydoc_faults *faults, const struct ydoc_node *root,
+                         const struct spec *spec)
+{
+    static const char *const keys[] = {"mean", "std"};
+    const struct ydoc_node *dataset = ydoc_get(root, "dataset");
+    bool has_default = spec->dataset.mean == 0 && spec->dataset.std == 1;
+    if (spec->model.n_layers < 1 || spec->model.layers[0].kind != LAYER_EMBEDDING ||
+        has_default)
+        return;
+    for (int k = 0; k < 2; k++)
+        if (is_given(dataset, keys[k]))
+            ydoc_fault_at(faults, dataset, keys[k],
+                          "expected no such key: the model begins with embedding, and "
+                          "ids of tokens are fed as they are");
+}
+
 static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *root,
                           const struct spec *spec)
 {
@@ -117,6 +134,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_length(faults, root);
     check_evaluation(faults, root, spec);
     check_noise_floor(faults, root, spec);
+    check_tokens(faults, root, spec);
     check_devices(faults, root, spec);
     check_slurm(faults, root, spec);
 }

@@ -25,6 +25,16 @@ static const char *loss_word(int i)
     return spec_loss_name((enum spec_loss)i);
 }
 
+static const char *position_word(int i)
+{
+    return spec_position_name((enum spec_position)i);
+}
+
+static const char *mask_word(int i)
+{
+    return spec_mask_name((enum spec_mask)i);
+}
+
 static const char *evaluation_word(int i)
 {
     return spec_evaluation_name((enum spec_evaluation)i);
@@ -687,6 +697,37 @@ static const struct field residual_fields[] = {
      .n_most = SPEC_MAX_LAYERS - 1},
 };
 
+static const struct field embedding_fields[] = {
+    {.key = "out",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, out),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_UNITS},
+};
+
+static const struct field position_fields[] = {
+    {.key = "kind",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_layer, position),
+     .word = position_word,
+     .n_words = POSITION_N},
+};
+
+static const struct field attention_fields[] = {
+    {.key = "heads",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, heads),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = 1024},
+    {.key = "mask",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_layer, mask),
+     .word = mask_word,
+     .n_words = MASK_N},
+};
+
 const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_LINEAR] = {"linear", linear_fields, COUNT(linear_fields)},
     [LAYER_CONV2D] = {"conv2d", conv2d_fields, COUNT(conv2d_fields)},
@@ -701,6 +742,10 @@ const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_GELU] = {"gelu", NULL, 0},
     [LAYER_RESIDUAL] = {"residual", residual_fields, COUNT(residual_fields)},
     [LAYER_FLATTEN] = {"flatten", NULL, 0},
+    [LAYER_EMBEDDING] = {"embedding", embedding_fields, COUNT(embedding_fields)},
+    [LAYER_POSITION] = {"position", position_fields, COUNT(position_fields)},
+    [LAYER_ATTENTION] = {"attention", attention_fields, COUNT(attention_fields)},
+    [LAYER_TOKEN_MEAN] = {"token_mean", NULL, 0},
 };
 
 const struct field_section *const field_sections[] = {
@@ -719,6 +764,10 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_GELU],
     &field_layer[LAYER_RESIDUAL],
     &field_layer[LAYER_FLATTEN],
+    &field_layer[LAYER_EMBEDDING],
+    &field_layer[LAYER_POSITION],
+    &field_layer[LAYER_ATTENTION],
+    &field_layer[LAYER_TOKEN_MEAN],
     &privacy_section,
     &clipping_section,
     &training_section,

@@ -77,38 +77,95 @@ static int read_layer(struct ydoc_faults *faults, const struct ydoc_node *node,
 
 /* What a list of layers is doing to the data so far. */
 struct shape {
-    bool is_flat;       /* after flatten or linear */
+    bool is_flat;       /* after flatten, token_mean or an image's linear */
     bool is_image;      /* a layer that needs an image came before */
-    int64_t n_channels; /* of the image; 0: not known */
+    bool is_sequence;   /* embedding came before */
+    int64_t n_channels; /* 0: not known */
 };
 
-static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
-                   const struct spec_layer *layer, bool is_last, struct shape *shape)
+static void follow_image(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         const struct spec_layer *layer, struct shape *shape)
 {
     const char *name = spec_layer_name(layer->kind);
+    if (shape->is_sequence)
+        ydoc_fault(faults, node, "expected no %s behind an embedding: it is for images",
+                   name);
+    else if (shape->is_flat)
+        ydoc_fault(faults, node, "expected %s before any flatten or linear", name);
+    if (layer->kind == LAYER_GROUP_NORM && shape->n_channels % layer->groups != 0)
+        ydoc_fault(faults, node,
+                   "expected a number of groups that divides the %lld channels",
+                   (long long)shape->n_channels);
+    if (layer->kind == LAYER_CONV2D)
+        shape->n_channels = layer->out;
+    shape->is_image = true;
+}
+
+static void follow_sequence(struct ydoc_faults *faults, const struct ydoc_node *node,
+                            const struct spec_layer *layer, struct shape *shape)
+{
+    const char *name = spec_layer_name(layer->kind);
+    if (!shape->is_sequence)
+        ydoc_fault(faults, node, "expected %s behind an embedding as the first layer",
+                   name);
+    else if (shape->is_flat)
+        ydoc_fault(faults, node, "expected %s before flatten and token_mean", name);
+    if (layer->kind == LAYER_TOKEN_MEAN)
+        shape->is_flat = true;
+    if (layer->kind != LAYER_ATTENTION)
+        return;
+    if (shape->n_channels % (3 * layer->heads) != 0)
+        ydoc_fault(faults, node,
+                   "expected a linear before it whose out is a multiple of %lld: "
+                   "queries, keys and values of each head",
+                   (long long)(3 * layer->heads));
+    shape->n_channels /= 3;
+}
+
+static void follow_linear(struct ydoc_faults *faults, const struct ydoc_node *node,
+                          const struct spec_layer *layer, bool is_last,
+                          struct shape *shape)
+{
+    if (shape->is_image && !shape->is_flat)
+        ydoc_fault(faults, node, "expected flatten between an image and linear");
+    if (layer->out == 0 && !is_last)
+        ydoc_fault(faults, node,
+                   "expected the number of units in out: only the last layer has "
+                   "as many as there are classes");
+    if (is_last && shape->is_sequence && !shape->is_flat)
+        ydoc_fault(faults, node,
+                   "expected token_mean or flatten between a sequence and the last "
+                   "linear");
+    if (shape->is_sequence)
+        shape->n_channels = layer->out;
+    else
+        shape->is_flat = true;
+}
+
+static void follow_kind(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        const struct spec_layer *layer, bool is_last,
+                        struct shape *shape)
+{
     switch (layer->kind) {
     case LAYER_CONV2D:
     case LAYER_MAX_POOL:
     case LAYER_AVG_POOL:
     case LAYER_GROUP_NORM:
-        if (shape->is_flat)
-            ydoc_fault(faults, node, "expected %s before any flatten or linear", name);
-        if (layer->kind == LAYER_GROUP_NORM && shape->n_channels % layer->groups != 0)
-            ydoc_fault(faults, node,
-                       "expected a number of groups that divides the %lld channels",
-                       (long long)shape->n_channels);
-        if (layer->kind == LAYER_CONV2D)
-            shape->n_channels = layer->out;
-        shape->is_image = true;
+        follow_image(faults, node, layer, shape);
         break;
     case LAYER_LINEAR:
-        if (shape->is_image && !shape->is_flat)
-            ydoc_fault(faults, node, "expected flatten between an image and linear");
-        if (layer->out == 0 && !is_last)
-            ydoc_fault(faults, node,
-                       "expected the number of units in out: only the last layer has "
-                       "as many as there are classes");
-        shape->is_flat = true;
+        follow_linear(faults, node, layer, is_last, shape);
+        break;
+    case LAYER_EMBEDDING:
+        if (node->index != 0)
+            ydoc_fault(faults, node, "expected embedding as the first layer");
+        shape->is_sequence = true;
+        shape->n_channels = layer->out;
+        break;
+    case LAYER_POSITION:
+    case LAYER_ATTENTION:
+    case LAYER_TOKEN_MEAN:
+        follow_sequence(faults, node, layer, shape);
         break;
     case LAYER_RESIDUAL:
         if (layer->over > node->index)
@@ -126,10 +183,17 @@ static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
     case LAYER_N_KINDS:
         break;
     }
+}
+
+static void follow(struct ydoc_faults *faults, const struct ydoc_node *node,
+                   const struct spec_layer *layer, bool is_last, struct shape *shape)
+{
+    follow_kind(faults, node, layer, is_last, shape);
     if (!is_last)
         return;
     if (layer->kind != LAYER_LINEAR)
-        ydoc_fault(faults, node, "expected linear as the last layer, found %s", name);
+        ydoc_fault(faults, node, "expected linear as the last layer, found %s",
+                   spec_layer_name(layer->kind));
     else if (layer->out != 0)
         ydoc_fault(faults, node,
                    "expected the last linear without out: it has as many units as "

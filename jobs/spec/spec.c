@@ -25,6 +25,16 @@ static const char *const loss_names[LOSS_N] = {
     [LOSS_HINGE] = "hinge",
 };
 
+static const char *const position_names[POSITION_N] = {
+    [POSITION_LEARNT] = "learnt",
+    [POSITION_WAVES] = "waves",
+};
+
+static const char *const mask_names[MASK_N] = {
+    [MASK_NONE] = "none",
+    [MASK_CAUSAL] = "causal",
+};
+
 static const char *const optimizer_names[OPTIMIZER_N] = {
     [OPTIMIZER_SGD] = "sgd",
     [OPTIMIZER_MOMENTUM] = "momentum",
@@ -62,6 +72,16 @@ const char *spec_layer_name(enum spec_layer_kind kind)
 const char *spec_loss_name(enum spec_loss loss)
 {
     return loss_names[loss];
+}
+
+const char *spec_position_name(enum spec_position position)
+{
+    return position_names[position];
+}
+
+const char *spec_mask_name(enum spec_mask mask)
+{
+    return mask_names[mask];
 }
 
 const char *spec_optimizer_name(enum spec_optimizer optimizer)

@@ -16,7 +16,7 @@
 #include "jobs/privacy/unit.h"
 
 #define SPEC_MAX_BYTES (256u << 10)
-#define SPEC_MAX_LAYERS 32
+#define SPEC_MAX_LAYERS 64
 #define SPEC_MAX_OPTIONS 16
 #define SPEC_NAME_SIZE 128
 #define SPEC_PATH_SIZE 1024
@@ -37,19 +37,29 @@ enum spec_layer_kind {
     LAYER_GELU,
     LAYER_RESIDUAL,
     LAYER_FLATTEN,
+    LAYER_EMBEDDING,
+    LAYER_POSITION,
+    LAYER_ATTENTION,
+    LAYER_TOKEN_MEAN,
     LAYER_N_KINDS
 };
+
+enum spec_position { POSITION_LEARNT, POSITION_WAVES, POSITION_N };
+enum spec_mask { MASK_NONE, MASK_CAUSAL, MASK_N };
 
 /* Fields that a layer does not have are 0. */
 struct spec_layer {
     enum spec_layer_kind kind;
-    int64_t out;     /* linear: units; conv2d: channels; 0 on the last linear, and only
-                        there: the number of classes */
-    int64_t kernel;  /* conv2d, pools: square window */
-    int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
-    int64_t padding; /* conv2d: zeros on each side; default 0 */
-    int64_t groups;  /* group_norm */
-    int64_t over;    /* residual: layers before it that the shortcut passes by */
+    int64_t out;    /* linear: units; conv2d, embedding: channels; 0 on the last linear,
+                       and only    there: the number of classes */
+    int64_t kernel; /* conv2d, pools: square window */
+    int64_t stride; /* conv2d, pools; default 1 (conv2d), kernel (pools) */
+    int64_t padding;     /* conv2d: zeros on each side; default 0 */
+    int64_t groups;      /* group_norm */
+    int64_t over;        /* residual: layers before it that the shortcut passes by */
+    int64_t heads;       /* attention */
+    enum spec_mask mask; /* attention; default none */
+    enum spec_position position;               /* position; default learnt */
     double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
 };
 
@@ -217,6 +227,8 @@ const char *spec_mail_name(int bit);
  * "public". */
 const char *spec_preset_name(enum spec_preset preset);
 const char *spec_layer_name(enum spec_layer_kind kind);
+const char *spec_position_name(enum spec_position position);
+const char *spec_mask_name(enum spec_mask mask);
 const char *spec_loss_name(enum spec_loss loss);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
 const char *spec_clip_mode_name(enum spec_clip_mode mode);

@@ -19,6 +19,7 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 N = 4
 PROBES = 6
+TOKENS = 11  # of one net, whose records are ids; 0 is padding
 
 
 def hashed(n, salt):
@@ -87,6 +88,36 @@ class Net:
         block()
         self.x = self.x + x
 
+    def embedding(self, tokens, out):
+        table = self.take(tokens, out)
+        self.ids = self.x
+        self.x = jnp.where(self.ids[:, None] > 0, table[self.ids], 0.0)
+
+    def position(self):
+        self.x = self.x + self.take(*self.x.shape)
+
+    def waves(self):
+        t, c = self.x.shape
+        j = np.arange(c)
+        angle = np.arange(t)[:, None] / 10000.0 ** (2 * (j // 2) / c)
+        self.x = self.x + np.where(j % 2 == 0, np.sin(angle), np.cos(angle))
+
+    def attention(self, heads, is_causal=False):
+        t, c = self.x.shape[0], self.x.shape[1] // 3
+        q, k, v = (self.x[:, i * c:(i + 1) * c].reshape(t, heads, c // heads)
+                   for i in range(3))
+        mask = jnp.broadcast_to(self.ids > 0, (t, t))
+        if is_causal:
+            mask = mask & (np.arange(t)[None] <= np.arange(t)[:, None])
+        y = jax.nn.dot_product_attention(q[None], k[None], v[None],
+                                         mask=mask[None, None])
+        # what comes of padding's own queries is no part of the definition
+        self.x = jnp.where(self.ids[:, None] > 0, y[0].reshape(t, c), 0.0)
+
+    def token_mean(self):
+        is_token = (self.ids > 0)[:, None]
+        self.x = jnp.where(is_token, self.x, 0.0).sum(0) / is_token.sum()
+
     def flatten(self):
         self.x = self.x.reshape(-1)
 
@@ -135,6 +166,30 @@ def shortcuts(net):
     net.linear(4)
 
 
+def sequence(net):
+    def look():
+        net.layer_norm()
+        net.linear(24)
+        net.attention(2)
+        net.linear(8)
+
+    def think():
+        net.layer_norm()
+        net.linear(12)
+        net.gelu()
+        net.linear(8)
+
+    net.embedding(TOKENS, 8)
+    net.position()
+    net.waves()
+    net.residual(look)
+    net.residual(think)
+    net.linear(9)
+    net.attention(3, is_causal=True)
+    net.token_mean()
+    net.linear(4)
+
+
 def xent(logits, label):
     return -jax.nn.log_softmax(logits)[label]
 
@@ -154,12 +209,14 @@ NETS = {  # the net, the loss, the records' shape (h, w, c)
     "shortcuts": (shortcuts, xent, (6, 5, 4)),
     "mse": (smooth, mse, (6, 5, 4)),
     "hinge": (smooth, hinge, (6, 5, 4)),
+    "sequence": (sequence, xent, (7,)),
 }
 
 
 def count(build, shape):
     """Parameters that it takes; zeros are enough to see."""
-    net = Net(jnp.zeros(1000000), jnp.zeros(shape))
+    is_ids = len(shape) == 1
+    net = Net(jnp.zeros(1000000), jnp.ones(shape, int) if is_ids else jnp.zeros(shape))
     build(net)
     return net.at
 
@@ -173,6 +230,10 @@ def write(name):
     n_params = count(build, shape)
     params = hashed(n_params, 1)
     x = 2.0 * hashed(N * int(np.prod(shape)), 2).reshape((N,) + shape)
+    if len(shape) == 1:  # the last places of some records are padding
+        x = np.floor((x + 1.0) * 5.5).astype(int)
+        x[1:, 5:] = 0
+        x[0, 0] = 3
 
     def of_one(p, record, label):
         net = Net(p, record)

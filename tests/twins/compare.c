@@ -355,6 +355,7 @@ int main(void)
     }
     tall(64, 8), tall(1000, 3), tall(2049, 41), tall(777, 300);
     compare_layers();
+    compare_tokens();
     compare_grid();
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();

@@ -4,5 +4,6 @@
 
 void compare_layers(void);
 void compare_grid(void);
+void compare_tokens(void);
 
 #endif

@@ -107,12 +107,12 @@ fi
 if [ "$mode" = ptxas ]; then
     exit 0
 fi
-build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,loss,clip,grid,polar,optim,memory}.c \
+build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,token,attention,loss,clip,grid,polar,optim,memory}.c \
     tests/twins/{twin,gemm_plain}.c
 case $mode in
 run | simt)
-    build_c tests/twins/{compare,compare_layers,compare_grid,bench}.c
-    link compare "$out"/c_tests_twins_compare{,_layers,_grid}.o
+    build_c tests/twins/{compare,compare_layers,compare_tokens,compare_grid,bench}.c
+    link compare "$out"/c_tests_twins_compare{,_layers,_tokens,_grid}.o
     "$out/compare"
     ;;
 engine | engine-simt)

@@ -7,6 +7,23 @@ void gemm_set_threads(int n_threads)
     (void)n_threads;
 }
 
+void gemm_part(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
+               float scale, const float *a, int64_t a_stride, const float *b,
+               int64_t b_stride, float *c, int64_t c_stride)
+{
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0.0;
+            for (int64_t l = 0; l < k; l++) {
+                sum +=
+                    (double)(a_transposed ? a[l * a_stride + i] : a[i * a_stride + l]) *
+                    (double)(b_transposed ? b[j * b_stride + l] : b[l * b_stride + j]);
+            }
+            c[i * c_stride + j] = (float)(sum * (double)scale);
+        }
+    }
+}
+
 void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
               const float *a, const float *b, float beta, float *c)
 {

@@ -42,7 +42,30 @@ struct sample {
         }                                                                              \
     }
 
+enum { TOKENS = 11, SEQUENCE = 7 };
+
 static const struct sample samples[] = {
+    {"sequence",
+     {1, 1, SEQUENCE},
+     {.n_layers = 17,
+      .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                 {.kind = LAYER_POSITION},
+                 {.kind = LAYER_POSITION, .position = POSITION_WAVES},
+                 {.kind = LAYER_LAYER_NORM},
+                 {.kind = LAYER_LINEAR, .out = 24},
+                 {.kind = LAYER_ATTENTION, .heads = 2},
+                 {.kind = LAYER_LINEAR, .out = 8},
+                 {.kind = LAYER_RESIDUAL, .over = 4},
+                 {.kind = LAYER_LAYER_NORM},
+                 {.kind = LAYER_LINEAR, .out = 12},
+                 {.kind = LAYER_GELU},
+                 {.kind = LAYER_LINEAR, .out = 8},
+                 {.kind = LAYER_RESIDUAL, .over = 4},
+                 {.kind = LAYER_LINEAR, .out = 9},
+                 {.kind = LAYER_ATTENTION, .heads = 3, .mask = MASK_CAUSAL},
+                 {.kind = LAYER_TOKEN_MEAN},
+                 {.kind = LAYER_LINEAR}}},
+     LOSS_CROSS_ENTROPY},
     {"classic",
      {9, 8, 3},
      {.n_layers = 9,
@@ -132,11 +155,25 @@ static void build(const struct sample *sample, bool is_private, struct net *ret_
     struct shape in = sample->in;
     struct manifest_split split = {
         .n_dims = 3, .dims = {in.c, in.h, in.w}, .n_classes = 4};
+    if (model.layers[0].kind == LAYER_EMBEDDING) {
+        split.n_dims = 1;
+        split.n_tokens = TOKENS;
+    }
     model.preset = PRESET_LAYERS;
     ck_assert_msg(net_build(&model, &split, is_private, ret_net, &err) == 0, "%s",
                   err.text);
     ret_net->objective = sample->loss;
     ck_assert_int_eq(net_alloc(ret_net, k->memory, N, &err), 0);
+}
+
+/* Ids out of the same numbers; the last places of most records are padding. */
+static void fill_ids(struct net *net, int first, int n)
+{
+    for (int at = 0; at < n * SEQUENCE; at++) {
+        int64_t i = first * SEQUENCE + at, place = at % SEQUENCE;
+        float id = floorf((2.0f * hashed(i, 2) + 1.0f) * 5.5f);
+        net->read[at] = i == 0 ? 3.0f : i >= SEQUENCE && place >= 5 ? 0.0f : id;
+    }
 }
 
 /* Records first .. first + n - 1, whose hash goes over (h, w, c), as they lie in files:
@@ -150,6 +187,9 @@ static void pass(struct net *net, const float *params, int first, int n)
                 2.0f * hashed((first + i) * len + j, 2);
         }
         net->label[i] = (first + i) % 4;
+    }
+    if (net->n_tokens > 0) {
+        fill_ids(net, first, n);
     }
     net_forward(net, k, params, n);
     net_backward(net, k, params, n);

@@ -16,12 +16,13 @@ struct sample {
     enum spec_preset preset;
     struct manifest_split split;
     int n_layers;
-    struct spec_layer layers[12];
+    struct spec_layer layers[15];
 };
 
-/* The last two hold each layer that the presets do not: a convolution whose norms are
- * ghosts, one whose gradients are kept, group norm, pools of both kinds and strides,
- * activations in a row (the second may not write over the first), channels-first input.
+/* The middle ones hold each layer that the presets do not: a convolution whose norms
+ * are ghosts, one whose gradients are kept, group norm, pools of both kinds and
+ * strides, activations in a row (the second may not write over the first),
+ * channels-first input.
  */
 static const struct sample samples[] = {
     {"logistic", PRESET_LOGISTIC, {.n_dims = 1, .dims = {9}, .n_classes = 4}, 0, {{0}}},
@@ -89,7 +90,28 @@ static const struct sample samples[] = {
       {.kind = LAYER_RESIDUAL, .over = 6},
       {.kind = LAYER_FLATTEN},
       {.kind = LAYER_LINEAR}}},
+    /* tokens that come again and padding; linear layers at places of both ways */
+    {"sequence",
+     PRESET_LAYERS,
+     {.n_dims = 1, .dims = {6}, .n_classes = 3, .n_tokens = 7},
+     15,
+     {{.kind = LAYER_EMBEDDING, .out = 8},
+      {.kind = LAYER_POSITION},
+      {.kind = LAYER_LAYER_NORM},
+      {.kind = LAYER_LINEAR, .out = 24},
+      {.kind = LAYER_ATTENTION, .heads = 2},
+      {.kind = LAYER_LINEAR, .out = 8},
+      {.kind = LAYER_RESIDUAL, .over = 4},
+      {.kind = LAYER_POSITION, .position = POSITION_WAVES},
+      {.kind = LAYER_LINEAR, .out = 40},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_LINEAR, .out = 42},
+      {.kind = LAYER_ATTENTION, .heads = 7, .mask = MASK_CAUSAL},
+      {.kind = LAYER_GELU},
+      {.kind = LAYER_TOKEN_MEAN},
+      {.kind = LAYER_LINEAR}}},
 };
+enum { SEQUENCE = sizeof samples / sizeof samples[0] - 1 }; /* the last one */
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
 static uint64_t seed;
@@ -141,6 +163,9 @@ static struct bench open_bench_clipping(int i, bool is_private,
     }
     for (int j = 0; j < N; j++) {
         b.y[j] = (int32_t)(j % b.net.n_classes);
+    }
+    for (int64_t j = 0; b.net.n_tokens > 0 && j < N * b.net.n_features; j++) {
+        b.x[j] = j % 6 < 6 - j / 6 % 3 ? floorf(3.5f * (b.x[j] + 1.0f)) : 0.0f;
     }
     return b;
 }
@@ -375,6 +400,58 @@ START_TEST(rubbish_adds_nothing)
 }
 END_TEST
 
+/* What is no id is padding, and padding is as if the record were shorter. */
+START_TEST(padding_is_not_there)
+{
+    const float rubbish[] = {NAN, INFINITY, -1.0f, 7.0f, 0.0f};
+    struct bench b = open_bench(SEQUENCE, true), shorter = b;
+    size_t bytes = (size_t)b.net.n_params * sizeof(float);
+    float *first = malloc(bytes);
+    for (int kind = 0; kind < 5; kind++) {
+        b.x[3] = b.x[4] = b.x[5] = rubbish[4 - kind];
+        pass(&b, 0, 1);
+        net_clipped_sum(&b.net, k, 1e9, 1);
+        if (kind == 0) {
+            memcpy(first, b.net.grad, bytes);
+        }
+        /* 7 and INFINITY have no vector, but are no padding to attention */
+        if (rubbish[4 - kind] < 1.0f || isnan(rubbish[4 - kind])) {
+            ck_assert_mem_eq(first, b.net.grad, bytes);
+        }
+        for (int64_t j = 0; j < b.net.n_params; j++) {
+            ck_assert(isfinite(b.net.grad[j]));
+        }
+    }
+    const struct layer *table = &b.net.layers[0];
+    for (int64_t j = 0; j < table->out.c; j++) { /* row 0 is nobody's */
+        ck_assert_float_eq(first[table->offset + j], 0.0f);
+    }
+    struct error err = {0};
+    struct spec_model model = model_of(&samples[SEQUENCE]);
+    struct manifest_split split = samples[SEQUENCE].split;
+    split.dims[0] = 3;
+    ck_assert_int_eq(net_build(&model, &split, true, &shorter.net, &err), 0);
+    ck_assert_int_eq(net_alloc(&shorter.net, k->memory, N, &err), 0);
+    const struct layer *place = &b.net.layers[1];
+    shorter.params = malloc(bytes);
+    memcpy(shorter.params, b.params, bytes);
+    memmove(shorter.params + place->offset + 3 * place->out.c,
+            b.params + place->offset + place->n_params,
+            bytes - (size_t)(place->offset + place->n_params) * sizeof(float));
+    b.x[3] = b.x[4] = b.x[5] = 0.0f;
+    memcpy(shorter.net.read, b.x, 3 * sizeof *b.x);
+    shorter.net.label[0] = b.y[0];
+    const float *logits = net_forward(&shorter.net, k, shorter.params, 1);
+    pass(&b, 0, 1);
+    for (int j = 0; j < 3; j++) {
+        ck_assert_float_eq_tol(logits[j], b.net.layers[b.net.n_layers - 1].y[j], 1e-5f);
+    }
+    net_free(&shorter.net);
+    free(shorter.params), free(first);
+    close_bench(&b);
+}
+END_TEST
+
 /* net.h's formula, spelt out for the cnn; nothing grows with the data set. */
 START_TEST(memory)
 {
@@ -436,6 +513,31 @@ START_TEST(shapes_that_do_not_fit)
 }
 END_TEST
 
+START_TEST(sequences_that_do_not_fit)
+{
+    struct net net;
+    struct error err = {0};
+    struct manifest_split split = {
+        .n_dims = 1, .dims = {6}, .n_classes = 3, .n_tokens = 9};
+    struct spec_model model = {.preset = PRESET_LOGISTIC};
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), -PPT_ESPEC);
+    ck_assert_ptr_nonnull(
+        strstr(err.text, "expected layers that begin with embedding"));
+    struct spec_layer heads = {.kind = LAYER_ATTENTION, .heads = 2};
+    model = (struct spec_model){.preset = PRESET_LAYERS,
+                                .n_layers = 2,
+                                .layers = {{.kind = LAYER_EMBEDDING, .out = 9}, heads}};
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), -PPT_ESPEC);
+    ck_assert_ptr_nonnull(strstr(err.text, "its 9 channels are not queries, keys and "
+                                           "values of 2 heads: expected a multiple of "
+                                           "6"));
+    split.n_tokens = 0;
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), -PPT_ESPEC);
+    ck_assert_ptr_nonnull(
+        strstr(err.text, "the records of this data set are no tokens"));
+}
+END_TEST
+
 START_TEST(tensors_and_seeds)
 {
     struct bench b = open_bench(2, true);
@@ -474,7 +576,9 @@ int main(void)
     k->set_threads(1);
     tcase_add_loop_test(tcase, gradients, 0, N_SAMPLES);
     tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES * N_CLIPPINGS);
-    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, N_SAMPLES * N_CLIPPINGS);
+    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, SEQUENCE * N_CLIPPINGS);
+    tcase_add_test(tcase, padding_is_not_there);
+    tcase_add_test(tcase, sequences_that_do_not_fit);
     tcase_add_test(tcase, memory);
     tcase_add_test(tcase, shapes_that_do_not_fit);
     tcase_add_test(tcase, tensors_and_seeds);

@@ -101,9 +101,18 @@ static const struct {
     {HEAD "splits:\n- {name: train, count: 59999, x_type: uint8, dims: [4], n_classes: "
           "2}\n",
      "f:7:17: splits[0].count: expected one of the keys name, nominal_count, x_type, "
-     "dims or n_classes"},
-    {HEAD "splits:\n- {name: a, x_type: int32, dims: [], n_classes: 0}\n",
-     "f:7:21: splits[0].x_type: expected uint8, float32 or int64, found \"int32\"\n"
+     "dims, n_classes or n_tokens"},
+    {HEAD "splits:\n- {name: a, x_type: int32, dims: [4], n_classes: 2}\n",
+     "f:7:21: splits[0].x_type: expected uint8 or float32, or n_tokens with it: ids of "
+     "tokens"},
+    {HEAD "splits:\n- {name: a, x_type: float32, dims: [4, 4], n_classes: 2, n_tokens: "
+          "1}\n",
+     "f:7:21: splits[0].x_type: expected uint8, uint16 or int32 for ids of tokens\n"
+     "f:7:36: splits[0].dims: expected one size for a row of tokens\n"
+     "f:7:68: splits[0].n_tokens: expected an integer from 2 to 16777216, found \"1\""},
+    {HEAD "splits:\n- {name: a, x_type: int12, dims: [], n_classes: 0}\n",
+     "f:7:21: splits[0].x_type: expected uint8, float32, int64, uint16 or int32, "
+     "found \"int12\"\n"
      "f:7:34: splits[0].dims: expected a list of 1 to 3 sizes, such as [28, 28]\n"
      "f:7:49: splits[0].n_classes: expected an integer from 1 to 2147483648, found "
      "\"0\""},

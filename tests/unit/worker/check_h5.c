@@ -238,7 +238,7 @@ static const struct {
     {x_of_doubles, "train/x has elements of 8 bytes of another type"},
     {x_of_int64, "train/x is int64, expected uint8 or float32"},
     {y_of_floats, "train/y is float32, expected uint8 or int64"},
-    {y_of_int32, "train/y has elements of 4 bytes of another type"},
+    {y_of_int32, "train/y is int32, expected uint8 or int64"},
     {x_flat, "train/x has 1 dimension"},
     {x_deep, "train/x has 5 dimensions, expected 1 to 4"},
     {y_square, "train/y has 2 dimensions, expected 1"},

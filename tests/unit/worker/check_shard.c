@@ -243,6 +243,67 @@ START_TEST(floats_are_finite)
 }
 END_TEST
 
+static const enum manifest_type token_types[] = {TYPE_UINT8, TYPE_UINT16, TYPE_INT32};
+
+/* Ids of each type are fed as they are, without mean and std; one outside the
+ * vocabulary is damage, and so is a file whose vocabulary is not the manifest's. */
+START_TEST(tokens_are_fed_as_they_are)
+{
+    const int32_t ids[9] = {7, 0, 255, _i == 0 ? 200 : 299, 1,
+                            2, 0, 0,   _i == 2 ? -1 : 255};
+    const unsigned char labels[] = {1, 0, 1};
+    uint16_t halves[9];
+    unsigned char bytes[9];
+    const void *raw[] = {bytes, halves, ids};
+    int64_t n_tokens = _i == 0 ? 255 + 1 : 300;
+    struct data_h5 data;
+    struct rows rows;
+    float x[9];
+    int32_t y[3];
+    struct manifest_split stated = {.name = "train",
+                                    .x_type = token_types[_i],
+                                    .n_dims = 1,
+                                    .dims = {3},
+                                    .n_classes = 2,
+                                    .n_tokens = n_tokens};
+    struct data_split split = {.n_rows = 3,
+                               .x_type = token_types[_i],
+                               .y_type = TYPE_UINT8,
+                               .n_dims = 1,
+                               .dims = {3},
+                               .n_classes = 2,
+                               .n_tokens = n_tokens};
+    for (int j = 0; j < 9; j++) {
+        bytes[j] = (unsigned char)ids[j];
+        halves[j] = (uint16_t)(_i == 1 && j == 8 ? 300 : ids[j]);
+    }
+    ck_assert_int_eq(data_h5_create(scratch_path("t.h5"), UNIT_EXAMPLE,
+                                    RELATION_ADD_REMOVE, &data, &err),
+                     0);
+    ck_assert_int_eq(data_h5_add(&data, "train", &split, &err), 0);
+    ck_assert_int_eq(h5_data_write(split.x, 0, 3, raw[_i], &err), 0);
+    ck_assert_int_eq(h5_data_write(split.y, 0, 3, labels, &err), 0);
+    data_split_close(&split);
+    ck_assert_int_eq(data_h5_close(&data, &err), 0);
+    ck_assert_int_eq(data_h5_open(scratch_path("t.h5"), &data, &err), 0);
+    ck_assert_int_eq(shard_open(&data, &stated, 1.0, 4.0, 0, 1, 0, &rows, &err), 0);
+    const int64_t rows_of[] = {0, 1, 2};
+    ck_assert_int_eq(rows.read(&rows, rows_of, 2, x, y, &err), 0);
+    for (int j = 0; j < 6; j++)
+        ck_assert_float_eq(x[j], (float)ids[j]);
+    int rc = rows.read(&rows, rows_of + 2, 1, x, y, &err);
+    ck_assert_int_eq(rc, _i == 0 ? 0 : -PPT_EDATA); /* every byte is an id */
+    if (rc != 0)
+        scratch_expect(&err, "a token of train is outside 0..299");
+    shard_close(&rows);
+    stated.n_tokens--;
+    ck_assert_int_eq(shard_open(&data, &stated, 0, 1, 0, 1, 0, &rows, &err),
+                     -PPT_EDATA);
+    scratch_expect(&err, "tokens, the manifest says");
+    data_h5_close(&data, NULL);
+}
+END_TEST
+
 static int64_t resident_bytes(void)
 {
     long long total, resident;
@@ -349,6 +410,7 @@ int main(void)
     tcase_add_test(tc, a_rank_may_have_no_records);
     tcase_add_loop_test(tc, a_label_out_of_range_is_refused, 0, 6);
     tcase_add_loop_test(tc, floats_are_finite, 0, 2);
+    tcase_add_loop_test(tc, tokens_are_fed_as_they_are, 0, 3);
     tcase_add_test(tc, a_terabyte_opens_and_shards);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,127 @@
+/* Tokens and attention beside their twins: lengths around a block's, with padding at
+ * the end, in the middle, everywhere and nowhere, and values that are none. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/device.h"
+#include "tests/twins/compare.h"
+#include "tests/twins/twin.h"
+
+static const double float_rounding = 0x1p-20;
+
+static const struct kernels *const cpu = &kernels_cpu, *const dev = &kernels_cuda;
+
+#define C(twin) ((twin).cpu)
+#define D(twin) ((twin).dev)
+
+/* Ids below `below`, some of them padding; example 1 is padding altogether, and example
+ * 2 holds what is no id. */
+static struct twin ids_of(int64_t n, int64_t places, int64_t below)
+{
+    struct twin ids = twin_floats(n * places);
+    float *id = ids.cpu;
+    for (int64_t at = 0; at < n * places; at++) {
+        int64_t place = at % places, value = (int64_t)(twin_random() % (uint64_t)below);
+        id[at] = place > places * 3 / 4 || at / places == 1 ? 0.0f : (float)value;
+    }
+    if (n > 2) {
+        id[2 * places] = NAN, id[3 * places - 1] = (float)below;
+    }
+    twin_send(&ids);
+    return ids;
+}
+
+static void some_nan(struct twin *x)
+{
+    if (x->n > 4) {
+        ((float *)x->cpu)[0] = NAN, ((float *)x->cpu)[3] = -INFINITY;
+    }
+    twin_send(x);
+}
+
+static void embedding(int64_t n, int64_t places, int64_t c, int64_t n_tokens)
+{
+    struct tokens s = {places, c, n_tokens};
+    struct twin ids = ids_of(n, places, n_tokens), table = twin_floats(n_tokens * c);
+    struct twin y = twin_floats(n * places * c), grad = twin_floats(n_tokens * c);
+    struct twin square = twin_doubles(n), slack = twin_doubles(n);
+    struct twin factor = twin_floats(n), scratch = twin_doubles(n_tokens * c);
+    cpu->embed(&s, n, C(ids), C(table), C(y));
+    dev->embed(&s, n, D(ids), D(table), D(y));
+    twin_same("embed", &y);
+    some_nan(&y);
+    if (n > 0) {
+        ((float *)factor.cpu)[0] = 0.0f;
+        twin_send(&factor);
+    }
+    cpu->embed_norms(&s, n, C(ids), C(y), C(square), C(slack));
+    dev->embed_norms(&s, n, D(ids), D(y), D(square), D(slack));
+    twin_near("embed_norms", &square, 1e-12, 1e-12);
+    twin_near("embed_norms' slack", &slack, 1e-12, 1e-12);
+    cpu->embed_sum(&s, n, C(factor), C(ids), C(y), C(scratch), C(grad));
+    dev->embed_sum(&s, n, D(factor), D(ids), D(y), NULL, D(grad));
+    twin_same("embed_sum", &grad);
+    cpu->embed_sum(&s, n, NULL, C(ids), C(y), C(scratch), C(grad));
+    dev->embed_sum(&s, n, NULL, D(ids), D(y), NULL, D(grad));
+    twin_same("embed_sum without factors", &grad);
+    twin_free(&ids), twin_free(&table), twin_free(&y), twin_free(&grad);
+    twin_free(&square), twin_free(&slack), twin_free(&factor), twin_free(&scratch);
+}
+
+static void mean(int64_t n, int64_t places, int64_t c)
+{
+    struct tokens s = {.n_places = places, .c = c};
+    struct twin ids = ids_of(n, places, 9), x = twin_floats(n * places * c);
+    struct twin y = twin_floats(n * c);
+    some_nan(&x);
+    cpu->mean_forward(&s, n, C(ids), C(x), C(y));
+    dev->mean_forward(&s, n, D(ids), D(x), D(y));
+    twin_near("mean_forward", &y, float_rounding, float_rounding);
+    cpu->mean_backward(&s, n, C(ids), C(y), C(x));
+    dev->mean_backward(&s, n, D(ids), D(y), D(x));
+    twin_near("mean_backward", &x, float_rounding, float_rounding);
+    cpu->mean_forward(&s, n, NULL, C(x), C(y));
+    dev->mean_forward(&s, n, NULL, D(x), D(y));
+    twin_near("mean_forward of all", &y, float_rounding, float_rounding);
+    twin_free(&ids), twin_free(&x), twin_free(&y);
+    x = twin_floats(places * c);
+    cpu->waves(places, c, C(x)), dev->waves(places, c, D(x));
+    twin_near("waves", &x, 1e-6, 1e-6);
+    twin_free(&x);
+}
+
+static void attention(int64_t n, const struct heads *s, bool has_ids)
+{
+    int64_t places = s->n_places, c = s->c;
+    struct twin ids = ids_of(n, places, 9), x = twin_floats(n * places * 3 * c);
+    struct twin y = twin_floats(n * places * c), dx = twin_floats(n * places * 3 * c);
+    struct twin share = twin_floats(n * s->heads * places * places);
+    struct twin scratch = twin_floats(places * places);
+    if (n > 5) {
+        some_nan(&x);
+    }
+    cpu->attention_forward(s, n, has_ids ? C(ids) : NULL, C(x), C(y), C(share));
+    dev->attention_forward(s, n, has_ids ? D(ids) : NULL, D(x), D(y), D(share));
+    twin_near("attention's shares", &share, 2e-5, 1e-6);
+    twin_near("attention_forward", &y, 2e-5, 2e-5);
+    twin_send(&share), twin_send(&y);
+    cpu->attention_backward(s, n, C(x), C(y), C(share), C(scratch), C(dx));
+    dev->attention_backward(s, n, D(x), D(y), D(share), NULL, D(dx));
+    twin_near("attention_backward", &dx, 2e-5, 2e-4);
+    twin_free(&ids), twin_free(&x), twin_free(&y), twin_free(&dx), twin_free(&share);
+    twin_free(&scratch);
+}
+
+void compare_tokens(void)
+{
+    for (int64_t n = 0; n < 8; n = 2 * n + 1) {
+        embedding(n, 1, 1, 2), embedding(n, 17, 5, 6), embedding(n, 40, 300, 70);
+        mean(n, 1, 1), mean(n, 23, 130), mean(n, 7, 5);
+        const struct heads shapes[] = {
+            {1, 1, 1, false}, {7, 6, 3, false}, {19, 8, 1, true}, {300, 4, 2, true}};
+        for (size_t i = 0; i < (n == 1 ? 4 : 3); i++) {
+            attention(n, &shapes[i], true);
+            attention(n, &shapes[i], false);
+        }
+    }
+}
