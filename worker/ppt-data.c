@@ -15,7 +15,9 @@
 #include "worker/data_h5.h"
 #include "worker/digest.h"
 #include "worker/import.h"
+#include "worker/redact.h"
 #include "worker/scatter.h"
+#include "worker/tokeniser.h"
 
 /* What the options of an import say. */
 struct request {
@@ -24,6 +26,10 @@ struct request {
     const char *features;
     const char *train, *test, *label, *header; /* csv */
     const char *columns_path;
+    const char *tokeniser_path, *redact_list; /* text */
+    int64_t length;
+    struct tokeniser *tokeniser;
+    struct redact redact;
     struct columns *columns;
     int64_t nominal_count, nominal_test_count, n_classes;
     bool has_nominal_count, may_replace, is_quiet;
@@ -99,6 +105,31 @@ static int parse_csv_options(const char *name, struct request *request, int argc
         .name = name,
         .usage = "--train FILE [--test FILE] --nominal-count N -o FILE.h5",
         .summary = "Makes a data set from comma-separated values; gzip too.",
+        .epilogue = "Writes FILE.h5 and FILE.manifest.yaml. See ppt-data(1).",
+        .options = options,
+        .n_options = N_OPTIONS(options)};
+    int n_operands;
+    return opt_parse(&program, argc, argv, &n_operands, err);
+}
+
+static int parse_text_options(const char *name, struct request *request, int argc,
+                              char **argv, struct error *err)
+{
+    const struct opt options[] = {
+        {"train", 0, OPT_STRING, &request->train, "FILE", "training records", NULL},
+        {"test", 0, OPT_STRING, &request->test, "FILE", "test records", NULL},
+        {"length", 0, OPT_INTEGER, &request->length, "N", "tokens of a record (needed)",
+         NULL},
+        {"tokeniser", 0, OPT_STRING, &request->tokeniser_path, "FILE",
+         "byte pairs to merge (default: bytes)", NULL},
+        {"redact", 0, OPT_STRING, &request->redact_list, "LIST",
+         "of mail, card, id, phone; or all", NULL},
+        COMMON_OPTIONS(request)};
+    const struct opt_program program = {
+        .name = name,
+        .usage = "--train FILE [--test FILE] --length N\n"
+                 "       --nominal-count N -o FILE.h5",
+        .summary = "Makes a data set from lines of a label, a tab and text; gzip too.",
         .epilogue = "Writes FILE.h5 and FILE.manifest.yaml. See ppt-data(1).",
         .options = options,
         .n_options = N_OPTIONS(options)};
@@ -203,6 +234,41 @@ static int open_csvs(struct request *request, struct source sources[2], int *ret
     return rc;
 }
 
+/* How often was each kind found; private, like all that depends on the records. */
+static void tell_redacted(const struct request *request)
+{
+    const struct redact *redact = &request->redact;
+    for (int kind = 0; kind < REDACT_N; kind++)
+        if (redact->is_on[kind])
+            log_info("redacted: %s %lld times (a private number)",
+                     redact_name((enum redact_kind)kind), (long long)redact->n[kind]);
+}
+
+static int open_texts(struct request *request, struct source sources[2], int *ret_n,
+                      struct error *err)
+{
+    struct redact *redact = request->redact_list != NULL ? &request->redact : NULL;
+    if (redact != NULL && !redact_parse(request->redact_list, redact))
+        return error_set(err, PPT_EUSAGE,
+                         "--redact is \"%s\", expected all or a list of mail, card, id "
+                         "and phone",
+                         request->redact_list);
+    if (request->length < 1 || request->length > 65536)
+        return error_set(err, PPT_EUSAGE, "--length is %lld, expected 1 to 65536",
+                         (long long)request->length);
+    int rc = need(request->train, "--train FILE", err);
+    if (rc == 0)
+        rc = tokeniser_open(request->tokeniser_path, &request->tokeniser, err);
+    if (rc == 0)
+        rc = source_open_text(request->train, request->length, request->tokeniser,
+                              redact, &sources[0], err);
+    if (rc == 0 && request->test != NULL)
+        rc = source_open_text(request->test, request->length, request->tokeniser,
+                              redact, &sources[1], err);
+    *ret_n = request->test != NULL ? 2 : 1;
+    return rc;
+}
+
 /* A line a second once an import has taken two. */
 static void show_progress(void *state, double part)
 {
@@ -262,39 +328,66 @@ static int import_sources(const struct request *request, struct source *sources,
     if (rc != 0)
         return rc;
     tell_owner(request, &sources[0], &manifest);
+    tell_redacted(request);
     printf("%s\n", manifest_path);
     return 0;
 }
+
+/* What an import can read. */
+struct format {
+    const char *name, *program;
+    int (*parse)(const char *name, struct request *request, int argc, char **argv,
+                 struct error *err);
+    int (*open)(struct request *request, struct source sources[2], int *ret_n,
+                struct error *err);
+};
+
+static int open_idx(struct request *request, struct source sources[2], int *ret_n,
+                    struct error *err)
+{
+    return open_pairs(request, source_open_idx, sources, ret_n, err);
+}
+
+static int open_npy(struct request *request, struct source sources[2], int *ret_n,
+                    struct error *err)
+{
+    return open_pairs(request, source_open_npy, sources, ret_n, err);
+}
+
+static const struct format formats[] = {
+    {"idx", "ppt-data import idx", parse_pair_options, open_idx},
+    {"npy", "ppt-data import npy", parse_pair_options, open_npy},
+    {"csv", "ppt-data import csv", parse_csv_options, open_csvs},
+    {"text", "ppt-data import text", parse_text_options, open_texts},
+};
+enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 static int run_import(int argc, char **argv, struct error *err)
 {
     struct request request = {.unit = "example", .header = "auto"};
     struct source sources[2] = {0};
-    const char *format = argc > 1 ? argv[1] : "";
-    bool is_csv = strcmp(format, "csv") == 0, is_idx = strcmp(format, "idx") == 0;
-    int n = 0;
-    if (!is_csv && !is_idx && strcmp(format, "npy") != 0) {
-        error_set(err, PPT_EUSAGE, "unknown format \"%s\", expected idx, csv or npy",
-                  format);
+    const char *name = argc > 1 ? argv[1] : "";
+    int f = 0, n = 0;
+    while (f < N_FORMATS && strcmp(formats[f].name, name) != 0)
+        f++;
+    if (f == N_FORMATS) {
+        error_set(err, PPT_EUSAGE,
+                  "unknown format \"%s\", expected idx, csv, npy or text", name);
         return error_hint(err, "run ppt-data --help");
     }
-    int rc = is_csv ? parse_csv_options("ppt-data import csv", &request, argc - 1,
-                                        argv + 1, err)
-                    : parse_pair_options(is_idx ? "ppt-data import idx"
-                                                : "ppt-data import npy",
-                                         &request, argc - 1, argv + 1, err);
+    const struct format *format = &formats[f];
+    int rc = format->parse(format->program, &request, argc - 1, argv + 1, err);
     log_init("ppt-data", request.is_quiet);
     if (rc == 0)
         rc = check_request(&request, err);
     if (rc == 0)
-        rc = is_csv ? open_csvs(&request, sources, &n, err)
-                    : open_pairs(&request, is_idx ? source_open_idx : source_open_npy,
-                                 sources, &n, err);
+        rc = format->open(&request, sources, &n, err);
     if (rc == 0)
         rc = import_sources(&request, sources, n, err);
     source_close(&sources[0]);
     source_close(&sources[1]);
     columns_free(request.columns);
+    tokeniser_free(request.tokeniser);
     return rc;
 }
 
@@ -474,6 +567,7 @@ static void print_help(void)
         "  import idx    from MNIST's format\n"
         "  import npy    from NumPy arrays\n"
         "  import csv    from comma-separated values\n"
+        "  import text   from labels and text, a line each\n"
         "  info FILE     show a data set's layout (counts are private)\n"
         "  verify FILE   check a data file against its manifest\n\n"
         "Options:\n"
@@ -502,7 +596,7 @@ static int run_command(int argc, char **argv, struct error *err)
         return 0;
     }
     if (is_import)
-        error_set(err, PPT_EUSAGE, "import what? expected idx, csv or npy");
+        error_set(err, PPT_EUSAGE, "import what? expected idx, csv, npy or text");
     else
         error_set(err, PPT_EUSAGE,
                   "unknown command \"%s\", expected import, info or verify", command);

@@ -1,4 +1,4 @@
-/* What ppt-data imports from: a stream of records with their labels, in one of three
+/* What ppt-data imports from: a stream of records with their labels, in one of four
  * formats. Files may be compressed by gzip. Opening checks everything that can be
  * checked before a byte is written. */
 #ifndef PPT_WORKER_SOURCE_H
@@ -57,5 +57,17 @@ enum csv_header { CSV_HEADER_AUTO, CSV_HEADER_YES, CSV_HEADER_NO };
 int source_open_csv(const char *path, const char *label, enum csv_header header,
                     const struct columns *columns, struct source *ret_source,
                     struct error *err);
+
+struct redact;    /* worker/redact.h */
+struct tokeniser; /* worker/tokeniser.h */
+
+/* Text, one record a line: a label (a whole number from 0), a tab, the text; blank
+ * lines are skipped. Redacted if `redact` is given (what it finds is counted there
+ * while the records are read), then its first `length` tokens, padding behind them.
+ * Both outlive the source. The whole file is read once here. Errors: as
+ * source_open_csv. */
+int source_open_text(const char *path, int64_t length,
+                     const struct tokeniser *tokeniser, struct redact *redact,
+                     struct source *ret_source, struct error *err);
 
 #endif

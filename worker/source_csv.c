@@ -5,20 +5,12 @@
 #include <string.h>
 
 #include "worker/columns.h"
-#include "worker/gz.h"
+#include "worker/lines.h"
 #include "worker/source.h"
 
-#define MAX_LINE_BYTES (16u << 20)
-#define FIRST_LINE_BYTES 4096u
-#define BLOCK_BYTES 65536u
-
 struct csv {
-    struct gz *file;
-    char block[BLOCK_BYTES];
-    size_t block_len, block_at;
+    struct lines *lines;
     char *line; /* the current one, NUL-terminated, without its end */
-    size_t line_size;
-    int64_t line_number; /* from 1 */
     bool has_header;
     int64_t n_columns;
     int64_t label_column; /* from 0 */
@@ -32,65 +24,12 @@ struct cell {
     int64_t column; /* of its first character in the line, from 1 */
 };
 
-static int grow(struct csv *csv, struct error *err)
-{
-    size_t size = csv->line_size == 0 ? FIRST_LINE_BYTES : 2 * csv->line_size;
-    if (size > MAX_LINE_BYTES)
-        return error_set(err, PPT_EDATA, "%s:%lld: a line longer than %u MiB",
-                         gz_path(csv->file), (long long)csv->line_number,
-                         MAX_LINE_BYTES >> 20);
-    char *line = realloc(csv->line, size);
-    if (line == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory to read %s", gz_path(csv->file));
-    csv->line = line;
-    csv->line_size = size;
-    return 0;
-}
-
-/* The next line, blank or not; *ret_has false at the end of the file. */
-static int read_line(struct csv *csv, bool *ret_has, struct error *err)
-{
-    size_t len = 0;
-    csv->line_number++;
-    for (;;) {
-        if (csv->block_at == csv->block_len) {
-            int rc =
-                gz_read(csv->file, csv->block, sizeof csv->block, &csv->block_len, err);
-            if (rc != 0)
-                return rc;
-            csv->block_at = 0;
-        }
-        if (len + 1 >= csv->line_size) {
-            int rc = grow(csv, err);
-            if (rc != 0)
-                return rc;
-        }
-        *ret_has = csv->block_len > 0 || len > 0;
-        if (csv->block_len == 0)
-            break;
-        char c = csv->block[csv->block_at++];
-        if (c == '\n')
-            break;
-        if (c == '\0')
-            return error_set(err, PPT_EDATA, "%s:%lld:%zu: a zero byte, expected text",
-                             gz_path(csv->file), (long long)csv->line_number, len + 1);
-        csv->line[len++] = c;
-    }
-    if (len > 0 && csv->line[len - 1] == '\r')
-        len--;
-    csv->line[len] = '\0';
-    return 0;
-}
-
-/* Skips blank lines. */
+/* *ret_has false at the end of the file. */
 static int next_line(struct csv *csv, bool *ret_has, struct error *err)
 {
-    do {
-        int rc = read_line(csv, ret_has, err);
-        if (rc != 0)
-            return rc;
-    } while (*ret_has && csv->line[strspn(csv->line, " \t")] == '\0');
-    return 0;
+    int rc = lines_next(csv->lines, &csv->line, err);
+    *ret_has = csv->line != NULL;
+    return rc;
 }
 
 /* Takes one cell off the line at *at, which moves behind its comma, or becomes NULL
@@ -128,7 +67,7 @@ static int cell_fault(const struct csv *csv, const struct cell *cell,
                       const char *wanted, struct error *err)
 {
     return error_set(err, PPT_EDATA, "%s:%lld:%lld: expected %s, found \"%.40s\"",
-                     gz_path(csv->file), (long long)csv->line_number,
+                     lines_path(csv->lines), (long long)lines_number(csv->lines),
                      (long long)cell->column, wanted, cell->text);
 }
 
@@ -188,7 +127,7 @@ static int parse_record(struct csv *csv, float *ret_x, int64_t *ret_y,
     }
     if (at != NULL || n != csv->n_columns)
         return error_set(err, PPT_EDATA, "%s:%lld: %s cells, expected %lld",
-                         gz_path(csv->file), (long long)csv->line_number,
+                         lines_path(csv->lines), (long long)lines_number(csv->lines),
                          at != NULL ? "more" : "fewer", (long long)csv->n_columns);
     return 0;
 }
@@ -217,8 +156,7 @@ static int csv_read(struct source *source, size_t max, void *ret_x, int64_t *ret
 static void csv_close(struct source *source)
 {
     struct csv *csv = source->state;
-    gz_close(csv->file);
-    free(csv->line);
+    lines_close(csv->lines);
     free(csv);
 }
 
@@ -233,7 +171,8 @@ static int find_label(struct csv *csv, const char *label, int64_t by_heading,
     errno = 0;
     long long number = strtoll(label, &end, 10);
     if (end == label || *end != '\0' || number < 1 || number > csv->n_columns) {
-        error_set(err, PPT_EUSAGE, "%s: no column \"%s\"", gz_path(csv->file), label);
+        error_set(err, PPT_EUSAGE, "%s: no column \"%s\"", lines_path(csv->lines),
+                  label);
         return error_hint(err,
                           "give a heading of the first line or a number from 1 to "
                           "%lld",
@@ -253,7 +192,7 @@ static int read_first_line(struct csv *csv, const char *label, enum csv_header h
         return rc;
     if (!has_line)
         return error_set(err, PPT_EDATA, "%s: empty, expected records",
-                         gz_path(csv->file));
+                         lines_path(csv->lines));
     int64_t by_heading = -1;
     char *at = csv->line;
     for (csv->n_columns = 0; at != NULL; csv->n_columns++) {
@@ -269,7 +208,7 @@ static int read_first_line(struct csv *csv, const char *label, enum csv_header h
         return error_set(err, PPT_EDATA,
                          "%s:%lld: one column, expected features and a label separated "
                          "by commas",
-                         gz_path(csv->file), (long long)csv->line_number);
+                         lines_path(csv->lines), (long long)lines_number(csv->lines));
     return find_label(csv, label, csv->has_header ? by_heading : -1, err);
 }
 
@@ -284,7 +223,7 @@ static int match_columns(struct csv *csv, enum csv_header header, struct error *
         return rc;
     if (!has_line)
         return error_set(err, PPT_EDATA, "%s: empty, expected records",
-                         gz_path(csv->file));
+                         lines_path(csv->lines));
     for (char *at = csv->line; at != NULL && n < csv->n_columns; n++) {
         struct cell cell = next_cell(csv, &at);
         if (strcmp(cell.text, columns_name(csv->columns, n)) == 0)
@@ -302,9 +241,7 @@ static int match_columns(struct csv *csv, enum csv_header header, struct error *
 static int start(struct csv *csv, struct error *err)
 {
     bool has_line;
-    csv->block_len = csv->block_at = 0;
-    csv->line_number = 0;
-    int rc = gz_rewind(csv->file, err);
+    int rc = lines_rewind(csv->lines, err);
     if (rc == 0 && csv->has_header)
         rc = next_line(csv, &has_line, err);
     return rc;
@@ -315,7 +252,8 @@ static int scan(struct csv *csv, struct source *source, struct error *err)
 {
     float *x = malloc((size_t)csv->n_features * sizeof *x);
     if (x == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory to read %s", gz_path(csv->file));
+        return error_set(err, PPT_ENOMEM, "no memory to read %s",
+                         lines_path(csv->lines));
     source->min_label = INT64_MAX;
     source->max_label = INT64_MIN;
     int rc = start(csv, err);
@@ -332,7 +270,7 @@ static int scan(struct csv *csv, struct source *source, struct error *err)
     free(x);
     if (rc == 0 && source->n_rows == 0)
         rc = error_set(err, PPT_EDATA, "%s: no records behind its header",
-                       gz_path(csv->file));
+                       lines_path(csv->lines));
     return rc != 0 ? rc : start(csv, err);
 }
 
@@ -348,7 +286,7 @@ int source_open_csv(const char *path, const char *label, enum csv_header header,
                             .state = csv,
                             .read = csv_read,
                             .close = csv_close};
-    int rc = gz_open(path, &csv->file, err);
+    int rc = lines_open(path, &csv->lines, err);
     if (rc == 0 && columns == NULL) {
         rc = read_first_line(csv, label, header, err);
         csv->n_features = csv->n_columns - 1;

@@ -70,11 +70,22 @@ grep -q '1000' "$dir/p.manifest.yaml" || die "the nominal count is lost"
 grep -qw '2' <(grep -i count "$dir/p.manifest.yaml") && die "the true count is told"
 expect 0 '' verify "$dir/p.h5"
 
+printf '1\thi a@b.cd\n0\t+41 44 668 18 00\n' >"$dir/notes.tsv"
+text=(import text --train "$dir/notes.tsv" --nominal-count 2 -o "$dir/n.h5")
+expect 2 '--length is 0' "${text[@]}"
+expect 2 '--redact is "names"' "${text[@]}" --length 8 --redact names
+expect 5 'nowhere' "${text[@]}" --length 8 --tokeniser "$dir/nowhere"
+expect 10 'notes.tsv:1: expected letters that stand for bytes' "${text[@]}" --length 8 --tokeniser "$dir/notes.tsv"
+expect 0 'redacted: mail 1 times' "${text[@]}" --length 8 --redact mail,phone
+grep -q 'redacted: phone 1 times' "$dir/err" || die "no word on phones"
+grep -q 'n_tokens: 256' "$dir/n.manifest.yaml" || die "the vocabulary is lost"
+expect 0 '' verify "$dir/n.h5"
+
 expect 2 'unknown format "parquet"' import parquet
 expect 2 'import what?' import
 expect 2 'unknown command "export"' export
 "$data" --help | grep -q '^Usage: ppt-data' || die "no help"
-for format in idx npy csv; do
+for format in idx npy csv text; do
     [ "$("$data" import $format --help | wc -l)" -le 24 ] || die "help of $format is long"
 done
 "$data" --version | grep -q '^ppt-data [0-9]' || die "no version"
