@@ -223,6 +223,13 @@ void clip_add_total(int64_t n, const double *x, double *total)
     }
 }
 
+void clip_add_votes(int64_t n, const float *factor, double *total)
+{
+    for (int64_t i = 0; i < n; i++) {
+        *total += factor[i] == 0.0f ? 0.0 : factor[i] == 1.0f ? 0.5 : -0.5;
+    }
+}
+
 CPU_CLONES void clip_divide(int64_t n, double by, double *x)
 {
     for (int64_t i = 0; i < n; i++) {

@@ -4,7 +4,7 @@
  * p) bytes, n t^2 (d + p) flops in double (bound by these: a thread a pair of places);
  * clip_factors and auto_factors 20 n bytes; drop_factors 12 n; scale_rows 8 n len bytes; weighted_sum 4 (n + 1) len bytes;
  * accumulate 20 len bytes; outer_norms 4 n (d + p) bytes; ghost_norms 72 n; drop_rows
- * 4 n and what it clears; add_total 8 n; divide 16 n. */
+ * 4 n and what it clears; add_total 8 n; add_votes 4 n; divide 16 n. */
 #include "kernels/cuda.h"
 
 #include <math.h>
@@ -218,6 +218,20 @@ static __global__ void add_total(int64_t n, const double *x, double *total)
     }
 }
 
+/* One block. Halves: exact in any order. */
+static __global__ void add_votes(int64_t n, const float *factor, double *total)
+{
+    double mine = 0.0;
+    CUDA_EACH(i, n)
+    {
+        mine += factor[i] == 0.0f ? 0.0 : factor[i] == 1.0f ? 0.5 : -0.5;
+    }
+    mine = cuda_block_sum(mine);
+    if (threadIdx.x == 0) {
+        *total += mine;
+    }
+}
+
 static __global__ void divide(int64_t n, double by, double *x)
 {
     CUDA_EACH(i, n)
@@ -323,6 +337,11 @@ void cuda_accumulate(int64_t len, const float *x, double *sum)
 void cuda_add_total(int64_t n, const double *x, double *total)
 {
     CUDA_LAUNCH(add_total, 1, CUDA_THREADS, n, x, total);
+}
+
+void cuda_add_votes(int64_t n, const float *factor, double *total)
+{
+    CUDA_LAUNCH(add_votes, 1, CUDA_THREADS, n, factor, total);
 }
 
 void cuda_divide(int64_t n, double by, double *x)

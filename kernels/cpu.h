@@ -120,6 +120,7 @@ void clip_weighted_sum(int64_t n, int64_t len, const float *factor, const float 
                        float *sum);
 void clip_accumulate(int64_t len, const float *x, double *sum);
 void clip_add_total(int64_t n, const double *x, double *total);
+void clip_add_votes(int64_t n, const float *factor, double *total);
 void clip_divide(int64_t n, double by, double *x);
 
 /* Updates. */

@@ -254,6 +254,7 @@ extern "C" const struct kernels kernels_cuda = {
     .weighted_sum = cuda_weighted_sum,
     .accumulate = cuda_accumulate,
     .add_total = cuda_add_total,
+    .add_votes = cuda_add_votes,
     .divide = cuda_divide,
     .random_words = device_random_words,
     .grid_round = cuda_grid_round,

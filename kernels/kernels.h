@@ -234,6 +234,9 @@ struct kernels {
     void (*accumulate)(int64_t len, const float *x, double *sum);
     /* *total += x[0] + ... + x[n - 1], in an order of its own. */
     void (*add_total)(int64_t n, const double *x, double *total);
+    /* *total += 1/2 for each factor of 1, -1/2 for each below 1, 0 for each of 0: exact
+     * while its size is below 2^51. */
+    void (*add_votes)(int64_t n, const float *factor, double *total);
     /* x[n] /= by. */
     void (*divide)(int64_t n, double by, double *x);
 

@@ -53,6 +53,7 @@ const struct kernels kernels_cpu = {
     .weighted_sum = clip_weighted_sum,
     .accumulate = clip_accumulate,
     .add_total = clip_add_total,
+    .add_votes = clip_add_votes,
     .divide = clip_divide,
     .grid_round = grid_round,
     .grid_noise = grid_noise,

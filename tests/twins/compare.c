@@ -202,6 +202,13 @@ static void rows_and_totals(int64_t n, int64_t len)
     twin_same("sum_rows_each of one example", &sum);
     cpu->add_total(n, C(values), C(total)), dev->add_total(n, D(values), D(total));
     twin_near("add_total", &total, double_rounding, double_rounding);
+    for (int64_t i = 0; i < n; i++) { /* some of them whole */
+        float *f = (float *)factor.cpu + i;
+        *f = i % 3 == 1 ? 1.0f : *f;
+    }
+    twin_send(&factor);
+    cpu->add_votes(n, C(factor), C(total)), dev->add_votes(n, D(factor), D(total));
+    twin_near("add_votes", &total, double_rounding, double_rounding);
     cpu->divide(n, 3.7, C(values)), dev->divide(n, 3.7, D(values));
     twin_same("divide", &values);
     twin_free(&x), twin_free(&factor), twin_free(&y), twin_free(&sum);

@@ -167,6 +167,20 @@ START_TEST(factors)
 }
 END_TEST
 
+START_TEST(votes_are_halves)
+{
+    const float below = nextafterf(1.0f, 0.0f);
+    const float factor[] = {1.0f, 0.0f, below, 1e-30f, 1.0f, 1.0f, 0.0f};
+    double total = 0x1p50;
+    kernels_cpu.add_votes(7, factor, &total);
+    ck_assert_double_eq(total, 0x1p50 + 0.5);
+    kernels_cpu.add_votes(2, factor + 2, &total);
+    ck_assert_double_eq(total, 0x1p50 - 0.5);
+    kernels_cpu.add_votes(0, factor, &total);
+    ck_assert_double_eq(total, 0x1p50 - 0.5);
+}
+END_TEST
+
 /* Automatic clipping: always shorter than the bound, and refused like the others. */
 START_TEST(automatic_factors)
 {
@@ -229,6 +243,7 @@ int main(void)
     tcase_add_test(tcase, ghost_is_the_norm);
     tcase_add_test(tcase, factors);
     tcase_add_test(tcase, automatic_factors);
+    tcase_add_test(tcase, votes_are_halves);
     tcase_add_test(tcase, a_zero_factor_hides_any_row);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
