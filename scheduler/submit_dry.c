@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "jobs/privacy/price_split.h"
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/figures.h"
@@ -46,10 +47,20 @@ void submit_print_levels(const struct ledger_pots *pots, const struct cost *cost
     table_free(table);
 }
 
+/* What the one release of a step covers where the clip norm follows a quantile. */
+static bool divided_noise(const struct admission_job *job, double *ret_gradient_noise,
+                          double *ret_count_noise)
+{
+    return job->price.is_private && job->spec.privacy.clipping.mode == CLIP_QUANTILE &&
+           price_split_noise(&job->spec, &job->price, ret_gradient_noise,
+                             ret_count_noise, NULL) == 0;
+}
+
 static void print_price(const struct admission_job *job, bool is_here)
 {
     const struct price *price = &job->price;
     char epsilon[FIGURES_SIZE], delta[32];
+    double gradient_noise, count_noise;
     if (!price->is_private) {
         printf("privacy           none: the data set is public, nothing is charged\n");
     } else {
@@ -58,6 +69,10 @@ static void print_price(const struct admission_job *job, bool is_here)
         printf("privacy           epsilon %s at delta %s, per %s\n", epsilon, delta,
                unit_name(price->unit));
         printf("noise multiplier  %.6g\n", price->noise_multiplier);
+        if (divided_noise(job, &gradient_noise, &count_noise))
+            printf("divided into      %.6g for the gradients, %.6g for the count of "
+                   "short ones\n",
+                   gradient_noise, count_noise);
     }
     printf("sample rate       %.6g\n", price->sample_rate);
     printf("steps             %lld\n", (long long)price->n_steps);
@@ -95,6 +110,7 @@ static int print_dry_json(const struct admission_job *job,
     const struct price *price = &job->price;
     struct json json = {0};
     char *text = NULL;
+    double gradient_noise, count_noise;
     json_object(&json, NULL);
     json_string(&json, "name", job->spec.name);
     json_string(&json, "account", job->spec.account);
@@ -103,6 +119,10 @@ static int print_dry_json(const struct admission_job *job,
     json_number(&json, "epsilon", price->epsilon);
     json_number(&json, "delta", price->delta);
     json_number(&json, "noise_multiplier", price->noise_multiplier);
+    if (divided_noise(job, &gradient_noise, &count_noise)) {
+        json_number(&json, "gradient_noise", gradient_noise);
+        json_number(&json, "count_noise", count_noise);
+    }
     json_number(&json, "sample_rate", price->sample_rate);
     json_integer(&json, "steps", price->n_steps);
     json_string(&json, "answer", answers[verdict->answer]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "jobs/dp/verdict.h"
+#include "jobs/dp/votes.h"
 
 struct head {
     char magic[8];
@@ -18,7 +19,7 @@ static struct head head_of(const struct trainer *trainer)
     struct head head = {
         .job_id = trainer->plan->job_id,
         .step = trainer->step,
-        .n_params = trainer->net.n_params,
+        .n_params = trainer->n_kept,
         .n_states = trainer_n_states(trainer),
     };
     memcpy(head.magic, "PPTDPCK1", sizeof head.magic);
@@ -61,7 +62,7 @@ static int put_arrays(struct trainer *trainer, struct writing *writing, float *m
     struct comm *comm = trainer->env->comm;
     const struct memory *memory = trainer->env->kernels->memory;
     size_t slice = (size_t)trainer->n_slice;
-    size_t n_bytes = (size_t)trainer->net.n_params * sizeof(float);
+    size_t n_bytes = (size_t)trainer->n_kept * sizeof(float);
     const float *params = NULL;
     int rc = trainer_params(trainer, &params, err);
     if (rc != 0) {
@@ -157,7 +158,7 @@ static int share(struct trainer *trainer, float *whole, struct error *err)
 {
     struct comm *comm = trainer->env->comm;
     struct io *io = trainer->env->io;
-    size_t n_bytes = (size_t)trainer->net.n_params * sizeof(float);
+    size_t n_bytes = (size_t)trainer->n_kept * sizeof(float);
     int rc = 0;
     memset(whole, 0, (size_t)trainer->n_padded * sizeof *whole);
     if (comm->rank == 0) {
@@ -188,7 +189,8 @@ static int take(struct trainer *trainer, struct error *err)
         }
     }
     free(whole);
-    return rc != 0 ? rc : trainer_check(trainer, err);
+    rc = rc != 0 ? rc : trainer_check(trainer, err);
+    return rc != 0 ? rc : votes_heed(trainer, err);
 }
 
 int snapshot_load(struct trainer *trainer, struct error *err)

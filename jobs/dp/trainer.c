@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "jobs/dp/schedule.h"
+#include "jobs/dp/votes.h"
+#include "jobs/privacy/price_split.h"
 
 int trainer_n_states(const struct trainer *trainer)
 {
@@ -50,19 +52,22 @@ static size_t net_limit(const struct spec *spec, const struct memory *memory)
 }
 
 /* Parameters that pad the last slice have no gradient, so they do not count. */
-static int plan_grid(struct trainer *trainer, struct error *err)
+static int plan_threshold(struct trainer *trainer, struct error *err)
 {
-    double clip_norm = trainer->spec->privacy.clip_norm;
-    double multiplier = trainer->plan->price.noise_multiplier;
-    if (!grid_plan(clip_norm, multiplier, trainer->net.n_params,
-                   trainer->env->comm->size, &trainer->grid, &trainer->clip_norm)) {
-        return error_set(err, PPT_ERANGE,
-                         "no noise with multiplier %g and clip norm %g for %lld "
-                         "parameters: the multiplier times the root of their number "
-                         "may be 2^23 at most",
-                         multiplier, clip_norm, (long long)trainer->net.n_params);
+    const struct spec *spec = trainer->spec;
+    const struct price *price = &trainer->plan->price;
+    double gradient_noise = 0.0, count_noise = 0.0;
+    int rc = 0;
+    if (spec->privacy.clipping.mode == CLIP_QUANTILE) {
+        rc = price_split_noise(spec, price, &gradient_noise, &count_noise, err);
+        trainer->n_kept++;
     }
-    return 0;
+    if (rc == 0) {
+        rc = threshold_open(&trainer->threshold, &spec->privacy,
+                            price->noise_multiplier, gradient_noise, count_noise,
+                            trainer->net.n_params, trainer->env->comm->size, err);
+    }
+    return rc;
 }
 
 /* Copies on the host of what ranks exchange. */
@@ -81,7 +86,7 @@ static int allocate(struct trainer *trainer, const struct memory *memory,
                     struct error *err)
 {
     int64_t size = trainer->env->comm->size;
-    int64_t share = (trainer->net.n_params + size - 1) / size;
+    int64_t share = (trainer->n_kept + size - 1) / size;
     trainer->n_slice = (share + 15) / 16 * 16; /* even: draws come in pairs */
     trainer->n_padded = trainer->n_slice * size;
     size_t padded = (size_t)trainer->n_padded, slice = (size_t)trainer->n_slice;
@@ -108,8 +113,12 @@ static int first_params(struct trainer *trainer, struct error *err)
     const struct memory *memory = trainer->env->kernels->memory;
     float *params = memory->is_host ? trainer->params : trainer->host_params;
     net_init(&trainer->net, trainer->spec->training.seed, params);
+    if (votes_are_taken(trainer)) {
+        params[trainer->net.n_params] = (float)trainer->spec->privacy.clip_norm;
+    }
     memory->upload(trainer->params, params, (size_t)trainer->n_padded * sizeof *params);
-    return trainer_check(trainer, err);
+    int rc = trainer_check(trainer, err);
+    return rc != 0 ? rc : votes_heed(trainer, err);
 }
 
 int trainer_open(struct trainer *trainer, const struct plan *plan,
@@ -124,10 +133,11 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     if (rc == 0) {
         rc = net_build(&spec->model, split, trainer->is_private, &trainer->net, err);
     }
+    trainer->n_kept = trainer->net.n_params;
     trainer->net.objective = spec->training.loss;
     trainer->net.clipping = spec->privacy.clipping;
     if (rc == 0 && trainer->is_private) {
-        rc = plan_grid(trainer, err);
+        rc = plan_threshold(trainer, err);
     }
     if (rc == 0) {
         rc = net_alloc(&trainer->net, memory,
@@ -216,7 +226,8 @@ static void add_micro_batch(struct trainer *trainer, size_t n)
     net_forward(net, kernels, trainer->params, (int64_t)n);
     net_backward(net, kernels, trainer->params, (int64_t)n);
     if (trainer->is_private) {
-        net_clipped_sum(net, kernels, trainer->clip_norm, (int64_t)n);
+        net_clipped_sum(net, kernels, trainer->threshold.clip, (int64_t)n);
+        votes_add(trainer, (int64_t)n);
     } else {
         net_plain_sum(net, kernels, (int64_t)n);
         kernels->add_total((int64_t)n, net->loss, trainer->loss);
@@ -233,7 +244,7 @@ static void begin_noise(struct trainer *trainer)
     if (trainer->spec->resources.cores_per_rank < 2) {
         return;
     }
-    noise_begin(&trainer->noise, &trainer->grid, (uint64_t)trainer->step,
+    noise_begin(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,
                 trainer->env->comm->rank * n, n);
 }
 
@@ -263,7 +274,7 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
 static void add_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
-    noise_add(&trainer->noise, &trainer->grid, (uint64_t)trainer->step,
+    noise_add(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,
               trainer->env->comm->rank * n, n, trainer->slice);
 }
 
@@ -271,7 +282,8 @@ static void add_noise(struct trainer *trainer)
  * of. */
 static double noise_variance(const struct trainer *trainer)
 {
-    double std = trainer->grid.std_steps * trainer->grid.step / trainer->expected_batch;
+    const struct grid *grid = &trainer->threshold.grid;
+    double std = grid->std_steps * grid->step / trainer->expected_batch;
     return std * std;
 }
 
@@ -362,7 +374,8 @@ int trainer_release(struct trainer *trainer, struct error *err)
 {
     const struct kernels *kernels = trainer->env->kernels;
     if (trainer->is_private) { /* before they are added up: whole steps add exactly */
-        kernels->grid_round(&trainer->grid, trainer->n_padded, trainer->sum);
+        votes_weigh(trainer);
+        kernels->grid_round(&trainer->threshold.grid, trainer->n_padded, trainer->sum);
     }
     int rc = reduce(trainer, err);
     if (rc != 0) {
@@ -371,9 +384,14 @@ int trainer_release(struct trainer *trainer, struct error *err)
     if (trainer->is_private) {
         add_noise(trainer);
     }
+    float next_norm = votes_take(trainer);
     kernels->divide(trainer->n_slice, trainer->expected_batch, trainer->slice);
     update(trainer);
+    votes_tell(trainer, next_norm);
     rc = gather(trainer, err);
+    if (rc == 0) {
+        rc = votes_heed(trainer, err);
+    }
     if (rc == 0) {
         trainer->step++;
     }

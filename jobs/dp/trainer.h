@@ -15,10 +15,10 @@
 
 #include "jobs/dp/feed.h"
 #include "jobs/dp/noise.h"
+#include "jobs/dp/threshold.h"
 #include "jobs/env.h"
 #include "jobs/model/net.h"
 #include "jobs/plan.h"
-#include "kernels/grid.h"
 
 struct trainer {
     const struct plan *plan;
@@ -32,10 +32,12 @@ struct trainer {
     int64_t n_steps, step; /* in all, and done */
 
     struct feed feed;
-    struct noise noise; /* private jobs only, and what follows */
-    struct grid grid;   /* of sums and noise */
-    double clip_norm;   /* of an example: with the grid's rounding it is the spec's */
-    int64_t *indices;   /* net.max_n, on the host: for evaluation */
+    struct noise noise;         /* private jobs only, and what follows */
+    struct threshold threshold; /* how long a gradient may be; the sum's grid */
+    int64_t *indices;           /* net.max_n, on the host: for evaluation */
+    /* Parameters that checkpoints hold: the net's, and behind them the clip norm where
+     * it follows a quantile (votes.h). */
+    int64_t n_kept;
     int64_t n_padded, n_slice;
     /* In the memory of the kernels. */
     float *params;  /* n_padded, the same on every rank */

@@ -10,6 +10,7 @@
 #include "jobs/manifest.h"
 #include "jobs/privacy/calibrate.h"
 #include "jobs/privacy/price_memo.h"
+#include "jobs/privacy/price_split.h"
 #include "jobs/spec/spec.h"
 
 /* Looked up here, not with manifest_split: this library stands below the parser's. */
@@ -209,6 +210,11 @@ static int price_private(const struct spec *spec, struct price *price,
         return rc;
     price->releases[PRICE_TRAINING_STEP].mechanism.noise_multiplier =
         price->noise_multiplier;
+    double gradient_noise, count_noise;
+    if (spec->privacy.clipping.mode == CLIP_QUANTILE)
+        rc = price_split_noise(spec, price, &gradient_noise, &count_noise, err);
+    if (rc != 0)
+        return rc;
     struct cost training;
     rc = release_cost(price, PRICE_TRAINING_STEP, price->n_steps, &training, err);
     if (rc == 0)

@@ -200,6 +200,12 @@ static bool is_automatic(const void *base)
     return clipping->mode == CLIP_AUTOMATIC || clipping->mode == CLIP_N;
 }
 
+static bool is_quantile(const void *base)
+{
+    const struct spec_clipping *clipping = base;
+    return clipping->mode == CLIP_QUANTILE || clipping->mode == CLIP_N;
+}
+
 static const struct field clipping_fields[] = {
     {.key = "mode",
      .type = FIELD_WORD,
@@ -214,6 +220,27 @@ static const struct field clipping_fields[] = {
      .number_default = 0.01,
      .applies = is_automatic,
      .only_with = "mode: automatic"},
+    {.key = "quantile",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_clipping, quantile),
+     .range = {0.01, 0.99, false, false},
+     .number_default = 0.5,
+     .applies = is_quantile,
+     .only_with = "mode: quantile"},
+    {.key = "count_noise",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_clipping, count_noise),
+     .range = {0.05, 1e9, false, false},
+     .zero_word = "auto",
+     .applies = is_quantile,
+     .only_with = "mode: quantile"},
+    {.key = "rate",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_clipping, rate),
+     .range = {0, 10, true, false},
+     .number_default = 0.2,
+     .applies = is_quantile,
+     .only_with = "mode: quantile"},
 };
 SECTION(clipping_section, "privacy.clipping", clipping_fields);
 

@@ -45,6 +45,7 @@ static const char *const clip_mode_names[CLIP_N] = {
     [CLIP_FLAT] = "flat",
     [CLIP_PER_LAYER] = "per_layer",
     [CLIP_AUTOMATIC] = "automatic",
+    [CLIP_QUANTILE] = "quantile",
 };
 
 static const char *const schedule_names[SCHEDULE_N] = {

@@ -99,12 +99,17 @@ enum spec_clip_mode {
     CLIP_FLAT,      /* g min(1, clip_norm / |g|) (Abadi et al. 2016) */
     CLIP_PER_LAYER, /* that in each of L layers with clip_norm / sqrt(L) */
     CLIP_AUTOMATIC, /* g clip_norm / (|g| + gamma) (Bu et al. 2022) */
+    CLIP_QUANTILE,  /* flat; clip_norm follows the norms (Andrew et al. 2021) */
     CLIP_N
 };
 
 struct spec_clipping {
     enum spec_clip_mode mode;
     double gamma; /* automatic; default 0.01; else 0 */
+    /* quantile, else 0: the fraction of gradients that shall be short enough, default
+     * 0.5; the noise on their count, 0: chosen with the price (price.h); how fast
+     * clip_norm follows, default 0.2. */
+    double quantile, count_noise, rate;
 };
 
 struct spec_privacy {
@@ -112,7 +117,7 @@ struct spec_privacy {
     enum privacy_unit unit;
     double epsilon; /* target; 0 when noise_multiplier is given instead */
     double delta;
-    double clip_norm; /* L2 bound of one unit's gradient */
+    double clip_norm; /* L2 bound of one unit's gradient; quantile: at first */
     struct spec_clipping clipping;
     double noise_multiplier; /* 0: auto, calibrated to epsilon */
 };

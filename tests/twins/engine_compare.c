@@ -160,8 +160,11 @@ int main(void)
     struct engine_wish clipped = layers(true);
     clipped.clipping.mode = CLIP_PER_LAYER;
     steps("layers, each clipped", &clipped, 60, 3);
-    clipped.clipping = (struct spec_clipping){CLIP_AUTOMATIC, 0.01};
+    clipped.clipping = (struct spec_clipping){.mode = CLIP_AUTOMATIC, .gamma = 0.01};
     steps("layers, clipped automatically", &clipped, 60, 3);
+    clipped.clipping = (struct spec_clipping){
+        .mode = CLIP_QUANTILE, .quantile = 0.5, .count_noise = 2.0, .rate = 0.2};
+    steps("layers, clipped at a quantile", &clipped, 60, 3);
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();
     printf("engine: %ld checks, %ld failed%s%s\n", twin_n_checks, twin_n_faults,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "jobs/dp/schedule.h"
+#include "jobs/model/net.h"
 #include "jobs/privacy/meter.h"
 #include "tests/unit/dp/world.h"
 
@@ -252,6 +253,107 @@ START_TEST(resumed_steps_are_charged_again)
 END_TEST
 
 static int64_t n_sums_seen;
+
+/* What the threshold of the world's last checkpoint is: one float behind the
+ * parameters, which are behind a head of 104 bytes (snapshot.c). */
+static double threshold_of(const struct world *world)
+{
+    float norm;
+    size_t at = 104 + (size_t)world->n_model * sizeof norm;
+    ck_assert_uint_ge(world->checkpoint_len, at + sizeof norm);
+    memcpy(&norm, (const char *)world->checkpoint + at, sizeof norm);
+    return (double)norm;
+}
+
+/* The fraction of the training records whose gradient is no longer than this, by the
+ * net itself. */
+static double fraction_below(const struct world *world, double norm)
+{
+    struct net net;
+    int n_below = 0, n = (int)train.n;
+    ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], true, &net, NULL), 0);
+    ck_assert_int_eq(net_alloc(&net, &memory_host, n, NULL), 0);
+    memcpy(net.read, train.x, (size_t)n * train.n_features * sizeof *train.x);
+    memcpy(net.label, train.y, (size_t)n * sizeof *train.y);
+    net_forward(&net, &kernels_cpu, world->model, n);
+    net_backward(&net, &kernels_cpu, world->model, n);
+    net_clipped_sum(&net, &kernels_cpu, norm, n);
+    for (int i = 0; i < n; i++) {
+        n_below += net.factor[i] == 1.0f;
+    }
+    net_free(&net);
+    return (double)n_below / n;
+}
+
+/* A model that hardly moves and little noise: from far above and from far below, the
+ * clip norm comes to the quantile of the norms, by 1, 2 and 4 ranks and every
+ * optimizer. The checkpoint holds it: who goes on from there ends at the same model. */
+START_TEST(clip_norm_follows_the_quantile)
+{
+    const double quantiles[] = {0.3, 0.5, 0.9};
+    int size = 1 << _i % 3;
+    spec.privacy.is_private = true;
+    spec.privacy.clip_norm = _i % 2 == 0 ? 30.0 : 0.03;
+    spec.privacy.clipping = (struct spec_clipping){.mode = CLIP_QUANTILE,
+                                                   .quantile = quantiles[_i / 3],
+                                                   .count_noise = 2.0,
+                                                   .rate = 0.3};
+    spec.training.optimizer = (enum spec_optimizer)(_i / 3);
+    spec.training.learning_rate = 1e-12;
+    spec.training.checkpoint_every = 150;
+    use_steps(0.1, 151, true);
+    struct world whole = world_of(size), last = world_of(4);
+    run_well(&whole, 1);
+    double norm = threshold_of(&whole);
+    ck_assert_double_eq_tol(fraction_below(&whole, norm), quantiles[_i / 3], 0.06);
+    last.checkpoint = whole.checkpoint;
+    last.checkpoint_len = whole.checkpoint_len;
+    spec.training.checkpoint_every = 1;
+    unlink(meter_path);
+    run_well(&last, 1); /* goes on with it, by four ranks */
+    ck_assert_double_eq_tol(fraction_below(&last, threshold_of(&whole)),
+                            quantiles[_i / 3], 0.06);
+    last.checkpoint = NULL;
+    world_free(&last);
+    world_free(&whole);
+}
+END_TEST
+
+/* Stopped after 20 of 40 steps and resumed on other ranks, with the same noise: the
+ * clip norm that it goes on with decides over the model. */
+START_TEST(clip_norm_is_resumed)
+{
+    spec.privacy.is_private = true;
+    spec.privacy.clip_norm = 100.0;
+    spec.privacy.clipping = (struct spec_clipping){
+        .mode = CLIP_QUANTILE, .quantile = 0.2, .count_noise = 1e-6, .rate = 0.2};
+    spec.training.checkpoint_every = 20;
+    use_steps(1e-9, 40, true);
+    struct world whole = world_of(2), parts = world_of(2);
+    run_well(&whole, 1);
+    double norm = threshold_of(&whole);
+    ck_assert_double_lt(norm, 30.0);
+    use_steps(1e-9, 21, true);
+    unlink(meter_path);
+    run_well(&parts, 1); /* leaves the checkpoint of step 20 */
+    ck_assert_double_eq_tol(threshold_of(&parts), norm, 1e-3 * norm);
+    use_steps(1e-9, 40, true);
+    parts.size = 4;
+    unlink(meter_path);
+    run_well(&parts, 1);
+    ck_assert_double_lt(distance(&whole, &parts), 2e-5);
+    /* one that cannot be: refused by all */
+    const float impossible = -1.0f;
+    memcpy((char *)parts.checkpoint + 104 + parts.n_model * 4, &impossible,
+           sizeof impossible);
+    run(&parts, 2);
+    for (int r = 0; r < parts.size; r++) {
+        ck_assert_int_ne(parts.rc[r], 0);
+    }
+    world_free(&parts);
+    world_free(&whole);
+}
+END_TEST
 
 /* When the sums of step n are sent, n charges are on disk already. */
 static void check_paid(void *state, int rank, const double *send, size_t n)
@@ -577,6 +679,8 @@ int main(void)
     tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
     tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_N);
     tcase_add_loop_test(tcase, resumes_bit_for_bit, 0, 4 * OPTIMIZER_N);
+    tcase_add_loop_test(tcase, clip_norm_follows_the_quantile, 0, 9);
+    tcase_add_test(tcase, clip_norm_is_resumed);
     tcase_add_test(tcase, broken_checkpoints_are_everybodys);
     tcase_add_test(tcase, resumed_steps_are_charged_again);
     tcase_add_test(tcase, charged_before_released_and_refused_at_the_end);

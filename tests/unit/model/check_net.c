@@ -139,7 +139,9 @@ static struct spec_model model_of(const struct sample *sample)
 }
 
 static const struct spec_clipping clippings[] = {
-    {CLIP_FLAT, 0.0}, {CLIP_PER_LAYER, 0.0}, {CLIP_AUTOMATIC, 0.01}};
+    {.mode = CLIP_FLAT},
+    {.mode = CLIP_PER_LAYER},
+    {.mode = CLIP_AUTOMATIC, .gamma = 0.01}};
 enum { N_CLIPPINGS = sizeof clippings / sizeof clippings[0] };
 
 static struct bench open_bench_clipping(int i, bool is_private,

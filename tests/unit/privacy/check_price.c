@@ -9,6 +9,7 @@
 #include "jobs/privacy/calibrate.h"
 #include "jobs/privacy/price.h"
 #include "jobs/privacy/price_memo.h"
+#include "jobs/privacy/price_split.h"
 #include "jobs/spec/spec.h"
 
 static struct manifest manifest(void)
@@ -336,6 +337,40 @@ START_TEST(spec_and_manifest_must_agree)
 }
 END_TEST
 
+/* The count is paid for out of the step's noise: the price is that of the same job with
+ * a fixed clip norm, and what is left of the noise for the gradients adds up to it. */
+START_TEST(a_clip_norm_that_follows_is_in_the_step)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    struct price fixed = price_of(&s, &m);
+    double gradients, count;
+    s.privacy.clipping =
+        (struct spec_clipping){.mode = CLIP_QUANTILE, .quantile = 0.5, .rate = 0.2};
+    struct price price = price_of(&s, &m);
+    ck_assert_int_eq(price.n_releases, fixed.n_releases);
+    ck_assert_double_eq(price.epsilon, fixed.epsilon);
+    ck_assert_double_eq(price.noise_multiplier, fixed.noise_multiplier);
+    double batches[] = {1, 64, 8000}, noise = price.noise_multiplier;
+    for (int i = 0; i < 3; i++) {
+        s.training.batch_size = (int64_t)batches[i];
+        ck_assert_int_eq(price_split_noise(&s, &price, &gradients, &count, NULL), 0);
+        ck_assert_double_eq(count, fmax(batches[i] / 20, noise));
+        double sum = pow(gradients, -2) + pow(2 * count, -2);
+        ck_assert_double_le(sum, pow(noise, -2) * (1 + 1e-15));
+        ck_assert_double_ge(sum, pow(noise, -2) * (1 - 1e-12));
+        ck_assert_double_le(gradients, 1.155 * noise);
+    }
+    s.privacy.clipping.count_noise = 0.505 * noise; /* leaves hardly anything */
+    ck_assert_int_eq(price_split_noise(&s, &price, &gradients, &count, NULL),
+                     -PPT_ERANGE);
+    s = spec();
+    s.privacy.clipping = (struct spec_clipping){
+        .mode = CLIP_QUANTILE, .quantile = 0.5, .count_noise = 0.4 * noise};
+    expect(&s, &m, PPT_ERANGE, "more than half the noise_multiplier");
+}
+END_TEST
+
 START_TEST(nonsense_is_refused)
 {
     struct spec s = spec();
@@ -409,6 +444,7 @@ int main(void)
     tcase_add_test(tcase, epsilon_follows_from_given_noise);
     tcase_add_test(tcase, rates_are_exact_thresholds);
     tcase_add_test(tcase, a_paid_evaluation_is_paid);
+    tcase_add_test(tcase, a_clip_norm_that_follows_is_in_the_step);
     tcase_add_test(tcase, use_is_priced_like_the_job);
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);

@@ -1,0 +1,34 @@
+/* A step's votes on the clip norm, where it follows a quantile (threshold.h): on their
+ * way from the examples into the sum, through the noise, and to every rank. Private to
+ * this room; each does nothing in other jobs.
+ *
+ * The votes' sum is the coordinate behind the gradients, and goes through rounding,
+ * exchange and noise with them; the clip norm is the float behind the parameters, and
+ * is gathered and kept in checkpoints with them. No collective is added.
+ */
+#ifndef PPT_JOBS_DP_VOTES_H
+#define PPT_JOBS_DP_VOTES_H
+
+#include "jobs/dp/trainer.h"
+
+/* Does this job's clip norm follow a quantile? */
+bool votes_are_taken(const struct trainer *trainer);
+
+/* Of the n examples that were clipped last, in halves. */
+void votes_add(struct trainer *trainer, int64_t n);
+
+/* This rank's votes as part of its sum: times their weight. Before grid_round. */
+void votes_weigh(struct trainer *trainer);
+
+/* Once noise is on the slice: the rank that owns the votes takes them out of it, so
+ * that no optimizer sees them, and returns the next step's clip norm; the others 0. */
+float votes_take(struct trainer *trainer);
+
+/* Puts it where it is gathered from; by the owner only. */
+void votes_tell(struct trainer *trainer, float next_norm);
+
+/* The clip norm behind the parameters is the one from here on. Errors: PPT_ERANGE (it
+ * cannot be one: not a checkpoint of ours), PPT_ESTATE. */
+int votes_heed(struct trainer *trainer, struct error *err);
+
+#endif
