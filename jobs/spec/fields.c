@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "jobs/spec/clipping.h"
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
 #include "jobs/spec/slurm.h"
@@ -38,11 +39,6 @@ static const char *mask_word(int i)
 static const char *evaluation_word(int i)
 {
     return spec_evaluation_name((enum spec_evaluation)i);
-}
-
-static const char *clip_mode_word(int i)
-{
-    return spec_clip_mode_name((enum spec_clip_mode)i);
 }
 
 static const char *unit_word(int i)
@@ -192,96 +188,6 @@ static void write_model(struct json *json, const struct field *field, const void
     json_close_object(json);
 }
 
-/* privacy.clipping: a mode's name, or a mapping with it; flat is not written */
-
-static bool is_automatic(const void *base)
-{
-    const struct spec_clipping *clipping = base;
-    return clipping->mode == CLIP_AUTOMATIC || clipping->mode == CLIP_N;
-}
-
-static bool is_quantile(const void *base)
-{
-    const struct spec_clipping *clipping = base;
-    return clipping->mode == CLIP_QUANTILE || clipping->mode == CLIP_N;
-}
-
-static const struct field clipping_fields[] = {
-    {.key = "mode",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_clipping, mode),
-     .is_required = true,
-     .word = clip_mode_word,
-     .n_words = CLIP_N},
-    {.key = "gamma",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_clipping, gamma),
-     .range = {1e-6, 1e6, false, false},
-     .number_default = 0.01,
-     .applies = is_automatic,
-     .only_with = "mode: automatic"},
-    {.key = "quantile",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_clipping, quantile),
-     .range = {0.01, 0.99, false, false},
-     .number_default = 0.5,
-     .applies = is_quantile,
-     .only_with = "mode: quantile"},
-    {.key = "count_noise",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_clipping, count_noise),
-     .range = {0.05, 1e9, false, false},
-     .zero_word = "auto",
-     .applies = is_quantile,
-     .only_with = "mode: quantile"},
-    {.key = "rate",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_clipping, rate),
-     .range = {0, 10, true, false},
-     .number_default = 0.2,
-     .applies = is_quantile,
-     .only_with = "mode: quantile"},
-};
-SECTION(clipping_section, "privacy.clipping", clipping_fields);
-
-/* The word alone is the mapping with no more in it. */
-static void read_clipping(struct ydoc_faults *faults, const struct ydoc_node *node,
-                          void *base)
-{
-    struct spec_privacy *privacy = base;
-    struct spec_clipping *clipping = &privacy->clipping;
-    *clipping = (struct spec_clipping){.mode = CLIP_FLAT};
-    if (node == NULL)
-        return;
-    if (node->kind != YDOC_SCALAR) {
-        field_read(faults, node, &clipping_section, clipping);
-        return;
-    }
-    const char *words[CLIP_N];
-    int index = CLIP_N;
-    for (int i = 0; i < CLIP_N; i++)
-        words[i] = clip_mode_word(i);
-    ydoc_word(faults, node, words, CLIP_N, &index);
-    clipping->mode = (enum spec_clip_mode)index;
-    for (int i = 1; i < clipping_section.n_fields; i++) {
-        const struct field *field = &clipping_fields[i];
-        if (field->applies(clipping))
-            memcpy((char *)clipping + field->offset, &field->number_default,
-                   sizeof field->number_default);
-    }
-}
-
-static void write_clipping(struct json *json, const struct field *field,
-                           const void *base)
-{
-    const struct spec_privacy *privacy = base;
-    if (privacy->clipping.mode == CLIP_FLAT)
-        return;
-    json_object(json, field->key);
-    field_write(json, &clipping_section, &privacy->clipping);
-    json_close_object(json);
-}
-
 /* privacy: a mapping, or the word none */
 
 static const struct field privacy_fields[] = {
@@ -313,8 +219,8 @@ static const struct field privacy_fields[] = {
      .zero_word = "auto"},
     {.key = "clipping",
      .type = FIELD_OWN,
-     .read = read_clipping,
-     .write = write_clipping},
+     .read = clipping_read,
+     .write = clipping_write},
 };
 SECTION(privacy_section, "privacy", privacy_fields);
 
@@ -796,7 +702,7 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_ATTENTION],
     &field_layer[LAYER_TOKEN_MEAN],
     &privacy_section,
-    &clipping_section,
+    &field_clipping,
     &training_section,
     &schedule_section,
     &step_section,
