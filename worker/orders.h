@@ -28,7 +28,8 @@ int orders_next(const char *world, struct pool_message *ret_order, struct error 
 /* From now on the attempt has begun. False: it may not, somebody gave it up. */
 bool orders_take_ticket(const struct pool_message *order);
 
-/* No rank does anything for it any more: leaves word of that. Errors: PPT_EIO. */
+/* No rank does anything for it any more: leaves word of that, which is the file's being
+ * there. Errors: PPT_EIO. */
 int orders_tell_end(const struct pool_message *order, struct error *err);
 
 /* The next order may come. False: the world is to end. */

@@ -5,7 +5,8 @@
 # shellcheck source=tests/slurm/lib.sh
 . "$(dirname "$0")/lib.sh"
 site cores=8 grace=5
-use_pilots 'nodes: 1, cores: 2, memory: 2GiB, time: 30m, most: 1, idle: 4s'
+sed 's/^take_s=120 /take_s=4 /' "$source/slurm/ppt-pilot.sbatch.in" >"$dir/pilot.in"
+use_pilots "nodes: 1, cores: 2, memory: 2GiB, time: 30m, most: 1, idle: 4s, template: $dir/pilot.in"
 cluster_start
 schedd_start
 
@@ -30,6 +31,16 @@ done
 [ "$(slurm squeue -h -t all -o %j | grep -vc '^ppt-pilot-')" = 0 ] || die "jobs beside it"
 [ "$(field "$id" slurm_job_id)" = "$(slurm squeue -h -o %A)" ] || die "not in the pilot"
 holds "$(reserved acme) == 0"
+
+step "a world that hangs: its step is ended, and the job gets ranks of its own"
+# shellcheck disable=SC2046 # a list
+kill -STOP $(pgrep -f '^[^ ]*ppt-worker --pool .*/worlds/1 ')
+id=$(submit quick)
+wait_state "$id" "done" 60
+[ "$(field "$id" attempt)" = 1 ] || die "attempt $(field "$id" attempt)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+[ -z "$(pgrep -f '^[^ ]*ppt-worker --pool .*/worlds/1 ')" ] || die "the world is still there"
+[ "$(n_pilots all)" = 1 ] || die "$(n_pilots all) pilots"
 
 step "two side by side: one loses a rank and pays everything, the other goes on"
 heavy slow 0.4 300000
