@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "jobs/plan.h"
 #include "scheduler/admission.h"
+#include "scheduler/allocation.h"
 #include "scheduler/cause.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
@@ -58,11 +59,11 @@ static bool is_held_long(const struct queue_job *job)
     int64_t now_s = time(NULL);
     if (spool_load(job->directory, &state, NULL) != 0)
         return true;
-    if (state.missing_since_s == 0) {
-        state.missing_since_s = now_s;
+    if (state.held_since_s == 0) {
+        state.held_since_s = now_s;
         return spool_save(job->directory, &state, NULL) != 0;
     }
-    return now_s - state.missing_since_s >= HELD_S;
+    return now_s - state.held_since_s >= HELD_S;
 }
 
 static int finish(const struct attempt_context *context, const struct queue_job *job,
@@ -231,6 +232,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     state.stop = SPOOL_STOP_NONE;
     state.stop_at_s = 0;
     state.missing_since_s = 0;
+    state.held_since_s = 0;
     rc = spool_save(directory, &state, err);
     if (rc != 0)
         return rc;
@@ -472,6 +474,13 @@ static int watch_ranks(const struct attempt_context *context,
     return spool_save(job->directory, state, err);
 }
 
+/* In an allocation its ppt-submit hears of it with its next sign of life, or if the
+ * database was slow with the one after that. */
+static int64_t hears_within_s(const struct queue_job *job)
+{
+    return job->allocation[0] != '\0' ? 2 * ALLOCATION_BEAT_S : 0;
+}
+
 /* Its processes live, or it waits to be started elsewhere. Without a state nobody knows
  * since when, so where it should end it is killed at once; it pays everything anyway.
  */
@@ -491,7 +500,7 @@ static int watch_living(const struct attempt_context *context,
         return 0;
     }
     if (state.stop != SPOOL_STOP_NONE) {
-        if (now_s - state.stop_at_s >= conf->grace_s)
+        if (now_s - state.stop_at_s >= conf->grace_s + hears_within_s(job))
             launcher->ops->kill(launcher, job->directory);
         return 0;
     }
@@ -535,6 +544,22 @@ static int count_early(const struct queue_job *job, const struct launcher_look *
     return spool_save(job->directory, state, err);
 }
 
+/* Processes that died without a word, perhaps before they saw a record: no host to run
+ * on, no memory to start in. */
+static void look_for_beginning(const struct attempt_context *context,
+                               const struct queue_job *job,
+                               const struct launcher_look *look,
+                               struct settle_facts *facts)
+{
+    facts->has_only_died =
+        facts->has_state && !facts->has_report && !facts->is_allocation &&
+        look->life != LAUNCHER_NEVER && look->early[0] == '\0' &&
+        facts->state.started_attempt == job->attempt &&
+        settle_is_unopened(job->directory, context->loop->public_key, job->attempt);
+    if (facts->has_only_died)
+        facts->early = facts->cause != NULL ? facts->cause : "nothing is known of why";
+}
+
 static int settle_dead(const struct attempt_context *context,
                        const struct queue_job *job, const struct launcher_look *look,
                        bool *ret_ended, struct error *err)
@@ -550,8 +575,10 @@ static int settle_dead(const struct attempt_context *context,
     facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
     facts.has_report =
         settle_find_report(job->directory, job->id, job->attempt, &facts.report);
-    if (look->life == LAUNCHER_NEVER && !look->is_cancelled && facts.has_state &&
-        !facts.is_cancel_requested && time(NULL) - facts.state.started_at_s < AGAIN_S)
+    look_for_beginning(context, job, look, &facts);
+    if ((look->life == LAUNCHER_NEVER || facts.has_only_died) && !look->is_cancelled &&
+        facts.has_state && !facts.is_cancel_requested &&
+        time(NULL) - facts.state.started_at_s < AGAIN_S)
         return 0;
     int rc = count_early(job, look, &facts, err);
     if (rc != 0)

@@ -121,7 +121,8 @@ static void not_started(const struct settle_facts *facts,
                         struct settle_verdict *verdict)
 {
     char reason[LEDGER_TEXT_SIZE];
-    verdict->charge = facts->state.started_attempt == 0 || facts->is_allocation
+    verdict->charge = facts->has_only_died ? SETTLE_UNOPENED
+                      : facts->state.started_attempt == 0 || facts->is_allocation
                           ? SETTLE_NOTHING
                           : SETTLE_METER;
     if (facts->is_cancel_requested) {
@@ -130,8 +131,8 @@ static void not_started(const struct settle_facts *facts,
     } else if (facts->early != NULL && facts->is_allocation) {
         say(verdict, PPT_ELAUNCH, facts->early);
     } else if (facts->early != NULL && facts->state.n_early >= SETTLE_MAX_EARLY) {
-        snprintf(reason, sizeof reason,
-                 "Slurm ended it %lld times before it began: %.200s",
+        snprintf(reason, sizeof reason, "%s %lld times before it began: %.200s",
+                 facts->has_only_died ? "it died" : "Slurm ended it",
                  (long long)facts->state.n_early, facts->early);
         say(verdict, PPT_ELAUNCH, reason);
     } else {
@@ -156,6 +157,8 @@ void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_
         by_report(facts, &verdict);
     } else if (facts->state.stop != SPOOL_STOP_NONE) {
         stopped(facts, &verdict);
+    } else if (facts->has_only_died) {
+        not_started(facts, &verdict);
     } else {
         lose(facts, PPT_ECOMM, NO_REPORT, &verdict);
     }
@@ -224,11 +227,33 @@ static int end_meter(const char *directory, const unsigned char public_key[32],
     return rc;
 }
 
+static bool is_unopened(const char *directory, const struct plan *plan)
+{
+    char path[SPOOL_PATH_SIZE];
+    int64_t last = 0;
+    return plan->price.is_private &&
+           spool_path(directory, PLAN_METER, path, NULL) == 0 &&
+           meter_last_attempt(path, &plan->price, &last, NULL) == 0 &&
+           last < plan->attempt;
+}
+
+bool settle_is_unopened(const char *directory, const unsigned char public_key[32],
+                        int64_t attempt)
+{
+    struct signed_job *job = malloc(sizeof *job);
+    bool is_its = job != NULL &&
+                  plan_load(directory, public_key, &job->plan, &job->spec,
+                            &job->manifest, NULL) == 0 &&
+                  job->plan.attempt == attempt && is_unopened(directory, &job->plan);
+    free(job);
+    return is_its;
+}
+
 /* Everything unless the meter proves less. */
-static int by_meter(const char *directory, const unsigned char public_key[32],
-                    const struct cost *reserved, struct cost *ret_spent,
-                    double *ret_epsilon, char ret_note[LEDGER_TEXT_SIZE],
-                    struct error *err)
+static int by_meter(enum settle_charge charge, const char *directory,
+                    const unsigned char public_key[32], const struct cost *reserved,
+                    struct cost *ret_spent, double *ret_epsilon,
+                    char ret_note[LEDGER_TEXT_SIZE], struct error *err)
 {
     int64_t used[PRICE_MAX_RELEASES];
     bool is_damaged;
@@ -245,6 +270,9 @@ static int by_meter(const char *directory, const unsigned char public_key[32],
     } else if (is_damaged) {
         snprintf(ret_note, LEDGER_TEXT_SIZE,
                  "everything reserved is spent: its meter is damaged or gone");
+    } else if (charge == SETTLE_UNOPENED && !is_unopened(directory, &job->plan)) {
+        snprintf(ret_note, LEDGER_TEXT_SIZE,
+                 "everything reserved is spent: it has begun after all");
     } else if (price_used(&job->plan.price, used, &cost, &why) == 0 &&
                price_epsilon(&job->plan.price, used, &epsilon, &why) == 0 &&
                is_within(&cost, reserved)) {
@@ -280,8 +308,7 @@ static int close_directory(const char *directory, const unsigned char public_key
     return 0;
 }
 
-/* What the meter says; nothing where no plan or no meter can be trusted. */
-static void find_used(const char *directory, const unsigned char public_key[32],
+void settle_find_used(const char *directory, const unsigned char public_key[32],
                       int64_t ret_used[PRICE_MAX_RELEASES])
 {
     char path[SPOOL_PATH_SIZE];
@@ -307,7 +334,7 @@ void settle_tell(const struct settle_facts *facts, int64_t job_id,
     if (facts->has_report)
         report = facts->report;
     else
-        find_used(directory, public_key, report.used);
+        settle_find_used(directory, public_key, report.used);
     if (report.error_code != PPT_ECOMM || (facts->has_report && facts->cause == NULL))
         return; /* it says all that there is to say */
     snprintf(report.cause, sizeof report.cause, "%s",
@@ -330,7 +357,7 @@ int settle_cost(enum settle_charge charge, const char *directory,
     double epsilon = price;
     bool is_unused = false;
     int rc = 0;
-    if (charge != SETTLE_METER)
+    if (charge == SETTLE_ALL || charge == SETTLE_NOTHING)
         rc = close_directory(directory, public_key, &is_unused, err);
     if (charge == SETTLE_ALL)
         rc = 0; /* it is paid for: a meter that cannot be ended stops nothing */
@@ -338,7 +365,8 @@ int settle_cost(enum settle_charge charge, const char *directory,
         spent = cost_zero(reserved->unit, reserved->relation);
         epsilon = 0;
     } else if (rc == 0 && charge != SETTLE_ALL) {
-        rc = by_meter(directory, public_key, reserved, &spent, &epsilon, note, err);
+        rc = by_meter(charge, directory, public_key, reserved, &spent, &epsilon, note,
+                      err);
     }
     if (rc != 0)
         return rc;

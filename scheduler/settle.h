@@ -6,13 +6,16 @@
  * damaged record), has spent its WHOLE reservation, because that it died there is
  * itself a release that no mechanism paid for; this holds for every attempt, so a later
  * attempt that succeeds does not undo it. So has a job whose meter, plan or state is
- * damaged or gone. A job of which no process was ever started has spent nothing.
+ * damaged or gone. A job of which no process was ever started has spent nothing; an
+ * attempt whose processes died before it opened its meter, which it does before it
+ * reads a record, adds nothing to what the earlier ones have spent.
  * A job in its user's own allocation has spent everything once its plan was handed out
  * (scheduler/allocation.h), and there is no other attempt then.
  *
  * What next: interrupted -> another attempt, from the checkpoint. Died -> another, as
- * long as the number of deaths is at most max_restarts. Ended by Slurm before it began
- * (a node's prolog, its log) -> another, until SETTLE_MAX_EARLY in a row. Else it ends.
+ * long as the number of deaths is at most max_restarts. Ended before it began (by
+ * Slurm, for a node's prolog or its log; by mpirun, for a host that it cannot reach)
+ * -> another, until SETTLE_MAX_EARLY in a row. Else it ends.
  */
 #ifndef PPT_SCHEDULER_SETTLE_H
 #define PPT_SCHEDULER_SETTLE_H
@@ -38,11 +41,17 @@ struct settle_facts {
     bool is_cancel_requested;
     int64_t max_restarts;
     const char *cause; /* why its processes died, for people (cause.h); NULL: unknown */
-    const char *early; /* why Slurm ended it before it began; NULL: it did not */
+    const char *early; /* why it ended before it began; NULL: it did not */
+    bool has_only_died; /* early: its processes died before they had opened the meter */
     bool is_allocation; /* its user's; early: why its plan was taken back */
 };
 
-enum settle_charge { SETTLE_NOTHING, SETTLE_METER, SETTLE_ALL };
+enum settle_charge {
+    SETTLE_NOTHING,
+    SETTLE_METER,
+    SETTLE_UNOPENED, /* the meter, where the last attempt has not opened it: else ALL */
+    SETTLE_ALL
+};
 
 struct settle_verdict {
     bool is_loss; /* this attempt counts as one; write it down before anything else */
@@ -81,6 +90,16 @@ int settle_cost(enum settle_charge charge, const char *directory,
  * that is known (facts->cause). For people: what cannot be written is left out. */
 void settle_tell(const struct settle_facts *facts, int64_t job_id,
                  const char *directory, const unsigned char public_key[32]);
+
+/* What the meter says, for a report; left as it is where no plan or no meter can be
+ * trusted. */
+void settle_find_used(const char *directory, const unsigned char public_key[32],
+                      int64_t ret_used[PRICE_MAX_RELEASES]);
+
+/* Has this attempt of a private job never opened its meter, by the plan that lies
+ * there? Then nothing of its data was read. False where anything is in doubt. */
+bool settle_is_unopened(const char *directory, const unsigned char public_key[32],
+                        int64_t attempt);
 
 /* report.json of this job and attempt, if there is one that can be read. */
 bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,

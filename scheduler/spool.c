@@ -166,6 +166,8 @@ static int parse_state(const char *text, size_t len, const char *path,
     ydoc_integer(&faults, ydoc_get(root, "n_early"), 0, INT64_MAX, &state.n_early);
     ydoc_integer(&faults, ydoc_get(root, "last_early"), 0, INT64_MAX,
                  &state.last_early);
+    ydoc_integer(&faults, ydoc_get(root, "held_since_s"), 0, INT64_MAX,
+                 &state.held_since_s);
     int rc = ydoc_faults_end(&faults, "scheduler's state of a job", err);
     ydoc_free(doc);
     if (rc != 0)
@@ -247,6 +249,7 @@ int spool_save(const char *directory, const struct spool_state *state,
     json_integer(&json, "missing_since_s", state->missing_since_s);
     json_integer(&json, "n_early", state->n_early);
     json_integer(&json, "last_early", state->last_early);
+    json_integer(&json, "held_since_s", state->held_since_s);
     json_close_object(&json);
     rc = json_end(&json, &text, err);
     /* The text ends its own line; the newline before it, what an interrupted save left.

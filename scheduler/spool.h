@@ -55,6 +55,7 @@ struct spool_state {
     int64_t missing_since_s; /* fewer ranks are there than should be; 0: all there */
     int64_t n_early;         /* attempts in a row that Slurm ended before they began */
     int64_t last_early;      /* the last such attempt */
+    int64_t held_since_s;    /* gone, but somebody holds the meter; 0: nobody seen */
 };
 
 /* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST

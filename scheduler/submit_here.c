@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/pathsafe.h"
 #include "jobs/plan.h"
@@ -276,10 +277,10 @@ static void add_cause(const struct here *here, struct report *report)
              report->cause);
 }
 
-/* Says how it ended, for as long as it takes a database to come back. */
-static int tell_end(struct here *here, const struct error *why, struct error *err)
+/* The report that the ranks did not come to write. */
+static struct report make_report(const struct here *here, const struct error *why)
 {
-    struct client *client = &here->request->client;
+    unsigned char key[CRYPTO_KEY_SIZE];
     struct report report = {.job_id = here->job_id,
                             .attempt = here->attempt,
                             .outcome = REPORT_FAILED,
@@ -290,6 +291,16 @@ static int tell_end(struct here *here, const struct error *why, struct error *er
         report.error_code = why->code;
         memcpy(report.error_text, why->text, sizeof report.error_text);
     }
+    if (pathsafe_read_public(here->ranks.conf.public_key, key, sizeof key, NULL) == 0)
+        settle_find_used(here->directory, key, report.used);
+    return report;
+}
+
+/* Says how it ended, for as long as it takes a database to come back. */
+static int tell_end(struct here *here, const struct error *why, struct error *err)
+{
+    struct client *client = &here->request->client;
+    struct report report = make_report(here, why);
     settle_find_report(here->directory, here->job_id, here->attempt, &report);
     add_cause(here, &report);
     int rc = client->db != NULL && db_is_alive(client->db)

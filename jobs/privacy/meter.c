@@ -15,8 +15,9 @@
  * damaged one. The size divides a disk's sector: no record lies on two. */
 #define RECORD_SIZE 32
 #define CRC_OFFSET 24
-/* In place of a release: nothing may be charged from here on. */
+/* In place of a release: nothing may be charged from here on; an attempt begins. */
 #define RELEASE_END UINT32_MAX
+#define RELEASE_BEGIN (UINT32_MAX - 1)
 
 struct record {
     uint32_t sequence, attempt, release;
@@ -104,6 +105,8 @@ static bool follows(const struct record *record, const struct tally *tally,
         return false;
     if (record->release == RELEASE_END)
         return record->total == 0;
+    if (record->release == RELEASE_BEGIN)
+        return record->total == 0 && record->attempt > tally->last_attempt;
     return record->release < (uint32_t)price->n_releases &&
            record->total <= (uint64_t)price->releases[record->release].count &&
            record->total > (uint64_t)tally->used[record->release];
@@ -162,7 +165,7 @@ static int scan(int fd, const struct price *price, struct tally *ret_tally,
         if (decode(bytes, &record) && follows(&record, &tally, price)) {
             if (record.release == RELEASE_END)
                 tally.is_ended = true;
-            else
+            else if (record.release != RELEASE_BEGIN)
                 tally.used[record.release] = (int64_t)record.total;
             tally.last_attempt = record.attempt;
             tally.n_records++;
@@ -201,6 +204,23 @@ static int cut(int fd, const struct tally *tally, const char *path, struct error
     return 0;
 }
 
+static int append(int fd, const struct record *record, struct error *err)
+{
+    unsigned char bytes[RECORD_SIZE];
+    encode(record, bytes);
+    for (size_t done = 0; done < RECORD_SIZE;) {
+        ssize_t n = write(fd, bytes + done, RECORD_SIZE - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, PPT_EIO, "cannot write to the meter");
+        done += (size_t)n;
+    }
+    if (fdatasync(fd) != 0)
+        return error_errno(err, PPT_EIO, "cannot sync the meter");
+    return 0;
+}
+
 static int take_over(struct meter *meter, const struct tally *tally, const char *path,
                      struct error *err)
 {
@@ -215,13 +235,19 @@ static int take_over(struct meter *meter, const struct tally *tally, const char 
     }
     if (tally->last_attempt > meter->attempt)
         return error_set(err, PPT_ESTATE,
-                         "meter %s has charges of attempt %u, expected none after "
+                         "meter %s was opened by attempt %u, expected none after "
                          "attempt %u",
                          path, tally->last_attempt, meter->attempt);
+    struct record record = {.sequence = tally->n_records,
+                            .attempt = meter->attempt,
+                            .release = RELEASE_BEGIN};
+    bool is_first = tally->last_attempt < meter->attempt;
     int rc = cut(meter->fd, tally, path, err);
+    if (rc == 0 && is_first)
+        rc = append(meter->fd, &record, err);
     if (rc != 0)
         return rc;
-    meter->n_records = tally->n_records;
+    meter->n_records = tally->n_records + is_first;
     memcpy(meter->used, tally->used, sizeof meter->used);
     return 0;
 }
@@ -293,23 +319,6 @@ void meter_close(struct meter *meter)
     if (meter->fd >= 0)
         close(meter->fd);
     free(meter);
-}
-
-static int append(int fd, const struct record *record, struct error *err)
-{
-    unsigned char bytes[RECORD_SIZE];
-    encode(record, bytes);
-    for (size_t done = 0; done < RECORD_SIZE;) {
-        ssize_t n = write(fd, bytes + done, RECORD_SIZE - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, PPT_EIO, "cannot write to the meter");
-        done += (size_t)n;
-    }
-    if (fdatasync(fd) != 0)
-        return error_errno(err, PPT_EIO, "cannot sync the meter");
-    return 0;
 }
 
 int meter_charge(struct meter *meter, int release, int64_t n, struct error *err)
@@ -397,9 +406,9 @@ int meter_end(const char *path, const struct price *price,
     return 0;
 }
 
-int meter_read(const char *path, const struct price *price,
-               int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
-               struct error *err)
+/* No file: nothing was ever charged. */
+static int look(const char *path, const struct price *price, struct tally *ret_tally,
+                bool *ret_is_there, struct error *err)
 {
     struct tally tally = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -408,6 +417,33 @@ int meter_read(const char *path, const struct price *price,
     int rc = fd < 0 ? 0 : scan(fd, price, &tally, err);
     if (fd >= 0)
         close(fd);
+    *ret_is_there = fd >= 0;
+    if (rc == 0)
+        *ret_tally = tally;
+    return rc;
+}
+
+int meter_last_attempt(const char *path, const struct price *price,
+                       int64_t *ret_attempt, struct error *err)
+{
+    struct tally tally;
+    bool is_there;
+    int rc = look(path, price, &tally, &is_there, err);
+    if (rc != 0)
+        return rc;
+    if (!is_there || tally.is_damaged)
+        return error_set(err, PPT_ETRUST, "meter %s is damaged or gone", path);
+    *ret_attempt = tally.last_attempt;
+    return 0;
+}
+
+int meter_read(const char *path, const struct price *price,
+               int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
+               struct error *err)
+{
+    struct tally tally;
+    bool is_there;
+    int rc = look(path, price, &tally, &is_there, err);
     if (rc != 0)
         return rc;
     tell(&tally, price, ret_used);

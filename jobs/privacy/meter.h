@@ -2,9 +2,10 @@
  *
  * One append-only file in the job's directory, shared by nobody else: fixed-size
  * records (attempt, release index, total used so far, CRC-32C), each synced to disk
- * before meter_charge returns. A torn last record (cut short, or its end never written)
- * is ignored: its charge never returned. Any other damage makes the whole reservation
- * count as used.
+ * before meter_charge returns; the first of an attempt says that it has begun, and is
+ * there before the attempt may look at a record of the data. A torn last record (cut
+ * short, or its end never written) is ignored: its charge never returned. Any other
+ * damage makes the whole reservation count as used.
  * Guarantees: what meter_read returns is never less than what any release already made
  * has used, after a crash at any point. The meter is what binds a run to its job's
  * reservation: there is one from before the first attempt until its directory goes,
@@ -28,11 +29,11 @@ struct meter;
  * is durable when the caller has synced the directory. Errors: PPT_EIO. */
 int meter_create(const char *path, struct error *err);
 
-/* Opens the meter file for one attempt of a job; earlier attempts' charges stay. The
- * price's counts are the bounds. Caller closes.
+/* Opens the meter file for one attempt of a job, and writes down that it has begun;
+ * earlier attempts' charges stay. The price's counts are the bounds. Caller closes.
  * Errors: PPT_EIO, PPT_ETRUST (damaged), PPT_ESTATE (there is none, it is ended,
- * another process has it open, or a later attempt has charged it), PPT_ERANGE (attempt
- * < 1). */
+ * another process has it open, or a later attempt has begun), PPT_ERANGE (attempt < 1).
+ */
 int meter_open(const char *path, int attempt, const struct price *price,
                struct meter **ret_meter, struct error *err);
 void meter_close(struct meter *meter);
@@ -52,6 +53,11 @@ int64_t meter_left(const struct meter *meter, int release);
 int meter_end(const char *path, const struct price *price,
               int64_t ret_used[PRICE_MAX_RELEASES], bool *ret_damaged,
               struct error *err);
+
+/* The last attempt that has opened it; 0: none has, so nothing of the data was read.
+ * Errors: PPT_ETRUST (it is damaged or gone), PPT_EIO. */
+int meter_last_attempt(const char *path, const struct price *price,
+                       int64_t *ret_attempt, struct error *err);
 
 /* To look at: total used of each release. A missing file means nothing was used.
  * *ret_damaged: every count is set to the reserved one. Errors: PPT_EIO. */

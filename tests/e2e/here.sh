@@ -41,7 +41,7 @@ here_fails() {
 wait_here() {
     for _ in $(seq 300); do
         id=$(cat "$dir/id")
-        [ ! -s "$dir/alice/ppt-$id/meter" ] || return 0
+        ! has_charge "$dir/alice/ppt-$id/meter" || return 0
         sleep 0.1
     done
     die "job $id makes no steps: $(cat "$dir/here.err")"
@@ -165,7 +165,7 @@ ranks long &
 pid=$!
 for _ in $(seq 300); do
     id=$(head -n 1 "$dir/id")
-    [ ! -s "$dir/alice/ppt-$id/meter" ] || break
+    ! has_charge "$dir/alice/ppt-$id/meter" || break
     sleep 0.1
 done
 for rank in $(pgrep -f "^ppt-worker --submit $dir"); do
@@ -191,6 +191,7 @@ wait_state "$id" failed
 for report in "$dir/alice/ppt-$id/report.json" "$dir/jobs/$id/report.json"; do
     grep -q 'rank 1 on node .*signal 9 (Killed)' "$report" || die "$(cat "$report")"
 done
+grep -q '"used": \[[1-9]' "$dir/alice/ppt-$id/report.json" || die "its report says nothing is used"
 field "$id" reason | grep -q 'rank 1 on node .*signal 9 (Killed)' || die "$(field "$id" reason)"
 holds "$(field "$id" epsilon_spent) > 0.099"
 

@@ -59,6 +59,18 @@ id=$(submit two)
 wait_end "$id"
 field "$id" reason | grep -q 'the 3 hosts cannot hold so many' || die "$(field "$id" reason)"
 
+step "a host that cannot be reached: no rank has begun, so it is tried again and loses nothing"
+touch "$dir/down-node-a"
+spec away 0.3 20
+id=$(submit away)
+wait_state "$id" running
+sleep 3
+[ "$(stat -c %s "$dir/jobs/$id/meter")" = 0 ] || die "it has begun"
+rm "$dir/down-node-a"
+wait_state "$id" "done"
+[ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+
 step "GPUs count: two hosts for two ranks, though one has the cores; three have no room"
 spec gpus 0.3 20
 sed -i 's/time_limit/gpus_per_rank: 1, time_limit/' "$dir/gpus.yaml"

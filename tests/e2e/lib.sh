@@ -205,11 +205,16 @@ wait_end() {
     [ "$status" = 0 ] || [ "$status" = 22 ] || die "waiting for job $1: status $status"
 }
 
+# Behind the record that says that an attempt has begun.
+has_charge() {
+    [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt 32 ]
+}
+
 # Runs, and has made a step: its meter is charged.
 wait_metered() {
     wait_state "$1" running
     for _ in $(seq 300); do
-        [ ! -s "$dir/jobs/$1/meter" ] || return 0
+        ! has_charge "$dir/jobs/$1/meter" || return 0
         sleep 0.1
     done
     die "job $1 makes no steps"

@@ -13,6 +13,15 @@ kill_a_rank() {
     kill -KILL "$rank"
 }
 
+# wait_more ID SIZE: until its meter is longer than that
+wait_more() {
+    for _ in $(seq 300); do
+        [ "$(stat -c %s "$dir/jobs/$1/meter")" -le "$2" ] || return 0
+        sleep 0.1
+    done
+    die "job $1 does not begin again"
+}
+
 # wait_attempt ID N: that attempt has ranks
 wait_attempt() {
     for _ in $(seq 300); do
@@ -38,7 +47,9 @@ step "more often than the site allows: failed"
 id=$(submit victim)
 wait_metered "$id"
 kill_a_rank "$id"
+size=$(stat -c %s "$dir/jobs/$id/meter")
 wait_attempt "$id" 2
+wait_more "$id" $((size + 64)) # the first one's last charges, perhaps
 kill_a_rank "$id"
 wait_state "$id" failed # mpirun may be caught unawares
 [ "$(field "$id" error_code)" = 21 ] || die "code $(field "$id" error_code)"

@@ -42,10 +42,10 @@ if [ "${1:-}" = killed ]; then
     heavy slow 1 300000
     batch slow >/dev/null
     for _ in $(seq 300); do
-        [ ! -s "$dir/alice/ppt-1/meter" ] || break
+        ! has_charge "$dir/alice/ppt-1/meter" || break
         sleep 0.2
     done
-    [ -s "$dir/alice/ppt-1/meter" ] || die "no steps: $(cat "$dir/alice/slow.log")"
+    has_charge "$dir/alice/ppt-1/meter" || die "no steps: $(cat "$dir/alice/slow.log")"
     # shellcheck disable=SC2046 # a list
     kill -KILL $(pgrep -f "^ppt-submit --here $dir/slow.yaml")
     ends slow 137
@@ -122,7 +122,7 @@ heavy slow 0.1 300000
 slurm_id=$(batch slow)
 for _ in $(seq 150); do
     id=$(cat "$dir/alice/id")
-    [ ! -s "$dir/alice/ppt-$id/meter" ] || break
+    ! has_charge "$dir/alice/ppt-$id/meter" || break
     sleep 0.2
 done
 slurm scancel "$slurm_id"
@@ -134,7 +134,7 @@ step "cancelled from elsewhere: the ranks leave, the script goes on"
 batch slow >/dev/null
 for _ in $(seq 150); do
     id=$(cat "$dir/alice/id")
-    [ ! -s "$dir/alice/ppt-$id/meter" ] || break
+    ! has_charge "$dir/alice/ppt-$id/meter" || break
     sleep 0.2
 done
 as alice ppt-queue cancel "$id" 2>/dev/null

@@ -36,7 +36,7 @@ ends() {
 begins() {
     for _ in $(seq 150); do
         id=$(cat "$dir/alice/id")
-        [ ! -s "$dir/alice/ppt-$id/meter" ] || return 0
+        ! has_charge "$dir/alice/ppt-$id/meter" || return 0
         sleep 0.2
     done
     die "no steps: $(cat "$dir/alice/slow.log")"

@@ -15,6 +15,8 @@
 
 #define N_KILLS 50
 #define RECORD_SIZE 32
+/* Of the first attempt: that it begins, and three charges. */
+#define THREE (4 * RECORD_SIZE)
 
 static char directory[64], path[128];
 
@@ -150,7 +152,7 @@ static void three_charges(void)
     for (int i = 0; i < 3; i++)
         charge(meter, 0, 10);
     meter_close(meter);
-    ck_assert_int_eq(file_size(), 3 * RECORD_SIZE);
+    ck_assert_int_eq(file_size(), THREE);
 }
 
 START_TEST(a_torn_record_is_ignored)
@@ -158,15 +160,15 @@ START_TEST(a_torn_record_is_ignored)
     for (int cut = 1; cut < RECORD_SIZE; cut++) {
         make_anew();
         three_charges();
-        ck_assert_int_eq(truncate(path, 3 * RECORD_SIZE - cut), 0);
+        ck_assert_int_eq(truncate(path, THREE - cut), 0);
         ck_assert_int_eq(used(0, false), 20);
-        struct meter *meter = open_meter(2);
-        ck_assert_int_eq(file_size(), 2 * RECORD_SIZE);
+        struct meter *meter = open_meter(2); /* cuts it off and begins */
+        ck_assert_int_eq(file_size(), THREE);
         charge(meter, 0, 1);
         meter_close(meter);
         ck_assert_int_eq(used(0, false), 21);
         /* the file grew, the data never came: zeros */
-        ck_assert_int_eq(truncate(path, 4 * RECORD_SIZE), 0);
+        ck_assert_int_eq(truncate(path, THREE + 2 * RECORD_SIZE), 0);
         ck_assert_int_eq(used(0, false), 21);
         meter = open_meter(3);
         charge(meter, 0, 1);
@@ -189,7 +191,7 @@ static void flip(off_t offset, unsigned char mask)
 START_TEST(any_flipped_bit_counts_as_all_used)
 {
     three_charges();
-    for (off_t offset = 0; offset < 3 * RECORD_SIZE; offset++) {
+    for (off_t offset = 0; offset < THREE; offset++) {
         unsigned char mask = (unsigned char)(1 << offset % 8);
         flip(offset, mask);
         ck_assert_int_eq(used(0, true), 1000000000);
@@ -197,7 +199,7 @@ START_TEST(any_flipped_bit_counts_as_all_used)
         struct meter *meter = NULL;
         struct error err = {0};
         ck_assert_int_eq(meter_open(path, 2, &price, &meter, &err), -PPT_ETRUST);
-        ck_assert_int_eq(file_size(), 3 * RECORD_SIZE); /* evidence stays */
+        ck_assert_int_eq(file_size(), THREE); /* evidence stays */
         flip(offset, mask);
         ck_assert_int_eq(used(0, false), 30);
     }
@@ -206,24 +208,28 @@ END_TEST
 
 START_TEST(other_damage_counts_as_all_used)
 {
-    char good[3 * RECORD_SIZE], bad[5 * RECORD_SIZE];
+    char good[THREE], bad[6 * RECORD_SIZE];
     three_charges();
     FILE *file = fopen(path, "r");
     ck_assert_uint_eq(fread(good, 1, sizeof good, file), sizeof good);
     fclose(file);
     const struct {
         const char *what;
-        int order[5], n; /* records 0 to 2 of the good file, 3: zeros */
+        int order[6], n; /* records 0 to 3 of the good file, 4: zeros */
     } cases[] = {
-        {"a record is missing", {0, 2}, 2},  {"a record stands twice", {0, 1, 1, 2}, 4},
-        {"the first is missing", {1, 2}, 2}, {"zeros before a record", {0, 3, 1}, 3},
-        {"records swapped", {0, 2, 1}, 3},   {"two records of zeros", {0, 1, 3, 3}, 4},
+        {"a charge is missing", {0, 1, 3}, 3},
+        {"a charge stands twice", {0, 1, 2, 2, 3}, 5},
+        {"the beginning is missing", {1, 2}, 2},
+        {"a second beginning", {0, 0, 1}, 3},
+        {"zeros before a record", {0, 1, 4, 2}, 4},
+        {"records swapped", {0, 1, 3, 2}, 4},
+        {"two records of zeros", {0, 1, 2, 4, 4}, 5},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (int j = 0; j < cases[i].n; j++) {
             char *to = bad + j * RECORD_SIZE;
             memset(to, 0, RECORD_SIZE);
-            if (cases[i].order[j] < 3)
+            if (cases[i].order[j] < 4)
                 memcpy(to, good + cases[i].order[j] * RECORD_SIZE, RECORD_SIZE);
         }
         file = fopen(path, "w");
@@ -256,7 +262,7 @@ START_TEST(a_full_disk_charges_nothing_more)
     for (int i = 0; i < 3; i++)
         charge(meter, 0, 10);
     tight = old;
-    tight.rlim_cur = 3 * RECORD_SIZE + 9; /* a part of the record fits */
+    tight.rlim_cur = THREE + 9; /* a part of the record fits */
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &tight), 0);
     ck_assert_int_eq(meter_charge(meter, 0, 10, &err), -PPT_EIO);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
@@ -264,7 +270,7 @@ START_TEST(a_full_disk_charges_nothing_more)
     ck_assert_int_eq(meter_charge(meter, 0, 10, &err), -PPT_EIO);
     ck_assert(strstr(err.text, "an earlier charge failed") != NULL);
     meter_close(meter);
-    ck_assert_int_eq(file_size(), 3 * RECORD_SIZE + 9);
+    ck_assert_int_eq(file_size(), THREE + 9);
     ck_assert_int_eq(used(0, false), 30);
     meter = open_meter(2);
     charge(meter, 0, 1);
@@ -322,7 +328,7 @@ START_TEST(ended_is_ended)
     nothing_can_be_charged(PPT_ESTATE, "is settled");
     ck_assert_int_eq(end(false), 30); /* a settlement that was interrupted */
     ck_assert_int_eq(file_size(), size);
-    flip(3 * RECORD_SIZE + 8, 1);
+    flip(THREE + 8, 1);
     ck_assert_int_eq(end(true), 1000000000);
     nothing_can_be_charged(PPT_ETRUST, "damaged");
 }
@@ -340,7 +346,7 @@ START_TEST(a_torn_record_does_not_hide_the_end)
     for (int cut = 0; cut < RECORD_SIZE; cut++) {
         make_anew();
         three_charges();
-        ck_assert_int_eq(truncate(path, 3 * RECORD_SIZE - cut), 0);
+        ck_assert_int_eq(truncate(path, THREE - cut), 0);
         ck_assert_int_eq(end(false), cut == 0 ? 30 : 20);
         nothing_can_be_charged(PPT_ESTATE, "is settled");
         /* an end that did not reach the disk is none: the settlement has not happened
@@ -351,6 +357,41 @@ START_TEST(a_torn_record_does_not_hide_the_end)
         meter_close(meter);
         ck_assert_int_eq(end(false), cut == 0 ? 31 : 21);
     }
+}
+END_TEST
+
+static int64_t last_attempt(void)
+{
+    int64_t attempt = -1;
+    struct error err = {0};
+    int rc = meter_last_attempt(path, &price, &attempt, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    return attempt;
+}
+
+START_TEST(it_tells_which_attempts_have_begun)
+{
+    struct meter *meter;
+    int64_t attempt;
+    ck_assert_int_eq(last_attempt(), 0);
+    for (int i = 1; i <= 3; i++) {
+        meter = open_meter(i);
+        ck_assert_int_eq(last_attempt(), i); /* before any charge */
+        meter_close(meter);
+        meter = open_meter(i); /* the same once more */
+        meter_close(meter);
+        ck_assert_int_eq(file_size(), i * RECORD_SIZE);
+    }
+    ck_assert_int_eq(meter_open(path, 2, &price, &meter, NULL), -PPT_ESTATE);
+    ck_assert_int_eq(truncate(path, 3 * RECORD_SIZE - 1),
+                     0); /* its open never returned */
+    ck_assert_int_eq(last_attempt(), 2);
+    ck_assert_int_eq(end(false), 0);
+    ck_assert_int_eq(last_attempt(), 2);
+    flip(8, 1);
+    ck_assert_int_eq(meter_last_attempt(path, &price, &attempt, NULL), -PPT_ETRUST);
+    unlink(path);
+    ck_assert_int_eq(meter_last_attempt(path, &price, &attempt, NULL), -PPT_ETRUST);
 }
 END_TEST
 
@@ -445,6 +486,7 @@ int main(void)
     tcase_add_test(tcase, ended_is_ended);
     tcase_add_test(tcase, an_unused_one_can_be_ended);
     tcase_add_test(tcase, a_torn_record_does_not_hide_the_end);
+    tcase_add_test(tcase, it_tells_which_attempts_have_begun);
     tcase_add_test(tcase, a_living_run_keeps_it_open);
     tcase_add_test(tcase, without_one_nothing_runs_and_all_is_used);
     tcase_add_test(tcase, kills_lose_no_charge);

@@ -84,6 +84,25 @@ START_TEST(ended_early_is_tried_three_times_and_pays_for_nothing)
 }
 END_TEST
 
+START_TEST(a_death_before_the_beginning_is_tried_three_times_too)
+{
+    facts.has_only_died = true;
+    facts.early = "ssh: no route";
+    facts.max_restarts = 0;
+    for (facts.state.n_early = 1; facts.state.n_early < 3; facts.state.n_early++) {
+        settle_decide(&facts, &verdict);
+        ck_assert(verdict.runs_again && !verdict.is_loss);
+    }
+    settle_decide(&facts, &verdict);
+    ck_assert(!verdict.runs_again && !verdict.is_loss);
+    ck_assert_int_eq(verdict.charge, SETTLE_UNOPENED);
+    ck_assert_str_eq(verdict.reason, "it died 3 times before it began: ssh: no route");
+    facts.state.n_losses = 1; /* an earlier attempt is not undone */
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+}
+END_TEST
+
 START_TEST(in_an_allocation_what_was_handed_out_is_spent)
 {
     facts.is_allocation = true;
@@ -317,6 +336,7 @@ int main(void)
     tcase_add_test(tc, an_interruption_goes_on);
     tcase_add_test(tc, a_death_names_its_cause);
     tcase_add_test(tc, ended_early_is_tried_three_times_and_pays_for_nothing);
+    tcase_add_test(tc, a_death_before_the_beginning_is_tried_three_times_too);
     tcase_add_test(tc, a_death_is_tried_again_and_pays_all);
     tcase_add_test(tc, the_same_death_counts_once);
     tcase_add_test(tc, a_later_success_does_not_undo_a_death);

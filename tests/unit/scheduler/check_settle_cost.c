@@ -70,14 +70,19 @@ static void teardown(void)
     rmdir(directory);
 }
 
-static double settle_nothing(struct cost *ret_spent)
+static double settle(enum settle_charge charge, struct cost *ret_spent)
 {
     double epsilon;
     char note[LEDGER_TEXT_SIZE];
-    int rc = settle_cost(SETTLE_NOTHING, directory, public_key, &plan.price.cost,
+    int rc = settle_cost(charge, directory, public_key, &plan.price.cost,
                          plan.price.epsilon, ret_spent, &epsilon, note, &err);
     ck_assert_msg(rc == 0, "%s", err.text);
     return epsilon;
+}
+
+static double settle_nothing(struct cost *ret_spent)
+{
+    return settle(SETTLE_NOTHING, ret_spent);
 }
 
 static int open_meter(struct meter **ret_meter)
@@ -153,6 +158,41 @@ START_TEST(a_meter_that_is_gone_costs_everything)
 }
 END_TEST
 
+START_TEST(processes_that_died_before_they_began_add_nothing)
+{
+    struct cost spent;
+    struct meter *meter;
+    ck_assert(settle_is_unopened(directory, public_key, 1));
+    ck_assert(!settle_is_unopened(directory, public_key, 2)); /* another's plan */
+    ck_assert(settle(SETTLE_UNOPENED, &spent) == 0);
+    ck_assert_int_eq(spent.rho[0], 0);
+    ck_assert_int_eq(open_meter(&meter), -PPT_ESTATE); /* nor begin any more */
+    ck_assert(settle(SETTLE_UNOPENED, &spent) == 0);   /* a crash in between */
+}
+END_TEST
+
+START_TEST(one_that_has_begun_is_no_such_death)
+{
+    struct cost spent;
+    struct meter *meter;
+    ck_assert_int_eq(open_meter(&meter), 0);
+    ck_assert(!settle_is_unopened(directory, public_key, 1));
+    meter_close(meter);
+    ck_assert(!settle_is_unopened(directory, public_key, 1));
+    ck_assert(settle(SETTLE_UNOPENED, &spent) == plan.price.epsilon);
+    ck_assert_mem_eq(spent.rho, plan.price.cost.rho, sizeof spent.rho);
+}
+END_TEST
+
+START_TEST(without_a_meter_to_go_by_it_has_begun)
+{
+    struct cost spent;
+    unlink(meter_path);
+    ck_assert(!settle_is_unopened(directory, public_key, 1));
+    ck_assert(settle(SETTLE_UNOPENED, &spent) == plan.price.epsilon);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("settle_cost");
@@ -163,6 +203,9 @@ int main(void)
     tcase_add_test(tcase, a_plan_that_does_not_load_leaves_no_open_meter);
     tcase_add_test(tcase, a_plan_that_does_not_load_is_paid_for_if_it_was_used);
     tcase_add_test(tcase, a_meter_that_is_gone_costs_everything);
+    tcase_add_test(tcase, processes_that_died_before_they_began_add_nothing);
+    tcase_add_test(tcase, one_that_has_begun_is_no_such_death);
+    tcase_add_test(tcase, without_a_meter_to_go_by_it_has_begun);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
