@@ -183,6 +183,7 @@ void cuda_accumulate(int64_t len, const float *x, double *sum);
 void cuda_add_total(int64_t n, const double *x, double *total);
 void cuda_add_votes(int64_t n, const float *factor, double *total);
 void cuda_divide(int64_t n, double by, double *x);
+void cuda_grid_add(const struct grid *grid, int64_t n, const float *x, double *sum);
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x);
 void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                      const struct grid_source *source, double *x);

@@ -258,6 +258,7 @@ extern "C" const struct kernels kernels_cuda = {
     .divide = cuda_divide,
     .random_words = device_random_words,
     .grid_round = cuda_grid_round,
+    .grid_add = cuda_grid_add,
     .grid_noise = cuda_grid_noise,
     .sgd = cuda_sgd,
     .momentum = cuda_momentum,

@@ -252,6 +252,21 @@ bool grid_for_integers(double std, struct grid *ret_grid)
     return true;
 }
 
+CPU_CLONES void grid_add(const struct grid *grid, int64_t n, const float *x,
+                         double *sum)
+{
+    double step = grid->step, inverse = 1.0 / step, most = grid->max_steps;
+    for (int64_t i = 0; i < n; i++) {
+        double steps = rint((double)x[i] * inverse); /* exact but for the rint */
+        steps = steps < most ? steps : most;
+        steps = steps > -most ? steps : -most;
+        double total = sum[i] * inverse + (x[i] == x[i] ? steps : 0.0); /* < 2^53 */
+        total = total < most ? total : most;
+        total = total > -most ? total : -most;
+        sum[i] = total * step;
+    }
+}
+
 CPU_CLONES void grid_round(const struct grid *grid, int64_t n, double *x)
 {
     double step = grid->step, inverse = 1.0 / step, most = grid->max_steps;

@@ -3,7 +3,7 @@
  * CPU's own code, and as many as grid_n_exact says always are. So the integers are the
  * CPU's, whatever the device rounds otherwise within the bound.
  *
- * Floors: grid_round 16 n bytes; grid_noise 24 n bytes and about 60 flops in double a
+ * Floors: grid_round 16 n bytes; grid_add 20 n; grid_noise 24 n bytes and about 60 flops in double a
  * draw (those decide where double is slow), and a fixed number of polar_round's. */
 #include "kernels/cuda.h"
 
@@ -19,6 +19,22 @@ extern "C" {
  * More than the CPU's chunk, since it grows slowly; its bound holds for any number, so
  * more are needed with probability below 2^-64 a chunk here too. */
 static const int64_t chunk_pairs = 1 << 20;
+
+static __global__ void add_to_grid(struct grid grid, int64_t n, const float *x,
+                                   double *sum)
+{
+    double step = grid.step, inverse = 1.0 / step, most = grid.max_steps;
+    CUDA_EACH(i, n)
+    {
+        double steps = rint((double)x[i] * inverse);
+        steps = steps < most ? steps : most;
+        steps = steps > -most ? steps : -most;
+        double total = sum[i] * inverse + (x[i] == x[i] ? steps : 0.0);
+        total = total < most ? total : most;
+        total = total > -most ? total : -most;
+        sum[i] = total * step;
+    }
+}
 
 static __global__ void round_to_grid(struct grid grid, int64_t n, double *x)
 {
@@ -230,6 +246,11 @@ static uint8_t *scratch(size_t n_bytes)
         n_held = device_alloc(n_bytes, &memory) ? n_bytes : 0;
     }
     return (uint8_t *)memory;
+}
+
+void cuda_grid_add(const struct grid *grid, int64_t n, const float *x, double *sum)
+{
+    CUDA_LAUNCH(add_to_grid, cuda_blocks(n), CUDA_THREADS, *grid, n, x, sum);
 }
 
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x)

@@ -39,7 +39,7 @@
 struct grid {
     double step;      /* a power of two, in the sum's unit */
     double std_steps; /* standard deviation of the noise, in steps */
-    double max_steps; /* grid_round cuts coordinates to +- so many steps */
+    double max_steps; /* grid_round and grid_add cut to +- so many steps */
 };
 
 /* More random bits for the pairs that need them: the 8 words of pair i (draws 2i and
@@ -73,6 +73,12 @@ bool grid_for_integers(double std, struct grid *ret_grid);
 
 /* x[n] to the nearest multiples of step, at most max_steps from 0; NaN becomes 0. */
 void grid_round(const struct grid *grid, int64_t n, double *x);
+
+/* sum[n] += x[n] to the nearest multiple of step, and stays within max_steps from 0;
+ * a NaN of x adds nothing. sum holds multiples of step within max_steps. So what is
+ * added moves a coordinate of all later sums by at most |x| + step / 2, and without a
+ * cut the sum is the same in any order. Floor: 20 n bytes. */
+void grid_add(const struct grid *grid, int64_t n, const float *x, double *sum);
 
 /* x[n] += step * round(std_steps z). x holds multiples of step below 2^52 steps; n is
  * even; z[2i] and z[2i + 1] are Box and Muller's pair (1958) from the real uniforms

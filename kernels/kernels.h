@@ -247,6 +247,7 @@ struct kernels {
                          int64_t n, uint64_t *words);
     /* Sums to a grid, and Gaussian noise on it: kernels/grid.h. */
     void (*grid_round)(const struct grid *grid, int64_t n, double *x);
+    void (*grid_add)(const struct grid *grid, int64_t n, const float *x, double *sum);
     void (*grid_noise)(const struct grid *grid, int64_t n, const uint64_t *bits,
                        const struct grid_source *source, double *x);
 

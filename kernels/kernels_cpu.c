@@ -56,6 +56,7 @@ const struct kernels kernels_cpu = {
     .add_votes = clip_add_votes,
     .divide = clip_divide,
     .grid_round = grid_round,
+    .grid_add = grid_add,
     .grid_noise = grid_noise,
     .sgd = optim_sgd,
     .momentum = optim_momentum,

@@ -23,7 +23,19 @@ static void rounding(int64_t n)
     twin_send(&x);
     kernels_cpu.grid_round(&grid, n, C(x)), kernels_cuda.grid_round(&grid, n, D(x));
     twin_same("grid_round", &x);
-    twin_free(&x);
+    struct twin f = twin_floats(n);
+    float *w = f.cpu;
+    if (n > 8) {
+        w[0] = NAN, w[1] = INFINITY, w[2] = -INFINITY, w[3] = 0x1.8p-20f;
+        w[4] = 0x1p-21f, w[5] = -0x1p-21f, w[6] = 3e38f, w[7] = -0.0f;
+    }
+    twin_send(&f);
+    for (int i = 0; i < 3; i++) {
+        kernels_cpu.grid_add(&grid, n, C(f), C(x));
+        kernels_cuda.grid_add(&grid, n, D(f), D(x));
+    }
+    twin_same("grid_add", &x);
+    twin_free(&x), twin_free(&f);
 }
 
 /* Words that depend on the pair only, and how often they were asked for. */

@@ -442,6 +442,42 @@ START_TEST(rounds_and_cuts)
 }
 END_TEST
 
+/* Terms in any order, on one sum or on several: the same bits. Cut where they leave the
+ * room there is, and what is added moves a sum by no more than itself, rounded. */
+START_TEST(adds_whole_steps)
+{
+    enum { N_TERMS = 4000 };
+    static float x[N_TERMS];
+    const struct grid grid = {0x1p-20, 0.0, 0x1p50};
+    double forth = 0.0, back = 0.0, parts[3] = {0.0, 0.0, 0.0}, whole = 0.0;
+    unsigned char key[CRYPTO_KEY_SIZE] = {77};
+    struct crypto_stream *stream = crypto_stream_new(key);
+    for (int i = 0; i < N_TERMS; i++) {
+        int32_t bits;
+        crypto_stream_read(stream, (unsigned char *)&bits, sizeof bits);
+        x[i] = ldexpf((float)bits, -10 - i % 40);
+        whole += rint((double)x[i] * 0x1p20) * 0x1p-20;
+    }
+    crypto_stream_free(stream);
+    for (int i = 0; i < N_TERMS; i++) {
+        grid_add(&grid, 1, &x[i], &forth);
+        grid_add(&grid, 1, &x[N_TERMS - 1 - i], &back);
+        grid_add(&grid, 1, &x[i], &parts[i % 3]);
+    }
+    ck_assert_double_eq(forth, whole);
+    ck_assert_double_eq(back, whole);
+    ck_assert_double_eq(parts[0] + parts[1] + parts[2], whole);
+    const struct grid narrow = {1.0, 0.0, 10.0};
+    const float odd[] = {NAN, INFINITY, -INFINITY, 1e30f, 2.5f, 3.5f, -0.49f, 7.0f};
+    const double then[] = {3.0, 10.0, -7.0, 10.0, 5.0, 7.0, 3.0, 10.0};
+    for (int i = 0; i < 8; i++) {
+        double sum = 3.0;
+        grid_add(&narrow, 1, &odd[i], &sum);
+        ck_assert_double_eq(sum, then[i]);
+    }
+}
+END_TEST
+
 START_TEST(refuses_nonsense)
 {
     struct grid grid = {0};
@@ -478,6 +514,7 @@ int main(int argc, char **argv)
     tcase_add_test(tcase, no_marks);
     tcase_add_test(tcase, sensitivity_includes_rounding);
     tcase_add_test(tcase, rounds_and_cuts);
+    tcase_add_test(tcase, adds_whole_steps);
     tcase_add_test(tcase, refuses_nonsense);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
