@@ -136,6 +136,11 @@ static int share_loss(struct trainer *trainer, struct course *course, struct err
     }
     trainer_take_loss(trainer, &loss[0], &loss[1]);
     int rc = comm->ops->sum_f64(comm, loss, 2, err);
+    /* NaN does not get into a sum in fixed point, so no parameter would tell */
+    if (rc == 0 && trainer->spec->training.sum == SUM_FIXED && !isfinite(loss[0])) {
+        error_set(err, PPT_ERANGE, "training diverged: the loss is not finite");
+        return error_hint(err, "lower training.learning_rate");
+    }
     if (rc == 0 && loss[1] > 0.0) {
         course->has_loss = true;
         course->loss = loss[0] / loss[1];

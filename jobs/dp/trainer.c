@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "jobs/dp/fixed.h"
 #include "jobs/dp/schedule.h"
 #include "jobs/dp/votes.h"
 #include "jobs/privacy/price_split.h"
@@ -16,6 +17,11 @@ int trainer_n_states(const struct trainer *trainer)
     default:
         return 0;
     }
+}
+
+static bool is_fixed(const struct trainer *trainer)
+{
+    return trainer->spec->training.sum == SUM_FIXED;
 }
 
 /* Public figures only: the plan's, the spec's and the manifest's. */
@@ -140,8 +146,13 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = plan_threshold(trainer, err);
     }
     if (rc == 0) {
+        rc = fixed_plan(trainer, err);
+    }
+    if (rc == 0) {
         rc = net_alloc(&trainer->net, memory,
-                       net_micro_batch(&trainer->net, memory, net_limit(spec, memory)),
+                       is_fixed(trainer) ? 1
+                                         : net_micro_batch(&trainer->net, memory,
+                                                           net_limit(spec, memory)),
                        err);
     }
     if (rc == 0) {
@@ -233,7 +244,12 @@ static void add_micro_batch(struct trainer *trainer, size_t n)
         kernels->add_total((int64_t)n, net->loss, trainer->loss);
         trainer->loss_count += (double)n;
     }
-    kernels->accumulate(net->n_params, net->grad, trainer->sum);
+    if (is_fixed(trainer)) { /* one record's gradient */
+        kernels->grid_add(&trainer->threshold.grid, net->n_params, net->grad,
+                          trainer->sum);
+    } else {
+        kernels->accumulate(net->n_params, net->grad, trainer->sum);
+    }
 }
 
 /* The step is paid for: its noise may be drawn while its gradients are computed, where

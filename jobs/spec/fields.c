@@ -21,6 +21,11 @@ static const char *optimizer_word(int i)
     return spec_optimizer_name((enum spec_optimizer)i);
 }
 
+static const char *sum_word(int i)
+{
+    return spec_sum_name((enum spec_sum)i);
+}
+
 static const char *loss_word(int i)
 {
     return spec_loss_name((enum spec_loss)i);
@@ -431,6 +436,13 @@ static const struct field training_fields[] = {
      .range = {1e-20, 1, false, false},
      .applies = has_betas,
      .only_with = "optimizer: adam",
+     .hides_zero = true},
+    {.key = "sum",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_training, sum),
+     .word = sum_word,
+     .n_words = SUM_N,
+     .n_default = SUM_FLOAT,
      .hides_zero = true},
 };
 SECTION(training_section, "training", training_fields);

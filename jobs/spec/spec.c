@@ -19,6 +19,11 @@ static const char *const preset_names[PRESET_N] = {
     [PRESET_LAYERS] = "layers",
 };
 
+static const char *const sum_names[SUM_N] = {
+    [SUM_FLOAT] = "float",
+    [SUM_FIXED] = "fixed",
+};
+
 static const char *const loss_names[LOSS_N] = {
     [LOSS_CROSS_ENTROPY] = "cross_entropy",
     [LOSS_MSE] = "mse",
@@ -68,6 +73,11 @@ const char *spec_preset_name(enum spec_preset preset)
 const char *spec_layer_name(enum spec_layer_kind kind)
 {
     return field_layer[kind].path;
+}
+
+const char *spec_sum_name(enum spec_sum sum)
+{
+    return sum_names[sum];
 }
 
 const char *spec_loss_name(enum spec_loss loss)

@@ -66,6 +66,10 @@ struct spec_layer {
 /* Of the last layer's values and the label; not a layer. */
 enum spec_loss { LOSS_CROSS_ENTROPY, LOSS_MSE, LOSS_HINGE, LOSS_N };
 
+/* How gradients are added up. FIXED: each alone, rounded to a grid, so that the sum is
+ * the same bits for any number of ranks. */
+enum spec_sum { SUM_FLOAT, SUM_FIXED, SUM_N };
+
 enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
 enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
 
@@ -141,6 +145,7 @@ struct spec_training {
     int64_t checkpoint_every; /* steps; default 500 */
     enum spec_loss loss;      /* default cross_entropy */
     double noise_floor;       /* adam: see ppt-jobspec(5); 0: plain Adam */
+    enum spec_sum sum;        /* default float */
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -235,6 +240,7 @@ const char *spec_layer_name(enum spec_layer_kind kind);
 const char *spec_position_name(enum spec_position position);
 const char *spec_mask_name(enum spec_mask mask);
 const char *spec_loss_name(enum spec_loss loss);
+const char *spec_sum_name(enum spec_sum sum);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
 const char *spec_clip_mode_name(enum spec_clip_mode mode);
 const char *spec_schedule_name(enum spec_schedule schedule);

@@ -118,11 +118,14 @@ struct view {
 static const struct {
     const char *name;
     struct spec_clipping clipping;
+    enum spec_sum sum;
 } modes[] = {
-    {"flat", {.mode = CLIP_FLAT}},
-    {"per layer", {.mode = CLIP_PER_LAYER}},
-    {"automatic", {.mode = CLIP_AUTOMATIC, .gamma = 1e-3}},
-    {"quantile", {.mode = CLIP_QUANTILE, .quantile = 0.5, .rate = 0.2}},
+    {"flat", {.mode = CLIP_FLAT}, SUM_FLOAT},
+    {"per layer", {.mode = CLIP_PER_LAYER}, SUM_FLOAT},
+    {"automatic", {.mode = CLIP_AUTOMATIC, .gamma = 1e-3}, SUM_FLOAT},
+    {"quantile", {.mode = CLIP_QUANTILE, .quantile = 0.5, .rate = 0.2}, SUM_FLOAT},
+    {"flat, fixed point", {.mode = CLIP_FLAT}, SUM_FIXED},
+    {"per layer, fixed point", {.mode = CLIP_PER_LAYER}, SUM_FIXED},
 };
 enum { N_MODES = sizeof modes / sizeof modes[0] };
 
@@ -372,6 +375,7 @@ static void use(int net, int mode, int batch)
     memcpy(spec.model.layers, nets[net].layers, sizeof nets[net].layers);
     spec.privacy.clip_norm = clip_norm;
     spec.privacy.clipping = modes[mode].clipping;
+    spec.training.sum = modes[mode].sum;
     spec.training.learning_rate = learning_rate;
     plan = world_plan(&spec, &manifest, 1.0, 1);
     plan.price.sample_rate = batches[batch].rate;

@@ -153,6 +153,31 @@ public_job() {
     report_says "$job/$model"
 }
 
+# The tensors of a safetensors file: what is behind its header.
+tensors() {
+    local len
+    len=$(od -An -N8 -t u8 "$1")
+    tail -c +$((len + 9)) "$1"
+}
+
+# In fixed point the model is the same bits for any number of ranks.
+same_bits() {
+    model=model.safetensors
+    for ranks in 1 2 4 8; do
+        job=$dir/job$ranks
+        rm -f "$dir"/planes.* "$dir"/key*
+        setup 20 none none
+        sed -i "s/ranks: 2/ranks: $ranks/; s/batch_size: 60/batch_size: 1200, sum: fixed/
+            s/model: logistic/model: {preset: mlp, hidden: 16}/" "$dir/job.yaml"
+        plan 1
+        run $ranks >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+        tensors "$job/$model" >"$dir/tensors.$ranks"
+        [ "$(stat -c %s "$dir/tensors.$ranks")" = $(((8 * 16 + 16 + 16 * 3 + 3) * 4)) ] ||
+            die "not the model's tensors"
+        cmp "$dir/tensors.1" "$dir/tensors.$ranks" || die "$ranks ranks: other bits"
+    done
+}
+
 # stop_by SIGNAL WHOM: to each rank, as a batch system does, or to mpirun. Leaves the step
 # it stopped behind in $stopped_at.
 stop_by() {

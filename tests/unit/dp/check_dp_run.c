@@ -116,6 +116,123 @@ START_TEST(ranks_agree)
 }
 END_TEST
 
+static bool same_bits(const struct world *a, const struct world *b)
+{
+    return a->n_model == b->n_model &&
+           memcmp(a->model, b->model, (size_t)a->n_model * sizeof *a->model) == 0;
+}
+
+/* Everybody in every sample and no noise: in fixed point the model is the same bits for
+ * 1, 2, 4 and 8 ranks. It is that of float sums but for rounding; and those are not the
+ * same bits, or this test would show nothing. */
+START_TEST(fixed_sums_are_the_same_bits)
+{
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.training.learning_rate =
+        spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
+    spec.training.loss = (enum spec_loss)(_i % LOSS_N);
+    use_steps(0.0, 15, true);
+    struct world added = world_of(1), one = world_of(1);
+    run_well(&added, 1);
+    spec.training.sum = SUM_FIXED;
+    run_well(&one, 1);
+    ck_assert_double_lt(distance(&one, &added), 1e-3);
+    ck_assert(!same_bits(&one, &added));
+    for (int size = 2; size <= 8; size *= 2) {
+        struct world many = world_of(size);
+        run_well(&many, 1);
+        ck_assert(same_bits(&one, &many));
+        world_free(&many);
+    }
+    world_free(&one);
+    world_free(&added);
+}
+END_TEST
+
+/* What all ranks send for the first step, added up. */
+struct sent {
+    pthread_mutex_t lock;
+    double sum[4096];
+    size_t n;
+};
+
+static void add_sent(void *state, int rank, const double *send, size_t n)
+{
+    struct sent *sent = state;
+    (void)rank;
+    pthread_mutex_lock(&sent->lock);
+    sent->n = n < 4096 ? n : 4096;
+    for (size_t i = 0; i < sent->n; i++) {
+        sent->sum[i] += send[i];
+    }
+    pthread_mutex_unlock(&sent->lock);
+}
+
+/* With noise: what it is added to is the same bits for any number of ranks, for every
+ * way to clip, so what is released has one law. */
+START_TEST(fixed_sums_meet_the_noise_alike)
+{
+    static struct sent one, many;
+    spec.privacy.is_private = true;
+    spec.privacy.clip_norm = 0.3;
+    spec.privacy.clipping = (struct spec_clipping){.mode = (enum spec_clip_mode)_i,
+                                                   .gamma = 0.01,
+                                                   .quantile = 0.5,
+                                                   .count_noise = 3.0,
+                                                   .rate = 0.2};
+    spec.training.sum = SUM_FIXED;
+    use_steps(1.0, 1, true);
+    for (int size = 1; size <= 8; size *= 2) {
+        struct sent *sent = size == 1 ? &one : &many;
+        struct world world = world_of(size);
+        memset(sent->sum, 0, sizeof sent->sum);
+        world.on_sum = add_sent;
+        world.on_sum_state = sent;
+        unlink(meter_path);
+        run_well(&world, 1);
+        size_t n = (size_t)world.n_model + (_i == CLIP_QUANTILE);
+        ck_assert_uint_ge(sent->n, n);
+        ck_assert_int_eq(memcmp(one.sum, sent->sum, n * sizeof *one.sum), 0);
+        world_free(&world);
+    }
+    double length = 0.0;
+    for (size_t i = 0; i < one.n; i++) {
+        length += one.sum[i] * one.sum[i];
+    }
+    ck_assert_double_gt(sqrt(length), 1.0); /* there were gradients */
+}
+END_TEST
+
+/* A batch that may not fit is refused by all ranks before the first step; so is a plain
+ * job whose loss is no number, as soon as that is seen. */
+START_TEST(fixed_point_has_limits)
+{
+    spec.training.sum = SUM_FIXED;
+    spec.privacy.is_private = true;
+    manifest.splits[0].nominal_count = (int64_t)1 << 40;
+    spec.training.batch_size = 2147483647;
+    use_steps(1.0, 1, true);
+    struct world world = world_of(2);
+    run(&world, 1);
+    for (int r = 0; r < 2; r++) {
+        ck_assert_int_eq(world.rc[r], -PPT_ERANGE);
+        ck_assert(strstr(world.err[r].text, "overflow") != NULL);
+    }
+    world_free(&world);
+    spec.privacy.is_private = false;
+    spec.training.learning_rate = 1e30;
+    manifest.splits[0].nominal_count = train.n;
+    use_steps(0.0, 200, true);
+    struct world wild = world_of(2);
+    run(&wild, 1);
+    for (int r = 0; r < 2; r++) {
+        ck_assert_int_eq(wild.rc[r], -PPT_ERANGE);
+        ck_assert(strstr(wild.err[r].text, "diverged") != NULL);
+    }
+    world_free(&wild);
+}
+END_TEST
+
 /* Stopped on one rank of two, resumed by three: the same model as without a stop. */
 START_TEST(resumes_on_other_ranks)
 {
@@ -677,6 +794,9 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
+    tcase_add_loop_test(tcase, fixed_sums_are_the_same_bits, 0, OPTIMIZER_N);
+    tcase_add_loop_test(tcase, fixed_sums_meet_the_noise_alike, 0, CLIP_N);
+    tcase_add_test(tcase, fixed_point_has_limits);
     tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_N);
     tcase_add_loop_test(tcase, resumes_bit_for_bit, 0, 4 * OPTIMIZER_N);
     tcase_add_loop_test(tcase, clip_norm_follows_the_quantile, 0, 9);
