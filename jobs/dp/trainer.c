@@ -41,6 +41,7 @@ static int read_plan(struct trainer *trainer, const struct manifest *manifest,
     trainer->n_steps = trainer->plan->price.n_steps;
     trainer->sample_rate = trainer->plan->price.sample_rate;
     trainer->expected_batch = trainer->sample_rate * (double)train->nominal_count;
+    trainer->expected_examples = trainer->expected_batch;
     *ret_split = train;
     return 0;
 }
@@ -129,15 +130,21 @@ static int first_params(struct trainer *trainer, struct error *err)
 
 int trainer_open(struct trainer *trainer, const struct plan *plan,
                  const struct spec *spec, const struct manifest *manifest,
-                 struct env *env, struct error *err)
+                 struct env *env, const struct trainer_source *source,
+                 struct error *err)
 {
     const struct memory *memory = env->kernels->memory;
     const struct manifest_split *split = NULL;
     *trainer = (struct trainer){.plan = plan, .spec = spec, .env = env};
     trainer->is_private = spec->privacy.is_private;
     int rc = read_plan(trainer, manifest, &split, err);
+    if (source != NULL) {
+        trainer->expected_batch = source->divisor;
+        trainer->expected_examples = source->expected_examples;
+    }
     if (rc == 0) {
-        rc = net_build(&spec->model, split, trainer->is_private, &trainer->net, err);
+        rc = net_build(&spec->model, split, trainer->is_private && source == NULL,
+                       &trainer->net, err);
     }
     trainer->n_kept = trainer->net.n_params;
     trainer->net.objective = spec->training.loss;
@@ -158,7 +165,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     if (rc == 0) {
         rc = allocate(trainer, memory, err);
     }
-    if (rc == 0) {
+    if (rc == 0 && source == NULL) {
         rc = feed_open(&trainer->feed, env->io->train, env->sampling_key,
                        trainer->sample_rate, trainer->n_steps,
                        (size_t)trainer->net.max_n, err);
@@ -386,7 +393,7 @@ static int gather(struct trainer *trainer, struct error *err)
     return rc;
 }
 
-int trainer_release(struct trainer *trainer, struct error *err)
+int trainer_total(struct trainer *trainer, struct error *err)
 {
     const struct kernels *kernels = trainer->env->kernels;
     if (trainer->is_private) { /* before they are added up: whole steps add exactly */
@@ -400,11 +407,17 @@ int trainer_release(struct trainer *trainer, struct error *err)
     if (trainer->is_private) {
         add_noise(trainer);
     }
+    return 0;
+}
+
+int trainer_apply(struct trainer *trainer, struct error *err)
+{
+    const struct kernels *kernels = trainer->env->kernels;
     float next_norm = votes_take(trainer);
     kernels->divide(trainer->n_slice, trainer->expected_batch, trainer->slice);
     update(trainer);
     votes_tell(trainer, next_norm);
-    rc = gather(trainer, err);
+    int rc = gather(trainer, err);
     if (rc == 0) {
         rc = votes_heed(trainer, err);
     }
@@ -412,4 +425,10 @@ int trainer_release(struct trainer *trainer, struct error *err)
         trainer->step++;
     }
     return rc;
+}
+
+int trainer_release(struct trainer *trainer, struct error *err)
+{
+    int rc = trainer_total(trainer, err);
+    return rc != 0 ? rc : trainer_apply(trainer, err);
 }

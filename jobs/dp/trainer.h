@@ -1,5 +1,6 @@
-/* The state of one rank of a running dp job: net, parameters, this rank's slice of them
- * and of the optimizer, sampler and noise. Private to this room.
+/* The state of one rank of a running dp job, or of a federation's server: net,
+ * parameters, this rank's slice of them and of the optimizer, sampler and noise. For
+ * jobs/dp and jobs/fl.
  *
  * The parameters are padded with zeros to size * n_slice floats so that each rank owns
  * one slice of the same length. Arrays lie in the memory of the kernels; where that is
@@ -20,6 +21,14 @@
 #include "jobs/model/net.h"
 #include "jobs/plan.h"
 
+/* Where the vectors that a step adds up come from elsewhere than gradients of records
+ * that this rank samples: then each coordinate of `sum` is filled by the caller with
+ * multiples of the grid's step (private) or any numbers that add up exactly (not). */
+struct trainer_source {
+    double divisor;           /* public: of the sum */
+    double expected_examples; /* behind a step, for people */
+};
+
 struct trainer {
     const struct plan *plan;
     const struct spec *spec;
@@ -27,7 +36,9 @@ struct trainer {
     struct net net;
     bool is_private;
     double sample_rate;
-    double expected_batch; /* public: sample_rate times the nominal count */
+    double expected_batch; /* public: sample_rate times the nominal count; the sum is
+                              divided by it */
+    double expected_examples; /* behind a step: told only */
     int64_t nominal_test;  /* of the test split, 0 if not stated */
     int64_t n_steps, step; /* in all, and done */
 
@@ -52,11 +63,14 @@ struct trainer {
     double *host_sum, *host_slice;
 };
 
-/* Allocates and initialises everything for step 0. Close with trainer_close, which
- * wipes the keys. Errors: PPT_ESPEC, PPT_ENOMEM, PPT_ERANGE. */
+/* Allocates and initialises everything for step 0. `source` NULL: a dp job's sample,
+ * clipped example by example; else the net computes plain sums and nothing is sampled.
+ * Close with trainer_close, which wipes the keys. Errors: PPT_ESPEC, PPT_ENOMEM,
+ * PPT_ERANGE. */
 int trainer_open(struct trainer *trainer, const struct plan *plan,
                  const struct spec *spec, const struct manifest *manifest,
-                 struct env *env, struct error *err);
+                 struct env *env, const struct trainer_source *source,
+                 struct error *err);
 void trainer_close(struct trainer *trainer);
 
 /* This rank's sum over its sample of trainer->step: clipped if the job is private. An
@@ -67,6 +81,11 @@ int trainer_gradient(struct trainer *trainer, struct error *err);
  * gathers; step grows by one. The step must have been charged. Every rank calls it.
  * Errors: PPT_ECOMM, PPT_ESTATE (the device failed; nothing was sent). */
 int trainer_release(struct trainer *trainer, struct error *err);
+
+/* Its two halves: `slice` becomes the noisy total, which may be looked at; then `slice`
+ * is the gradient, not divided yet, of the update. */
+int trainer_total(struct trainer *trainer, struct error *err);
+int trainer_apply(struct trainer *trainer, struct error *err);
 
 /* Parameters on the host, valid until the next step. Errors: PPT_ESTATE (the device
  * failed). */

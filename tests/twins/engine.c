@@ -140,7 +140,7 @@ struct engine *engine_open(const struct engine_wish *wish,
     engine->env.noise_key[0] = 3;
     engine->env.sampling_key[0] = 5;
     int rc = trainer_open(&engine->trainer, &engine->plan, &engine->spec,
-                          &engine->manifest, &engine->env, &err);
+                          &engine->manifest, &engine->env, NULL, &err);
     must(rc == 0, err.text);
     return engine;
 }

@@ -1,0 +1,27 @@
+/* The course of a job that trains in steps, each paid for before it runs: leases,
+ * checkpoints, looks at the test split, progress, the model, the report. What a step
+ * does is its kind's: a dp job's adds up gradients, a round of a federation updates.
+ * For jobs/dp and jobs/fl.
+ */
+#ifndef PPT_JOBS_DP_COURSE_H
+#define PPT_JOBS_DP_COURSE_H
+
+#include "jobs/dp/trainer.h"
+#include "jobs/report.h"
+
+struct course_work {
+    const char *noun; /* "step", for people */
+    /* One step that is paid for; trainer->step grows by one. Every rank calls it. */
+    int (*step)(struct trainer *trainer, void *state, struct error *err);
+    void *state;
+};
+
+/* From the checkpoint if io has one to the last step, a stop, or the meter's refusal
+ * (which is no error). Fills the report also where it returns -PPT_EINTERRUPTED.
+ * Charges releases[PRICE_TRAINING_STEP] once a step, before it. Every rank calls it.
+ * Errors: those of the steps, PPT_EIO, PPT_ECOMM, PPT_ENOMEM, PPT_ETRUST (checkpoint of
+ * another job), PPT_ERANGE (training diverged), PPT_EINTERRUPTED. */
+int course_run(struct trainer *trainer, const struct course_work *work,
+               struct report *ret_report, struct error *err);
+
+#endif
