@@ -4,7 +4,7 @@
 
 const struct kind job_kinds[JOB_N_KINDS] = {
     [JOB_DP] = {"dp", "differential_privacy", true},
-    [JOB_FL] = {"fl", "federated_learning", false},
+    [JOB_FL] = {"fl", "federated_learning", true},
     [JOB_SMPC] = {"smpc", "secure_mpc", false},
     [JOB_HE] = {"he", "homomorphic_encryption", false},
 };

@@ -75,15 +75,20 @@ static double sample_rate_up(int64_t batch, int64_t count)
     return (double)thresholds * 0x1p-53; /* thresholds <= 2^53: exact */
 }
 
+static int check_nominal(const struct manifest_split *train, struct error *err)
+{
+    if (train->nominal_count >= 1)
+        return 0;
+    return error_set(err, PPT_ESPEC,
+                     "the manifest states no nominal_count for split '%s', "
+                     "expected a number of at least 1 for training",
+                     train->name);
+}
+
 static int sampling(const struct spec *spec, const struct manifest_split *train,
                     struct price *price, struct error *err)
 {
     int64_t batch = spec->training.batch_size, count = train->nominal_count;
-    if (count < 1)
-        return error_set(err, PPT_ESPEC,
-                         "the manifest states no nominal_count for split '%s', "
-                         "expected a number of at least 1 for training",
-                         train->name);
     if (batch < 1 || batch > count) {
         error_set(err, PPT_ERANGE,
                   "training.batch_size is %lld, expected a number in [1, %lld]",
@@ -108,6 +113,45 @@ static int sampling(const struct spec *spec, const struct manifest_split *train,
     return 0;
 }
 
+/* The clients of a federation, of whom each round draws `cohort`: in public numbers. */
+static int cohort_sampling(const struct spec *spec, const struct manifest *manifest,
+                           const struct manifest_split *train, struct price *price,
+                           struct error *err)
+{
+    const struct spec_federation *federation = &spec->federation;
+    bool is_made_up = federation->partition != PARTITION_USERS;
+    int64_t cohort = federation->cohort;
+    int64_t clients = is_made_up ? federation->clients : train->nominal_count;
+    if (!is_made_up && manifest->unit != UNIT_USER) {
+        error_set(err, PPT_ESPEC,
+                  "federation.partition is 'users', but the records of data set '%s' "
+                  "are one per %s",
+                  manifest->name, unit_name(manifest->unit));
+        return error_hint(err, "use iid, dirichlet or shards, which make clients up, "
+                               "or a data set whose unit is user");
+    }
+    if (spec->privacy.is_private &&
+        (is_made_up || federation->selection != SELECTION_POISSON ||
+         federation->weighting != WEIGHTING_EQUAL ||
+         spec->privacy.clipping.mode != CLIP_FLAT))
+        return error_set(err, PPT_ESPEC,
+                         "a private federation is priced for real users, a Poisson "
+                         "cohort, equal weights and flat clipping only");
+    if (cohort < 1 || cohort > clients) {
+        error_set(err, PPT_ERANGE,
+                  "federation.cohort is %lld, expected a number in [1, %lld]",
+                  (long long)cohort, (long long)clients);
+        return error_hint(err, "there are nominally %lld clients", (long long)clients);
+    }
+    if (federation->rounds < 1 || federation->rounds > CALIBRATE_MAX_STEPS)
+        return error_set(err, PPT_ERANGE,
+                         "federation.rounds is %lld, expected a number in [1, %lld]",
+                         (long long)federation->rounds, (long long)CALIBRATE_MAX_STEPS);
+    price->sample_rate = sample_rate_up(cohort, clients);
+    price->n_steps = federation->rounds;
+    return 0;
+}
+
 /* The test split must be there if it is looked at; a paid look needs a public divisor
  * as well. */
 static int check_evaluation(const struct spec *spec, const struct manifest *manifest,
@@ -116,6 +160,10 @@ static int check_evaluation(const struct spec *spec, const struct manifest *mani
     const struct manifest_split *test;
     if (spec->training.evaluation == EVALUATION_NONE)
         return 0;
+    if (spec->training.evaluation == EVALUATION_PAID && spec->kind != JOB_DP)
+        return error_set(err, PPT_ESPEC,
+                         "training.evaluation is 'paid', but how far a user moves a "
+                         "count of records is not bounded");
     int rc = need_split(manifest, spec->dataset.test, "dataset.test", &test, err);
     if (rc == 0 && spec->training.evaluation == EVALUATION_PAID &&
         test->nominal_count < 1) {
@@ -188,7 +236,9 @@ static int price_private(const struct spec *spec, struct price *price,
     price->is_private = true;
     price->unit = spec->privacy.unit;
     price->delta = spec->privacy.delta;
-    add_release(price, "training-step",
+    /* A cohort's sum is what a step's is: each unit is in it with the same chance and
+     * adds a vector of norm clip_norm at most. */
+    add_release(price, spec->kind == JOB_FL ? "round" : "training-step",
                 (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
                                    .sample_rate = price->sample_rate},
                 price->n_steps);
@@ -230,8 +280,9 @@ static int price_private(const struct spec *spec, struct price *price,
 int price_job(const struct spec *spec, const struct manifest *manifest,
               struct price *ret_price, struct error *err)
 {
-    if (spec->kind != JOB_DP)
-        return error_set(err, PPT_ESPEC, "this version prices jobs of kind 'dp' only");
+    if (spec->kind != JOB_DP && spec->kind != JOB_FL)
+        return error_set(err, PPT_ESPEC,
+                         "this version prices jobs of kinds 'dp' and 'fl' only");
     struct price price = {.relation = RELATION_ADD_REMOVE, .unit = manifest->unit};
     price.cost = cost_zero(price.unit, price.relation);
     const struct manifest_split *train;
@@ -241,7 +292,10 @@ int price_job(const struct spec *spec, const struct manifest *manifest,
     if (rc == 0 && spec->privacy.is_private)
         rc = check_unit(spec, manifest, err);
     if (rc == 0)
-        rc = sampling(spec, train, &price, err);
+        rc = check_nominal(train, err);
+    if (rc == 0)
+        rc = spec->kind == JOB_FL ? cohort_sampling(spec, manifest, train, &price, err)
+                                  : sampling(spec, train, &price, err);
     if (rc == 0 && spec->privacy.is_private)
         rc = price_private(spec, &price, err);
     if (rc == 0)

@@ -23,11 +23,13 @@ struct spec;
 struct manifest;
 
 #define PRICE_MAX_RELEASES 8
-#define PRICE_TRAINING_STEP 0 /* releases[0] of a dp job: one noisy gradient sum */
-#define PRICE_EVALUATION 1    /* releases[1], where paid for: one noisy test count */
+#define PRICE_TRAINING_STEP                                                            \
+    0                      /* releases[0]: one noisy gradient sum (dp), or sum of      \
+                              a cohort's updates (fl) */
+#define PRICE_EVALUATION 1 /* releases[1], where paid for: one noisy test count */
 
 struct price_release {
-    char name[32]; /* "training-step", "evaluation" */
+    char name[32]; /* "training-step", "round", "evaluation" */
     struct mechanism mechanism;
     int64_t count; /* the most that may happen */
 };
@@ -40,10 +42,11 @@ struct price {
     struct price_release releases[PRICE_MAX_RELEASES];
     double delta;            /* at which epsilon is shown */
     double epsilon;          /* at `delta`, over all orders; 0 if not private */
-    double sample_rate;      /* batch_size / nominal count, rounded to k/2^53 */
+    double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
+                                of clients, rounded up to k/2^53 */
     double noise_multiplier; /* of the training step */
-    int64_t n_steps;
-    struct cost cost; /* has a mu2 where batch_size is the nominal count */
+    int64_t n_steps;         /* or rounds */
+    struct cost cost;        /* has a mu2 where the rate is 1 */
 };
 
 /* Errors: PPT_ERANGE (no noise reaches the target, batch larger than the data set),

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jobs/spec/federation.h"
+
 static bool is_given(const struct ydoc_node *section, const char *key)
 {
     return ydoc_get(section, key) != NULL;
@@ -13,7 +15,7 @@ static void check_kind(struct ydoc_faults *faults, const struct ydoc_node *root,
 {
     if (!job_kinds[spec->kind].is_available)
         ydoc_fault_at(faults, root, "kind",
-                      "expected kind dp: %s is not available in this version",
+                      "expected kind dp or fl: %s is not available in this version",
                       job_kinds[spec->kind].name);
 }
 
@@ -137,6 +139,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_tokens(faults, root, spec);
     check_devices(faults, root, spec);
     check_slurm(faults, root, spec);
+    federation_check(faults, root, spec);
 }
 
 /* `resources` may be left out of a file while its default is too much for the site. */

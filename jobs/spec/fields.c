@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "jobs/spec/clipping.h"
+#include "jobs/spec/federation.h"
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
 #include "jobs/spec/slurm.h"
@@ -556,6 +557,10 @@ static const struct field top_fields[] = {
      .offset = offsetof(struct spec, output),
      .section = &output_section},
     {.key = "sweep", .type = FIELD_OWN, .read = read_sweep, .write = write_sweep},
+    {.key = "federation",
+     .type = FIELD_OWN,
+     .read = federation_read,
+     .write = federation_write},
 };
 const struct field_section field_top = {"", top_fields, COUNT(top_fields)};
 
@@ -721,5 +726,7 @@ const struct field_section *const field_sections[] = {
     &resources_section,
     &field_slurm,
     &output_section,
+    &field_federation,
+    &field_server,
     NULL,
 };

@@ -148,6 +148,41 @@ struct spec_training {
     enum spec_sum sum;        /* default float */
 };
 
+/* How records become clients. USERS: by the data set's own units, so that a client is a
+ * person; the others make clients up, and no privacy per user can be claimed of them. */
+enum spec_partition {
+    PARTITION_USERS,
+    PARTITION_IID,
+    PARTITION_DIRICHLET,
+    PARTITION_SHARDS,
+    PARTITION_N
+};
+
+/* POISSON: each client independently; FIXED: exactly so many, without privacy only. */
+enum spec_selection { SELECTION_POISSON, SELECTION_FIXED, SELECTION_N };
+enum spec_weighting { WEIGHTING_EQUAL, WEIGHTING_EXAMPLES, WEIGHTING_N };
+
+/* What the server does with the mean update, as if it were a gradient's opposite. */
+struct spec_server {
+    enum spec_optimizer optimizer; /* sgd is FedAvg, momentum FedAvgM, adam FedAdam */
+    double learning_rate;          /* default 1 */
+    double momentum, beta1, beta2; /* as in training */
+};
+
+/* kind: fl only, else zeros. Training is then what a client does in a round. */
+struct spec_federation {
+    int64_t rounds;
+    enum spec_partition partition;
+    int64_t clients; /* made up; 0 with users */
+    double alpha;    /* dirichlet; default 0.5; else 0 */
+    int64_t shards;  /* of a client; default 2; else 0 */
+    int64_t cohort;  /* clients in a round: expected (poisson) or exact (fixed) */
+    enum spec_selection selection;
+    enum spec_weighting weighting;
+    double prox; /* FedProx: mu of mu/2 |w - w_t|^2 in a client's loss; default 0 */
+    struct spec_server server;
+};
+
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
 struct spec_slurm {
     char partition[SPEC_NAME_SIZE], qos[SPEC_NAME_SIZE];
@@ -186,6 +221,7 @@ struct spec {
     struct spec_training training;
     struct spec_resources resources;
     struct spec_output output;
+    struct spec_federation federation;
     char sha256[SPEC_HEX_SIZE]; /* of the canonical form, filled by spec_parse */
 };
 
@@ -245,5 +281,8 @@ const char *spec_optimizer_name(enum spec_optimizer optimizer);
 const char *spec_clip_mode_name(enum spec_clip_mode mode);
 const char *spec_schedule_name(enum spec_schedule schedule);
 const char *spec_evaluation_name(enum spec_evaluation evaluation);
+const char *spec_partition_name(enum spec_partition partition);
+const char *spec_selection_name(enum spec_selection selection);
+const char *spec_weighting_name(enum spec_weighting weighting);
 
 #endif

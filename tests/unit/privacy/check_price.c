@@ -333,7 +333,82 @@ START_TEST(spec_and_manifest_must_agree)
     s = spec();
     expect(&s, &m, PPT_ESPEC, "states no nominal_count for split 'train'");
     s.kind = JOB_HE;
-    expect(&s, &m, PPT_ESPEC, "kind 'dp' only");
+    expect(&s, &m, PPT_ESPEC, "kinds 'dp' and 'fl' only");
+}
+END_TEST
+
+static struct spec federation(void)
+{
+    struct spec s = spec();
+    s.kind = JOB_FL;
+    s.privacy.unit = UNIT_USER;
+    s.federation = (struct spec_federation){
+        .rounds = 200, .partition = PARTITION_USERS, .cohort = 600};
+    return s;
+}
+
+/* A round is priced as a step of a dp job whose records are the users. */
+START_TEST(a_round_is_a_step_over_users)
+{
+    struct spec s = federation(), dp = spec();
+    struct manifest m = manifest(), examples = m;
+    m.unit = UNIT_USER;
+    struct price price = price_of(&s, &m);
+    dp.training.epochs = 0;
+    dp.training.steps = 200;
+    dp.training.batch_size = 600;
+    struct price step = price_of(&dp, &examples);
+    ck_assert_str_eq(price.releases[0].name, "round");
+    ck_assert_int_eq(price.n_releases, 1);
+    ck_assert_int_eq(price.n_steps, 200);
+    ck_assert_int_eq(price.releases[0].count, 200);
+    ck_assert_int_eq(price.unit, UNIT_USER);
+    ck_assert_int_eq(price.cost.unit, UNIT_USER);
+    ck_assert(price.sample_rate >= 0.01 && price.sample_rate < 0.01 + 0x1p-52);
+    ck_assert(price.noise_multiplier == step.noise_multiplier);
+    ck_assert(price.epsilon == step.epsilon && price.epsilon <= 3);
+    ck_assert_mem_eq(price.cost.rho, step.cost.rho, sizeof step.cost.rho);
+}
+END_TEST
+
+/* Where the draw, the clients or the weights are others than the price's, it is not
+ * claimed; without privacy they may be. */
+START_TEST(other_federations_have_no_price)
+{
+    const char *text = "real users, a Poisson cohort, equal weights and flat clipping";
+    struct manifest m = manifest();
+    struct spec s = federation();
+    expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
+    s.privacy = (struct spec_privacy){.is_private = false};
+    expect(&s, &m, PPT_ESPEC, "federation.partition is 'users'");
+    m.unit = UNIT_USER;
+    for (int fault = 0; fault < 4; fault++) {
+        s = federation();
+        if (fault == 0) {
+            s.federation.partition = PARTITION_IID;
+            s.federation.clients = 1000;
+        } else if (fault == 1) {
+            s.federation.selection = SELECTION_FIXED;
+        } else if (fault == 2) {
+            s.federation.weighting = WEIGHTING_EXAMPLES;
+        } else {
+            s.privacy.clipping.mode = CLIP_QUANTILE;
+        }
+        expect(&s, &m, PPT_ESPEC, text);
+        s.privacy = (struct spec_privacy){.is_private = false};
+        struct price price = price_of(&s, &m);
+        ck_assert(!price.is_private);
+        ck_assert_int_eq(price.n_steps, 200);
+        for (int i = 0; i < COST_N_ORDERS; i++)
+            ck_assert_int_eq(price.cost.rho[i], 0);
+    }
+    s = federation();
+    s.federation.cohort = 60001;
+    expect(&s, &m, PPT_ERANGE, "federation.cohort is 60001");
+    s = federation();
+    s.training.evaluation = EVALUATION_PAID;
+    s.training.evaluation_noise = 20;
+    expect(&s, &m, PPT_ESPEC, "training.evaluation is 'paid'");
 }
 END_TEST
 
@@ -448,6 +523,8 @@ int main(void)
     tcase_add_test(tcase, use_is_priced_like_the_job);
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);
+    tcase_add_test(tcase, a_round_is_a_step_over_users);
+    tcase_add_test(tcase, other_federations_have_no_price);
     tcase_add_test(tcase, nonsense_is_refused);
     tcase_add_test(tcase, what_is_remembered_is_what_is_computed);
     Suite *suite = suite_create("price");

@@ -210,7 +210,7 @@ START_TEST(examples_are_valid)
         sweep_free(sweep);
         n_examples++;
     }
-    ck_assert_int_eq(n_examples, 3);
+    ck_assert_int_eq(n_examples, 4);
     free(page);
 }
 END_TEST

@@ -1,0 +1,291 @@
+#include "jobs/spec/federation.h"
+
+#define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
+#define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
+#define MOST_ROUNDS 1000000
+
+static const char *const partition_names[PARTITION_N] = {
+    [PARTITION_USERS] = "users",
+    [PARTITION_IID] = "iid",
+    [PARTITION_DIRICHLET] = "dirichlet",
+    [PARTITION_SHARDS] = "shards",
+};
+
+static const char *const selection_names[SELECTION_N] = {
+    [SELECTION_POISSON] = "poisson",
+    [SELECTION_FIXED] = "fixed",
+};
+
+static const char *const weighting_names[WEIGHTING_N] = {
+    [WEIGHTING_EQUAL] = "equal",
+    [WEIGHTING_EXAMPLES] = "examples",
+};
+
+const char *spec_partition_name(enum spec_partition partition)
+{
+    return partition_names[partition];
+}
+
+const char *spec_selection_name(enum spec_selection selection)
+{
+    return selection_names[selection];
+}
+
+const char *spec_weighting_name(enum spec_weighting weighting)
+{
+    return weighting_names[weighting];
+}
+
+static const char *partition_word(int i)
+{
+    return partition_names[i];
+}
+
+static const char *selection_word(int i)
+{
+    return selection_names[i];
+}
+
+static const char *weighting_word(int i)
+{
+    return weighting_names[i];
+}
+
+static const char *optimizer_word(int i)
+{
+    return spec_optimizer_name((enum spec_optimizer)i);
+}
+
+static bool is_made_up(const void *base)
+{
+    const struct spec_federation *federation = base;
+    return federation->partition != PARTITION_USERS;
+}
+
+static bool is_dirichlet(const void *base)
+{
+    const struct spec_federation *federation = base;
+    return federation->partition == PARTITION_DIRICHLET ||
+           federation->partition == PARTITION_N;
+}
+
+static bool is_shards(const void *base)
+{
+    const struct spec_federation *federation = base;
+    return federation->partition == PARTITION_SHARDS ||
+           federation->partition == PARTITION_N;
+}
+
+static bool has_momentum(const void *base)
+{
+    const struct spec_server *server = base;
+    return server->optimizer == OPTIMIZER_MOMENTUM || server->optimizer == OPTIMIZER_N;
+}
+
+static bool has_betas(const void *base)
+{
+    const struct spec_server *server = base;
+    return server->optimizer == OPTIMIZER_ADAM || server->optimizer == OPTIMIZER_N;
+}
+
+static const struct field server_fields[] = {
+    {.key = "optimizer",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_server, optimizer),
+     .word = optimizer_word,
+     .n_words = OPTIMIZER_N,
+     .n_default = OPTIMIZER_SGD},
+    {.key = "learning_rate",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_server, learning_rate),
+     .range = {0, 1000, true, false},
+     .number_default = 1},
+    {.key = "momentum",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_server, momentum),
+     .range = {0, 1, false, true},
+     .number_default = 0.9,
+     .applies = has_momentum,
+     .only_with = "optimizer: momentum"},
+    {.key = "beta1",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_server, beta1),
+     .range = {0, 1, false, true},
+     .number_default = 0.9,
+     .applies = has_betas,
+     .only_with = "optimizer: adam"},
+    {.key = "beta2",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_server, beta2),
+     .range = {0, 1, false, true},
+     .number_default = 0.999,
+     .applies = has_betas,
+     .only_with = "optimizer: adam"},
+};
+const struct field_section field_server = {"federation.server", server_fields,
+                                           COUNT(server_fields)};
+
+static const struct field federation_fields[] = {
+    {.key = "rounds",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, rounds),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_ROUNDS},
+    {.key = "partition",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, partition),
+     .is_required = true,
+     .word = partition_word,
+     .n_words = PARTITION_N},
+    {.key = "clients",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, clients),
+     .n_least = 1,
+     .n_most = MOST_CLIENTS,
+     .hides_zero = true,
+     .applies = is_made_up,
+     .only_with = "partition: iid, dirichlet or shards"},
+    {.key = "alpha",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_federation, alpha),
+     .range = {1e-3, 1e6, false, false},
+     .number_default = 0.5,
+     .applies = is_dirichlet,
+     .only_with = "partition: dirichlet"},
+    {.key = "shards",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, shards),
+     .n_least = 1,
+     .n_most = 1000,
+     .n_default = 2,
+     .applies = is_shards,
+     .only_with = "partition: shards"},
+    {.key = "cohort",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, cohort),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_CLIENTS / 2},
+    {.key = "selection",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, selection),
+     .word = selection_word,
+     .n_words = SELECTION_N,
+     .n_default = SELECTION_POISSON},
+    {.key = "weighting",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, weighting),
+     .word = weighting_word,
+     .n_words = WEIGHTING_N,
+     .n_default = WEIGHTING_EQUAL},
+    {.key = "prox",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_federation, prox),
+     .range = {0, 1e6, false, false}},
+    {.key = "server",
+     .type = FIELD_SECTION,
+     .offset = offsetof(struct spec_federation, server),
+     .section = &field_server},
+};
+const struct field_section field_federation = {"federation", federation_fields,
+                                               COUNT(federation_fields)};
+
+void federation_read(struct ydoc_faults *faults, const struct ydoc_node *node,
+                     void *base)
+{
+    struct spec *spec = base;
+    if (node == NULL)
+        return;
+    if (spec->kind != JOB_FL) {
+        ydoc_fault(faults, node, "expected only with kind: fl");
+        return;
+    }
+    field_read(faults, node, &field_federation, &spec->federation);
+}
+
+void federation_write(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec *spec = base;
+    if (spec->kind != JOB_FL)
+        return;
+    json_object(json, field->key);
+    field_write(json, &field_federation, &spec->federation);
+    json_close_object(json);
+}
+
+/* Who is protected, and by which draw, must be what the price assumes. */
+static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *root,
+                          const struct spec *spec)
+{
+    const struct ydoc_node *privacy = ydoc_get(root, "privacy");
+    const struct ydoc_node *node = ydoc_get(root, "federation");
+    const struct spec_federation *federation = &spec->federation;
+    if (!spec->privacy.is_private)
+        return;
+    if (spec->privacy.unit == UNIT_EXAMPLE)
+        ydoc_fault_at(faults, privacy, "unit",
+                      "expected user: with kind fl a client's whole update is clipped");
+    if (spec->privacy.clipping.mode != CLIP_FLAT)
+        ydoc_fault_at(faults, privacy, "clipping",
+                      "expected flat: with kind fl a client's whole update is clipped");
+    if (federation->partition != PARTITION_USERS &&
+        federation->partition != PARTITION_N)
+        ydoc_fault_at(
+            faults, node, "partition",
+            "expected users, or privacy: none: a record in or out moves other "
+            "records between clients that are made up, so a price per client "
+            "would not hold");
+    if (federation->selection == SELECTION_FIXED)
+        ydoc_fault_at(
+            faults, node, "selection",
+            "expected poisson, or privacy: none: it is the one that is priced");
+    if (federation->weighting == WEIGHTING_EXAMPLES)
+        ydoc_fault_at(faults, node, "weighting",
+                      "expected equal, or privacy: none: how many records a client has "
+                      "is a secret");
+}
+
+static void check_training(struct ydoc_faults *faults, const struct ydoc_node *root,
+                           const struct spec *spec)
+{
+    const struct ydoc_node *training = ydoc_get(root, "training");
+    if (spec->training.optimizer == OPTIMIZER_MOMENTUM ||
+        spec->training.optimizer == OPTIMIZER_ADAM)
+        ydoc_fault_at(faults, training, "optimizer",
+                      "expected sgd: it is the clients'; the server's stands in "
+                      "federation.server");
+    if (spec->training.evaluation == EVALUATION_PAID)
+        ydoc_fault_at(faults, training, "evaluation",
+                      "expected none or public: how far one user moves a count of "
+                      "records is not bounded");
+    if (spec->resources.gpus_per_rank > 0)
+        ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
+                      "expected 0: clients of kind fl train on the CPU");
+}
+
+void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      const struct spec *spec)
+{
+    const struct ydoc_node *node = ydoc_get(root, "federation");
+    const struct spec_federation *federation = &spec->federation;
+    if (spec->kind != JOB_FL)
+        return;
+    if (node == NULL) {
+        ydoc_fault_at(faults, root, "federation",
+                      "expected a mapping with rounds, partition and cohort");
+        return;
+    }
+    bool is_made_up = federation->partition != PARTITION_USERS &&
+                      federation->partition != PARTITION_N;
+    if (is_made_up && ydoc_get(node, "clients") == NULL)
+        ydoc_fault_at(faults, node, "clients",
+                      "expected how many clients to make of the records");
+    if (is_made_up && federation->clients > 0 &&
+        federation->cohort > federation->clients)
+        ydoc_fault_at(faults, node, "cohort",
+                      "expected at most as many as there are clients, %lld",
+                      (long long)federation->clients);
+    check_privacy(faults, root, spec);
+    check_training(faults, root, spec);
+}

@@ -1,0 +1,20 @@
+/* The section of jobs of kind fl: who the clients are and what a round does. */
+#ifndef PPT_JOBS_SPEC_FEDERATION_H
+#define PPT_JOBS_SPEC_FEDERATION_H
+
+#include "jobs/spec/field.h"
+
+/* The tables, for fields.c. */
+extern const struct field_section field_federation, field_server;
+
+/* Reads `federation` of a whole spec, whose kind was read before: it must be there with
+ * kind fl and nowhere else. Writes it with kind fl only. */
+void federation_read(struct ydoc_faults *faults, const struct ydoc_node *node,
+                     void *spec);
+void federation_write(struct json *json, const struct field *field, const void *spec);
+
+/* Adds a fault for each combination that is impossible with kind fl. */
+void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      const struct spec *spec);
+
+#endif
