@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "jobs/dp/dp_run.h"
 #include "jobs/env.h"
+#include "jobs/fl/fl_run.h"
 #include "jobs/plan.h"
 #include "jobs/privacy/meter.h"
 #include "jobs/report.h"
@@ -164,9 +165,17 @@ static int job_model_save(struct io *io, const struct tensor_view *tensors,
 }
 _Static_assert(sizeof((struct report){0}).model == PLAN_PATH_SIZE, "a path fits");
 
+/* What runs a job of each kind; NULL: nothing does. */
+static int (*const runners[JOB_N_KINDS])(const struct plan *, const struct spec *,
+                                         const struct manifest *, struct env *,
+                                         struct report *, struct error *) = {
+    [JOB_DP] = dp_run,
+    [JOB_FL] = fl_run,
+};
+
 static int check_world(const struct run *run, struct error *err)
 {
-    if (run->spec.kind != JOB_DP)
+    if (runners[run->spec.kind] == NULL)
         return error_set(err, PPT_ESTATE, "this worker cannot run jobs of kind %s",
                          job_kinds[run->spec.kind].name);
     if (run->comm->size == run->spec.resources.ranks)
@@ -195,16 +204,17 @@ static size_t cache_bytes(const struct run *run)
     return share < SHARD_CACHE_BYTES ? (size_t)share : SHARD_CACHE_BYTES;
 }
 
-static int open_split(struct run *run, const char *name, struct rows *ret_rows,
-                      struct error *err)
+/* A rank's part of a split, or all of it on each. */
+static int open_split(struct run *run, const char *name, bool is_whole,
+                      struct rows *ret_rows, struct error *err)
 {
     const struct manifest_split *stated = manifest_split(&run->manifest, name);
     if (stated == NULL)
         return error_set(err, PPT_ESPEC, "the manifest of %s has no split %s",
                          run->manifest.name, name);
     return shard_open(&run->data, stated, run->spec.dataset.mean, run->spec.dataset.std,
-                      run->comm->rank, run->comm->size, cache_bytes(run), ret_rows,
-                      err);
+                      is_whole ? 0 : run->comm->rank, is_whole ? 1 : run->comm->size,
+                      cache_bytes(run), ret_rows, err);
 }
 
 static int open_data(struct run *run, struct error *err)
@@ -216,9 +226,10 @@ static int open_data(struct run *run, struct error *err)
                        "%s: its privacy unit or relation is not the manifest's",
                        run->plan.data_file);
     if (rc == 0)
-        rc = open_split(run, run->spec.dataset.train, &run->train, err);
+        rc = open_split(run, run->spec.dataset.train, run->spec.kind == JOB_FL,
+                        &run->train, err);
     if (rc == 0 && run->spec.dataset.test[0] != '\0')
-        rc = open_split(run, run->spec.dataset.test, &run->test, err);
+        rc = open_split(run, run->spec.dataset.test, false, &run->test, err);
     return rc;
 }
 
@@ -305,7 +316,8 @@ static int train(struct run *run, struct error *err)
     crypto_random(env.noise_key, sizeof env.noise_key);
     crypto_random(env.sampling_key, sizeof env.sampling_key);
     struct report report = {0};
-    int rc = dp_run(&run->plan, &run->spec, &run->manifest, &env, &report, err);
+    int rc = runners[run->spec.kind](&run->plan, &run->spec, &run->manifest, &env,
+                                     &report, err);
     crypto_wipe(env.noise_key, sizeof env.noise_key);
     crypto_wipe(env.sampling_key, sizeof env.sampling_key);
     progress_end(&line);

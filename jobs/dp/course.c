@@ -228,8 +228,8 @@ static struct report report_of(const struct trainer *trainer,
     return report;
 }
 
-static int interrupted(struct trainer *trainer, const char *noun,
-                       struct report *report, struct error *err)
+static int interrupted(struct trainer *trainer, const char *noun, struct report *report,
+                       struct error *err)
 {
     int rc = snapshot_save(trainer, err);
     if (rc != 0) {

@@ -36,11 +36,11 @@ struct trainer {
     struct net net;
     bool is_private;
     double sample_rate;
-    double expected_batch; /* public: sample_rate times the nominal count; the sum is
-                              divided by it */
+    double expected_batch;    /* public: sample_rate times the nominal count; the sum is
+                                 divided by it */
     double expected_examples; /* behind a step: told only */
-    int64_t nominal_test;  /* of the test split, 0 if not stated */
-    int64_t n_steps, step; /* in all, and done */
+    int64_t nominal_test;     /* of the test split, 0 if not stated */
+    int64_t n_steps, step;    /* in all, and done */
 
     struct feed feed;
     struct noise noise;         /* private jobs only, and what follows */

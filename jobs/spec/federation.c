@@ -259,6 +259,9 @@ static void check_training(struct ydoc_faults *faults, const struct ydoc_node *r
         ydoc_fault_at(faults, training, "evaluation",
                       "expected none or public: how far one user moves a count of "
                       "records is not bounded");
+    if (spec->training.sum == SUM_FIXED)
+        ydoc_fault_at(faults, training, "sum",
+                      "expected float: updates are added up in fixed point anyway");
     if (spec->resources.gpus_per_rank > 0)
         ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
                       "expected 0: clients of kind fl train on the CPU");

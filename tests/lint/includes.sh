@@ -24,7 +24,7 @@ may_include() {
     model:base | model:kernels | model:contract | model:model) ;;
     dp:base | dp:kernels | dp:contract | dp:model | dp:dp) ;;
     fl:base | fl:kernels | fl:contract | fl:model | fl:dp | fl:fl) ;;
-    worker:base | worker:kernels | worker:contract | worker:model | worker:dp | worker:worker) ;;
+    worker:base | worker:kernels | worker:contract | worker:model | worker:dp | worker:fl | worker:worker) ;;
     scheduler:base | scheduler:contract | scheduler:scheduler) ;;
     *) return 1 ;;
     esac

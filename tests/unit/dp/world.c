@@ -316,6 +316,10 @@ static void *run_rank(void *state)
     int64_t first = world->is_split ? world->starts[rank] : n * rank / world->size;
     int64_t end =
         world->is_split ? world->starts[rank + 1] : n * (rank + 1) / world->size;
+    if (world->is_whole) {
+        first = 0;
+        end = n;
+    }
     struct rows train = rows_of(&train_seat, world->train, first, end), test;
     struct comm comm = {
         .rank = rank, .size = world->size, .ops = &thread_ops, .state = seat};
@@ -347,8 +351,9 @@ static void *run_rank(void *state)
     memcpy(env.sampling_key, world->sampling_key, sizeof env.sampling_key);
     env.noise_key[0] ^= (unsigned char)rank;
     env.sampling_key[0] ^= (unsigned char)rank;
-    world->rc[rank] = dp_run(world->plan, world->spec, world->manifest, &env,
-                             &world->report[rank], &world->err[rank]);
+    world->rc[rank] = (world->run == NULL ? dp_run : world->run)(
+        world->plan, world->spec, world->manifest, &env, &world->report[rank],
+        &world->err[rank]);
     return NULL;
 }
 

@@ -43,6 +43,11 @@ struct world {
     const struct kernels *kernels;  /* NULL: kernels_cpu */
     unsigned char noise_key[32];    /* each rank's is this with its rank xored in ... */
     unsigned char sampling_key[32]; /* ... and so is this one */
+    /* NULL: dp_run; every rank has all train records where is_whole is set */
+    int (*run)(const struct plan *plan, const struct spec *spec,
+               const struct manifest *manifest, struct env *env,
+               struct report *ret_report, struct error *err);
+    bool is_whole;
     /* train records of rank r are [starts[r], starts[r + 1]) where is_split is set,
      * else equal shares */
     bool is_split;
@@ -81,7 +86,7 @@ struct world {
     void *scratch;
 };
 
-/* Runs dp_run on `size` threads and waits. */
+/* Runs a job on `size` threads and waits. */
 void world_run(struct world *world);
 void world_free(struct world *world);
 

@@ -1,0 +1,36 @@
+/* Who takes part in a round: the same on every rank that has the same key.
+ *
+ * Poisson: each client independently with the price's rate, exactly
+ * (jobs/dp/sampler.h). Fixed: a uniform set of `cohort` clients. A price that counts on
+ * the draw holds only where the key is secret and nobody is told who was drawn, or how
+ * many.
+ */
+#ifndef PPT_JOBS_FL_COHORT_H
+#define PPT_JOBS_FL_COHORT_H
+
+#include <stdint.h>
+
+#include "jobs/dp/sampler.h"
+#include "jobs/spec/spec.h"
+
+struct cohort {
+    enum spec_selection selection;
+    struct sampler sampler;       /* poisson */
+    struct crypto_stream *stream; /* fixed */
+    int64_t n_clients, n_fixed;
+    int64_t *scratch; /* fixed: [n_clients] */
+    int64_t *members; /* ascending; those of the last draw */
+    int64_t n;
+};
+
+/* Close with cohort_close, which wipes. Errors: PPT_ERANGE (no such rate, or more than
+ * there are clients), PPT_ENOMEM. */
+int cohort_open(struct cohort *cohort, const struct spec_federation *federation,
+                double sample_rate, int64_t n_clients,
+                const unsigned char key[CRYPTO_KEY_SIZE], struct error *err);
+void cohort_close(struct cohort *cohort);
+
+/* Draws the members of a round into the cohort. */
+void cohort_draw(struct cohort *cohort, int64_t round);
+
+#endif

@@ -1,0 +1,173 @@
+#include "jobs/fl/fl_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/dp/course.h"
+#include "jobs/dp/verdict.h"
+#include "jobs/fl/draw.h"
+#include "jobs/fl/round.h"
+
+/* What runs must be what was priced. */
+static int check_price(const struct price *price, const struct spec *spec,
+                       struct error *err)
+{
+    const struct spec_federation *federation = &spec->federation;
+    if (spec->kind != JOB_FL || spec->privacy.is_private != price->is_private ||
+        price->n_steps != federation->rounds) {
+        return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
+    }
+    if (!price->is_private) {
+        return 0;
+    }
+    const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
+        federation->partition != PARTITION_USERS ||
+        federation->selection != SELECTION_POISSON ||
+        federation->weighting != WEIGHTING_EQUAL ||
+        spec->privacy.clipping.mode != CLIP_FLAT || !(spec->privacy.clip_norm > 0.0) ||
+        !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
+        round->kind != MECHANISM_SUBSAMPLED_GAUSSIAN ||
+        round->noise_multiplier != price->noise_multiplier ||
+        round->sample_rate != price->sample_rate) {
+        return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
+    }
+    return 0;
+}
+
+static int check_env(const struct spec *spec, const struct env *env, struct error *err)
+{
+    if (spec->privacy.is_private && env->comm->rank == 0 && env->meter == NULL) {
+        return error_set(err, PPT_EINTERNAL, "a private job was started unmetered");
+    }
+    if (spec->training.evaluation != EVALUATION_NONE && env->io->test == NULL) {
+        return error_set(err, PPT_ESPEC,
+                         "training.evaluation: dataset.test names no test split");
+    }
+    if (!env->kernels->memory->is_host) {
+        return error_set(err, PPT_ESPEC, "clients of kind fl train on the CPU");
+    }
+    return 0;
+}
+
+/* The server's side as a training of its own: its optimizer, fed with the opposite of
+ * the mean update (Reddi et al. 2021, arXiv 2003.00295). */
+static struct spec server_spec(const struct spec *spec)
+{
+    const struct spec_server *server = &spec->federation.server;
+    struct spec own = *spec;
+    own.training.optimizer = server->optimizer;
+    own.training.learning_rate = server->learning_rate;
+    own.training.momentum = server->momentum;
+    own.training.beta1 = server->beta1;
+    own.training.beta2 = server->beta2;
+    own.training.schedule = SCHEDULE_CONSTANT;
+    own.training.noise_floor = 0.0;
+    own.training.sum = SUM_FLOAT; /* a round's sums are in fixed point anyway */
+    return own;
+}
+
+/* Public numbers only. */
+static struct trainer_source source_of(const struct plan *plan, const struct spec *spec,
+                                       const struct manifest *manifest)
+{
+    const struct spec_training *training = &spec->training;
+    const struct manifest_split *train = manifest_split(manifest, spec->dataset.train);
+    double nominal = train == NULL ? 0.0 : (double)train->nominal_count;
+    double cohort = (double)spec->federation.cohort;
+    struct trainer_source source = {.divisor = 1.0};
+    if (spec->privacy.is_private) {
+        source.divisor = plan->price.sample_rate * nominal;
+    }
+    source.expected_examples =
+        training->steps > 0
+            ? cohort * (double)training->steps * (double)training->batch_size
+            : plan->price.sample_rate * nominal * (double)training->epochs;
+    return source;
+}
+
+/* Rank 0's key for all, where cohorts must be secret; else the spec's seed. */
+static int cohort_key(const struct spec *spec, struct env *env,
+                      unsigned char ret_key[CRYPTO_KEY_SIZE], struct error *err)
+{
+    unsigned char master[CRYPTO_KEY_SIZE];
+    if (!spec->privacy.is_private) {
+        draw_key_public(spec->training.seed, "cohort", ret_key);
+        return 0;
+    }
+    memcpy(master, env->sampling_key, sizeof master);
+    int rc = env->comm->ops->broadcast(env->comm, master, sizeof master, 0, err);
+    draw_key_secret(master, "cohort", ret_key);
+    crypto_wipe(master, sizeof master);
+    return rc;
+}
+
+static int open_round(struct round *round, const struct spec *own,
+                      const struct plan *plan, const struct manifest *manifest,
+                      struct env *env, const unsigned char key[CRYPTO_KEY_SIZE],
+                      struct error *err)
+{
+    struct trainer_source source = source_of(plan, round->spec, manifest);
+    int rc = trainer_open(&round->trainer, plan, own, manifest, env, &source, err);
+    if (rc == 0) {
+        rc = partition_open(&round->partition, round->spec, env->io->train, err);
+    }
+    if (rc == 0) {
+        rc = cohort_open(&round->cohort, &round->spec->federation,
+                         plan->price.sample_rate, round->partition.n_clients, key, err);
+    }
+    if (rc == 0) {
+        rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
+                        err);
+    }
+    return rc;
+}
+
+static void close_round(struct round *round)
+{
+    local_close(&round->local);
+    cohort_close(&round->cohort);
+    partition_close(&round->partition);
+    trainer_close(&round->trainer);
+}
+
+static int run_round(struct trainer *trainer, void *state, struct error *err)
+{
+    (void)trainer;
+    return round_run(state, err);
+}
+
+int fl_run(const struct plan *plan, const struct spec *spec,
+           const struct manifest *manifest, struct env *env, struct report *ret_report,
+           struct error *err)
+{
+    struct round round = {.spec = spec};
+    struct course_work work = {.noun = "round", .step = run_round, .state = &round};
+    unsigned char key[CRYPTO_KEY_SIZE];
+    struct spec *own = malloc(sizeof *own);
+    int64_t n_threads = spec->resources.cores_per_rank;
+    env->kernels->set_threads(n_threads > 0 ? (int)n_threads : 1);
+    int rc = own == NULL ? error_set(err, PPT_ENOMEM, "no memory for a spec") : 0;
+    if (rc == 0) {
+        *own = server_spec(spec);
+        rc = check_price(&plan->price, spec, err);
+    }
+    if (rc == 0) {
+        rc = check_env(spec, env, err);
+    }
+    rc = verdict_join(env->comm, rc, err);
+    if (rc == 0) {
+        rc = cohort_key(spec, env, key, err);
+    }
+    if (rc == 0) {
+        rc = open_round(&round, own, plan, manifest, env, key, err);
+        crypto_wipe(key, sizeof key);
+        rc = verdict_join(env->comm, rc, err);
+    }
+    if (rc == 0) {
+        rc = course_run(&round.trainer, &work, ret_report, err);
+    }
+    close_round(&round);
+    free(own);
+    return rc;
+}

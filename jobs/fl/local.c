@@ -1,0 +1,145 @@
+#include "jobs/fl/local.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/dp/schedule.h"
+#include "jobs/fl/draw.h"
+#include "kernels/kernels.h"
+
+int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
+               const struct partition *partition, struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    size_t n_params = (size_t)trainer->net.n_params;
+    int64_t largest = 1, batch = spec->training.batch_size;
+    for (int64_t c = 0; c < partition->n_clients; c++) {
+        int64_t size = partition_size(partition, c);
+        largest = size > largest ? size : largest;
+    }
+    batch = batch < largest ? batch : largest;
+    *local = (struct local){.trainer = trainer, .spec = spec, .partition = partition};
+    local->order = malloc((size_t)largest * sizeof *local->order);
+    local->batch = malloc((size_t)batch * sizeof *local->batch);
+    local->params = malloc(n_params * sizeof *local->params);
+    local->grad = malloc(n_params * sizeof *local->grad);
+    if (local->order == NULL || local->batch == NULL || local->params == NULL ||
+        local->grad == NULL) {
+        local_close(local);
+        return error_set(err, PPT_ENOMEM, "no memory for a client's training");
+    }
+    draw_key_public(spec->training.seed, "local", key);
+    local->stream = crypto_stream_new(key);
+    return 0;
+}
+
+void local_close(struct local *local)
+{
+    if (local->stream != NULL) {
+        crypto_stream_free(local->stream);
+    }
+    free(local->order);
+    free(local->batch);
+    free(local->params);
+    free(local->grad);
+    *local = (struct local){0};
+}
+
+static int compare(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* grad += the gradients of n records, ascending, n <= net.max_n. */
+static int add_gradients(struct local *local, const int64_t *indices, int64_t n,
+                         struct error *err)
+{
+    struct trainer *trainer = local->trainer;
+    const struct kernels *kernels = trainer->env->kernels;
+    struct rows *rows = trainer->env->io->train;
+    struct net *net = &trainer->net;
+    int rc = rows->read(rows, indices, (size_t)n, net->read, net->label, err);
+    if (rc != 0) {
+        return rc;
+    }
+    net_forward(net, kernels, local->params, n);
+    net_backward(net, kernels, local->params, n);
+    net_plain_sum(net, kernels, n);
+    kernels->accumulate(net->n_params, net->grad, local->grad);
+    if (!trainer->is_private) { /* else nobody may look at it */
+        kernels->add_total(n, net->loss, trainer->loss);
+        trainer->loss_count += (double)n;
+    }
+    return 0;
+}
+
+/* FedProx (Li et al. 2020, arXiv 1812.06127): the gradient of mu/2 |w - w_t|^2. */
+static void add_prox(struct local *local)
+{
+    double mu = local->spec->federation.prox;
+    for (int64_t j = 0; mu > 0.0 && j < local->trainer->net.n_params; j++) {
+        local->grad[j] +=
+            mu * ((double)local->params[j] - (double)local->trainer->params[j]);
+    }
+}
+
+static int run_batch(struct local *local, const int64_t *records, int64_t n,
+                     const struct optim *optim, struct error *err)
+{
+    struct trainer *trainer = local->trainer;
+    const struct kernels *kernels = trainer->env->kernels;
+    int64_t n_params = trainer->net.n_params, max_n = trainer->net.max_n;
+    memcpy(local->batch, records, (size_t)n * sizeof *local->batch);
+    qsort(local->batch, (size_t)n, sizeof *local->batch, compare);
+    memset(local->grad, 0, (size_t)n_params * sizeof *local->grad);
+    for (int64_t at = 0; at < n; at += max_n) {
+        int64_t part = n - at < max_n ? n - at : max_n;
+        int rc = add_gradients(local, local->batch + at, part, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    kernels->divide(n_params, (double)n, local->grad);
+    add_prox(local);
+    kernels->sgd(optim, n_params, local->grad, local->params);
+    return 0;
+}
+
+/* One pass over the client's records in a new order, at most *n_left steps. */
+static int run_epoch(struct local *local, int64_t n, int64_t *n_left,
+                     const struct optim *optim, struct error *err)
+{
+    int64_t batch = local->spec->training.batch_size;
+    int rc = 0;
+    draw_shuffle(local->stream, local->order, n);
+    for (int64_t at = 0; rc == 0 && at<n && * n_left> 0; at += batch) {
+        int64_t part = n - at < batch ? n - at : batch;
+        rc = run_batch(local, local->order + at, part, optim, err);
+        (*n_left)--;
+    }
+    return rc;
+}
+
+int local_train(struct local *local, int64_t client, struct error *err)
+{
+    struct trainer *trainer = local->trainer;
+    const struct spec_training *training = &local->spec->training;
+    const struct partition *partition = local->partition;
+    int64_t n = partition_size(partition, client);
+    int64_t n_left = training->steps > 0 ? training->steps : INT64_MAX;
+    int64_t n_epochs = training->steps > 0 ? INT64_MAX : training->epochs;
+    struct optim optim = {.learning_rate =
+                              schedule_rate(training, trainer->step, trainer->n_steps)};
+    int rc = 0;
+    memcpy(local->params, trainer->params,
+           (size_t)trainer->net.n_params * sizeof *local->params);
+    memcpy(local->order, partition->rows + partition->first[client],
+           (size_t)n * sizeof *local->order);
+    crypto_stream_seek(local->stream, (uint64_t)trainer->step << 32 | (uint64_t)client,
+                       0);
+    for (int64_t e = 0; rc == 0 && n > 0 && n_left > 0 && e < n_epochs; e++) {
+        rc = run_epoch(local, n, &n_left, &optim, err);
+    }
+    return rc;
+}

@@ -1,0 +1,38 @@
+/* What one client does in a round: SGD on its own records from the model that was
+ * handed out, by the spec's `training` (epochs or steps of one round, batch_size,
+ * learning_rate with its schedule by rounds, loss) and federation.prox.
+ *
+ * A client has no memory between rounds, so one object per rank plays all of them. The
+ * order of a client's records is drawn from (seed, round, client), so what comes out is
+ * the same bits on whichever rank it runs.
+ */
+#ifndef PPT_JOBS_FL_LOCAL_H
+#define PPT_JOBS_FL_LOCAL_H
+
+#include "jobs/dp/trainer.h"
+#include "jobs/fl/partition.h"
+
+struct local {
+    struct trainer *trainer; /* its net, model and rows; the kernels' memory is the
+                                host's */
+    const struct spec *spec; /* the job's: training is the client's */
+    const struct partition *partition;
+    struct crypto_stream *stream;
+    int64_t *order; /* the client's records: as many as the largest has */
+    int64_t *batch; /* batch_size, or order's size if that is less */
+    float *params;  /* [n_params]: after training */
+    double *grad;   /* [n_params] */
+};
+
+/* All of it is kept by the caller for as long. Close with local_close.
+ * Errors: PPT_ENOMEM. */
+int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
+               const struct partition *partition, struct error *err);
+void local_close(struct local *local);
+
+/* Trains in round trainer->step; leaves local->params. A client without records leaves
+ * the model as it is. In plain jobs the examples' losses go to the trainer's.
+ * Errors: those of rows->read. */
+int local_train(struct local *local, int64_t client, struct error *err);
+
+#endif

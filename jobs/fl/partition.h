@@ -1,0 +1,40 @@
+/* Which records are which client's: the data set's own users, or clients that are made
+ * up of public records. The same on every rank; no record moves.
+ *
+ * Memory: 8 bytes a record and 8 a client; 4 more a record while labels are sorted.
+ * Under privacy the number of clients is a secret, like rows->n_rows: it may size loops
+ * and nothing else.
+ */
+#ifndef PPT_JOBS_FL_PARTITION_H
+#define PPT_JOBS_FL_PARTITION_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/io.h"
+#include "jobs/spec/spec.h"
+
+struct partition {
+    int64_t n_clients;
+    int64_t *first; /* [n_clients + 1]: client c has rows[first[c] .. first[c + 1]) */
+    int64_t *rows;  /* ascending within a client */
+};
+
+/* By spec->federation, with draws from spec->training.seed:
+ *   users      one client a record: the data set's records are one per user
+ *   iid        the records shuffled and dealt, numbers differing by 1 at most
+ *   dirichlet  of each label, shares of the clients ~ Dirichlet(alpha) (Hsu et al.
+ * 2019, arXiv 1909.06335); a client may stay empty shards     sorted by label, cut in
+ * `shards` times n_clients pieces, dealt (McMahan et al. 2017) `rows` is the whole
+ * split. Close with partition_close. Errors: PPT_ENOMEM, PPT_ESPEC (more shards than
+ * records), those of rows->read. */
+int partition_open(struct partition *partition, const struct spec *spec,
+                   struct rows *rows, struct error *err);
+void partition_close(struct partition *partition);
+
+static inline int64_t partition_size(const struct partition *partition, int64_t client)
+{
+    return partition->first[client + 1] - partition->first[client];
+}
+
+#endif

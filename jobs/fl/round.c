@@ -1,0 +1,118 @@
+#include "jobs/fl/round.h"
+
+#include <math.h>
+
+/* Plain updates are multiples of this; those longer than MOST_PLAIN are no updates. */
+#define PLAIN_STEP 0x1p-44
+#define MOST_PLAIN 256.0
+/* Sums of so many clients' coordinates stay below 2^53 steps. */
+#define MOST_MEMBERS (1 << 20)
+
+/* Units of `scale` in an update's coordinate. */
+static inline double scaled(float after, float before, double scale)
+{
+    return nearbyint(((double)after - (double)before) * scale);
+}
+
+/* The sum of squares of the rounded update; saturates far above any bound. */
+static uint64_t square_of(const float *after, const float *before, int64_t n,
+                          double scale)
+{
+    unsigned __int128 sum = 0;
+    for (int64_t j = 0; j < n; j++) {
+        int64_t k = (int64_t)scaled(after[j], before[j], scale);
+        sum += (unsigned __int128)((__int128)k * k);
+    }
+    return sum > UINT64_MAX ? UINT64_MAX : (uint64_t)sum;
+}
+
+static double norm_of(const float *after, const float *before, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t j = 0; j < n; j++) {
+        double d = (double)after[j] - (double)before[j];
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
+                       double clip_norm, double step)
+{
+    double norm = norm_of(after, before, n), ratio = clip_norm / step;
+    uint64_t most = (uint64_t)(ratio * ratio * (1.0 - 0x1p-50));
+    if (!isfinite(norm)) {
+        return;
+    }
+    double scale = (norm > clip_norm ? clip_norm / norm : 1.0) / step;
+    while (square_of(after, before, n, scale) > most) {
+        scale *= 1.0 - 0x1p-16; /* rounding has made it longer */
+    }
+    for (int64_t j = 0; j < n; j++) {
+        sum[j] -= step * scaled(after[j], before[j], scale);
+    }
+}
+
+static int add_weighted(struct round *round, double weight, struct error *err)
+{
+    struct trainer *trainer = &round->trainer;
+    for (int64_t j = 0; j < trainer->net.n_params; j++) {
+        double d = (double)round->local.params[j] - (double)trainer->params[j];
+        if (!(fabs(d) <= MOST_PLAIN)) {
+            error_set(
+                err, PPT_ERANGE,
+                "training diverged: a client's update is not finite, or too long");
+            return error_hint(err, "lower training.learning_rate");
+        }
+        trainer->sum[j] -= PLAIN_STEP * nearbyint(d * weight / PLAIN_STEP);
+    }
+    return 0;
+}
+
+static double weight_of(const struct round *round, int64_t client)
+{
+    int64_t n = partition_size(&round->partition, client);
+    bool by_examples = round->spec->federation.weighting == WEIGHTING_EXAMPLES;
+    return by_examples ? (double)n : n > 0 ? 1.0 : 0.0;
+}
+
+static int add_client(struct round *round, int64_t client, double total_weight,
+                      struct error *err)
+{
+    struct trainer *trainer = &round->trainer;
+    int rc = local_train(&round->local, client, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!trainer->is_private) {
+        return total_weight > 0.0
+                   ? add_weighted(round, weight_of(round, client) / total_weight, err)
+                   : 0;
+    }
+    round_add_clipped(trainer->sum, round->local.params, trainer->params,
+                      trainer->net.n_params, round->spec->privacy.clip_norm,
+                      trainer->threshold.grid.step);
+    return 0;
+}
+
+int round_run(struct round *round, struct error *err)
+{
+    struct trainer *trainer = &round->trainer;
+    struct cohort *cohort = &round->cohort;
+    int rank = trainer->env->comm->rank, size = trainer->env->comm->size;
+    double total_weight = 0.0;
+    int rc = 0;
+    trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
+                                                          sizeof *trainer->sum);
+    cohort_draw(cohort, trainer->step);
+    if (cohort->n > MOST_MEMBERS) {
+        return error_set(err, PPT_EINTERNAL, "a cohort is larger than 2^20 clients");
+    }
+    for (int64_t i = 0; i < cohort->n; i++) {
+        total_weight += weight_of(round, cohort->members[i]);
+    }
+    for (int64_t i = rank; rc == 0 && i < cohort->n; i += size) {
+        rc = add_client(round, cohort->members[i], total_weight, err);
+    }
+    return rc != 0 ? rc : trainer_release(trainer, err);
+}

@@ -1,0 +1,41 @@
+/* One round of a federation in the clear: a cohort is drawn, its clients train on the
+ * ranks, their updates are added up as whole numbers of a public step, and the server
+ * moves the model. Private to this room, but for tests.
+ *
+ * Whole numbers add up exactly in any order, so the model is the same bits for any
+ * number of ranks and any placement of clients.
+ * Private jobs: what a client adds has L2 norm clip_norm at most, checked in whole
+ * numbers after all rounding, so that is what one user moves the sum by; noise is added
+ * once, by jobs/dp/trainer.h; the divisor is public. Plain jobs: the mean over the
+ * cohort, by equal weights or numbers of examples.
+ */
+#ifndef PPT_JOBS_FL_ROUND_H
+#define PPT_JOBS_FL_ROUND_H
+
+#include "jobs/dp/trainer.h"
+#include "jobs/fl/cohort.h"
+#include "jobs/fl/local.h"
+#include "jobs/fl/partition.h"
+
+struct round {
+    const struct spec *spec;
+    struct trainer trainer;
+    struct partition partition;
+    struct cohort cohort;
+    struct local local;
+};
+
+/* Runs round trainer.step, which must have been charged; every rank calls it. Errors:
+ * those of rows->read, PPT_ERANGE (plain: a client's update is not finite or longer
+ * than 256 somewhere: training diverged), PPT_ECOMM, PPT_EINTERNAL (more clients than
+ * sums are exact for). */
+int round_run(struct round *round, struct error *err);
+
+/* sum[n] -= the update after - before, clipped to clip_norm and rounded to multiples of
+ * `step`. Whatever the update, the vector's norm is at most clip_norm, in exact
+ * arithmetic; one with a NaN or an infinity adds nothing. `step` is a power of two;
+ * clip_norm / step is between 2^10 and 2^31. */
+void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
+                       double clip_norm, double step);
+
+#endif

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# A federation walks: priced per user, reserved, run by ranks, settled; killed in the
+# middle and started again; one model for any number of ranks.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+site cores=8
+schedd_start
+
+# Records that are one per user, so that clients are real.
+ppt-data import csv --train "$dir/private.csv" --test "$dir/private.csv" --header no \
+    --nominal-count 1000 --nominal-test-count 1000 --unit user --name users \
+    -o "$dir/users.h5" >/dev/null 2>&1
+as officer ppt-budget dataset add "$dir/users.manifest.yaml" -e 8 -d 1e-6
+as officer ppt-budget account create people
+as officer ppt-budget grant people --epsilon 6 --delta 1e-6 --unit user
+as officer ppt-budget member add people alice
+
+# federation NAME PRIVACY RANKS FEDERATION
+federation() {
+    local dataset=users account=people privacy=$2
+    if [ "$privacy" = none ]; then
+        dataset=public account=acme/lab
+    else
+        privacy="{unit: user, epsilon: $privacy, delta: 1e-6, clip_norm: 1}"
+    fi
+    cat >"$dir/$1.yaml" <<END
+name: $1
+account: $account
+kind: fl
+dataset: {name: $dataset, test: test}
+model: ${model:-logistic}
+privacy: $privacy
+training: {epochs: ${epochs:-2}, batch_size: 10, learning_rate: 0.1, evaluation: public, checkpoint_every: 20}
+resources: {ranks: $3, time_limit: 10m, memory: 1GiB}
+federation: {$4}
+END
+}
+
+step "a dry run prices the rounds"
+federation private 2 2 "rounds: 150, partition: users, cohort: 100"
+as alice ppt-submit --dry-run "$dir/private.yaml" >"$dir/dry"
+grep -q '^privacy .*epsilon 2.00* at delta 1e-06, per user' "$dir/dry" || die "$(cat "$dir/dry")"
+grep -q '^sample rate  *0.1$' "$dir/dry" || die "$(cat "$dir/dry")"
+grep -q '^people (all data) .* yes' "$dir/dry" || die "$(cat "$dir/dry")"
+
+step "it walks and is settled in full"
+id=$(submit private)
+wait_state "$id" "done"
+[ "$(field "$id" steps_done)" = 150 ] || die "rounds: $(field "$id" steps_done)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+holds "$(field "$id" epsilon) <= 2 && $(field "$id" epsilon) > 1.998"
+holds "$(spent people) >= 1.99 && $(reserved people) == 0"
+holds "$(field "$id" test_accuracy) > 0.8"
+[ -s "$(field "$id" model)" ] || die "no model"
+
+step "interrupted in the middle: a second attempt goes on and pays no more than the price"
+model="{preset: mlp, hidden: 512}" epochs=40 federation long 2 2 \
+    "rounds: 3000, partition: users, cohort: 200"
+id=$(submit long)
+wait_metered "$id"
+# shellcheck disable=SC2046 # a list
+kill -TERM $(rank_pids "$id")
+for _ in $(seq 600); do
+    [ "$(field "$id" attempt)" != 2 ] || break
+    sleep 0.1
+done
+[ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
+as alice ppt-queue cancel "$id"
+wait_end "$id"
+holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) <= $(field "$id" epsilon)"
+
+step "clients that are made up have no price per user"
+federation sly 2 2 "rounds: 10, partition: iid, clients: 100, cohort: 10"
+expect 10 "federation.partition: expected users" as alice ppt-submit "$dir/sly.yaml"
+
+step "the same model, byte for byte, from 1, 2, 4 and 8 ranks"
+want=
+for ranks in 1 2 4 8; do
+    federation plain none $ranks \
+        "rounds: 30, partition: dirichlet, clients: 50, cohort: 12, weighting: examples"
+    echo "output: {model: plain.safetensors}" >>"$dir/plain.yaml"
+    id=$(submit plain)
+    wait_state "$id" "done"
+    # the tensors, without the head that names the job
+    path=$(field "$id" model)
+    head=$(od -An -t u8 -N 8 "$path")
+    sum=$(tail -c "+$((head + 9))" "$path" | sha256sum)
+    [ -z "$want" ] || [ "$sum" = "$want" ] || die "$ranks ranks: $sum and not $want"
+    want=$sum
+    holds "$(field "$id" test_accuracy) > 0.8"
+done
+check_ledger
+schedd_stop
+step "ok"

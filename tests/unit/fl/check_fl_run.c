@@ -1,0 +1,439 @@
+/* A whole federation over ranks that are threads: the same model for any number of
+ * ranks, one user moves a sum by clip_norm at most, runs resume, the meter rules. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/dp/dp_run.h"
+#include "jobs/fl/fl_run.h"
+#include "jobs/fl/round.h"
+#include "jobs/privacy/meter.h"
+#include "tests/unit/dp/world.h"
+
+static struct world_data train, test;
+static struct manifest manifest;
+static struct spec spec;
+static struct plan plan;
+static char meter_path[64];
+
+static void use_federation(enum spec_partition partition, int64_t cohort,
+                           int64_t rounds)
+{
+    bool is_private = spec.privacy.is_private;
+    spec.federation = (struct spec_federation){
+        .rounds = rounds,
+        .partition = partition,
+        .clients = partition == PARTITION_USERS ? 0 : 20,
+        .alpha = 0.3,
+        .shards = 2,
+        .cohort = cohort,
+        .server = {.learning_rate = 1.0, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.99}};
+    double n_clients = partition == PARTITION_USERS ? (double)train.n : 20.0;
+    plan = world_plan(&spec, &manifest, is_private ? 1e-9 : 0.0, rounds);
+    plan.price.sample_rate = floor((double)cohort / n_clients * 0x1p53) * 0x1p-53;
+    plan.price.releases[0].mechanism.sample_rate = plan.price.sample_rate;
+    plan.price.unit = spec.privacy.unit;
+}
+
+static void setup(void)
+{
+    int64_t dims[1] = {12};
+    train = world_blobs(240, 12, 3, 0.8, 1);
+    test = world_blobs(60, 12, 3, 0.8, 2);
+    manifest = world_manifest(train.n, test.n, 1, dims, 3);
+    spec = world_spec(PRESET_MLP, false);
+    spec.kind = JOB_FL;
+    spec.training.batch_size = 5;
+    spec.training.epochs = 2;
+    strcpy(meter_path, "/tmp/check_fl_run.XXXXXX");
+    int fd = mkstemp(meter_path);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    unlink(meter_path);
+}
+
+static void teardown(void)
+{
+    unlink(meter_path);
+    world_data_free(&train);
+    world_data_free(&test);
+}
+
+static void use_privacy(double clip_norm)
+{
+    spec.privacy.is_private = true;
+    spec.privacy.unit = UNIT_USER;
+    spec.privacy.clip_norm = clip_norm;
+}
+
+static struct world world_of(int size)
+{
+    return (struct world){.size = size,
+                          .train = &train,
+                          .test = &test,
+                          .plan = &plan,
+                          .spec = &spec,
+                          .manifest = &manifest,
+                          .run = fl_run,
+                          .is_whole = true};
+}
+
+static void run(struct world *world, int attempt)
+{
+    struct error err = {0};
+    world->meter = NULL;
+    if (plan.price.is_private) {
+        if (attempt == 1) {
+            ck_assert_int_eq(meter_create(meter_path, &err), 0);
+        }
+        ck_assert_int_eq(
+            meter_open(meter_path, attempt, &plan.price, &world->meter, &err), 0);
+    }
+    world_run(world);
+    if (world->meter != NULL) {
+        meter_close(world->meter);
+    }
+}
+
+static void run_well(struct world *world, int attempt)
+{
+    run(world, attempt);
+    for (int r = 0; r < world->size; r++) {
+        ck_assert_msg(world->rc[r] == 0, "rank %d: %s", r, world->err[r].text);
+    }
+}
+
+static void expect_same_model(const struct world *a, const struct world *b)
+{
+    ck_assert_int_eq(a->n_model, b->n_model);
+    ck_assert_mem_eq(a->model, b->model, (size_t)a->n_model * sizeof *a->model);
+}
+
+/* Bit for bit, whatever the partition, the weights, the server and the ranks. */
+START_TEST(one_model_for_any_ranks)
+{
+    static const int sizes[] = {2, 3, 8};
+    static const enum spec_partition partitions[] = {
+        PARTITION_USERS, PARTITION_IID, PARTITION_DIRICHLET, PARTITION_SHARDS};
+    use_federation(partitions[_i], 7, 12);
+    spec.federation.selection = (enum spec_selection)(_i % 2);
+    spec.federation.weighting = (enum spec_weighting)(_i / 2);
+    spec.federation.server.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.federation.server.learning_rate =
+        spec.federation.server.optimizer == OPTIMIZER_ADAM ? 0.01 : 1.0;
+    spec.federation.prox = _i == 1 ? 0.1 : 0.0;
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    for (int i = 0; i < 3; i++) {
+        struct world many = world_of(sizes[i]);
+        run_well(&many, 1);
+        expect_same_model(&one, &many);
+        ck_assert_int_eq(many.n_models_saved, 1);
+        world_free(&many);
+    }
+    world_free(&one);
+}
+END_TEST
+
+START_TEST(learns)
+{
+    use_federation(PARTITION_DIRICHLET, 10, 30);
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    struct world world = world_of(2);
+    run_well(&world, 1);
+    ck_assert(world.report[0].has_test_accuracy);
+    ck_assert_double_gt(world.report[0].test_accuracy, 0.9);
+    ck_assert_int_eq(world.report[0].n_steps, 30);
+    world_free(&world);
+}
+END_TEST
+
+/* One client with all records that makes one step of all of them a round is gradient
+ * descent, which the kind dp knows as well. */
+START_TEST(one_client_is_gradient_descent)
+{
+    spec.training.batch_size = train.n;
+    spec.training.epochs = 1;
+    use_federation(PARTITION_IID, 1, 9);
+    spec.federation.clients = 1;
+    spec.federation.selection = SELECTION_FIXED;
+    plan.price.sample_rate = 1.0;
+    struct world federation = world_of(2), plain = world_of(1);
+    run_well(&federation, 1);
+    plain.run = NULL; /* dp_run */
+    run_well(&plain, 1);
+    ck_assert_int_eq(federation.n_model, plain.n_model);
+    for (int64_t j = 0; j < plain.n_model; j++) {
+        ck_assert_float_eq_tol(federation.model[j], plain.model[j], 2e-6f);
+    }
+    world_free(&federation);
+    world_free(&plain);
+}
+END_TEST
+
+/* A large pull towards the model that was handed out keeps clients there. */
+START_TEST(prox_holds_back)
+{
+    double moved[2];
+    for (int i = 0; i < 2; i++) {
+        use_federation(PARTITION_SHARDS, 20, 1);
+        spec.training.epochs = 20;
+        spec.federation.prox = i == 0 ? 0.0 : 5.0;
+        struct world world = world_of(1);
+        run_well(&world, 1);
+        float *first = calloc((size_t)world.n_model, sizeof *first);
+        struct net net;
+        ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], false, &net, NULL),
+                         0);
+        net_init(&net, spec.training.seed, first);
+        moved[i] = 0.0;
+        for (int64_t j = 0; j < world.n_model; j++) {
+            moved[i] += fabs((double)world.model[j] - (double)first[j]);
+        }
+        free(first);
+        world_free(&world);
+    }
+    ck_assert_double_gt(moved[1], 0.0);
+    ck_assert_double_lt(moved[1], 0.5 * moved[0]);
+}
+END_TEST
+
+/* Stopped by one rank of two and resumed by three: the same bits as without a stop. */
+START_TEST(resumes_on_other_ranks)
+{
+    use_federation(PARTITION_IID, 6, 400);
+    spec.federation.server.optimizer = OPTIMIZER_MOMENTUM;
+    struct world whole = world_of(1), parts = world_of(2);
+    run_well(&whole, 1);
+    parts.stop_after_reads = 60;
+    parts.stop_rank = 1;
+    run(&parts, 1);
+    ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
+    ck_assert_int_eq(parts.rc[1], -PPT_EINTERRUPTED);
+    ck_assert_ptr_nonnull(strstr(parts.err[0].text, "after round"));
+    ck_assert_int_gt(parts.report[0].n_steps, 0);
+    ck_assert_int_lt(parts.report[0].n_steps, 400);
+    parts.size = 3;
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    ck_assert_int_eq(parts.report[0].n_steps, 400);
+    expect_same_model(&whole, &parts);
+    world_free(&whole);
+    world_free(&parts);
+}
+END_TEST
+
+/* What went into the first reduction, over all ranks. */
+struct seen {
+    pthread_mutex_t mutex;
+    double sum[4096];
+    size_t n;
+};
+
+static void see(void *state, int rank, const double *send, size_t n)
+{
+    (void)rank;
+    struct seen *seen = state;
+    pthread_mutex_lock(&seen->mutex);
+    ck_assert_uint_le(n, sizeof seen->sum / sizeof *seen->sum);
+    for (size_t j = 0; j < n; j++) {
+        seen->sum[j] += send[j];
+    }
+    seen->n = n;
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+static struct seen run_seen(int size)
+{
+    struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct world world = world_of(size);
+    world.on_sum = see;
+    world.on_sum_state = &seen;
+    unlink(meter_path);
+    run_well(&world, 1);
+    world_free(&world);
+    return seen;
+}
+
+/* All users are in the only round. Without the last one the sum differs by that user's
+ * part, which is on the grid and no longer than clip_norm; before clipping it is longer
+ * (the second case shows its whole length). */
+START_TEST(one_user_moves_the_sum_by_the_clip_norm)
+{
+    spec.training.epochs = 5;
+    spec.training.learning_rate = 5.0;
+    use_privacy(_i == 0 ? 0.25 : 1e3);
+    use_federation(PARTITION_USERS, train.n, 1);
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
+    struct seen with = run_seen(2);
+    train.n--;
+    struct seen without = run_seen(2);
+    train.n++;
+    double square = 0.0;
+    for (size_t j = 0; j < with.n; j++) {
+        double d = with.sum[j] - without.sum[j];
+        square += d * d;
+    }
+    if (_i == 0) {
+        ck_assert_double_le(sqrt(square), 0.25 * (1 + 1e-12));
+        ck_assert_double_gt(sqrt(square), 0.2499);
+    } else {
+        ck_assert_double_gt(sqrt(square), 0.5);
+    }
+}
+END_TEST
+
+/* In whole numbers: no vector is longer than it may be, short ones stay as they are,
+ * damaged ones are nothing. */
+START_TEST(clipping_is_exact)
+{
+    enum { N = 1000 };
+    static const double step = 0x1p-20, clip = 0.75;
+    float before[N], after[N];
+    double sum[N];
+    srand48(7);
+    for (int trial = 0; trial < 400; trial++) {
+        double width = pow(10.0, -6.0 + trial * 0.1); /* up to 1e34 */
+        for (int j = 0; j < N; j++) {
+            before[j] = (float)(drand48() - 0.5);
+            after[j] = before[j] + (float)((drand48() - 0.5) * width);
+            sum[j] = 0.0;
+        }
+        if (trial % 40 == 39) {
+            after[trial] = trial % 80 == 79 ? NAN : INFINITY;
+        }
+        round_add_clipped(sum, after, before, N, clip, step);
+        double length = 0.0;
+        unsigned __int128 square = 0;
+        for (int j = 0; j < N; j++) {
+            double k = sum[j] / step, d = (double)after[j] - (double)before[j];
+            ck_assert(k == nearbyint(k));
+            square += (unsigned __int128)((__int128)k * (__int128)k);
+            length += d * d;
+        }
+        double most = clip / step;
+        ck_assert(square <= (unsigned __int128)(most * most));
+        if (trial % 40 == 39) {
+            ck_assert(square == 0);
+        } else if (sqrt(length) > clip) {
+            ck_assert_double_gt(sqrt((double)square) * step, 0.999 * clip);
+        } else {
+            for (int j = 0; j < N; j++) {
+                double d = (double)before[j] - (double)after[j];
+                ck_assert_double_eq_tol(sum[j], d, 0.51 * step);
+            }
+        }
+    }
+}
+END_TEST
+
+/* Two runs draw other cohorts and other noise; the meter is charged a round each. */
+START_TEST(private_rounds_are_charged)
+{
+    use_privacy(1.0);
+    use_federation(PARTITION_USERS, 30, 10);
+    plan.price.noise_multiplier = 1.0;
+    plan.price.releases[0].mechanism.noise_multiplier = 1.0;
+    struct world first = world_of(2), second = world_of(2);
+    second.sampling_key[5] = 1;
+    run_well(&first, 1);
+    ck_assert_int_eq(first.report[0].used[0], 10);
+    unlink(meter_path);
+    run_well(&second, 1);
+    ck_assert(memcmp(first.model, second.model,
+                     (size_t)first.n_model * sizeof *first.model) != 0);
+    world_free(&first);
+    world_free(&second);
+}
+END_TEST
+
+/* The noise on the model after one round in which nobody takes part but for noise: a
+ * clip norm so small that updates vanish in it. */
+START_TEST(noise_has_its_size)
+{
+    use_privacy(1.0);
+    spec.training.learning_rate = 1e-12;
+    use_federation(PARTITION_USERS, 40, 1);
+    plan.price.noise_multiplier = 2.0;
+    plan.price.releases[0].mechanism.noise_multiplier = 2.0;
+    struct world world = world_of(3);
+    run_well(&world, 1);
+    struct net net;
+    float *first = calloc((size_t)world.n_model, sizeof *first);
+    ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], false, &net, NULL), 0);
+    net_init(&net, spec.training.seed, first);
+    double square = 0.0, n = (double)world.n_model;
+    for (int64_t j = 0; j < world.n_model; j++) {
+        double d = (double)world.model[j] - (double)first[j];
+        square += d * d;
+    }
+    double std = sqrt(square / n), expected = 2.0 * 1.0 / 40.0;
+    ck_assert_double_eq_tol(std / expected, 1.0, 5.0 / sqrt(2.0 * n));
+    free(first);
+    world_free(&world);
+}
+END_TEST
+
+/* A price that is not this spec's, and a private job of clients that are made up. */
+START_TEST(refuses_other_prices)
+{
+    use_privacy(1.0);
+    use_federation(_i == 0 ? PARTITION_IID : PARTITION_USERS, 10, 2);
+    if (_i == 1) {
+        spec.privacy.unit = UNIT_EXAMPLE;
+    } else if (_i == 2) {
+        spec.federation.selection = SELECTION_FIXED;
+    } else if (_i == 3) {
+        plan.price.releases[0].mechanism.sample_rate /= 2;
+    } else if (_i == 4) {
+        spec.federation.weighting = WEIGHTING_EXAMPLES;
+    } else if (_i == 5) {
+        plan.price.n_steps++;
+    }
+    struct world world = world_of(2);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
+    ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
+    ck_assert_ptr_nonnull(strstr(world.err[0].text, "price is not this spec's"));
+    world_free(&world);
+}
+END_TEST
+
+START_TEST(divergence_is_told)
+{
+    use_federation(PARTITION_IID, 5, 3);
+    spec.training.learning_rate = 1e6;
+    struct world world = world_of(1);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
+    ck_assert_ptr_nonnull(strstr(world.err[0].text, "diverged"));
+    world_free(&world);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("fl_run");
+    TCase *tcase = tcase_create("fl_run");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
+    tcase_add_test(tcase, learns);
+    tcase_add_test(tcase, one_client_is_gradient_descent);
+    tcase_add_test(tcase, prox_holds_back);
+    tcase_add_test(tcase, resumes_on_other_ranks);
+    tcase_add_loop_test(tcase, one_user_moves_the_sum_by_the_clip_norm, 0, 2);
+    tcase_add_test(tcase, clipping_is_exact);
+    tcase_add_test(tcase, private_rounds_are_charged);
+    tcase_add_test(tcase, noise_has_its_size);
+    tcase_add_loop_test(tcase, refuses_other_prices, 0, 6);
+    tcase_add_test(tcase, divergence_is_told);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,206 @@
+/* Who has which records, and who is in a cohort. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/fl/cohort.h"
+#include "jobs/fl/partition.h"
+
+enum { N_ROWS = 3000, N_CLASSES = 10, N_CLIENTS = 50 };
+
+static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                     int32_t *y, struct error *err)
+{
+    (void)rows;
+    (void)err;
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_int_lt(indices[i], N_ROWS);
+        x[i] = 0.0f;
+        y[i] = (int32_t)(indices[i] * 7 % N_CLASSES);
+    }
+    return 0;
+}
+
+static struct rows rows = {
+    .n_rows = N_ROWS, .n_features = 1, .n_classes = N_CLASSES, .read = read_rows};
+
+static struct spec spec_of(enum spec_partition partition)
+{
+    struct spec spec = {.kind = JOB_FL, .training.seed = 5};
+    spec.federation.partition = partition;
+    spec.federation.clients = partition == PARTITION_USERS ? 0 : N_CLIENTS;
+    spec.federation.alpha = 0.3;
+    spec.federation.shards = 2;
+    return spec;
+}
+
+static struct partition open_for(const struct spec *spec)
+{
+    struct partition partition;
+    struct error err = {0};
+    int rc = partition_open(&partition, spec, &rows, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    return partition;
+}
+
+/* Whatever the rule: every record is exactly one client's. */
+START_TEST(every_record_is_somebodys)
+{
+    struct spec spec = spec_of((enum spec_partition)_i);
+    struct partition partition = open_for(&spec);
+    bool seen[N_ROWS] = {false};
+    ck_assert_int_eq(partition.n_clients, _i == PARTITION_USERS ? N_ROWS : N_CLIENTS);
+    ck_assert_int_eq(partition.first[0], 0);
+    ck_assert_int_eq(partition.first[partition.n_clients], N_ROWS);
+    for (int64_t c = 0; c < partition.n_clients; c++) {
+        for (int64_t i = partition.first[c]; i < partition.first[c + 1]; i++) {
+            int64_t row = partition.rows[i];
+            ck_assert(row >= 0 && row < N_ROWS && !seen[row]);
+            ck_assert(i == partition.first[c] || row > partition.rows[i - 1]);
+            seen[row] = true;
+        }
+    }
+    struct partition again = open_for(&spec);
+    ck_assert_mem_eq(again.rows, partition.rows, N_ROWS * sizeof *again.rows);
+    partition_close(&again);
+    partition_close(&partition);
+}
+END_TEST
+
+/* The mean over clients of the part of the records that have their commonest label. */
+static double purity(const struct partition *partition, int64_t *ret_most_labels)
+{
+    double total = 0.0;
+    int64_t n_used = 0;
+    *ret_most_labels = 0;
+    for (int64_t c = 0; c < partition->n_clients; c++) {
+        int64_t count[N_CLASSES] = {0}, most = 0, n_labels = 0;
+        for (int64_t i = partition->first[c]; i < partition->first[c + 1]; i++) {
+            count[partition->rows[i] * 7 % N_CLASSES]++;
+        }
+        for (int k = 0; k < N_CLASSES; k++) {
+            most = count[k] > most ? count[k] : most;
+            n_labels += count[k] > 0;
+        }
+        *ret_most_labels = n_labels > *ret_most_labels ? n_labels : *ret_most_labels;
+        if (partition_size(partition, c) > 0) {
+            total += (double)most / (double)partition_size(partition, c);
+            n_used++;
+        }
+    }
+    return total / (double)n_used;
+}
+
+START_TEST(labels_are_as_uneven_as_asked)
+{
+    int64_t most_labels;
+    struct spec spec = spec_of(PARTITION_IID);
+    struct partition partition = open_for(&spec);
+    for (int64_t c = 0; c < N_CLIENTS; c++) {
+        ck_assert_int_eq(partition_size(&partition, c), N_ROWS / N_CLIENTS);
+    }
+    ck_assert_double_lt(purity(&partition, &most_labels), 0.25);
+    partition_close(&partition);
+
+    spec = spec_of(PARTITION_SHARDS); /* 300 records a label, 30 a shard */
+    partition = open_for(&spec);
+    ck_assert_double_ge(purity(&partition, &most_labels), 0.5);
+    ck_assert_int_eq(most_labels, 2);
+    partition_close(&partition);
+
+    double before = 1.0;
+    static const double alphas[] = {0.05, 0.5, 100};
+    static const double least[] = {0.6, 0.25, 0.1}, most[] = {1.0, 0.6, 0.25};
+    for (int i = 0; i < 3; i++) {
+        spec = spec_of(PARTITION_DIRICHLET);
+        spec.federation.alpha = alphas[i];
+        partition = open_for(&spec);
+        double now = purity(&partition, &most_labels);
+        ck_assert_double_lt(now, before);
+        ck_assert(now > least[i] && now < most[i]);
+        before = now;
+        partition_close(&partition);
+    }
+}
+END_TEST
+
+START_TEST(seeds_differ)
+{
+    struct spec a = spec_of(PARTITION_IID), b = a;
+    b.training.seed = 6;
+    struct partition first = open_for(&a), second = open_for(&b);
+    ck_assert(memcmp(first.rows, second.rows, N_ROWS * sizeof *first.rows) != 0);
+    partition_close(&first);
+    partition_close(&second);
+}
+END_TEST
+
+START_TEST(too_many_shards)
+{
+    struct spec spec = spec_of(PARTITION_SHARDS);
+    struct partition partition;
+    struct error err = {0};
+    spec.federation.shards = N_ROWS / N_CLIENTS + 1;
+    ck_assert_int_eq(partition_open(&partition, &spec, &rows, &err), -PPT_ESPEC);
+    ck_assert_ptr_nonnull(strstr(err.text, "more than the data set has records"));
+}
+END_TEST
+
+/* Everybody in a cohort once, ascending; sizes and shares as they should be. */
+START_TEST(cohorts)
+{
+    enum { N = 400, ROUNDS = 500, COHORT = 20 };
+    struct spec_federation federation = {.cohort = COHORT,
+                                         .selection = (enum spec_selection)_i};
+    unsigned char key[CRYPTO_KEY_SIZE] = {(unsigned char)(_i + 1)};
+    struct cohort cohort, twin;
+    int64_t times[N] = {0}, total = 0;
+    double rate = floor((double)COHORT / N * 0x1p53) * 0x1p-53;
+    ck_assert_int_eq(cohort_open(&cohort, &federation, rate, N, key, NULL), 0);
+    ck_assert_int_eq(cohort_open(&twin, &federation, rate, N, key, NULL), 0);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        cohort_draw(&cohort, round);
+        for (int64_t i = 0; i < cohort.n; i++) {
+            ck_assert(i == 0 || cohort.members[i] > cohort.members[i - 1]);
+            ck_assert(cohort.members[i] >= 0 && cohort.members[i] < N);
+            times[cohort.members[i]]++;
+        }
+        ck_assert(_i == SELECTION_POISSON || cohort.n == COHORT);
+        total += cohort.n;
+    }
+    cohort_draw(&cohort, 3); /* asked for again, and elsewhere: the same */
+    cohort_draw(&twin, 3);
+    ck_assert_int_eq(cohort.n, twin.n);
+    ck_assert_mem_eq(cohort.members, twin.members,
+                     (size_t)cohort.n * sizeof *twin.members);
+    double sigma = sqrt(ROUNDS * COHORT); /* of the total, if Poisson */
+    ck_assert_double_lt(fabs((double)total - ROUNDS * COHORT), 5 * sigma);
+    for (int c = 0; c < N; c++) { /* 25 expected, standard deviation below 5 */
+        ck_assert(times[c] > 0 && times[c] < 55);
+    }
+    cohort_close(&cohort);
+    cohort_close(&twin);
+    if (_i == SELECTION_FIXED) {
+        ck_assert_int_eq(cohort_open(&cohort, &federation, rate, COHORT - 1, key, NULL),
+                         -PPT_ERANGE);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("partition");
+    TCase *tcase = tcase_create("partition");
+    tcase_add_loop_test(tcase, every_record_is_somebodys, 0, PARTITION_N);
+    tcase_add_test(tcase, labels_are_as_uneven_as_asked);
+    tcase_add_test(tcase, seeds_differ);
+    tcase_add_test(tcase, too_many_shards);
+    tcase_add_loop_test(tcase, cohorts, 0, SELECTION_N);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}
