@@ -75,8 +75,8 @@ static int compare(const struct world_data *data, enum spec_preset preset,
         specs[i].resources.cores_per_rank = 2;
         specs[i].training.batch_size = batch;
         plans[i] = world_plan(&specs[i], &manifest, 1.0, n_pairs + 2);
-        rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &envs[i],
-                          NULL, err);
+        rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &envs[i], NULL,
+                          err);
     }
     for (int64_t step = -2; rc == 0 && step < n_pairs; step++) { /* two to warm up */
         for (int i = 0; rc == 0 && i < 2; i++) {
