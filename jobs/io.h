@@ -64,6 +64,11 @@ struct io {
                            struct error *err);
     int (*checkpoint_get)(struct io *io, void *ret_data, size_t len, struct error *err);
     void (*checkpoint_close)(struct io *io);
+    /* The frozen tensor of wanted's name and dims (its data is not read), float32 and
+     * finite; NULL where the spec names no base. Errors: PPT_EDATA (there is none,
+     * another shape or type), PPT_EIO. */
+    int (*base_read)(struct io *io, const struct tensor_view *wanted, float *ret_values,
+                     struct error *err);
     /* Rank 0 only: the finished model with the spec's digest and the cost spent.
      * Errors: PPT_EIO. */
     int (*model_save)(struct io *io, const struct tensor_view *tensors, int n_tensors,

@@ -15,6 +15,7 @@
 #include "jobs/spec/name.h"
 #include "kernels/kernels.h"
 #include "worker/agree.h"
+#include "worker/base_model.h"
 #include "worker/checkpoint.h"
 #include "worker/demands.h"
 #include "worker/digest.h"
@@ -38,7 +39,8 @@ struct run {
     struct manifest manifest;
     struct data_h5 data;
     struct rows train, test;
-    struct meter *meter; /* rank 0 of a private job, else NULL */
+    struct base_model *base; /* NULL: the spec names none */
+    struct meter *meter;     /* rank 0 of a private job, else NULL */
     const struct kernels *kernels;
     struct checkpoint_writer *writer; /* rank 0, while it writes one */
     struct checkpoint_reader *reader; /* rank 0, while it reads one */
@@ -233,6 +235,21 @@ static int open_data(struct run *run, struct error *err)
     return rc;
 }
 
+static int open_base(struct run *run, struct error *err)
+{
+    const struct spec_base *base = &run->spec.model.base;
+    return base->file[0] == '\0'
+               ? 0
+               : base_model_open(run->plan.data_file, base, &run->base, err);
+}
+
+static int job_base_read(struct io *io, const struct tensor_view *wanted,
+                         float *ret_values, struct error *err)
+{
+    struct run *run = io->state;
+    return base_model_read(run->base, wanted, ret_values, err);
+}
+
 static int record_environment(const struct run *run, struct error *err)
 {
     char path[PLAN_PATH_SIZE];
@@ -288,6 +305,8 @@ static int prepare(struct run *run, struct error *err)
             err);
     if (rc == 0)
         rc = agree(run->control, open_data(run, err), err);
+    if (rc == 0)
+        rc = agree(run->control, open_base(run, err), err);
     return rc;
 }
 
@@ -312,6 +331,7 @@ static int train(struct run *run, struct error *err)
                           .checkpoint_open = job_checkpoint_open,
                           .checkpoint_get = job_checkpoint_get,
                           .checkpoint_close = job_checkpoint_close,
+                          .base_read = run->base != NULL ? job_base_read : NULL,
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);
     crypto_random(env.sampling_key, sizeof env.sampling_key);
@@ -417,6 +437,7 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     shard_close(&run->train);
     shard_close(&run->test);
     data_h5_close(&run->data, NULL);
+    base_model_close(run->base);
 out:
     if (run != NULL)
         meter_close(run->meter);

@@ -1,6 +1,7 @@
 #include "jobs/dp/trainer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "jobs/dp/fixed.h"
 #include "jobs/dp/schedule.h"
@@ -128,6 +129,36 @@ static int first_params(struct trainer *trainer, struct error *err)
     return rc != 0 ? rc : votes_heed(trainer, err);
 }
 
+/* What the spec's base holds, to where the net keeps it. */
+static int load_base(struct trainer *trainer, struct error *err)
+{
+    struct net *net = &trainer->net;
+    struct io *io = trainer->env->io;
+    struct net_tensor tensors[NET_MAX_TENSORS];
+    if (net->n_frozen == 0) {
+        return 0;
+    }
+    if (io->base_read == NULL) {
+        return error_set(err, PPT_ESTATE, "model.base: nothing can read it here");
+    }
+    float *frozen = malloc((size_t)net->n_frozen * sizeof *frozen);
+    int rc =
+        frozen == NULL ? error_set(err, PPT_ENOMEM, "no memory for model.base") : 0;
+    int n = net_frozen_tensors(net, tensors);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        struct tensor_view wanted = {.name = tensors[i].name,
+                                     .n_dims = tensors[i].n_dims};
+        memcpy(wanted.dims, tensors[i].dims, sizeof wanted.dims);
+        rc = io->base_read(io, &wanted, frozen + tensors[i].offset, err);
+    }
+    if (rc == 0) {
+        net_set_frozen(net, frozen);
+        rc = trainer_check(trainer, err);
+    }
+    free(frozen);
+    return rc;
+}
+
 int trainer_open(struct trainer *trainer, const struct plan *plan,
                  const struct spec *spec, const struct manifest *manifest,
                  struct env *env, const struct trainer_source *source,
@@ -161,6 +192,9 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
                                          : net_micro_batch(&trainer->net, memory,
                                                            net_limit(spec, memory)),
                        err);
+    }
+    if (rc == 0) {
+        rc = load_base(trainer, err);
     }
     if (rc == 0) {
         rc = allocate(trainer, memory, err);

@@ -28,7 +28,9 @@ static struct outer outer_of(const struct layer *layer)
     return (struct outer){.t = t,
                           .d = d,
                           .p = layer->out.c,
+                          .has_bias = true,
                           .a = cols_of(layer),
+                          .g = layer->dy,
                           .kept = is_kept(layer) ? layer->own + layer->max_n * t * d
                                                  : NULL};
 }
@@ -70,7 +72,7 @@ static int64_t most(int64_t a, int64_t b)
 static int64_t shared_floats(const struct layer *layer)
 {
     int64_t back = padded_floats(layer) + layer->chunk * places(layer) * depth(layer);
-    return most(back, outer_shared_floats(layer));
+    return most(back, outer_shared_floats(layer, layer->out.c));
 }
 
 static void forward(struct layer *layer, const struct kernels *kernels,

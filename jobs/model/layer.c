@@ -23,9 +23,9 @@ static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_TOKEN_MEAN] = &layer_token_mean,
 };
 
-const struct layer_ops *layer_ops_of(enum spec_layer_kind kind)
+const struct layer_ops *layer_ops_of(const struct spec_layer *spec)
 {
-    return table[kind];
+    return spec->rank > 0 ? &layer_adapter : table[spec->kind];
 }
 
 int layer_error(const struct layer *layer, struct error *err, const char *format, ...)
@@ -82,9 +82,10 @@ int64_t layer_group_floats(const struct layer *layer)
 }
 
 void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
-                     int64_t n, int64_t t, const float *a, const float *g, float *grad)
+                     int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                     const float *g, float *grad)
 {
-    int64_t p = layer->out.c, len = layer->n_weights, d = len / p;
+    int64_t len = d * p;
     int64_t group = layer->group;
     if (group >= n) {
         kernels->gemm(true, false, d, p, n * t, a, g, 0.0f, grad);

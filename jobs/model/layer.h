@@ -37,6 +37,10 @@ struct layer {
     struct shape in, out;
     int64_t n_params, offset; /* its block of the flat parameters: weight, then bias */
     int64_t n_weights;
+    /* Of a base: in the net's frozen parameters, weight then bias. n_params then counts
+     * low-rank factors only. */
+    int64_t n_frozen, frozen_offset;
+    const float *frozen;  /* bound by net_alloc */
     struct window window; /* conv2d and pools */
     int64_t n_tokens; /* of the data set: ids lie below it; 0: records are no tokens */
     bool is_private;  /* per-example norms will be asked for */
@@ -84,10 +88,10 @@ struct layer_ops {
 extern const struct layer_ops layer_linear, layer_conv2d, layer_max_pool,
     layer_avg_pool, layer_group_norm, layer_layer_norm, layer_relu, layer_tanh,
     layer_tempered_sigmoid, layer_gelu, layer_flatten, layer_residual, layer_embedding,
-    layer_position, layer_attention, layer_token_mean;
+    layer_position, layer_attention, layer_token_mean, layer_adapter;
 
-/* The table of a kind. */
-const struct layer_ops *layer_ops_of(enum spec_layer_kind kind);
+/* The table of a layer, by its kind and whether it has low-rank factors. */
+const struct layer_ops *layer_ops_of(const struct spec_layer *spec);
 
 static inline int64_t layer_size(struct shape shape)
 {
@@ -107,10 +111,11 @@ double layer_gamma(int64_t k);
 /* grad[d, p] = sum_i A_i^T G_i of a[n, t, d] and g[n, t, p], layer->group examples a
  * product; the products are added up in double. At most LAYER_GROUP in private nets, so
  * that rounding does not grow with the micro-batch; few on a device, where one product
- * of a long sum and a small result leaves most of it idle. Uses shared:
- * layer_group_floats. */
+ * of a long sum and a small result leaves most of it idle. d p is at most n_weights.
+ * Uses shared: layer_group_floats. */
 void layer_sum_outer(const struct layer *layer, const struct kernels *kernels,
-                     int64_t n, int64_t t, const float *a, const float *g, float *grad);
+                     int64_t n, int64_t t, int64_t d, int64_t p, const float *a,
+                     const float *g, float *grad);
 int64_t layer_group_floats(const struct layer *layer);
 
 #endif

@@ -39,7 +39,8 @@ static int64_t own_floats(const struct layer *layer)
 
 static int64_t shared_floats(const struct layer *layer)
 {
-    return places(layer) == 1 ? layer_group_floats(layer) : outer_shared_floats(layer);
+    return places(layer) == 1 ? layer_group_floats(layer)
+                              : outer_shared_floats(layer, layer->out.c);
 }
 
 static struct outer outer_of(const struct layer *layer)
@@ -47,7 +48,9 @@ static struct outer outer_of(const struct layer *layer)
     return (struct outer){.t = places(layer),
                           .d = layer->in.c,
                           .p = layer->out.c,
+                          .has_bias = true,
                           .a = layer->x,
+                          .g = layer->dy,
                           .kept = is_kept(layer) ? layer->own : NULL};
 }
 
@@ -56,7 +59,7 @@ static void forward(struct layer *layer, const struct kernels *kernels,
 {
     int64_t rows = n * places(layer), d = layer->in.c, p = layer->out.c;
     kernels->gemm(false, false, rows, p, d, layer->x, params, 0.0f, layer->y);
-    kernels->add_bias(rows, p, params + layer->n_weights, layer->y);
+    kernels->add_bias(rows, p, params + d * p, layer->y); /* an adapter's too */
 }
 
 static void backward(struct layer *layer, const struct kernels *kernels,

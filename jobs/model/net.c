@@ -65,10 +65,11 @@ static struct shape shape_of(const struct manifest_split *split)
 }
 
 static int fit_layer(struct net *net, struct layer *layer, int number,
-                     const struct spec_layer *spec, bool is_last, struct error *err)
+                     const struct spec_layer *spec, bool has_base, bool is_last,
+                     struct error *err)
 {
     *layer = (struct layer){
-        .ops = layer_ops_of(spec->kind),
+        .ops = layer_ops_of(spec),
         .spec = *spec,
         .number = number,
         .in = number == 0 ? net->in : layer[-1].out,
@@ -83,10 +84,17 @@ static int fit_layer(struct net *net, struct layer *layer, int number,
     if (rc != 0) {
         return rc;
     }
-    if (layer_size(layer->out) > INT32_MAX || layer->n_params > INT32_MAX) {
+    if (has_base && !is_last && spec->rank == 0) {
+        layer->n_frozen = layer->n_params;
+        layer->n_params = 0;
+    }
+    if (layer_size(layer->out) > INT32_MAX || layer->n_params > INT32_MAX ||
+        layer->n_frozen > INT32_MAX) {
         return layer_error(layer, err, "more than 2^31 outputs or parameters");
     }
+    layer->frozen_offset = net->n_frozen;
     net->n_params += layer->n_params;
+    net->n_frozen += layer->n_frozen;
     return 0;
 }
 
@@ -109,7 +117,7 @@ int net_build(const struct spec_model *model, const struct manifest_split *split
     }
     for (int i = 0; i < list.n_layers; i++) {
         int rc = fit_layer(&net, &net.layers[i], i, &list.layers[i],
-                           i == list.n_layers - 1, err);
+                           list.base.file[0] != '\0', i == list.n_layers - 1, err);
         if (rc != 0) {
             return rc;
         }
@@ -149,8 +157,16 @@ void net_init(const struct net *net, int64_t seed, float *params)
     for (int i = 0; i < net->n_layers; i++) {
         const struct layer *layer = &net->layers[i];
         float *block = params + layer->offset;
-        if (layer->spec.kind == LAYER_GROUP_NORM ||
-            layer->spec.kind == LAYER_LAYER_NORM) {
+        if (layer->n_params == 0) {
+            continue;
+        }
+        if (layer->spec.rank > 0) {
+            double width = sqrt(3.0 / (double)layer->in.c);
+            for (int64_t j = 0; j < layer->in.c * layer->spec.rank; j++) {
+                block[j] = (float)(width * (2.0 * next_uniform(&state) - 1.0));
+            }
+        } else if (layer->spec.kind == LAYER_GROUP_NORM ||
+                   layer->spec.kind == LAYER_LAYER_NORM) {
             for (int64_t j = 0; j < layer->n_weights; j++) {
                 block[j] = 1.0f;
             }
@@ -165,6 +181,17 @@ void net_init(const struct net *net, int64_t seed, float *params)
             }
         }
     }
+}
+
+void net_set_frozen(struct net *net, const float *frozen)
+{
+    net->place->upload(net->frozen, frozen, (size_t)net->n_frozen * sizeof *frozen);
+}
+
+/* What a layer works with: its own block of params, or of the base. */
+static const float *params_of(const struct layer *layer, const float *params)
+{
+    return layer->n_params == 0 ? layer->frozen : params + layer->offset;
 }
 
 /* Labels lie before the records, in both memories: one copy takes both. */
@@ -192,7 +219,7 @@ const float *net_forward(struct net *net, const struct kernels *kernels,
                                   (size_t)(n * layer_size(layer->in)) *
                                       sizeof *layer->y);
         }
-        layer->ops->forward(layer, kernels, params + layer->offset, n);
+        layer->ops->forward(layer, kernels, params_of(layer, params), n);
     }
     return net->layers[net->n_layers - 1].y;
 }
@@ -233,7 +260,7 @@ void net_backward(struct net *net, const struct kernels *kernels, const float *p
     loss_gradient(net, kernels, n);
     for (int i = net->n_layers - 1; i >= net->first; i--) {
         struct layer *layer = &net->layers[i];
-        layer->ops->backward(layer, kernels, params + layer->offset, n);
+        layer->ops->backward(layer, kernels, params_of(layer, params), n);
         if (layer->ops->is_in_place && layer->dx != layer->dy) {
             kernels->memory->copy(layer->dx, layer->dy,
                                   (size_t)(n * layer_size(layer->in)) *
@@ -335,45 +362,75 @@ void net_plain_sum(struct net *net, const struct kernels *kernels, int64_t n)
     sum_layers(net, kernels, n, NULL, 0);
 }
 
-static void name_tensor(const struct layer *layer, const char *part, int64_t offset,
-                        struct net_tensor *ret_tensor)
+/* One tensor of a layer, whose numbers begin at *at, which moves behind them. */
+static void add_tensor(const struct layer *layer, const char *part, int n_dims,
+                       const int64_t *dims, int64_t *at, struct net_tensor *ret_tensor)
 {
+    int64_t len = 1;
+    *ret_tensor = (struct net_tensor){.n_dims = n_dims, .offset = *at};
+    for (int d = 0; d < n_dims; d++) {
+        ret_tensor->dims[d] = dims[d];
+        len *= dims[d];
+    }
     snprintf(ret_tensor->name, sizeof ret_tensor->name, "%d.%s.%s", layer->number,
              layer->ops->name, part);
-    ret_tensor->offset = offset;
+    *at += len;
+}
+
+/* The weight and the bias of a layer of n_params, from `at` on; returns how many. */
+static int add_tensors(const struct layer *layer, int64_t n_params, int64_t at,
+                       struct net_tensor *ret_tensors)
+{
+    int64_t c = layer->out.c, size = layer->window.size, begin = at;
+    const int64_t matrix[] = {layer->in.c, c};
+    const int64_t windows[] = {size, size, layer->in.c, c};
+    const int64_t table[] = {n_params / c, c};
+    switch (layer->spec.kind) {
+    case LAYER_LINEAR:
+        add_tensor(layer, "weight", 2, matrix, &at, &ret_tensors[0]);
+        break;
+    case LAYER_CONV2D:
+        add_tensor(layer, "weight", 4, windows, &at, &ret_tensors[0]);
+        break;
+    case LAYER_EMBEDDING:
+    case LAYER_POSITION:
+        add_tensor(layer, "weight", 2, table, &at, &ret_tensors[0]);
+        return 1;
+    default: /* the norms */
+        add_tensor(layer, "weight", 1, &c, &at, &ret_tensors[0]);
+    }
+    int64_t rest = begin + n_params - at;
+    add_tensor(layer, "bias", 1, &rest, &at, &ret_tensors[1]);
+    return 2;
 }
 
 int net_tensors(const struct net *net, struct net_tensor *ret_tensors)
 {
-    int n_tensors = 0;
+    int n = 0;
     for (int i = 0; i < net->n_layers; i++) {
         const struct layer *layer = &net->layers[i];
-        if (layer->n_params == 0) {
-            continue;
+        const int64_t rank = layer->spec.rank;
+        int64_t at = layer->offset;
+        if (rank > 0) {
+            const int64_t a[] = {layer->in.c, rank}, b[] = {rank, layer->out.c};
+            add_tensor(layer, "lora_a", 2, a, &at, &ret_tensors[n++]);
+            add_tensor(layer, "lora_b", 2, b, &at, &ret_tensors[n++]);
+        } else if (layer->n_params > 0) {
+            n += add_tensors(layer, layer->n_params, at, ret_tensors + n);
         }
-        struct net_tensor *weight = &ret_tensors[n_tensors++];
-        *weight = (struct net_tensor){.n_dims = 1, .dims = {layer->n_weights}};
-        if (layer->spec.kind == LAYER_LINEAR) {
-            *weight =
-                (struct net_tensor){.n_dims = 2, .dims = {layer->in.c, layer->out.c}};
-        } else if (layer->spec.kind == LAYER_EMBEDDING ||
-                   layer->spec.kind == LAYER_POSITION) {
-            int64_t c = layer->out.c;
-            *weight =
-                (struct net_tensor){.n_dims = 2, .dims = {layer->n_weights / c, c}};
-        } else if (layer->spec.kind == LAYER_CONV2D) {
-            int64_t size = layer->window.size;
-            *weight = (struct net_tensor){
-                .n_dims = 4, .dims = {size, size, layer->in.c, layer->out.c}};
-        }
-        name_tensor(layer, "weight", layer->offset, weight);
-        if (layer->n_params == layer->n_weights) {
-            continue;
-        }
-        struct net_tensor *bias = &ret_tensors[n_tensors++];
-        *bias = (struct net_tensor){.n_dims = 1,
-                                    .dims = {layer->n_params - layer->n_weights}};
-        name_tensor(layer, "bias", layer->offset + layer->n_weights, bias);
     }
-    return n_tensors;
+    return n;
+}
+
+int net_frozen_tensors(const struct net *net, struct net_tensor *ret_tensors)
+{
+    int n = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer *layer = &net->layers[i];
+        if (layer->n_frozen > 0) {
+            n += add_tensors(layer, layer->n_frozen, layer->frozen_offset,
+                             ret_tensors + n);
+        }
+    }
+    return n;
 }

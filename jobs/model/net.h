@@ -14,7 +14,8 @@
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
  * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm, out for residual, heads
  * T^2 for attention, and n_params for a linear layer at T > 1 places where it keeps
- * gradients as conv2d does; `shared` of embedding is twice its parameters.
+ * gradients as conv2d does; 2 T rank for low-rank factors, and theirs where
+ * they are kept; `shared` of embedding is twice its parameters. 4 n_frozen for a base.
  * Records with c > 1 channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
@@ -31,6 +32,7 @@ struct net {
     int first; /* the first layer with parameters: backward stops there */
     struct shape in;
     int64_t n_features, n_classes, n_params;
+    int64_t n_frozen; /* parameters of a base, which are never trained */
     int64_t n_tokens; /* 0: records are no tokens */
     bool is_private;
     enum spec_loss objective;      /* cross_entropy, unless the owner sets another */
@@ -49,6 +51,7 @@ struct net {
     double *square, *slack;
     float *factor; /* [net_n_factors, max_n] */
     float *grad;   /* n_params: the last sum */
+    float *frozen; /* n_frozen; net_set_frozen */
     void *memory, *staged;
 };
 
@@ -80,6 +83,11 @@ int64_t net_micro_batch(const struct net *net, const struct memory *memory,
 int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
               struct error *err);
 void net_free(struct net *net);
+
+/* With model.base every layer but the last is frozen: n_params then counts low-rank
+ * factors and the last layer, n_frozen the others' parameters. Those are given once,
+ * after net_alloc, in the order of net_frozen_tensors, by the host. */
+void net_set_frozen(struct net *net, const float *frozen);
 
 /* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
  * 1 / fan_in; rows of tables have variance 1 / c), zero biases, the norms' scale 1 and
@@ -120,7 +128,12 @@ struct net_tensor {
     int64_t offset;
 };
 
-/* Fills at most NET_MAX_TENSORS, in the order of the flat array; returns how many. */
+/* Fills at most NET_MAX_TENSORS, in the order of the flat array; returns how many.
+ * Low-rank factors are "3.linear.lora_a" [in, rank] and "3.linear.lora_b" [rank, out].
+ */
 int net_tensors(const struct net *net, struct net_tensor *ret_tensors);
+
+/* The same of the frozen parameters, under the names of a net without a base. */
+int net_frozen_tensors(const struct net *net, struct net_tensor *ret_tensors);
 
 #endif

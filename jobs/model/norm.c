@@ -45,8 +45,10 @@ static void backward(struct layer *layer, const struct kernels *kernels,
                      const float *params, int64_t n)
 {
     struct grouping grouping = grouping_of(layer);
-    kernels->group_norm_each(&grouping, n, layer->x, layer->own, layer->dy,
-                             each_of(layer));
+    if (layer->n_params > 0) {
+        kernels->group_norm_each(&grouping, n, layer->x, layer->own, layer->dy,
+                                 each_of(layer));
+    }
     if (layer->dx != NULL) {
         kernels->group_norm_backward(&grouping, n, layer->x, params, layer->own,
                                      layer->dy, layer->dx);
@@ -123,8 +125,10 @@ static void layer_backward(struct layer *layer, const struct kernels *kernels,
 {
     struct grouping place = place_of(layer);
     int64_t places = places_of(layer);
-    kernels->layer_norm_each(n, places, layer->in.c, layer->x, layer->own, layer->dy,
-                             layer_each_of(layer));
+    if (layer->n_params > 0) {
+        kernels->layer_norm_each(n, places, layer->in.c, layer->x, layer->own,
+                                 layer->dy, layer_each_of(layer));
+    }
     if (layer->dx != NULL) {
         kernels->group_norm_backward(&place, n * places, layer->x, params, layer->own,
                                      layer->dy, layer->dx);

@@ -17,17 +17,21 @@
 
 struct outer {
     int64_t t, d, p;
-    float *a;    /* [max_n, t, d]; G is the layer's dy */
-    float *kept; /* [max_n, (d + 1) p], or NULL: ghost norms */
+    bool has_bias;
+    float *a, *g; /* [max_n, t, d], [max_n, t, p] */
+    float *kept;  /* [max_n, outer_n_params], or NULL: ghost norms */
 };
+
+/* d p, and p of a bias. */
+int64_t outer_n_params(const struct outer *outer);
 
 /* The rule above, for private nets. */
 bool outer_is_kept(const struct layer *layer, int64_t t, int64_t d, int64_t p);
 
-/* Of layer->shared, for both functions below. */
-int64_t outer_shared_floats(const struct layer *layer);
+/* Of layer->shared, for both functions below, where no p is above `most_p`. */
+int64_t outer_shared_floats(const struct layer *layer, int64_t most_p);
 
-/* As in struct layer_ops. */
+/* As in struct layer_ops; what is kept stays until the sum. */
 void outer_norms(const struct layer *layer, const struct kernels *kernels,
                  const struct outer *outer, int64_t n, double *square, double *slack);
 void outer_sum(const struct layer *layer, const struct kernels *kernels,

@@ -101,6 +101,30 @@ static void check_tokens(struct ydoc_faults *faults, const struct ydoc_node *roo
                           "ids of tokens are fed as they are");
 }
 
+/* Low-rank factors adapt a base, layer by layer; the last layer is new. */
+static void check_base(struct ydoc_faults *faults, const struct ydoc_node *root,
+                       const struct spec *spec)
+{
+    const struct ydoc_node *model = ydoc_get(root, "model");
+    const struct ydoc_node *layer = ydoc_get(model, "layers");
+    const struct ydoc_node *base = ydoc_get(model, "base");
+    bool has_base = base != NULL && !ydoc_is_null(base);
+    if (has_base && spec->model.preset != PRESET_LAYERS)
+        ydoc_fault_at(faults, model, "base", "expected layers beside it, not a preset");
+    layer = layer != NULL && layer->kind == YDOC_SEQUENCE ? layer->first : NULL;
+    for (; layer != NULL && layer->index < spec->model.n_layers; layer = layer->next) {
+        bool is_last = layer->next == NULL;
+        if (spec->model.layers[layer->index].rank == 0)
+            continue;
+        if (!has_base || is_last)
+            ydoc_fault_at(faults, layer->first, "rank",
+                          is_last
+                              ? "expected no rank: the last layer is trained in full"
+                              : "expected model.base beside it: low-rank factors "
+                                "adapt a frozen layer");
+    }
+}
+
 static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *root,
                           const struct spec *spec)
 {
@@ -137,6 +161,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_evaluation(faults, root, spec);
     check_noise_floor(faults, root, spec);
     check_tokens(faults, root, spec);
+    check_base(faults, root, spec);
     check_devices(faults, root, spec);
     check_slurm(faults, root, spec);
     federation_check(faults, root, spec);

@@ -135,6 +135,27 @@ static void write_preset(struct json *json, const struct field *field, const voi
         json_string(json, field->key, preset_word((int)model->preset));
 }
 
+static void read_base_digest(struct ydoc_faults *faults, const struct ydoc_node *node,
+                             void *base)
+{
+    struct spec_base *spec = base;
+    const size_t len = SPEC_HEX_SIZE - 1;
+    if (node == NULL)
+        return;
+    if (node->kind != YDOC_SCALAR || strlen(node->text) != len ||
+        strspn(node->text, "0123456789abcdef") != len)
+        ydoc_fault(faults, node, "expected a SHA-256 digest: 64 digits of 0-9 and a-f");
+    else
+        memcpy(spec->sha256, node->text, SPEC_HEX_SIZE);
+}
+
+static void write_base_digest(struct json *json, const struct field *field,
+                              const void *base)
+{
+    const struct spec_base *spec = base;
+    json_string(json, field->key, spec->sha256);
+}
+
 static void read_layers(struct ydoc_faults *faults, const struct ydoc_node *node,
                         void *base)
 {
@@ -149,6 +170,37 @@ static void write_layers(struct json *json, const struct field *field, const voi
         layer_write_list(json, field->key, model);
 }
 
+static const struct field base_fields[] = {
+    {.key = "file",
+     .type = FIELD_FILE,
+     .offset = offsetof(struct spec_base, file),
+     .is_required = true},
+    {.key = "sha256",
+     .type = FIELD_OWN,
+     .is_required = true,
+     .read = read_base_digest,
+     .write = write_base_digest},
+};
+SECTION(base_section, "model.base", base_fields);
+
+static void read_base(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      void *base)
+{
+    struct spec_model *model = base;
+    if (node != NULL && !ydoc_is_null(node))
+        field_read(faults, node, &base_section, &model->base);
+}
+
+static void write_base(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_model *model = base;
+    if (model->base.file[0] == '\0')
+        return;
+    json_object(json, field->key);
+    field_write(json, &base_section, &model->base);
+    json_close_object(json);
+}
+
 static const struct field model_fields[] = {
     {.key = "preset", .type = FIELD_OWN, .read = read_preset, .write = write_preset},
     {.key = "hidden",
@@ -160,6 +212,7 @@ static const struct field model_fields[] = {
      .applies = is_mlp,
      .only_with = "preset: mlp"},
     {.key = "layers", .type = FIELD_OWN, .read = read_layers, .write = write_layers},
+    {.key = "base", .type = FIELD_OWN, .read = read_base, .write = write_base},
 };
 SECTION(model_section, "model", model_fields);
 
@@ -573,6 +626,12 @@ static const struct field linear_fields[] = {
      .n_least = 1,
      .n_most = MOST_UNITS,
      .zero_word = "classes"},
+    {.key = "rank",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, rank),
+     .n_least = 1,
+     .n_most = 1024,
+     .hides_zero = true},
 };
 static const struct field conv2d_fields[] = {
     {.key = "out",
@@ -702,6 +761,7 @@ const struct field_section *const field_sections[] = {
     &field_top,
     &dataset_section,
     &model_section,
+    &base_section,
     &field_layer[LAYER_LINEAR],
     &field_layer[LAYER_CONV2D],
     &field_layer[LAYER_MAX_POOL],

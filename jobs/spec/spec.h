@@ -51,13 +51,14 @@ enum spec_mask { MASK_NONE, MASK_CAUSAL, MASK_N };
 struct spec_layer {
     enum spec_layer_kind kind;
     int64_t out;    /* linear: units; conv2d, embedding: channels; 0 on the last linear,
-                       and only    there: the number of classes */
+                       and only there: the number of classes */
     int64_t kernel; /* conv2d, pools: square window */
     int64_t stride; /* conv2d, pools; default 1 (conv2d), kernel (pools) */
     int64_t padding;     /* conv2d: zeros on each side; default 0 */
     int64_t groups;      /* group_norm */
     int64_t over;        /* residual: layers before it that the shortcut passes by */
     int64_t heads;       /* attention */
+    int64_t rank;        /* linear: of its low-rank factors (LoRA); 0: none */
     enum spec_mask mask; /* attention; default none */
     enum spec_position position;               /* position; default learnt */
     double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
@@ -90,11 +91,18 @@ struct spec_dataset {
                                    public constants; default 0 and 1 */
 };
 
+/* A frozen model: a file beside the data set's. */
+struct spec_base {
+    char file[SPEC_NAME_SIZE];  /* "" for none */
+    char sha256[SPEC_HEX_SIZE]; /* of the file, in hexadecimal */
+};
+
 struct spec_model {
     enum spec_preset preset;
     int64_t hidden; /* mlp: units of the hidden layer; default 128; else 0 */
     int n_layers;   /* PRESET_LAYERS only */
     struct spec_layer layers[SPEC_MAX_LAYERS];
+    struct spec_base base; /* with layers only */
 };
 
 /* How the gradients of a sample are kept short; each rule bounds what one unit adds to

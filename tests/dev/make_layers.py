@@ -37,15 +37,32 @@ class Net:
 
     def __init__(self, params, x):
         self.params, self.at, self.x = params, 0, x
+        self.at_frozen = 0
 
     def take(self, *shape):
         n = int(np.prod(shape))
         self.at += n
         return self.params[self.at - n:self.at].reshape(shape)
 
+    def take_frozen(self, *shape):
+        """Numbers of the base, which are no parameters."""
+        n = int(np.prod(shape))
+        self.at_frozen += n
+        return jnp.asarray(hashed(self.at_frozen, 9)[self.at_frozen - n:].reshape(shape))
+
     def linear(self, out):
         w, b = self.take(self.x.shape[-1], out), self.take(out)
         self.x = self.x @ w + b
+
+    def adapter(self, out, rank):
+        """A frozen linear layer and its factors."""
+        n = self.x.shape[-1]
+        w, b = self.take_frozen(n, out), self.take_frozen(out)
+        self.x = self.x @ w + b + self.x @ self.take(n, rank) @ self.take(rank, out)
+
+    def frozen_norm(self):
+        scale, shift = (self.take_frozen(self.x.shape[-1]) for _ in range(2))
+        self.x = jax.nn.standardize(self.x, epsilon=1e-5) * scale + shift
 
     def conv2d(self, out, kernel, stride=1, padding=0):
         w, b = self.take(kernel, kernel, self.x.shape[-1], out), self.take(out)
@@ -190,6 +207,18 @@ def sequence(net):
     net.linear(4)
 
 
+def adapters(net):
+    net.x = jnp.where(net.x[:, None] > 0, net.take_frozen(TOKENS, 8)[net.x], 0.0)
+    net.frozen_norm()
+    net.adapter(24, 3)
+    net.ids = jnp.ones(7, int)  # its records hold no padding
+    net.attention(2)
+    net.token_mean()
+    net.adapter(10, 2)
+    net.gelu()
+    net.linear(4)
+
+
 def xent(logits, label):
     return -jax.nn.log_softmax(logits)[label]
 
@@ -210,6 +239,7 @@ NETS = {  # the net, the loss, the records' shape (h, w, c)
     "mse": (smooth, mse, (6, 5, 4)),
     "hinge": (smooth, hinge, (6, 5, 4)),
     "sequence": (sequence, xent, (7,)),
+    "adapters": (adapters, xent, (7,)),
 }
 
 
@@ -232,7 +262,10 @@ def write(name):
     x = 2.0 * hashed(N * int(np.prod(shape)), 2).reshape((N,) + shape)
     if len(shape) == 1:  # the last places of some records are padding
         x = np.floor((x + 1.0) * 5.5).astype(int)
-        x[1:, 5:] = 0
+        if name == "adapters":
+            x = np.maximum(x, 1)
+        else:
+            x[1:, 5:] = 0
         x[0, 0] = 3
 
     def of_one(p, record, label):

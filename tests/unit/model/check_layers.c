@@ -22,6 +22,8 @@ struct sample {
     enum spec_loss loss;
 };
 
+static float hashed(int64_t i, int64_t salt);
+
 #define SMOOTH                                                                         \
     {                                                                                  \
         .n_layers = 11, .layers = {                                                    \
@@ -45,6 +47,19 @@ struct sample {
 enum { TOKENS = 11, SEQUENCE = 7 };
 
 static const struct sample samples[] = {
+    {"adapters",
+     {1, 1, SEQUENCE},
+     {.n_layers = 8,
+      .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                 {.kind = LAYER_LAYER_NORM},
+                 {.kind = LAYER_LINEAR, .out = 24, .rank = 3},
+                 {.kind = LAYER_ATTENTION, .heads = 2},
+                 {.kind = LAYER_TOKEN_MEAN},
+                 {.kind = LAYER_LINEAR, .out = 10, .rank = 2},
+                 {.kind = LAYER_GELU},
+                 {.kind = LAYER_LINEAR}},
+      .base = {.file = "base.h5"}},
+     LOSS_CROSS_ENTROPY},
     {"sequence",
      {1, 1, SEQUENCE},
      {.n_layers = 17,
@@ -164,6 +179,12 @@ static void build(const struct sample *sample, bool is_private, struct net *ret_
                   err.text);
     ret_net->objective = sample->loss;
     ck_assert_int_eq(net_alloc(ret_net, k->memory, N, &err), 0);
+    float *frozen = malloc((size_t)(ret_net->n_frozen + 1) * sizeof *frozen);
+    for (int64_t i = 0; i < ret_net->n_frozen; i++) {
+        frozen[i] = hashed(i, 9);
+    }
+    net_set_frozen(ret_net, frozen);
+    free(frozen);
 }
 
 /* Ids out of the same numbers; the last places of most records are padding. */
@@ -172,7 +193,11 @@ static void fill_ids(struct net *net, int first, int n)
     for (int at = 0; at < n * SEQUENCE; at++) {
         int64_t i = first * SEQUENCE + at, place = at % SEQUENCE;
         float id = floorf((2.0f * hashed(i, 2) + 1.0f) * 5.5f);
-        net->read[at] = i == 0 ? 3.0f : i >= SEQUENCE && place >= 5 ? 0.0f : id;
+        if (net->n_frozen > 0) {
+            net->read[at] = i == 0 ? 3.0f : fmaxf(id, 1.0f);
+        } else {
+            net->read[at] = i == 0 ? 3.0f : i >= SEQUENCE && place >= 5 ? 0.0f : id;
+        }
     }
 }
 

@@ -90,6 +90,24 @@ static const struct sample samples[] = {
       {.kind = LAYER_RESIDUAL, .over = 6},
       {.kind = LAYER_FLATTEN},
       {.kind = LAYER_LINEAR}}},
+    /* Low-rank factors at one place (ghost norms) and at several (one of them kept),
+     * between frozen layers of every kind that has parameters. */
+    {"adapters",
+     PRESET_LAYERS,
+     {.n_dims = 1, .dims = {6}, .n_classes = 3, .n_tokens = 7},
+     12,
+     {{.kind = LAYER_EMBEDDING, .out = 8},
+      {.kind = LAYER_POSITION},
+      {.kind = LAYER_LAYER_NORM},
+      {.kind = LAYER_LINEAR, .out = 24, .rank = 2},
+      {.kind = LAYER_ATTENTION, .heads = 2},
+      {.kind = LAYER_LINEAR, .out = 40},
+      {.kind = LAYER_LINEAR, .out = 40, .rank = 30},
+      {.kind = LAYER_TOKEN_MEAN},
+      {.kind = LAYER_LAYER_NORM},
+      {.kind = LAYER_LINEAR, .out = 20, .rank = 3},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_LINEAR}}},
     /* tokens that come again and padding; linear layers at places of both ways */
     {"sequence",
      PRESET_LAYERS,
@@ -112,6 +130,7 @@ static const struct sample samples[] = {
       {.kind = LAYER_LINEAR}}},
 };
 enum { SEQUENCE = sizeof samples / sizeof samples[0] - 1 }; /* the last one */
+enum { ADAPTERS = SEQUENCE - 1 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
 static uint64_t seed;
@@ -135,6 +154,11 @@ static struct spec_model model_of(const struct sample *sample)
     struct spec_model model = {.preset = sample->preset, .hidden = 6};
     model.n_layers = sample->n_layers;
     memcpy(model.layers, sample->layers, sizeof sample->layers);
+    for (int l = 0; l < model.n_layers; l++) {
+        if (model.layers[l].rank > 0) {
+            strcpy(model.base.file, "base.h5");
+        }
+    }
     return model;
 }
 
@@ -163,6 +187,12 @@ static struct bench open_bench_clipping(int i, bool is_private,
     for (int64_t j = 0; j < N * b.net.n_features; j++) {
         b.x[j] = uniform();
     }
+    float *frozen = malloc((size_t)(b.net.n_frozen + 1) * sizeof *frozen);
+    for (int64_t j = 0; j < b.net.n_frozen; j++) {
+        frozen[j] = 0.7f * uniform();
+    }
+    net_set_frozen(&b.net, frozen);
+    free(frozen);
     for (int j = 0; j < N; j++) {
         b.y[j] = (int32_t)(j % b.net.n_classes);
     }
@@ -515,6 +545,34 @@ START_TEST(shapes_that_do_not_fit)
 }
 END_TEST
 
+/* What is trained and what is not, by name; the factors begin as no change. */
+START_TEST(a_base_is_frozen)
+{
+    struct bench b = open_bench(ADAPTERS, true);
+    struct net_tensor own[NET_MAX_TENSORS], frozen[NET_MAX_TENSORS];
+    int n = net_tensors(&b.net, own), n_frozen = net_frozen_tensors(&b.net, frozen);
+    ck_assert_int_eq(n, 8);
+    ck_assert_str_eq(own[0].name, "3.linear.lora_a");
+    ck_assert(own[0].dims[0] == 8 && own[0].dims[1] == 2 && own[0].n_dims == 2);
+    ck_assert_str_eq(own[1].name, "3.linear.lora_b");
+    ck_assert(own[1].dims[0] == 2 && own[1].dims[1] == 24);
+    ck_assert_int_eq(own[1].offset, 16);
+    ck_assert_str_eq(own[7].name, "11.linear.bias");
+    ck_assert_int_eq(n_frozen, 14);
+    ck_assert_str_eq(frozen[0].name, "0.embedding.weight");
+    ck_assert(frozen[0].dims[0] == 7 && frozen[0].dims[1] == 8);
+    ck_assert_str_eq(frozen[4].name, "3.linear.weight");
+    ck_assert_str_eq(frozen[13].name, "9.linear.bias");
+    ck_assert_int_eq(frozen[13].offset + frozen[13].dims[0], b.net.n_frozen);
+    net_init(&b.net, 3, b.params);
+    for (int64_t j = 0; j < 48; j++) {
+        ck_assert_float_eq(b.params[own[1].offset + j], 0.0f);
+    }
+    ck_assert_float_ne(b.params[0], 0.0f);
+    close_bench(&b);
+}
+END_TEST
+
 START_TEST(sequences_that_do_not_fit)
 {
     struct net net;
@@ -578,8 +636,9 @@ int main(void)
     k->set_threads(1);
     tcase_add_loop_test(tcase, gradients, 0, N_SAMPLES);
     tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES * N_CLIPPINGS);
-    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, SEQUENCE * N_CLIPPINGS);
+    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, ADAPTERS * N_CLIPPINGS);
     tcase_add_test(tcase, padding_is_not_there);
+    tcase_add_test(tcase, a_base_is_frozen);
     tcase_add_test(tcase, sequences_that_do_not_fit);
     tcase_add_test(tcase, memory);
     tcase_add_test(tcase, shapes_that_do_not_fit);

@@ -95,7 +95,7 @@ static void type_words(const struct field *field, char *ret_type, char *ret_defa
         break;
     case FIELD_FILE:
         strcpy(ret_type, "file name ending in .h5 or .safetensors");
-        strcpy(ret_default, field->text_default);
+        strcpy(ret_default, field->text_default ? field->text_default : "null");
         break;
     case FIELD_ACCOUNT:
         strcpy(ret_type, "account");
