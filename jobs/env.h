@@ -28,6 +28,7 @@ struct env {
     struct comm *comm;
     struct io *io;
     const struct kernels *kernels;
+    int n_threads; /* of this rank, by the cores that it has; 0: the spec's number */
     /* Rank 0 only, NULL on the others and in jobs that are not private. */
     struct meter *meter;
     /* Fresh from the operating system in this process: never stored, never replayed,

@@ -20,6 +20,36 @@ const char *report_outcome_name(enum report_outcome outcome)
     return outcomes[outcome];
 }
 
+static void add_rank(struct json *json, const struct report_rank *rank)
+{
+    json_object(json, NULL);
+    json_integer(json, "rank", rank->rank);
+    json_string(json, "cpus", rank->cpus);
+    if (rank->gpu >= 0)
+        json_integer(json, "gpu", rank->gpu);
+    json_close_object(json);
+}
+
+static void add_places(struct json *json, const struct report_places *places)
+{
+    if (places->n_hosts == 0)
+        return;
+    json_integer(json, "n_hosts", places->n_hosts);
+    json_array(json, "hosts");
+    for (int host = 0; host < places->n_hosts_listed; host++) {
+        json_object(json, NULL);
+        json_string(json, "name", places->hosts[host].name);
+        json_integer(json, "n_ranks", places->hosts[host].n_ranks);
+        json_array(json, "ranks");
+        for (int i = 0; i < places->n_ranks_listed; i++)
+            if (places->ranks[i].host == host)
+                add_rank(json, &places->ranks[i]);
+        json_close_array(json);
+        json_close_object(json);
+    }
+    json_close_array(json);
+}
+
 int report_write(const char *path, const struct report *report, struct error *err)
 {
     struct json json = {0};
@@ -43,6 +73,7 @@ int report_write(const char *path, const struct report *report, struct error *er
     json_number(&json, "expected_examples_per_s", report->expected_examples_per_s);
     json_bool(&json, "is_sealed", report->is_sealed);
     json_string(&json, "model", report->model);
+    add_places(&json, &report->places);
     json_close_object(&json);
     int rc = json_end(&json, &text, err);
     if (rc != 0)
@@ -63,6 +94,49 @@ static void read_used(struct ydoc_faults *faults, const struct ydoc_node *used,
     }
     for (const struct ydoc_node *n = used->first; n != NULL; n = n->next)
         ydoc_integer(faults, n, 0, INT64_MAX, &report->used[n->index]);
+}
+
+static void read_rank(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      struct report_places *places)
+{
+    struct report_rank rank = {.host = places->n_hosts_listed, .gpu = -1};
+    if (places->n_ranks_listed == REPORT_MAX_RANKS) {
+        ydoc_fault(faults, node, "more than %d ranks", REPORT_MAX_RANKS);
+        return;
+    }
+    ydoc_integer(faults, ydoc_need(faults, node, "rank"), 0, INT32_MAX, &rank.rank);
+    ydoc_integer(faults, ydoc_get(node, "gpu"), 0, INT32_MAX, &rank.gpu);
+    ydoc_string(faults, ydoc_need(faults, node, "cpus"), sizeof rank.cpus, rank.cpus);
+    places->ranks[places->n_ranks_listed++] = rank;
+}
+
+static void read_host(struct ydoc_faults *faults, const struct ydoc_node *node,
+                      struct report_places *places)
+{
+    struct report_host *host = &places->hosts[places->n_hosts_listed];
+    const struct ydoc_node *ranks = ydoc_need(faults, node, "ranks");
+    if (places->n_hosts_listed == REPORT_MAX_HOSTS) {
+        ydoc_fault(faults, node, "more than %d hosts", REPORT_MAX_HOSTS);
+        return;
+    }
+    ydoc_string(faults, ydoc_need(faults, node, "name"), sizeof host->name, host->name);
+    ydoc_integer(faults, ydoc_need(faults, node, "n_ranks"), 1, INT32_MAX,
+                 &host->n_ranks);
+    for (const struct ydoc_node *n = ranks == NULL ? NULL : ranks->first; n != NULL;
+         n = n->next)
+        read_rank(faults, n, places);
+    places->n_hosts_listed++;
+}
+
+/* A report of an earlier version has none. */
+static void read_places(struct ydoc_faults *faults, const struct ydoc_node *root,
+                        struct report_places *places)
+{
+    const struct ydoc_node *hosts = ydoc_get(root, "hosts");
+    ydoc_integer(faults, ydoc_get(root, "n_hosts"), 0, INT32_MAX, &places->n_hosts);
+    for (const struct ydoc_node *n = hosts == NULL ? NULL : hosts->first; n != NULL;
+         n = n->next)
+        read_host(faults, n, places);
 }
 
 static int parse(const char *text, size_t len, const char *path,
@@ -98,6 +172,7 @@ static int parse(const char *text, size_t len, const char *path,
     ydoc_bool(&faults, ydoc_need(&faults, root, "is_sealed"), &report.is_sealed);
     ydoc_string(&faults, ydoc_need(&faults, root, "model"), sizeof report.model,
                 report.model);
+    read_places(&faults, root, &report.places);
     ydoc_free(doc);
     int rc = ydoc_faults_end(&faults, "report", err);
     if (rc != 0)

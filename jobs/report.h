@@ -15,6 +15,32 @@
 
 #define REPORT_CAUSE_SIZE 384
 
+/* Of more hosts and ranks the report says how many there are, and no more. */
+#define REPORT_MAX_HOSTS 64
+#define REPORT_MAX_RANKS 128
+#define REPORT_NAME_SIZE 64
+#define REPORT_CPUS_SIZE 48
+
+struct report_host {
+    char name[REPORT_NAME_SIZE];
+    int64_t n_ranks; /* listed or not */
+};
+
+struct report_rank {
+    int64_t rank;
+    int64_t host;                /* index in hosts */
+    int64_t gpu;                 /* its number among those the rank sees; -1: none */
+    char cpus[REPORT_CPUS_SIZE]; /* "0-3,8", cut with "..."; "": not known */
+};
+
+/* Where the ranks ran: all of them, or the first by rank. */
+struct report_places {
+    int64_t n_hosts; /* of the job; 0: not known */
+    int n_hosts_listed, n_ranks_listed;
+    struct report_host hosts[REPORT_MAX_HOSTS];
+    struct report_rank ranks[REPORT_MAX_RANKS];
+};
+
 enum report_outcome { REPORT_DONE, REPORT_INTERRUPTED, REPORT_FAILED, REPORT_N };
 
 struct report {
@@ -33,6 +59,7 @@ struct report {
     double expected_examples_per_s;   /* from the public expected batch size */
     bool is_sealed;                   /* messages between ranks were encrypted */
     char model[1024];                 /* path, "" if none */
+    struct report_places places;
 };
 
 /* "done", "interrupted", "failed". */

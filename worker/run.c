@@ -16,6 +16,7 @@
 #include "kernels/kernels.h"
 #include "worker/agree.h"
 #include "worker/base_model.h"
+#include "worker/binding.h"
 #include "worker/checkpoint.h"
 #include "worker/demands.h"
 #include "worker/digest.h"
@@ -42,6 +43,9 @@ struct run {
     struct base_model *base; /* NULL: the spec names none */
     struct meter *meter;     /* rank 0 of a private job, else NULL */
     const struct kernels *kernels;
+    struct binding binding;
+    int n_threads;
+    struct report_places places;      /* rank 0 */
     struct checkpoint_writer *writer; /* rank 0, while it writes one */
     struct checkpoint_reader *reader; /* rank 0, while it reads one */
     struct io io;
@@ -273,12 +277,53 @@ static int check_demands(const struct run *run, struct error *err)
 
 static int choose_kernels(struct run *run, struct error *err)
 {
-    const int64_t gpus_per_rank = run->spec.resources.gpus_per_rank;
-    int local_rank = 0;
-    int rc = gpus_per_rank == 0
-                 ? 0
-                 : wireup_local_rank(run->control->size, &local_rank, err);
-    return rc != 0 ? rc : gpu_choose(gpus_per_rank, local_rank, &run->kernels, err);
+    struct wireup_place place;
+    int rc = wireup_find_place(run->control->size, &place, err);
+    if (rc != 0)
+        return rc;
+    binding_find(&run->binding);
+    run->binding.node = place.node;
+    return gpu_choose(run->spec.resources.gpus_per_rank, place.local_rank,
+                      &run->kernels, &run->binding.gpu, err);
+}
+
+/* Rank 0: the hosts by their names, for the report. The job goes on without. */
+static void name_hosts(struct run *run, const struct binding *all)
+{
+    struct report_places *places = &run->places;
+    struct error err = {0};
+    int first[REPORT_MAX_HOSTS], rc = 0;
+    binding_places(all, run->control->size, places, first);
+    for (int i = 0; rc == 0 && i < places->n_hosts_listed; i++)
+        rc = wireup_host(run->control->size, first[i], places->hosts[i].name,
+                         sizeof places->hosts[i].name, &err);
+    if (rc == 0)
+        return;
+    log_warning("the report will not say where the ranks were: %s", err.text);
+    *places = (struct report_places){0};
+}
+
+/* What all ranks are bound to, and from that how many threads this one has. */
+static int share_out(struct run *run, struct error *err)
+{
+    const int rank = run->control->rank, size = run->control->size;
+    struct binding *all = calloc((size_t)size, sizeof *all);
+    int rc =
+        all == NULL ? error_set(err, PPT_ENOMEM, "no memory for %d ranks", size) : 0;
+    rc = agree(run->control, rc, err);
+    if (rc == 0)
+        rc = agree(run->control, binding_gather(run->control, &run->binding, all, err),
+                   err);
+    if (rc == 0)
+        run->n_threads =
+            binding_threads(all, size, rank, run->spec.resources.cores_per_rank);
+    if (rc == 0 && run->n_threads < run->spec.resources.cores_per_rank)
+        log_info("rank %d computes with %d threads, not %lld: it has no more cores",
+                 rank, run->n_threads, (long long)run->spec.resources.cores_per_rank);
+    if (rc == 0 && rank == 0)
+        name_hosts(run, all);
+    free(all);
+    return rc;
 }
 
 /* What each rank can do by itself. */
@@ -299,6 +344,8 @@ static int prepare(struct run *run, struct error *err)
 {
     int rc = agree(run->control, prepare_alone(run, err), err);
     if (rc == 0)
+        rc = share_out(run, err);
+    if (rc == 0)
         rc = agree(
             run->control,
             digest_check(run->plan.data_file, run->manifest.digest, run->control, err),
@@ -316,6 +363,7 @@ static int train(struct run *run, struct error *err)
     struct env env = {.comm = run->comm,
                       .io = &run->io,
                       .kernels = run->kernels,
+                      .n_threads = run->n_threads,
                       .meter = run->meter,
                       .stop = &stop_requested};
     if (run->comm->rank == 0) {
@@ -363,6 +411,7 @@ static int write_report(struct run *run, int rc, struct error *err)
                       : rc == -PPT_EINTERRUPTED ? REPORT_INTERRUPTED
                                                 : REPORT_FAILED;
     report->error_code = -rc;
+    report->places = run->places;
     if (rc != 0) {
         memcpy(report->error_text, err->text, sizeof report->error_text);
         report->model[0] = '\0';

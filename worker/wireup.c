@@ -1,7 +1,10 @@
 #include "worker/wireup.h"
 
+#include <errno.h>
 #include <pmix.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEY_NAME "ppt.seal.identity"
 
@@ -56,26 +59,68 @@ void wireup_leave(int size)
         PMIx_Finalize(NULL, 0);
 }
 
-int wireup_local_rank(int size, int *ret_local_rank, struct error *err)
+/* *ret_value is freed by PMIX_VALUE_RELEASE; untouched where it fails. */
+static int ask(const pmix_proc_t *proc, const char *key, pmix_data_type_t type,
+               const char *what, pmix_value_t **ret_value, struct error *err)
 {
-    pmix_proc_t self;
     pmix_value_t *value = NULL;
+    int rc = check(PMIx_Get(proc, key, NULL, 0, &value), what, err);
+    if (rc == 0 && (value == NULL || value->type != type))
+        rc = error_set(err, PPT_ECOMM, "PMIx could not %s: it has another form", what);
+    if (rc == 0)
+        *ret_value = value;
+    else if (value != NULL)
+        PMIX_VALUE_RELEASE(value);
+    return rc;
+}
+
+int wireup_find_place(int size, struct wireup_place *ret_place, struct error *err)
+{
+    struct wireup_place place = {0};
+    pmix_proc_t self;
+    pmix_value_t *value;
     if (size == 1) {
-        *ret_local_rank = 0;
+        *ret_place = place;
         return 0;
     }
     int rc = check(PMIx_Init(&self, NULL, 0), "be reached", err);
     if (rc != 0)
         return rc;
-    rc = check(PMIx_Get(&self, PMIX_LOCAL_RANK, NULL, 0, &value),
-               "tell a rank's number on its node", err);
-    if (rc == 0 && value->type == PMIX_UINT16)
-        *ret_local_rank = value->data.uint16;
-    else if (rc == 0)
-        rc = error_set(err, PPT_ECOMM,
-                       "a rank's number on its node has another form in PMIx");
-    if (value != NULL)
+    rc = ask(&self, PMIX_LOCAL_RANK, PMIX_UINT16, "tell a rank's number on its node",
+             &value, err);
+    if (rc == 0) {
+        place.local_rank = value->data.uint16;
         PMIX_VALUE_RELEASE(value);
+        rc = ask(&self, PMIX_NODEID, PMIX_UINT32, "tell a rank's node", &value, err);
+    }
+    if (rc == 0) {
+        place.node = value->data.uint32;
+        PMIX_VALUE_RELEASE(value);
+        *ret_place = place;
+    }
+    PMIx_Finalize(NULL, 0);
+    return rc;
+}
+
+int wireup_host(int size, int rank, char *ret_name, size_t name_size, struct error *err)
+{
+    pmix_proc_t proc;
+    pmix_value_t *value;
+    if (size == 1) {
+        if (gethostname(ret_name, name_size) != 0 && errno != ENAMETOOLONG)
+            return error_errno(err, PPT_EIO, "cannot tell this host's name");
+        ret_name[name_size - 1] = '\0';
+        return 0;
+    }
+    int rc = check(PMIx_Init(&proc, NULL, 0), "be reached", err);
+    if (rc != 0)
+        return rc;
+    proc.rank = (pmix_rank_t)rank;
+    rc = ask(&proc, PMIX_HOSTNAME, PMIX_STRING, "tell a rank's host", &value, err);
+    if (rc == 0) {
+        snprintf(ret_name, name_size, "%s", value->data.string);
+        PMIX_VALUE_RELEASE(value);
+    }
     PMIx_Finalize(NULL, 0);
     return rc;
 }

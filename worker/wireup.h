@@ -21,10 +21,19 @@
 int wireup_join(int rank, int size, bool *ret_spans_nodes, struct error *err);
 void wireup_leave(int size);
 
-/* This rank's number among the job's ranks on its node, from 0, for what they share out
- * there; may be called with or without wireup_join. A world of one rank asks nobody.
- * Errors: PPT_ECOMM (no PMIx server, or it does not know). */
-int wireup_local_rank(int size, int *ret_local_rank, struct error *err);
+/* Where this rank is; for what ranks share out on a node. */
+struct wireup_place {
+    int64_t node;   /* of the job's nodes, from 0, with gaps */
+    int local_rank; /* among the job's ranks on this node, from 0 */
+};
+
+/* May be called with or without wireup_join. A world of one rank asks nobody. Errors:
+ * PPT_ECOMM (no PMIx server, or it does not know). */
+int wireup_find_place(int size, struct wireup_place *ret_place, struct error *err);
+
+/* The name of the host of any rank, cut where it is too long. Otherwise as above. */
+int wireup_host(int size, int rank, char *ret_name, size_t name_size,
+                struct error *err);
 
 /* Publishes this rank's public key and fetches all; every rank calls it, once a
  * process. ret_keys has room for `size`. Errors: PPT_ECOMM. */

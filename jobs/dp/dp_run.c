@@ -68,8 +68,7 @@ int dp_run(const struct plan *plan, const struct spec *spec,
 {
     static const struct course_work work = {.noun = "step", .step = run_step};
     struct trainer trainer = {0};
-    int64_t n_threads = spec->resources.cores_per_rank;
-    env->kernels->set_threads(n_threads > 0 ? (int)n_threads : 1);
+    env->kernels->set_threads(trainer_n_threads(env, spec));
     int rc = check_price(&plan->price, spec, err);
     if (rc == 0) {
         rc = check_env(spec, manifest, env, err);

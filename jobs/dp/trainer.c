@@ -293,12 +293,18 @@ static void add_micro_batch(struct trainer *trainer, size_t n)
     }
 }
 
+int trainer_n_threads(const struct env *env, const struct spec *spec)
+{
+    int64_t n = env->n_threads > 0 ? env->n_threads : spec->resources.cores_per_rank;
+    return n > 1 ? (int)n : 1;
+}
+
 /* The step is paid for: its noise may be drawn while its gradients are computed, where
  * the rank has a core to spare. With one, the thread would take it from other ranks. */
 static void begin_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
-    if (trainer->spec->resources.cores_per_rank < 2) {
+    if (trainer_n_threads(trainer->env, trainer->spec) < 2) {
         return;
     }
     noise_begin(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,

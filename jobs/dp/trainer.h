@@ -99,6 +99,9 @@ void trainer_take_loss(struct trainer *trainer, double *ret_sum, double *ret_cou
 /* 0, or what failed on the device first: PPT_ESTATE. Waits for it. */
 int trainer_check(const struct trainer *trainer, struct error *err);
 
+/* How many threads this rank may use, at least 1. */
+int trainer_n_threads(const struct env *env, const struct spec *spec);
+
 /* How many arrays of n_slice the optimizer keeps: 0, 1 or 2. */
 int trainer_n_states(const struct trainer *trainer);
 

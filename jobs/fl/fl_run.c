@@ -145,7 +145,8 @@ int fl_run(const struct plan *plan, const struct spec *spec,
     struct course_work work = {.noun = "round", .step = run_round, .state = &round};
     unsigned char key[CRYPTO_KEY_SIZE];
     struct spec *own = malloc(sizeof *own);
-    int64_t n_threads = spec->resources.cores_per_rank;
+    int64_t n_threads =
+        env->n_threads > 0 ? env->n_threads : spec->resources.cores_per_rank;
     env->kernels->set_threads(n_threads > 0 ? (int)n_threads : 1);
     int rc = own == NULL ? error_set(err, PPT_ENOMEM, "no memory for a spec") : 0;
     if (rc == 0) {

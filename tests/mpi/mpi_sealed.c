@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/comm_mpi.h"
 #include "worker/comm_sealed.h"
@@ -226,13 +227,18 @@ static void check_impostor(struct comm *comm, const struct seal_context *context
     CHECK(comm->ops->barrier(comm, &err) == 0);
 }
 
-/* PMIx's word against mpirun's own. */
-static void check_local_rank(int size)
+/* PMIx's word against mpirun's own and this machine's. */
+static void check_place(int size)
 {
     const char *expected = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
-    int local_rank = -1;
-    CHECK(wireup_local_rank(size, &local_rank, &err) == 0);
-    CHECK(expected != NULL && local_rank == atoi(expected));
+    struct wireup_place place = {-1, -1};
+    char host[256] = "", told[256] = "";
+    CHECK(wireup_find_place(size, &place, &err) == 0);
+    CHECK(expected != NULL && place.local_rank == atoi(expected));
+    CHECK(place.node == 0);
+    CHECK(gethostname(host, sizeof host - 1) == 0);
+    CHECK(wireup_host(size, (rank + 1) % size, told, sizeof told, &err) == 0);
+    CHECK(strcmp(host, told) == 0);
 }
 
 static void run(const char *what, struct comm *plain, struct comm *control)
@@ -243,7 +249,7 @@ static void run(const char *what, struct comm *plain, struct comm *control)
     unsigned char keys[MAX_RANKS][CRYPTO_KEY_SIZE];
     struct comm sealed;
     bool spans_nodes;
-    check_local_rank(plain->size);
+    check_place(plain->size);
     CHECK(wireup_join(plain->rank, plain->size, &spans_nodes, &err) == 0);
     CHECK(!spans_nodes); /* mpirun without a host file */
     crypto_sign_keypair(identity.secret, identity.public_key);

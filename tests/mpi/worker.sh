@@ -21,7 +21,7 @@ dataset: {name: planes, train: train, test: test}
 model: logistic
 privacy: $2
 training: {steps: $1, batch_size: 60, learning_rate: 0.5, evaluation: $3}
-resources: {ranks: 2}
+resources: {ranks: 2, cores_per_rank: ${cores:=1}}
 output: {model: ${model:=model.h5}}
 SPEC
     plan 1
@@ -83,6 +83,8 @@ trains() {
     report_says '"n_steps": 200'
     grep -q '"name": "libmpi' "$job/environment.json" || die "no libraries recorded"
     report_says '"is_sealed": false'
+    report_says '"n_hosts": 1'
+    report_says "\"name\": \"$(hostname)\", \"n_ranks\": 2, \"ranks\": [{\"rank\": 0, \"cpus\": \""
     [ "$("$tool" used "$job" "$dir/key.pub")" = 200 ] || die "meter is not at 200"
     accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
     awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
@@ -91,6 +93,20 @@ trains() {
     grep -aw $n_true "$dir/log" "$job"/* && die "the true count is told"
     grep -qi loss "$dir/log" && die "a private job tells its loss"
     grep -q 'epsilon' "$dir/log" || die "no epsilon in the progress"
+}
+
+# Ranks that have one core between them compute with one thread each, whatever the spec
+# says, and the report says which core that was.
+bound() {
+    local core
+    core=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')
+    cores=3
+    mpi_command=(taskset -c "$core" "${mpi_command[@]:0:5}" --bind-to none "${mpi_command[@]:5}")
+    setup 200 "$private" public
+    mpi 2 "$worker" -v --plan "$job" --public-key "$dir/key.pub" >/dev/null 2>"$dir/log" ||
+        die "$(cat "$dir/log")"
+    report_says "[{\"rank\": 0, \"cpus\": \"$core\"}, {\"rank\": 1, \"cpus\": \"$core\"}]"
+    grep -q 'rank 0 computes with 1 threads, not 3' "$dir/log" || die "$(cat "$dir/log")"
 }
 
 # On one node channels are sealed only where that is asked for.
@@ -125,6 +141,9 @@ END
     PPT_SEAL=never run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
     report_says '"outcome": "done"'
     report_says '"is_sealed": true'
+    report_says '"n_hosts": 2'
+    report_says '{"name": "node-a", "n_ranks": 1, "ranks": [{"rank": 0, '
+    report_says '{"name": "node-b", "n_ranks": 1, "ranks": [{"rank": 1, '
 }
 
 # An error that one rank meets alone is told over sealed channels as well.

@@ -38,6 +38,12 @@ for key in epsilon epsilon_spent steps_done; do
 done
 # Across nodes what ranks tell each other is sealed; on one node it need not be.
 grep -q '"is_sealed": true' "$dir/jobs/$by_sbatch/report.json" || die "not sealed"
+report=$(cat "$dir/jobs/$by_sbatch/report.json")
+for i in 0 1; do # PMIx of Slurm tells hosts by their names
+    grep -Eq "\"name\": \"n[1-4]\", \"n_ranks\": 1, \"ranks\": \[\{\"rank\": $i, \"cpus\": \"[0-9]" \
+        <<<"$report" || die "rank $i is nowhere: $report"
+done
+grep -q '"n_hosts": 2' <<<"$report" || die "not on two hosts: $report"
 grep -q '"is_sealed": false' "$dir/jobs/$by_mpirun/report.json" || die "sealed"
 [ "$(field "$by_sbatch" slurm_state)" = COMPLETED ] || die "$(field "$by_sbatch" slurm_state)"
 [ "$(field "$by_sbatch" slurm_job_id)" = \
