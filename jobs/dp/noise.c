@@ -11,14 +11,14 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
                const unsigned char key[CRYPTO_KEY_SIZE], int64_t max_n,
                struct error *err)
 {
-    size_t len = (size_t)max_n * sizeof *noise->bits;
-    *noise = (struct noise){.kernels = kernels, .max_n = max_n};
-    bool is_ahead = kernels->random_words == NULL;
-    noise->bits = kernels->memory->alloc(len);
-    noise->drawn = is_ahead ? kernels->memory->alloc(len) : NULL;
-    if (noise->bits == NULL || (is_ahead && noise->drawn == NULL)) {
-        kernels->memory->free(noise->bits);
-        kernels->memory->free(noise->drawn);
+    *noise = (struct noise){.kernels = kernels, .max_n = max_n, .max_bits = max_n};
+    if (kernels->random_words == NULL) {
+        noise->max_bits = max_n < GRID_CHUNK ? max_n : GRID_CHUNK;
+        noise->n_ahead = max_n / 4 < NOISE_WHOLE / 2 ? NOISE_WHOLE : max_n / 4 * 2;
+        noise->n_ahead = max_n < noise->n_ahead ? max_n : noise->n_ahead;
+    }
+    noise->bits = kernels->memory->alloc((size_t)noise->max_bits * sizeof *noise->bits);
+    if (noise->bits == NULL) {
         *noise = (struct noise){0};
         return error_set(err, PPT_ENOMEM, "cannot allocate the bits of %lld draws",
                          (long long)max_n);
@@ -31,6 +31,12 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
     pthread_mutex_init(&noise->mutex, NULL);
     pthread_cond_init(&noise->changed, NULL);
     return 0;
+}
+
+size_t noise_memory_bytes(const struct noise *noise, bool is_ahead)
+{
+    return (size_t)noise->max_bits * sizeof *noise->bits +
+           (is_ahead ? (size_t)noise->n_ahead * sizeof *noise->drawn : 0);
 }
 
 static void stop_thread(struct noise *noise)
@@ -53,11 +59,10 @@ void noise_close(struct noise *noise)
     pthread_cond_destroy(&noise->changed);
     pthread_mutex_destroy(&noise->mutex);
     const struct memory *memory = noise->kernels->memory;
-    size_t len = (size_t)noise->max_n * sizeof *noise->bits;
-    memory->zero(noise->bits, len);
+    memory->zero(noise->bits, (size_t)noise->max_bits * sizeof *noise->bits);
     memory->free(noise->bits);
     if (noise->drawn != NULL) {
-        memory->zero(noise->drawn, len);
+        memory->zero(noise->drawn, (size_t)noise->n_ahead * sizeof *noise->drawn);
         memory->free(noise->drawn);
     }
     crypto_stream_free(noise->stream);
@@ -80,22 +85,36 @@ static void read_extra(void *state, int64_t pair, uint64_t ret_words[GRID_EXTRA_
                        GRID_EXTRA_WORDS * sizeof *ret_words);
 }
 
-/* x += the noise that is wished for. */
+/* x += the noise that is wished for, max_bits draws at a time: on a device all at once,
+ * else as many as grid_noise works on at once anyway. */
 static void draw(struct noise *noise, const struct noise_wish *wish, double *x)
 {
     const struct kernels *kernels = noise->kernels;
-    struct position position = {noise->stream, wish->substream,
-                                (uint64_t)wish->first / 2};
-    struct grid_source source = {read_extra, &position};
-    size_t len = (size_t)wish->n * sizeof *noise->bits;
-    if (kernels->random_words != NULL) {
-        kernels->random_words(noise->own_key, 0, wish->substream, wish->n, noise->bits);
-    } else {
-        crypto_stream_seek(noise->stream, wish->substream, position.first_pair);
-        crypto_stream_read(noise->stream, noise->bits, len);
+    for (int64_t from = 0; from < wish->n; from += noise->max_bits) {
+        int64_t left = wish->n - from,
+                n = left < noise->max_bits ? left : noise->max_bits;
+        struct position position = {noise->stream, wish->substream,
+                                    (uint64_t)(wish->first + from) / 2};
+        struct grid_source source = {read_extra, &position};
+        size_t len = (size_t)n * sizeof *noise->bits;
+        if (kernels->random_words != NULL) {
+            kernels->random_words(noise->own_key, 0, wish->substream, n, noise->bits);
+        } else {
+            crypto_stream_seek(noise->stream, wish->substream, position.first_pair);
+            crypto_stream_read(noise->stream, noise->bits, len);
+        }
+        kernels->grid_noise(&wish->grid, n, noise->bits, &source, x + from);
+        kernels->memory->zero(noise->bits, len);
     }
-    kernels->grid_noise(&wish->grid, wish->n, noise->bits, &source, x);
-    kernels->memory->zero(noise->bits, len);
+}
+
+/* The part of a wish that is drawn ahead. */
+static struct noise_wish early_part(const struct noise *noise,
+                                    const struct noise_wish *wish)
+{
+    struct noise_wish part = *wish;
+    part.n = wish->n < noise->n_ahead ? wish->n : noise->n_ahead;
+    return part;
 }
 
 /* Draws each wish that the caller has not drawn first. */
@@ -110,7 +129,8 @@ static void *draw_ahead(void *state)
         }
         noise->ahead = NOISE_DRAWING;
         pthread_mutex_unlock(&noise->mutex);
-        draw(noise, &noise->wish, noise->drawn);
+        struct noise_wish part = early_part(noise, &noise->wish);
+        draw(noise, &part, noise->drawn);
         pthread_mutex_lock(&noise->mutex);
         noise->ahead = NOISE_DRAWN;
         pthread_cond_broadcast(&noise->changed);
@@ -123,6 +143,12 @@ static void *draw_ahead(void *state)
 static bool start_thread(struct noise *noise)
 {
     sigset_t all, before;
+    size_t len = (size_t)noise->n_ahead * sizeof *noise->drawn;
+    noise->drawn =
+        noise->drawn != NULL ? noise->drawn : noise->kernels->memory->alloc(len);
+    if (noise->drawn == NULL) {
+        return false;
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&noise->thread, NULL, draw_ahead, noise);
@@ -149,11 +175,11 @@ void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substrea
                  int64_t first, int64_t n)
 {
     assert(n <= noise->max_n);
-    if (noise->drawn == NULL || (!noise->is_started && !start_thread(noise))) {
+    if (noise->n_ahead == 0 || (!noise->is_started && !start_thread(noise))) {
         return;
     }
     if (settle(noise)) { /* somebody has given a step up */
-        crypto_wipe(noise->drawn, (size_t)noise->wish.n * sizeof *noise->drawn);
+        crypto_wipe(noise->drawn, (size_t)noise->n_ahead * sizeof *noise->drawn);
     }
     pthread_mutex_lock(&noise->mutex);
     noise->wish = (struct noise_wish){*grid, substream, first, n};
@@ -177,7 +203,11 @@ void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
         draw(noise, &wish, x);
         return;
     }
-    grid_add_drawn(n, noise->drawn, x);
+    struct noise_wish early = early_part(noise, &wish), late = wish;
+    grid_add_drawn(early.n, noise->drawn, x);
+    late.first += early.n;
+    late.n -= early.n;
+    draw(noise, &late, x + early.n);
     pthread_mutex_lock(&noise->mutex);
     noise->ahead = NOISE_NOTHING;
     pthread_mutex_unlock(&noise->mutex);

@@ -9,9 +9,14 @@
  * their own take them from AES-256-CTR.
  *
  * Noise does not depend on records, so on the host a thread draws a step's while its
- * gradients are computed (noise_begin). One vector at most is ahead. Who draws it, the
- * thread or the caller that did not want to wait, changes no bit of it: a draw is a
- * function of key, substream and position. It is wiped as it is added.
+ * gradients are computed (noise_begin). One vector at most is ahead; of one of more
+ * than NOISE_WHOLE draws the first half, so that memory is not doubled for it. Who
+ * draws it, the thread or the caller that did not want to wait, changes no bit of it: a
+ * draw is a function of key, substream and position. It is wiped as it is added.
+ *
+ * Memory on the host: at most 8 GRID_CHUNK bytes of bits, and where noise is drawn
+ * ahead 8 bytes a draw up to NOISE_WHOLE draws, or 4 bytes a draw of more than twice as
+ * many. A device holds the bits of all draws: 8 bytes each.
  */
 #ifndef PPT_JOBS_DP_NOISE_H
 #define PPT_JOBS_DP_NOISE_H
@@ -24,6 +29,8 @@
 #include "base/error.h"
 #include "kernels/grid.h"
 #include "kernels/kernels.h"
+
+#define NOISE_WHOLE ((int64_t)1 << 20)
 
 /* Draws first .. first + n - 1 of a substream. */
 struct noise_wish {
@@ -38,8 +45,8 @@ struct noise {
     const struct kernels *kernels;
     struct crypto_stream *stream;
     unsigned char own_key[CRYPTO_KEY_SIZE]; /* of the kernels' generator */
-    uint64_t *bits;                         /* max_n, in the kernels' memory */
-    int64_t max_n;
+    uint64_t *bits;                         /* max_bits, in the kernels' memory */
+    int64_t max_n, max_bits;
 
     /* Drawing ahead, on the host. stream, bits and drawn belong to who set DRAWING. */
     pthread_t thread;
@@ -48,7 +55,9 @@ struct noise {
     pthread_cond_t changed;
     enum noise_ahead ahead;
     struct noise_wish wish;
-    double *drawn; /* max_n: zeros but for a wish that is drawn and not added yet */
+    int64_t n_ahead; /* of a wish, so many are drawn ahead at most */
+    double *drawn;   /* n_ahead: zeros but for a wish that is drawn and not added yet;
+                        NULL before the first */
 };
 
 /* For at most max_n draws at a time. Copies the key. Close with noise_close, which
@@ -57,6 +66,9 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
                const unsigned char key[CRYPTO_KEY_SIZE], int64_t max_n,
                struct error *err);
 void noise_close(struct noise *noise); /* a zeroed one too */
+
+/* Bytes that it takes, with those that noise_begin will; 0 of a zeroed one. */
+size_t noise_memory_bytes(const struct noise *noise, bool is_ahead);
 
 /* Lets a thread draw these while the caller does something else; noise_add with the
  * same arguments adds them. A draw that is not added is wiped by noise_close or the

@@ -103,7 +103,8 @@ static int allocate(struct trainer *trainer, const struct memory *memory,
     trainer->sum = memory->alloc(padded * sizeof *trainer->sum);
     trainer->slice = memory->alloc(slice * sizeof *trainer->slice);
     trainer->updated = memory->alloc(slice * sizeof *trainer->updated);
-    trainer->state = memory->alloc(2 * slice * sizeof *trainer->state);
+    trainer->state = memory->alloc((size_t)trainer_n_states(trainer) * slice *
+                                   sizeof *trainer->state);
     trainer->loss = memory->alloc(sizeof *trainer->loss);
     if (trainer->indices == NULL || trainer->params == NULL || trainer->sum == NULL ||
         trainer->slice == NULL || trainer->updated == NULL || trainer->state == NULL ||
@@ -237,6 +238,23 @@ void trainer_close(struct trainer *trainer)
         memory->unstage(trainer->host_slice);
     }
     *trainer = (struct trainer){0};
+}
+
+size_t trainer_memory_bytes(const struct trainer *trainer)
+{
+    const struct memory *memory = trainer->env->kernels->memory;
+    size_t padded = (size_t)trainer->n_padded, slice = (size_t)trainer->n_slice;
+    size_t own = padded * (sizeof *trainer->params + sizeof *trainer->sum) +
+                 slice * (sizeof *trainer->slice + sizeof *trainer->updated +
+                          (size_t)trainer_n_states(trainer) * sizeof *trainer->state);
+    if (!memory->is_host) { /* its copies; the rest lies on the device */
+        return padded * (sizeof *trainer->host_params + sizeof *trainer->host_sum) +
+               slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice);
+    }
+    bool is_ahead = trainer->spec->resources.cores_per_rank > 1;
+    return own + net_memory_bytes(&trainer->net, memory, trainer->net.max_n) +
+           (size_t)trainer->net.max_n * sizeof *trainer->indices +
+           noise_memory_bytes(&trainer->noise, is_ahead);
 }
 
 int trainer_check(const struct trainer *trainer, struct error *err)

@@ -5,8 +5,10 @@
  * The parameters are padded with zeros to size * n_slice floats so that each rank owns
  * one slice of the same length. Arrays lie in the memory of the kernels; where that is
  * not the host's, the slices that ranks exchange pass through a copy on the host.
- * Memory beside the net (net.h), for P padded parameters: 4 P + 8 P + n_slice (8 + 8 +
- * 8 + 4 + 8) bytes, and the feed's. It does not depend on the batch size.
+ * Memory (trainer_memory_bytes) beside the feed's does not depend on the batch size:
+ * the net's (net.h), and for P padded parameters, s states of the optimizer and slices
+ * of S: 4 P + 8 P + S (8 + 4 + 4 s), 8 more for each record of a micro-batch, in
+ * private jobs also the noise's (noise.h).
  */
 #ifndef PPT_JOBS_DP_TRAINER_H
 #define PPT_JOBS_DP_TRAINER_H
@@ -72,6 +74,10 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
                  struct env *env, const struct trainer_source *source,
                  struct error *err);
 void trainer_close(struct trainer *trainer);
+
+/* Bytes of the host's memory that an open trainer takes, with those that begin to be
+ * used in its first step; without the feed's. */
+size_t trainer_memory_bytes(const struct trainer *trainer);
 
 /* This rank's sum over its sample of trainer->step: clipped if the job is private. An
  * empty sample gives zeros. Errors: those of rows->read. */

@@ -68,6 +68,31 @@ START_TEST(whoever_draws)
 }
 END_TEST
 
+/* Of many draws only the first half is drawn ahead; all are added. */
+START_TEST(half_of_many)
+{
+    int64_t n = 2 * NOISE_WHOLE + 1234;
+    struct noise early, late;
+    double *a = calloc((size_t)n, sizeof *a), *b = calloc((size_t)n, sizeof *b);
+    ck_assert(a != NULL && b != NULL);
+    ck_assert_int_eq(noise_open(&early, &kernels_cpu, key, n, NULL), 0);
+    ck_assert_int_eq(noise_open(&late, &kernels_cpu, key, n, NULL), 0);
+    ck_assert_int_eq(early.n_ahead, n / 4 * 2);
+    ck_assert_int_eq(early.max_bits, GRID_CHUNK);
+    noise_begin(&early, &grid, 3, 2 * n, n);
+    rest(1000000);
+    noise_add(&early, &grid, 3, 2 * n, n, a);
+    noise_add(&late, &grid, 3, 2 * n, n, b);
+    ck_assert_mem_eq(a, b, (size_t)n * sizeof *a);
+    ck_assert_double_ne(a[n - 1], 0.0);
+    ck_assert(late.drawn == NULL); /* who draws nothing ahead pays for nothing */
+    noise_close(&early);
+    noise_close(&late);
+    free(a);
+    free(b);
+}
+END_TEST
+
 /* What was not wished for is drawn apart, and the wish is kept; one that nobody wants
  * any more is wiped and is not part of the next. */
 START_TEST(other_wishes)
@@ -119,6 +144,7 @@ int main(void)
     TCase *tcase = tcase_create("noise");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, half_of_many);
     tcase_add_test(tcase, whoever_draws);
     tcase_add_loop_test(tcase, other_wishes, 0, 2);
     tcase_add_test(tcase, closes_whenever);
