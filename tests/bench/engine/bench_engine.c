@@ -1,7 +1,8 @@
 /* What privacy costs in time: private and plain steps of the same engine, model and
- * batch, taken in turns on one core (and, for the noise, another where there is one:
- * `taskset -c 0` takes it away); and what a sample costs out of 10^9 records.
- * bench_engine [--json] [--batch N] [--pairs N] */
+ * batch (one a transformer whose frozen base
+ * gets low-rank factors), taken in turns on one core (and, for the noise, another where
+ * there is one: `taskset -c 0` takes it away); and what a sample costs out of 10^9
+ * records. bench_engine [--json] [--batch N] [--pairs N] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "tests/unit/dp/world.h"
 
 enum { N_RECORDS = 60000, MOST_PAIRS = 1000 };
+enum { LENGTH = 64, N_TOKENS = 256, WIDTH = 64, RANK = 4, N_BLOCKS = 2 };
 
 static bool is_json;
 static int64_t batch = 256, n_pairs = 40;
@@ -48,20 +50,84 @@ static int time_step(struct trainer *trainer, double *ret_s, struct error *err)
     return rc;
 }
 
+/* Any numbers will do for the frozen layers. */
+static int read_base(struct io *io, const struct tensor_view *wanted, float *ret_values,
+                     struct error *err)
+{
+    int64_t n = 1;
+    (void)io, (void)err;
+    for (int d = 0; d < wanted->n_dims; d++) {
+        n *= wanted->dims[d];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        ret_values[i] = (float)((i * 7919) % 31 - 15) * 0.01f;
+    }
+    return 0;
+}
+
+static void add(struct spec_model *model, struct spec_layer layer)
+{
+    model->layers[model->n_layers++] = layer;
+}
+
+/* A small transformer of a frozen base: each linear layer of its blocks has factors. */
+static struct spec_model transformer(void)
+{
+    struct spec_model model = {.preset = PRESET_LAYERS, .base = {.file = "base.h5"}};
+    const struct spec_layer norm = {.kind = LAYER_LAYER_NORM},
+                            add_4 = {.kind = LAYER_RESIDUAL, .over = 4};
+    const int64_t outs[] = {3 * WIDTH, WIDTH, 4 * WIDTH, WIDTH};
+    add(&model, (struct spec_layer){.kind = LAYER_EMBEDDING, .out = WIDTH});
+    add(&model, (struct spec_layer){.kind = LAYER_POSITION});
+    for (int half = 0; half < 2 * N_BLOCKS; half++) {
+        const int64_t *out = outs + half % 2 * 2;
+        bool is_attention = half % 2 == 0;
+        add(&model, norm);
+        add(&model,
+            (struct spec_layer){.kind = LAYER_LINEAR, .out = out[0], .rank = RANK});
+        add(&model,
+            (struct spec_layer){.kind = is_attention ? LAYER_ATTENTION : LAYER_GELU,
+                                .heads = is_attention ? 4 : 0});
+        add(&model,
+            (struct spec_layer){.kind = LAYER_LINEAR, .out = out[1], .rank = RANK});
+        add(&model, add_4);
+    }
+    add(&model, (struct spec_layer){.kind = LAYER_TOKEN_MEAN});
+    add(&model, (struct spec_layer){.kind = LAYER_LINEAR});
+    return model;
+}
+
+/* Texts of any length up to LENGTH, in the records' floats. */
+static struct world_data texts(void)
+{
+    struct world_data data = world_blobs(N_RECORDS / 4, LENGTH, 10, 1.0, 2);
+    for (int64_t i = 0; i < data.n; i++) {
+        int64_t len = LENGTH / 2 + i % (LENGTH / 2);
+        for (int64_t t = 0; t < LENGTH; t++) {
+            data.x[i * LENGTH + t] =
+                t < len ? (float)(1 + (i * 31 + t * t) % 255) : 0.0f;
+        }
+    }
+    return data;
+}
+
 /* A private trainer (0) and a plain one (1) over the same records. Their samples
  * differ: of two that are the same, the second finds its records in the caches. */
-static int compare(const struct world_data *data, enum spec_preset preset,
+static int compare(const struct world_data *data, const struct spec_model *model,
                    const char *name, struct error *err)
 {
     static double times[2][MOST_PAIRS];
-    int64_t dims[2] = {28, 28};
-    struct manifest manifest = world_manifest(data->n, 0, 2, dims, 10);
+    const bool is_text = model->base.file[0] != '\0';
+    const int64_t image[2] = {28, 28}, text = LENGTH;
+    struct manifest manifest =
+        world_manifest(data->n, 0, is_text ? 1 : 2, is_text ? &text : image, 10);
+    manifest.splits[0].n_tokens = is_text ? N_TOKENS : 0;
     struct rows rows = {.n_rows = data->n,
                         .n_features = data->n_features,
                         .n_classes = 10,
                         .state = (void *)(uintptr_t)data,
                         .read = read_rows};
-    struct io io = {.train = &rows};
+    struct io io = {.train = &rows, .base_read = read_base};
     struct env envs[2];
     struct spec specs[2];
     struct plan plans[2];
@@ -70,8 +136,8 @@ static int compare(const struct world_data *data, enum spec_preset preset,
     for (int i = 0; rc == 0 && i < 2; i++) {
         envs[i] = (struct env){.comm = &comm_alone, .io = &io, .kernels = &kernels_cpu};
         envs[i].sampling_key[0] = (unsigned char)i;
-        specs[i] = world_spec(preset, i == 0);
-        specs[i].model.hidden = 128;
+        specs[i] = world_spec(PRESET_MLP, i == 0);
+        specs[i].model = *model;
         specs[i].resources.cores_per_rank = 2;
         specs[i].training.batch_size = batch;
         plans[i] = world_plan(&specs[i], &manifest, 1.0, n_pairs + 2);
@@ -163,17 +229,25 @@ int main(int argc, char **argv)
     figure_begin("engine", is_json);
     struct world_data data = world_blobs(N_RECORDS, 784, 10, 1.0, 1);
     kernels_cpu.set_threads(1);
-    int rc = compare(&data, PRESET_LOGISTIC, "logistic", &err);
+    struct world_data words = texts();
+    const struct spec_model logistic = {.preset = PRESET_LOGISTIC},
+                            mlp = {.preset = PRESET_MLP, .hidden = 128},
+                            cnn = {.preset = PRESET_CNN}, adapters = transformer();
+    int rc = compare(&data, &logistic, "logistic", &err);
     if (rc == 0) {
-        rc = compare(&data, PRESET_MLP, "mlp", &err);
+        rc = compare(&data, &mlp, "mlp", &err);
     }
     if (rc == 0) {
-        rc = compare(&data, PRESET_CNN, "cnn", &err);
+        rc = compare(&data, &cnn, "cnn", &err);
+    }
+    if (rc == 0) {
+        rc = compare(&words, &adapters, "transformer, lora", &err);
     }
     if (rc == 0) {
         rc = time_sampler(&err);
     }
     figure_end();
     world_data_free(&data);
+    world_data_free(&words);
     return rc == 0 ? 0 : log_error(&err);
 }

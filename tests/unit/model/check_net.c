@@ -506,6 +506,37 @@ START_TEST(memory)
 }
 END_TEST
 
+/* Adapting a transformer, private costs a fifth more memory than plain at most. */
+START_TEST(memory_of_adapters)
+{
+    struct error err = {0};
+    struct manifest_split split = {
+        .n_dims = 1, .dims = {64}, .n_classes = 2, .n_tokens = 256};
+    struct spec_model model = {.preset = PRESET_LAYERS,
+                               .n_layers = 12,
+                               .layers = {{.kind = LAYER_EMBEDDING, .out = 64},
+                                          {.kind = LAYER_LAYER_NORM},
+                                          {.kind = LAYER_LINEAR, .out = 192, .rank = 4},
+                                          {.kind = LAYER_ATTENTION, .heads = 4},
+                                          {.kind = LAYER_LINEAR, .out = 64, .rank = 4},
+                                          {.kind = LAYER_RESIDUAL, .over = 4},
+                                          {.kind = LAYER_LINEAR, .out = 256, .rank = 4},
+                                          {.kind = LAYER_GELU},
+                                          {.kind = LAYER_LINEAR, .out = 64, .rank = 4},
+                                          {.kind = LAYER_RESIDUAL, .over = 3},
+                                          {.kind = LAYER_TOKEN_MEAN},
+                                          {.kind = LAYER_LINEAR}},
+                               .base = {.file = "base.h5"}};
+    struct net private, plain;
+    ck_assert_int_eq(net_build(&model, &split, true, &private, &err), 0);
+    ck_assert_int_eq(net_build(&model, &split, false, &plain, &err), 0);
+    double of_private = (double)net_memory_bytes(&private, k->memory, 64);
+    double of_plain = (double)net_memory_bytes(&plain, k->memory, 64);
+    ck_assert_double_le(of_private, 1.2 * of_plain);
+    ck_assert_double_ge(of_private, of_plain);
+}
+END_TEST
+
 static void refused(struct spec_layer layer, struct spec_layer last, const char *words)
 {
     struct net net;
@@ -641,6 +672,7 @@ int main(void)
     tcase_add_test(tcase, a_base_is_frozen);
     tcase_add_test(tcase, sequences_that_do_not_fit);
     tcase_add_test(tcase, memory);
+    tcase_add_test(tcase, memory_of_adapters);
     tcase_add_test(tcase, shapes_that_do_not_fit);
     tcase_add_test(tcase, tensors_and_seeds);
     suite_add_tcase(suite, tcase);
