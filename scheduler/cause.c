@@ -125,16 +125,42 @@ void cause_mark(const char *directory, int64_t attempt)
     close(fd);
 }
 
+void cause_append(const char *directory, const char *text)
+{
+    int fd = open_log(directory, O_WRONLY | O_APPEND);
+    if (fd < 0)
+        return;
+    dprintf(fd, "%s", text);
+    close(fd);
+}
+
+static size_t read_tail(int fd, char *ret_text, size_t size)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    off_t from = end > (off_t)size - 1 ? end - ((off_t)size - 1) : 0;
+    ssize_t n = pread(fd, ret_text, size - 1, from);
+    ret_text[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+size_t cause_read_tail(const char *path, char *ret_text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    ret_text[0] = '\0';
+    if (fd < 0)
+        return 0;
+    size_t n = read_tail(fd, ret_text, size);
+    close(fd);
+    return n;
+}
+
 bool cause_find(const char *directory, int64_t attempt, char ret_cause[CAUSE_SIZE])
 {
     int fd = open_log(directory, O_RDONLY);
     char *text = malloc(TAIL_BYTES + 1);
     bool is_found = false;
     if (fd >= 0 && text != NULL) {
-        off_t end = lseek(fd, 0, SEEK_END);
-        off_t from = end > (off_t)TAIL_BYTES ? end - (off_t)TAIL_BYTES : 0;
-        ssize_t n = pread(fd, text, TAIL_BYTES, from);
-        text[n > 0 ? n : 0] = '\0';
+        read_tail(fd, text, TAIL_BYTES + 1);
         is_found = cause_in(text, attempt, ret_cause);
     }
     if (fd >= 0)

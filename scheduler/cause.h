@@ -18,6 +18,16 @@
  * attempt. The first one needs none. */
 void cause_mark(const char *directory, int64_t attempt);
 
+/* A launcher's last words fit in there. */
+#define CAUSE_TAIL_BYTES (4u << 10)
+
+/* The last bytes of a file of ours, NUL-terminated; their number, 0 if it cannot be
+ * read. */
+size_t cause_read_tail(const char *path, char *ret_text, size_t size);
+
+/* Leaves text in the job's log, if there is one. */
+void cause_append(const char *directory, const char *text);
+
 /* "rank 1 on node n2: Killed", "rank 0: exit status 13: ...", from what the log says of
  * this attempt; false if it says nothing of the kind or cannot be read. */
 bool cause_find(const char *directory, int64_t attempt, char ret_cause[CAUSE_SIZE]);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "scheduler/cause.h"
 
 #define MAX_WORLDS 512
 /* From mpirun to a world's call, and from asking it to leave to killing it. */
@@ -22,6 +23,8 @@
 #define MAX_FAILURES 3
 #define BROKEN_MS 60000
 #define HELLO_MS 1000
+/* How long a dead job waits for what its world's mpirun says of it. */
+#define WORDS_MS 3000
 
 enum world_state {
     WORLD_STARTING, /* mpirun was started; it has not called */
@@ -37,6 +40,7 @@ struct world {
     int fd; /* -1: no call */
     int64_t pid;
     bool is_awaited;  /* a job of this round waits for it */
+    bool is_lost;     /* it has gone without a word, with its job */
     int64_t since_ms; /* of its state */
     char login[POOL_LOGIN_SIZE];
     char directory[SPOOL_PATH_SIZE];
@@ -255,6 +259,7 @@ static void hear(struct launch_pool *pool, struct world *world)
             hang_up(world);
             if (world->state == WORLD_IDLE)
                 kill_world(pool, world);
+            world->is_lost = world->state == WORLD_BUSY;
             if (world->state != WORLD_LEAVING)
                 set_state(world, WORLD_LEAVING);
         }
@@ -281,6 +286,18 @@ static void keep_log(struct launch_pool *pool, const struct world *world)
     fail(pool, why);
 }
 
+/* What mpirun has said of a world that was lost goes to its job's log, where the cause
+ * is looked for (cause.h). All that was said there is of one login's jobs. */
+static void pass_on_words(const struct world *world)
+{
+    char from[SPOOL_PATH_SIZE], text[CAUSE_TAIL_BYTES + 1];
+    if (!world->is_lost || world->job[0] == '\0' ||
+        spool_path(world->directory, "log", from, NULL) != 0)
+        return;
+    if (cause_read_tail(from, text, sizeof text) > 0)
+        cause_append(world->job, text);
+}
+
 /* What time does to a world. True: it has gone and is to be dropped. */
 static bool age(struct launch_pool *pool, struct world *world)
 {
@@ -299,6 +316,7 @@ static bool age(struct launch_pool *pool, struct world *world)
         kill_world(pool, world);
     if (world->state == WORLD_STARTING)
         keep_log(pool, world);
+    pass_on_words(world);
     return true;
 }
 
@@ -493,11 +511,30 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* ---- the processes of a job ---- */
 
+/* mpirun speaks after the ranks have died and the job's lock is free. */
+static bool may_still_speak(struct launch_pool *pool, const char *directory)
+{
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (strcmp(world->job, directory) != 0 ||
+            (world->state != WORLD_BUSY && !world->is_lost))
+            continue;
+        if (world->state == WORLD_BUSY)
+            hear(pool, world); /* it may have said that the job has ended */
+        return world->is_lost && now_ms() - world->since_ms < WORDS_MS;
+    }
+    return false;
+}
+
 static int look(struct launcher *launcher, const char *directory, int64_t attempt,
                 struct launcher_look *ret_look, struct error *err)
 {
     struct launch_pool *pool = launcher->state;
-    return pool->fallback.ops->look(&pool->fallback, directory, attempt, ret_look, err);
+    int rc =
+        pool->fallback.ops->look(&pool->fallback, directory, attempt, ret_look, err);
+    if (rc == 0 && ret_look->life == LAUNCHER_GONE && may_still_speak(pool, directory))
+        ret_look->life = LAUNCHER_ALIVE; /* tend drops the world when mpirun has gone */
+    return rc;
 }
 
 /* A world has said so, or has taken another job since. */

@@ -123,6 +123,9 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 [ "$(field "$mine" attempt)" = 2 ] || die "attempt $(field "$mine" attempt)"
+# The world's mpirun has said which one, after the job's lock was free.
+grep -q "job $mine: attempt 1: .*rank 1 on node .*: signal 9 (Killed)" "$dir/schedd.log" ||
+    die "no cause: $(grep "job $mine: attempt 1" "$dir/schedd.log")"
 as alice ppt-queue cancel "$mine" 2>/dev/null
 wait_state "$mine" cancelled
 holds "$(field "$mine" epsilon_spent) == $(field "$mine" epsilon)"
