@@ -86,25 +86,33 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     return source;
 }
 
-/* Rank 0's key for all, where cohorts must be secret; else the spec's seed. */
-static int cohort_key(const struct spec *spec, struct env *env,
-                      unsigned char ret_key[CRYPTO_KEY_SIZE], struct error *err)
+/* Of draws that nobody outside of the ranks may know: rank 0's fresh key, for all. */
+static int share_master(const struct env *env, unsigned char ret_key[CRYPTO_KEY_SIZE],
+                        struct error *err)
 {
-    unsigned char master[CRYPTO_KEY_SIZE];
-    if (!spec->privacy.is_private) {
-        draw_key_public(spec->training.seed, "cohort", ret_key);
-        return 0;
+    memcpy(ret_key, env->sampling_key, CRYPTO_KEY_SIZE);
+    return env->comm->ops->broadcast(env->comm, ret_key, CRYPTO_KEY_SIZE, 0, err);
+}
+
+/* Secret where privacy counts on the draw, else by the spec's seed. */
+static int open_cohort(struct round *round, double sample_rate,
+                       const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    if (round->spec->privacy.is_private) {
+        draw_key_secret(master, "cohort", key);
+    } else {
+        draw_key_public(round->spec->training.seed, "cohort", key);
     }
-    memcpy(master, env->sampling_key, sizeof master);
-    int rc = env->comm->ops->broadcast(env->comm, master, sizeof master, 0, err);
-    draw_key_secret(master, "cohort", ret_key);
-    crypto_wipe(master, sizeof master);
+    int rc = cohort_open(&round->cohort, &round->spec->federation, sample_rate,
+                         round->partition.n_clients, key, err);
+    crypto_wipe(key, sizeof key);
     return rc;
 }
 
 static int open_round(struct round *round, const struct spec *own,
                       const struct plan *plan, const struct manifest *manifest,
-                      struct env *env, const unsigned char key[CRYPTO_KEY_SIZE],
+                      struct env *env, const unsigned char master[CRYPTO_KEY_SIZE],
                       struct error *err)
 {
     struct trainer_source source = source_of(plan, round->spec, manifest);
@@ -113,18 +121,22 @@ static int open_round(struct round *round, const struct spec *own,
         rc = partition_open(&round->partition, round->spec, env->io->train, err);
     }
     if (rc == 0) {
-        rc = cohort_open(&round->cohort, &round->spec->federation,
-                         plan->price.sample_rate, round->partition.n_clients, key, err);
+        rc = open_cohort(round, plan->price.sample_rate, master, err);
     }
     if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
                         err);
+    }
+    if (rc == 0 && round->spec->federation.aggregation == AGGREGATION_SECAGG) {
+        rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
+                         &round->cohort, round->partition.n_clients, master, err);
     }
     return rc;
 }
 
 static void close_round(struct round *round)
 {
+    secure_close(&round->secure);
     local_close(&round->local);
     cohort_close(&round->cohort);
     partition_close(&round->partition);
@@ -143,7 +155,7 @@ int fl_run(const struct plan *plan, const struct spec *spec,
 {
     struct round round = {.spec = spec};
     struct course_work work = {.noun = "round", .step = run_round, .state = &round};
-    unsigned char key[CRYPTO_KEY_SIZE];
+    unsigned char master[CRYPTO_KEY_SIZE];
     struct spec *own = malloc(sizeof *own);
     int64_t n_threads =
         env->n_threads > 0 ? env->n_threads : spec->resources.cores_per_rank;
@@ -158,11 +170,11 @@ int fl_run(const struct plan *plan, const struct spec *spec,
     }
     rc = verdict_join(env->comm, rc, err);
     if (rc == 0) {
-        rc = cohort_key(spec, env, key, err);
+        rc = share_master(env, master, err);
     }
     if (rc == 0) {
-        rc = open_round(&round, own, plan, manifest, env, key, err);
-        crypto_wipe(key, sizeof key);
+        rc = open_round(&round, own, plan, manifest, env, master, err);
+        crypto_wipe(master, sizeof master);
         rc = verdict_join(env->comm, rc, err);
     }
     if (rc == 0) {

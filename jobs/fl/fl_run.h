@@ -14,8 +14,10 @@
  * Clients that are made up of examples (iid, dirichlet, shards) are for data that are
  * nobody's secret: a record in or out deals others to other clients.
  * Plain jobs: from one spec comes one model, the same bits for any number of ranks.
- * Limits: the server is trusted with the sum here; what a client sends nobody hides
- * from it. Time depends on the size of the cohort.
+ * With aggregation: secagg the updates are encoded, masked and added up by the protocol
+ * of secagg_client.h, which clients and server run; the price is the same (secure.h).
+ * Limits: the server is trusted with the sum before noise, and without secagg with
+ * every update. Time depends on the size of the cohort.
  */
 #ifndef PPT_JOBS_FL_FL_RUN_H
 #define PPT_JOBS_FL_FL_RUN_H

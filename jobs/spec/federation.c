@@ -21,6 +21,26 @@ static const char *const weighting_names[WEIGHTING_N] = {
     [WEIGHTING_EXAMPLES] = "examples",
 };
 
+static const char *const aggregation_names[AGGREGATION_N] = {
+    [AGGREGATION_CLEAR] = "clear",
+    [AGGREGATION_SECAGG] = "secagg",
+};
+
+static const char *const trust_names[TRUST_N] = {
+    [TRUST_HONEST] = "honest",
+    [TRUST_LYING] = "lying",
+};
+
+const char *spec_aggregation_name(enum spec_aggregation aggregation)
+{
+    return aggregation_names[aggregation];
+}
+
+const char *spec_trust_name(enum spec_trust trust)
+{
+    return trust_names[trust];
+}
+
 const char *spec_partition_name(enum spec_partition partition)
 {
     return partition_names[partition];
@@ -49,6 +69,16 @@ static const char *selection_word(int i)
 static const char *weighting_word(int i)
 {
     return weighting_names[i];
+}
+
+static const char *aggregation_word(int i)
+{
+    return aggregation_names[i];
+}
+
+static const char *trust_word(int i)
+{
+    return trust_names[i];
 }
 
 static const char *optimizer_word(int i)
@@ -125,6 +155,68 @@ static const struct field server_fields[] = {
 const struct field_section field_server = {"federation.server", server_fields,
                                            COUNT(server_fields)};
 
+static const struct field secagg_fields[] = {
+    {.key = "bits",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_secagg, bits),
+     .n_least = 8,
+     .n_most = 24,
+     .n_default = 20},
+    {.key = "max_norm",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_secagg, max_norm),
+     .range = {1e-6, 1e6, false, false},
+     .hides_zero = true},
+    {.key = "corrupt",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_secagg, corrupt),
+     .range = {0, 1, false, true},
+     .number_default = 0.1},
+    {.key = "dropout",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_secagg, dropout),
+     .range = {0, 1, false, true},
+     .number_default = 0.1},
+    {.key = "server",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_secagg, server),
+     .word = trust_word,
+     .n_words = TRUST_N,
+     .n_default = TRUST_HONEST},
+    {.key = "min_clients",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_secagg, min_clients),
+     .n_least = 3,
+     .n_most = MOST_CLIENTS / 2,
+     .n_default = 10},
+    {.key = "vanish",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_secagg, vanish),
+     .range = {0, 1, false, true}},
+};
+const struct field_section field_secagg = {"federation.secagg", secagg_fields,
+                                           COUNT(secagg_fields)};
+
+static void read_secagg(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        void *base)
+{
+    struct spec_federation *federation = base;
+    if (federation->aggregation == AGGREGATION_CLEAR && node != NULL)
+        ydoc_fault(faults, node, "expected only with aggregation: secagg");
+    if (federation->aggregation == AGGREGATION_SECAGG)
+        field_read(faults, node, &field_secagg, &federation->secagg);
+}
+
+static void write_secagg(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_federation *federation = base;
+    if (federation->aggregation != AGGREGATION_SECAGG)
+        return;
+    json_object(json, field->key);
+    field_write(json, &field_secagg, &federation->secagg);
+    json_close_object(json);
+}
+
 static const struct field federation_fields[] = {
     {.key = "rounds",
      .type = FIELD_INTEGER,
@@ -187,6 +279,13 @@ static const struct field federation_fields[] = {
      .type = FIELD_SECTION,
      .offset = offsetof(struct spec_federation, server),
      .section = &field_server},
+    {.key = "aggregation",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, aggregation),
+     .word = aggregation_word,
+     .n_words = AGGREGATION_N,
+     .n_default = AGGREGATION_CLEAR},
+    {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -267,6 +366,36 @@ static void check_training(struct ydoc_faults *faults, const struct ydoc_node *r
                       "expected 0: clients of kind fl train on the CPU");
 }
 
+static void check_secagg(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         const struct spec *spec)
+{
+    const struct spec_federation *federation = &spec->federation;
+    const struct spec_secagg *secagg = &federation->secagg;
+    const struct ydoc_node *own = ydoc_get(node, "secagg");
+    bool is_private = spec->privacy.is_private;
+    if (federation->aggregation != AGGREGATION_SECAGG)
+        return;
+    if (federation->weighting == WEIGHTING_EXAMPLES)
+        ydoc_fault_at(faults, node, "weighting",
+                      "expected equal with aggregation: secagg");
+    if (!is_private && ydoc_get(own, "max_norm") == NULL)
+        ydoc_fault_at(faults, own != NULL ? own : node,
+                      own != NULL ? "max_norm" : "secagg",
+                      "expected max_norm, how long an update may be: a sum that is "
+                      "hidden needs a bound, and privacy is none");
+    if (is_private && secagg->max_norm > 0)
+        ydoc_fault_at(faults, own, "max_norm",
+                      "expected no such key: privacy.clip_norm bounds updates");
+    if (is_private && secagg->vanish > 0)
+        ydoc_fault_at(faults, own, "vanish",
+                      "expected 0, or privacy: none: a round that fails tells who was "
+                      "in it");
+    if (!is_private && secagg->min_clients > federation->cohort)
+        ydoc_fault_at(faults, own != NULL ? own : node, "min_clients",
+                      "expected at most the cohort, which is %lld, found %lld",
+                      (long long)federation->cohort, (long long)secagg->min_clients);
+}
+
 void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
                       const struct spec *spec)
 {
@@ -291,4 +420,5 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
                       (long long)federation->clients);
     check_privacy(faults, root, spec);
     check_training(faults, root, spec);
+    check_secagg(faults, node, spec);
 }

@@ -788,5 +788,6 @@ const struct field_section *const field_sections[] = {
     &output_section,
     &field_federation,
     &field_server,
+    &field_secagg,
     NULL,
 };

@@ -178,6 +178,20 @@ struct spec_server {
     double momentum, beta1, beta2; /* as in training */
 };
 
+/* How updates come to the server: each as it is, or only their sum (jobs/fl). */
+enum spec_aggregation { AGGREGATION_CLEAR, AGGREGATION_SECAGG, AGGREGATION_N };
+
+/* Whom secure aggregation expects; with aggregation: secagg only, else zeros. */
+enum spec_trust { TRUST_HONEST, TRUST_LYING, TRUST_N };
+struct spec_secagg {
+    int64_t bits;            /* of a coordinate of the sum; default 20 */
+    double max_norm;         /* L2 bound of an update where privacy is none; else 0 */
+    double corrupt, dropout; /* shares of a cohort, default 0.1 each */
+    enum spec_trust server;  /* default honest: it keeps to the protocol */
+    int64_t min_clients;     /* fewer survivors release nothing; default 10 */
+    double vanish;           /* simulated: each client's chance; default 0 */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -190,6 +204,8 @@ struct spec_federation {
     enum spec_weighting weighting;
     double prox; /* FedProx: mu of mu/2 |w - w_t|^2 in a client's loss; default 0 */
     struct spec_server server;
+    enum spec_aggregation aggregation;
+    struct spec_secagg secagg;
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -293,5 +309,7 @@ const char *spec_evaluation_name(enum spec_evaluation evaluation);
 const char *spec_partition_name(enum spec_partition partition);
 const char *spec_selection_name(enum spec_selection selection);
 const char *spec_weighting_name(enum spec_weighting weighting);
+const char *spec_aggregation_name(enum spec_aggregation aggregation);
+const char *spec_trust_name(enum spec_trust trust);
 
 #endif

@@ -69,6 +69,21 @@ as alice ppt-queue cancel "$id"
 wait_end "$id"
 holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) <= $(field "$id" epsilon)"
 
+step "by secure aggregation"
+federation secure 0.5 3 "rounds: 15, partition: users, cohort: 100, aggregation: secagg"
+id=$(submit secure)
+wait_state "$id" "done"
+[ "$(field "$id" steps_done)" = 15 ] || die "rounds: $(field "$id" steps_done)"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 0.5"
+
+step "a round that more clients leave than were planned for ends the job with the cause"
+federation lossy none 2 "rounds: 5, partition: iid, clients: 100, cohort: 40, selection: fixed,
+    aggregation: secagg, secagg: {max_norm: 1, vanish: 0.9}"
+id=$(submit lossy)
+wait_state "$id" failed
+field "$id" reason | grep -qE 'below_threshold|cohort_too_small|not_connected' ||
+    die "$(field "$id" reason)"
+
 step "clients that are made up have no price per user"
 federation sly 2 2 "rounds: 10, partition: iid, clients: 100, cohort: 10"
 expect 10 "federation.partition: expected users" as alice ppt-submit "$dir/sly.yaml"

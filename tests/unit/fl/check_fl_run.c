@@ -137,6 +137,99 @@ START_TEST(one_model_for_any_ranks)
 }
 END_TEST
 
+static void use_secagg(double max_norm)
+{
+    spec.federation.aggregation = AGGREGATION_SECAGG;
+    spec.federation.secagg = (struct spec_secagg){.bits = 20,
+                                                  .max_norm = max_norm,
+                                                  .corrupt = 0.05,
+                                                  .dropout = 0.05,
+                                                  .min_clients = 4};
+}
+
+/* The same with the real protocol, whose keys are other ones in each run; in the second
+ * case clients vanish. */
+START_TEST(one_model_by_secure_aggregation)
+{
+    static const int sizes[] = {2, 3, 8};
+    use_federation(PARTITION_IID, 14, 3);
+    spec.federation.selection = SELECTION_FIXED;
+    use_secagg(2.0);
+    if (_i == 1) {
+        spec.federation.secagg.vanish = 0.15;
+        spec.federation.secagg.dropout = 0.4;
+    }
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    for (int i = 0; i < 3; i++) {
+        struct world many = world_of(sizes[i]);
+        many.sampling_key[3] = (unsigned char)i;
+        run_well(&many, 1);
+        expect_same_model(&one, &many);
+        world_free(&many);
+    }
+    spec.federation.secagg.vanish = 0.0;
+    struct world nobody_vanishes = world_of(1);
+    run_well(&nobody_vanishes, 1);
+    ck_assert_int_eq(memcmp(one.model, nobody_vanishes.model,
+                            (size_t)one.n_model * sizeof *one.model) != 0,
+                     _i == 1);
+    world_free(&nobody_vanishes);
+    world_free(&one);
+}
+END_TEST
+
+/* With room for every update the mean is that of the sum in the clear but for the
+ * rounding; where updates are shortened it is another. */
+START_TEST(secure_sums_are_the_same_means)
+{
+    double worst[2] = {0.0, 0.0};
+    for (int i = 0; i < 2; i++) {
+        use_federation(PARTITION_IID, 20, 4);
+        spec.federation.selection = SELECTION_FIXED;
+        struct world clear = world_of(2), secure = world_of(2);
+        run_well(&clear, 1);
+        use_secagg(i == 0 ? 4.0 : 0.01);
+        spec.federation.secagg.bits = 24;
+        run_well(&secure, 1);
+        for (int64_t j = 0; j < clear.n_model; j++) {
+            worst[i] =
+                fmax(worst[i], fabs((double)clear.model[j] - (double)secure.model[j]));
+        }
+        world_free(&clear);
+        world_free(&secure);
+    }
+    ck_assert_double_lt(worst[0], 1e-4);
+    ck_assert_double_gt(worst[1], 1e-2);
+}
+END_TEST
+
+/* More vanish than was planned for, or fewer come than the least: no sum, no model. */
+START_TEST(a_round_that_fails_releases_nothing)
+{
+    static const char *const causes[] = {"below_threshold: ", "cohort_too_small: "};
+    use_federation(PARTITION_IID, 14, 3);
+    spec.federation.selection = SELECTION_FIXED;
+    use_secagg(2.0);
+    if (_i == 0) {
+        spec.federation.secagg.vanish = 0.5;
+        spec.federation.secagg.corrupt = 0.3;
+        spec.federation.secagg.min_clients = 3;
+    } else {
+        spec.federation.secagg.min_clients = 15;
+    }
+    struct world world = world_of(2);
+    run(&world, 1);
+    for (int r = 0; r < 2; r++) {
+        ck_assert_int_eq(world.rc[r], -PPT_EPOLICY);
+        ck_assert_msg(strstr(world.err[r].text, causes[_i]) != NULL, "%s",
+                      world.err[r].text);
+    }
+    ck_assert_int_eq(world.n_models_saved, 0);
+    world_free(&world);
+}
+END_TEST
+
 START_TEST(learns)
 {
     use_federation(PARTITION_DIRICHLET, 10, 30);
@@ -285,6 +378,35 @@ START_TEST(one_user_moves_the_sum_by_the_clip_norm)
 }
 END_TEST
 
+/* The same of the unmasked sum, whose unit is the encoding's; and the ring's scale is
+ * no function of how many users there are. */
+START_TEST(one_user_moves_a_secure_sum_by_the_bound)
+{
+    spec.training.epochs = 5;
+    spec.training.learning_rate = 5.0;
+    use_privacy(0.25);
+    use_federation(PARTITION_USERS, 60, 1);
+    use_secagg(0.0);
+    train.n = 60;
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
+    struct seen with = run_seen(2);
+    train.n--;
+    struct seen without = run_seen(2);
+    double square = 0.0;
+    for (size_t j = 0; j < with.n; j++) {
+        double d = with.sum[j] - without.sum[j];
+        ck_assert(d == nearbyint(d));
+        square += d * d;
+    }
+    struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
+    ck_assert_int_eq(
+        encode_scale(&terms, 64, 20, 1e-9 * 0.25 / 8.0, 6.0, &terms.scale, NULL), 0);
+    double bound = encode_bound(&terms);
+    ck_assert_double_le(sqrt(square), bound);
+    ck_assert_double_gt(sqrt(square), 0.99 * bound);
+}
+END_TEST
+
 /* In whole numbers: no vector is longer than it may be, short ones stay as they are,
  * damaged ones are nothing. */
 START_TEST(clipping_is_exact)
@@ -349,13 +471,16 @@ START_TEST(private_rounds_are_charged)
 }
 END_TEST
 
-/* The noise on the model after one round in which nobody takes part but for noise: a
- * clip norm so small that updates vanish in it. */
+/* After one round whose updates are nothing beside the noise; in the second case by
+ * secure aggregation. */
 START_TEST(noise_has_its_size)
 {
     use_privacy(1.0);
     spec.training.learning_rate = 1e-12;
     use_federation(PARTITION_USERS, 40, 1);
+    if (_i == 1) {
+        use_secagg(0.0);
+    }
     plan.price.noise_multiplier = 2.0;
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
     struct world world = world_of(3);
@@ -420,6 +545,9 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
+    tcase_add_loop_test(tcase, one_model_by_secure_aggregation, 0, 2);
+    tcase_add_test(tcase, secure_sums_are_the_same_means);
+    tcase_add_loop_test(tcase, a_round_that_fails_releases_nothing, 0, 2);
     tcase_add_test(tcase, learns);
     tcase_add_test(tcase, one_client_is_gradient_descent);
     tcase_add_test(tcase, prox_holds_back);
@@ -427,7 +555,8 @@ int main(void)
     tcase_add_loop_test(tcase, one_user_moves_the_sum_by_the_clip_norm, 0, 2);
     tcase_add_test(tcase, clipping_is_exact);
     tcase_add_test(tcase, private_rounds_are_charged);
-    tcase_add_test(tcase, noise_has_its_size);
+    tcase_add_loop_test(tcase, noise_has_its_size, 0, 2);
+    tcase_add_test(tcase, one_user_moves_a_secure_sum_by_the_bound);
     tcase_add_loop_test(tcase, refuses_other_prices, 0, 6);
     tcase_add_test(tcase, divergence_is_told);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,504 @@
+#include "jobs/fl/secure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/dp/verdict.h"
+#include "jobs/fl/degree.h"
+#include "jobs/fl/draw.h"
+#include "jobs/fl/post.h"
+#include "kernels/ring.h"
+
+/* Standard deviations of a coordinate that the ring holds, and of a cohort's size that
+ * are planned for. */
+#define SPREAD 6.0
+
+/* In public numbers: what depends on it, such as the scale, is known to all. */
+static uint32_t cohort_limit(const struct secure *secure, double side)
+{
+    const struct trainer *trainer = secure->trainer;
+    double cohort = (double)secure->spec->federation.cohort;
+    double nominal = ceil(cohort / trainer->plan->price.sample_rate);
+    bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
+    double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
+    size = fmin(fmax(size, trainer->is_private ? 0.0 : 1.0), nominal);
+    return (uint32_t)(size + (double)secure->n_stand_ins);
+}
+
+static int find_degree(const struct secure *secure, uint32_t n, uint32_t *ret_degree,
+                       uint32_t *ret_threshold, struct error *err)
+{
+    const struct spec_secagg *secagg = &secure->spec->federation.secagg;
+    struct degree_wish wish = {.n_clients = n,
+                               .corrupt = secagg->corrupt,
+                               .dropout = secagg->dropout,
+                               .is_server_lying = secagg->server == TRUST_LYING};
+    int rc = degree_find(&wish, ret_degree, ret_threshold, err);
+    if (rc != 0) {
+        error_prefix(err, "secure aggregation over a cohort of %u", (unsigned)n);
+    }
+    return rc;
+}
+
+/* For private jobs each size that is likely; for others the one that is expected. */
+static int check_graphs(const struct secure *secure, struct error *err)
+{
+    bool is_private = secure->trainer->is_private;
+    uint32_t low = cohort_limit(secure, is_private ? -1.0 : 0.0), degree, threshold;
+    uint32_t high = cohort_limit(secure, is_private ? 1.0 : 0.0);
+    int rc = 0;
+    for (uint32_t n = low; rc == 0 && n <= high; n++) {
+        rc = find_degree(secure, n, &degree, &threshold, err);
+    }
+    return rc;
+}
+
+/* The scale of the encoding and, in whole numbers, the noise. */
+static int plan_sum(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    const struct spec *spec = secure->spec;
+    const struct spec_secagg *secagg = &spec->federation.secagg;
+    double multiplier = trainer->is_private ? trainer->plan->price.noise_multiplier : 0;
+    uint32_t most = cohort_limit(secure, 1.0);
+    if (trainer->net.n_params > INT32_MAX) {
+        return error_set(err, PPT_ERANGE,
+                         "secure aggregation of more than 2^31 values");
+    }
+    secure->terms = (struct encode_terms){
+        .n_values = (uint32_t)trainer->net.n_params,
+        .clip_norm = trainer->is_private ? spec->privacy.clip_norm : secagg->max_norm};
+    double noise_std = multiplier * secure->terms.clip_norm / sqrt((double)most);
+    int rc = encode_scale(&secure->terms, most, (int)secagg->bits, noise_std, SPREAD,
+                          &secure->terms.scale, err);
+    if (rc != 0 || !trainer->is_private) {
+        return rc;
+    }
+    double std = nextafter(
+        multiplier * nextafter(encode_bound(&secure->terms), INFINITY), INFINITY);
+    if (!grid_for_integers(std, &trainer->threshold.grid)) {
+        return error_set(err, PPT_ERANGE,
+                         "no noise with multiplier %g on sums of secure aggregation",
+                         multiplier);
+    }
+    return 0;
+}
+
+static int allocate(struct secure *secure, struct error *err)
+{
+    size_t n = (size_t)(secure->n_clients + secure->n_stand_ins) + 1;
+    const struct trainer *trainer = secure->trainer;
+    secure->members = calloc(n, sizeof *secure->members);
+    secure->publics = calloc(n, sizeof *secure->publics);
+    secure->roster = calloc(n, sizeof *secure->roster);
+    secure->clients = calloc(n, sizeof(struct secagg_client *));
+    secure->leaves = calloc(n, sizeof *secure->leaves);
+    secure->ring = calloc((size_t)trainer->n_padded, sizeof *secure->ring);
+    secure->update = calloc((size_t)trainer->n_padded, sizeof *secure->update);
+    if (secure->members == NULL || secure->publics == NULL || secure->roster == NULL ||
+        secure->clients == NULL || secure->leaves == NULL || secure->ring == NULL ||
+        secure->update == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for secure aggregation");
+    }
+    return 0;
+}
+
+static void open_streams(struct secure *secure,
+                         const unsigned char master[CRYPTO_KEY_SIZE])
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    int64_t seed = secure->spec->training.seed;
+    if (secure->trainer->is_private) {
+        draw_key_secret(master, "rounding", key);
+    } else { /* so that the same file gives the same model */
+        draw_key_public(seed, "rounding", key);
+    }
+    secure->rounding = crypto_stream_new(key);
+    draw_key_public(seed, "fate", key);
+    secure->fate = crypto_stream_new(key);
+    draw_key_secret(master, "identities", secure->identities);
+    crypto_wipe(key, sizeof key);
+}
+
+int secure_open(struct secure *secure, const struct spec *spec, struct trainer *trainer,
+                struct local *local, struct cohort *cohort, int64_t n_clients,
+                const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
+{
+    *secure = (struct secure){.spec = spec,
+                              .trainer = trainer,
+                              .local = local,
+                              .cohort = cohort,
+                              .n_clients = n_clients};
+    secure->n_stand_ins = trainer->is_private ? spec->federation.secagg.min_clients : 0;
+    int rc = allocate(secure, err);
+    if (rc == 0) {
+        rc = plan_sum(secure, err);
+    }
+    if (rc == 0) {
+        rc = check_graphs(secure, err);
+    }
+    if (rc == 0) {
+        open_streams(secure, master);
+    } else {
+        secure_close(secure);
+    }
+    return rc;
+}
+
+static void end_round(struct secure *secure)
+{
+    for (uint32_t i = 0; secure->clients != NULL && i < secure->n; i++) {
+        secagg_client_free(secure->clients[i]);
+        secure->clients[i] = NULL;
+    }
+    secagg_server_free(secure->server);
+    session_close(&secure->session);
+    secure->server = NULL;
+    secure->session = (struct session){0};
+    secure->n = 0;
+}
+
+void secure_close(struct secure *secure)
+{
+    end_round(secure);
+    if (secure->members != NULL) {
+        size_t n = (size_t)(secure->n_clients + secure->n_stand_ins) + 1;
+        crypto_wipe(secure->members, n * sizeof *secure->members);
+    }
+    if (secure->rounding != NULL) {
+        crypto_stream_free(secure->rounding);
+        crypto_stream_free(secure->fate);
+    }
+    free(secure->members);
+    free(secure->publics);
+    free(secure->roster);
+    free(secure->clients);
+    free(secure->leaves);
+    free(secure->ring);
+    free(secure->update);
+    buf_free(&secure->mail);
+    buf_free(&secure->text);
+    crypto_wipe(secure->identities, sizeof secure->identities);
+    *secure = (struct secure){0};
+}
+
+/* A cohort's member by its number in the session. */
+static int64_t client_of(const struct secure *secure, uint32_t number)
+{
+    const struct cohort *cohort = secure->cohort;
+    return number < cohort->n ? cohort->members[number]
+                              : secure->n_clients + number - cohort->n;
+}
+
+static bool is_mine(const struct secure *secure, uint32_t number)
+{
+    const struct comm *comm = secure->trainer->env->comm;
+    return number % (uint32_t)comm->size == (uint32_t)comm->rank;
+}
+
+/* Of a client that takes part for the first time. */
+static void make_identity(struct secure *secure, int64_t client)
+{
+    static const unsigned char none[CRYPTO_KEY_SIZE];
+    struct secagg_member *member = &secure->members[client];
+    if (memcmp(secure->publics[client], none, sizeof none) == 0) {
+        crypto_hkdf("ppt fl", 6, secure->identities, CRYPTO_KEY_SIZE, &client,
+                    sizeof client, member->identity, CRYPTO_KEY_SIZE);
+        crypto_sign_public(member->identity, secure->publics[client]);
+    }
+}
+
+/* At which stage a client vanishes. */
+static uint8_t fate_of(struct secure *secure, int64_t client)
+{
+    crypto_stream_seek(secure->fate,
+                       (uint64_t)secure->trainer->step << 32 | (uint64_t)client, 0);
+    bool vanishes = draw_uniform(secure->fate) < secure->spec->federation.secagg.vanish;
+    return vanishes ? (uint8_t)draw_below(secure->fate, SECAGG_SUMMED) : SECAGG_SUMMED;
+}
+
+static int open_session(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    const struct spec_secagg *secagg = &secure->spec->federation.secagg;
+    struct session_terms terms = {
+        .round = (uint64_t)trainer->step,
+        .n_clients = secure->n,
+        .min_clients = (uint32_t)secagg->min_clients,
+        .n_coords = secure->terms.n_values,
+        .n_bits = (int)secagg->bits,
+        .roster = (const unsigned char(*)[CRYPTO_KEY_SIZE])secure->roster};
+    crypto_sha256(trainer->plan->spec_sha256, sizeof trainer->plan->spec_sha256,
+                  terms.job);
+    crypto_sha256(trainer->params, (size_t)trainer->net.n_params * sizeof(float),
+                  terms.model);
+    int rc = find_degree(secure, secure->n, &terms.degree, &terms.threshold, err);
+    return rc != 0 ? rc : session_open(&secure->session, &terms, err);
+}
+
+/* Session, clients and server of this round. */
+static int begin_round(struct secure *secure, struct error *err)
+{
+    secure->n = (uint32_t)(secure->cohort->n + secure->n_stand_ins);
+    for (uint32_t i = 0; i < secure->n; i++) {
+        int64_t client = client_of(secure, i);
+        make_identity(secure, client);
+        memcpy(secure->roster[i], secure->publics[client], CRYPTO_KEY_SIZE);
+        secure->leaves[i] = fate_of(secure, client);
+    }
+    int rc = open_session(secure, err);
+    for (uint32_t i = 0; rc == 0 && i < secure->n; i++) {
+        if (is_mine(secure, i)) {
+            rc = secagg_client_new(&secure->session, i,
+                                   &secure->members[client_of(secure, i)],
+                                   &secure->clients[i], err);
+        }
+    }
+    if (rc == 0 && secure->trainer->env->comm->rank == 0) {
+        rc = secagg_server_new(&secure->session, &secure->server, err);
+    }
+    return verdict_join(secure->trainer->env->comm, rc, err);
+}
+
+/* What the client has to say: its update, or a stand-in's zeros. */
+static int encode_client(struct secure *secure, int64_t client, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    int64_t n = trainer->net.n_params;
+    memset(secure->ring, 0, (size_t)n * sizeof *secure->ring);
+    if (client >= secure->n_clients) {
+        return 0;
+    }
+    int rc = local_train(secure->local, client, err);
+    if (rc != 0) {
+        return rc;
+    }
+    for (int64_t j = 0; j < n; j++) {
+        secure->update[j] = secure->local->params[j] - trainer->params[j];
+    }
+    crypto_stream_seek(secure->rounding,
+                       (uint64_t)trainer->step << 32 | (uint64_t)client, 0);
+    return encode_update(&secure->terms, secure->update, secure->rounding, secure->ring,
+                         err);
+}
+
+/* The answer of one client of this rank to the server's text, into secure->text. */
+static int answer(struct secure *secure, enum secagg_stage stage, uint32_t number,
+                  const void *text, size_t len, struct error *err)
+{
+    struct secagg_client *client = secure->clients[number];
+    struct buf *out = &secure->text;
+    int rc = 0;
+    switch (stage) {
+    case SECAGG_KEYS:
+        return secagg_client_keys(client, out, err);
+    case SECAGG_SHARES:
+        return secagg_client_share(client, text, len, out, err);
+    case SECAGG_MASKED:
+        rc = encode_client(secure, client_of(secure, number), err);
+        return rc != 0 ? rc
+                       : secagg_client_mask(client, text, len, secure->ring, out, err);
+    case SECAGG_VOUCHES:
+        return secagg_client_vouch(client, text, len, out, err);
+    default:
+        return secagg_client_reveal(client, text, len, out, err);
+    }
+}
+
+/* Rank 0: the server's letters to those clients of one rank that are still there. */
+static int write_letters(struct secure *secure, enum secagg_stage stage, int to,
+                         struct buf *ret_mail, struct error *err)
+{
+    int rc = 0, size = secure->trainer->env->comm->size;
+    buf_clear(ret_mail);
+    for (uint32_t i = (uint32_t)to; rc == 0 && i < secure->n; i += (uint32_t)size) {
+        if (secure->leaves[i] <= stage) {
+            continue;
+        }
+        buf_clear(&secure->text);
+        rc = stage == SECAGG_KEYS
+                 ? 0
+                 : secagg_server_message(secure->server, i, &secure->text, err);
+        if (rc == -PPT_ESTATE) { /* it has stopped by itself, or was refused */
+            secure->leaves[i] = 0;
+            rc = 0;
+            continue;
+        }
+        post_write(ret_mail, i, secure->text.data, secure->text.len);
+    }
+    return rc != 0 ? rc : buf_check(ret_mail, err);
+}
+
+/* The server's letters to every rank; ret_mail ends as this one's. */
+static int deliver(struct secure *secure, enum secagg_stage stage, struct buf *ret_mail,
+                   struct error *err)
+{
+    struct comm *comm = secure->trainer->env->comm;
+    struct buf passing = {0};
+    int rc = 0;
+    for (int to = comm->size - 1; rc == 0 && to >= 0; to--) {
+        struct buf *mail = to == comm->rank ? ret_mail : &passing;
+        rc = comm->rank == 0 ? write_letters(secure, stage, to, mail, err) : 0;
+        rc = verdict_share(comm, rc, err);
+        if (rc == 0 && to > 0) {
+            rc = post_send(comm, 0, mail, err);
+        }
+    }
+    buf_free(&passing);
+    return rc;
+}
+
+/* Rank 0: the server takes a rank's letters. One that it refuses counts as not sent. */
+static void take_letters(struct secure *secure, const struct buf *mail)
+{
+    struct buf_reader reader = buf_reader(mail->data, mail->len);
+    const unsigned char *text;
+    uint32_t number;
+    size_t len;
+    while (post_read(&reader, &number, &text, &len)) {
+        (void)secagg_server_take(secure->server, number, text, len, NULL);
+    }
+}
+
+/* Clients that stop, stop for good: the server sees them vanish. Anything else than a
+ * cause is an error of this rank. */
+static bool is_stop(int rc)
+{
+    return rc == -PPT_ETRUST || rc == -PPT_EPOLICY || rc == -PPT_ESTATE;
+}
+
+/* Answers to at most `most` of the letters that are left, one mail to rank 0 from each
+ * rank in its turn. Every rank calls it as often. */
+static int answer_some(struct secure *secure, enum secagg_stage stage,
+                       struct buf_reader *letters, uint32_t most, struct error *err)
+{
+    struct comm *comm = secure->trainer->env->comm;
+    const unsigned char *text;
+    uint32_t number;
+    size_t len;
+    int rc = 0;
+    buf_clear(&secure->mail);
+    for (uint32_t k = 0;
+         rc == 0 && k < most && post_read(letters, &number, &text, &len); k++) {
+        rc = answer(secure, stage, number, text, len, err);
+        if (rc == 0) {
+            post_write(&secure->mail, number, secure->text.data, secure->text.len);
+        }
+        rc = is_stop(rc) ? 0 : rc;
+    }
+    rc = verdict_join(comm, rc, err);
+    if (rc == 0 && comm->rank == 0) {
+        take_letters(secure, &secure->mail);
+    }
+    struct buf passing = {0};
+    for (int from = 1; rc == 0 && from < comm->size; from++) {
+        struct buf *mail = comm->rank == from ? &secure->mail : &passing;
+        rc = post_send(comm, from, mail, err);
+        if (rc == 0 && comm->rank == 0) {
+            take_letters(secure, mail);
+        }
+    }
+    buf_free(&passing);
+    return rc;
+}
+
+/* One stage: letters out, answers in. Masked vectors travel one a rank at a time, so
+ * memory does not grow with the cohort by vectors. */
+static int run_stage(struct secure *secure, enum secagg_stage stage, struct error *err)
+{
+    struct comm *comm = secure->trainer->env->comm;
+    uint32_t share = (secure->n + (uint32_t)comm->size - 1) / (uint32_t)comm->size;
+    uint32_t n_waves = stage == SECAGG_MASKED ? share : 1;
+    struct buf mail = {0};
+    int rc = deliver(secure, stage, &mail, err);
+    struct buf_reader letters = buf_reader(mail.data, mail.len);
+    for (uint32_t w = 0; rc == 0 && w < n_waves; w++) {
+        rc = answer_some(secure, stage, &letters, stage == SECAGG_MASKED ? 1 : share,
+                         err);
+    }
+    buf_free(&mail);
+    if (rc == 0) {
+        rc = comm->rank == 0 ? secagg_server_next(secure->server, err) : 0;
+        rc = verdict_share(comm, rc, err);
+    }
+    return rc;
+}
+
+/* Rank 0's sum into the trainer's as whole numbers; how many survived, to all. */
+static int take_sum(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    struct comm *comm = trainer->env->comm;
+    int rc = 0;
+    if (comm->rank == 0) {
+        rc = secagg_server_sum(secure->server, secure->ring, &secure->n_survivors, err);
+        for (int64_t j = 0; rc == 0 && j < trainer->net.n_params; j++) {
+            trainer->sum[j] =
+                (double)ring_signed(secure->ring[j], secure->session.terms.n_bits);
+        }
+    }
+    rc = verdict_share(comm, rc, err);
+    if (rc == 0) {
+        rc = comm->ops->broadcast(comm, &secure->n_survivors,
+                                  sizeof secure->n_survivors, 0, err);
+    }
+    return rc;
+}
+
+/* The noisy total, modulo the ring, becomes this rank's slice of the update. Numbers of
+ * at most 24 bits are exact in float. */
+static int decode_total(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    struct comm *comm = trainer->env->comm;
+    int n_bits = (int)secure->spec->federation.secagg.bits;
+    int64_t n = trainer->n_slice, first = comm->rank * n;
+    for (int64_t j = 0; j < n; j++) {
+        trainer->updated[j] =
+            (float)ring_signed(ring_of((int64_t)trainer->slice[j]), n_bits);
+    }
+    int rc = comm->ops->all_gather_f32(comm, trainer->updated, secure->update,
+                                       (size_t)n, err);
+    if (rc != 0) {
+        return rc;
+    }
+    for (int64_t j = 0; j < trainer->net.n_params; j++) {
+        secure->ring[j] = ring_of((int64_t)secure->update[j]);
+    }
+    rc = encode_decode(&secure->terms, secure->ring, n_bits, secure->update, err);
+    if (rc != 0) {
+        return rc;
+    }
+    double divisor = trainer->is_private ? 1.0 : (double)secure->n_survivors;
+    for (int64_t j = 0; j < n; j++) {
+        bool is_there = first + j < trainer->net.n_params;
+        trainer->slice[j] =
+            is_there ? -(double)secure->update[first + j] / divisor : 0.0;
+    }
+    return 0;
+}
+
+int secure_run(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    char purpose[48];
+    snprintf(purpose, sizeof purpose, "rotation %lld", (long long)trainer->step);
+    draw_key_public(secure->spec->training.seed, purpose, secure->terms.rotation);
+    int rc = begin_round(secure, err);
+    for (int stage = SECAGG_KEYS; rc == 0 && stage < SECAGG_SUMMED; stage++) {
+        rc = run_stage(secure, (enum secagg_stage)stage, err);
+    }
+    if (rc == 0) {
+        rc = take_sum(secure, err);
+    }
+    end_round(secure);
+    if (rc == 0) {
+        rc = trainer_total(trainer, err);
+    }
+    if (rc == 0) {
+        rc = decode_total(secure, err);
+    }
+    return rc != 0 ? rc : trainer_apply(trainer, err);
+}

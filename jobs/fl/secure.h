@@ -1,0 +1,66 @@
+/* A round's sum by secure aggregation: the cohort's clients, played by the ranks, and
+ * the server, played by rank 0, exchange the messages of secagg_client.h and
+ * secagg_server.h as bytes. Private to this room, but for tests.
+ *
+ * Sensitivity (private jobs): a client's vector is whole numbers of L2 norm
+ * encode_bound at most, checked after all rounding, and the released sum is that of a
+ * set of clients in which one user is one client or none. Noise of noise_multiplier
+ * times that bound, in whole numbers too, is added once to the unmasked sum, and only
+ * then is it taken modulo the ring again: (sum mod 2^b + noise) mod 2^b is a function
+ * of sum + noise, so a sum that leaves the ring spoils the model and not the privacy.
+ * A round that fails for want of clients would tell how many came. So private cohorts
+ * have min_clients stand-ins, who send zeros; nobody vanishes in them; and that there
+ * is a graph for every cohort that is likely is checked before the first round. The
+ * ranks hold every client's keys: the protocol is run, not its isolation.
+ */
+#ifndef PPT_JOBS_FL_SECURE_H
+#define PPT_JOBS_FL_SECURE_H
+
+#include "jobs/dp/trainer.h"
+#include "jobs/fl/cohort.h"
+#include "jobs/fl/encode.h"
+#include "jobs/fl/local.h"
+#include "jobs/fl/secagg_client.h"
+#include "jobs/fl/secagg_server.h"
+
+struct secure {
+    const struct spec *spec;
+    struct trainer *trainer;
+    struct local *local;
+    struct cohort *cohort;
+    int64_t n_clients, n_stand_ins; /* stand-ins are numbered behind the clients */
+    struct encode_terms terms;
+    struct crypto_stream *rounding;            /* of clients' encodings */
+    struct crypto_stream *fate;                /* who vanishes, and when */
+    unsigned char identities[CRYPTO_KEY_SIZE]; /* every identity is derived from it */
+    struct secagg_member *members;             /* [n_clients + n_stand_ins] */
+    unsigned char (*publics)[CRYPTO_KEY_SIZE]; /* theirs; zeros until needed */
+
+    /* Of a round. */
+    struct session session;
+    struct secagg_server *server; /* rank 0 */
+    unsigned char (*roster)[CRYPTO_KEY_SIZE];
+    uint32_t n;                     /* cohort and stand-ins */
+    struct secagg_client **clients; /* [n]: those of this rank */
+    uint8_t *leaves;                /* [n]: at which stage, SECAGG_SUMMED: never */
+    uint32_t *ring;                 /* [n_params] */
+    float *update;                  /* [n_padded] */
+    struct buf mail, text;
+    uint32_t n_survivors; /* of the last round */
+};
+
+/* `master` is fresh, secret and the same on all ranks; all else is kept by the caller.
+ * Sets the trainer's grid. Close with secure_close, which wipes.
+ * Errors: PPT_ERANGE (too few bits, or no graph for cohorts of this size), PPT_ENOMEM.
+ */
+int secure_open(struct secure *secure, const struct spec *spec, struct trainer *trainer,
+                struct local *local, struct cohort *cohort, int64_t n_clients,
+                const unsigned char master[CRYPTO_KEY_SIZE], struct error *err);
+void secure_close(struct secure *secure);
+
+/* The round trainer->step of the cohort that was drawn, and the model's update by it.
+ * Every rank calls it. Errors: PPT_EPOLICY and PPT_ETRUST with a cause (cause.h), those
+ * of local_train, PPT_ECOMM, PPT_ENOMEM. */
+int secure_run(struct secure *secure, struct error *err);
+
+#endif
