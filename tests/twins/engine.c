@@ -57,6 +57,13 @@ struct engine_records engine_records(int64_t n, int n_dims, const int64_t *dims)
     return records;
 }
 
+void engine_records_to_ids(struct engine_records *records, int64_t n_tokens)
+{
+    for (int64_t i = 0; i < records->n * records->n_features; i++) {
+        records->x[i] = floorf(fabsf(records->x[i]) * (float)n_tokens);
+    }
+}
+
 void engine_records_free(struct engine_records *records)
 {
     free(records->x);
@@ -78,6 +85,22 @@ static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float 
     return 0;
 }
 
+/* The same numbers for every table. */
+static int read_base(struct io *io, const struct tensor_view *wanted, float *ret_values,
+                     struct error *err)
+{
+    uint64_t state = 77;
+    int64_t n = 1;
+    (void)io, (void)err;
+    for (int d = 0; d < wanted->n_dims; d++) {
+        n *= wanted->dims[d];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        ret_values[i] = (float)(0.5 * uniform(&state));
+    }
+    return 0;
+}
+
 static struct spec spec_of(const struct engine_wish *wish)
 {
     struct spec spec = {.name = "engine", .kind = JOB_DP};
@@ -87,6 +110,7 @@ static struct spec spec_of(const struct engine_wish *wish)
     spec.model.hidden = wish->hidden;
     spec.model.n_layers = wish->n_layers;
     memcpy(spec.model.layers, wish->layers, sizeof wish->layers);
+    strcpy(spec.model.base.file, wish->has_base ? "base.h5" : "");
     spec.privacy.is_private = wish->is_private;
     spec.privacy.clip_norm = 1.0;
     spec.privacy.clipping = wish->clipping;
@@ -111,6 +135,7 @@ static struct manifest manifest_of(const struct engine_wish *wish, int64_t n)
     split->n_dims = wish->n_dims;
     memcpy(split->dims, wish->dims, sizeof wish->dims);
     split->n_classes = N_CLASSES;
+    split->n_tokens = wish->n_tokens;
     return manifest;
 }
 
@@ -134,6 +159,7 @@ struct engine *engine_open(const struct engine_wish *wish,
                                  .state = records,
                                  .read = read_rows};
     engine->io.train = &engine->rows;
+    engine->io.base_read = read_base;
     engine->env.comm = &comm_alone;
     engine->env.io = &engine->io;
     engine->env.kernels = kernels;

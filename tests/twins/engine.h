@@ -20,6 +20,8 @@ struct engine_records {
 
 /* Records of 10 classes, the same for the same arguments. */
 struct engine_records engine_records(int64_t n, int n_dims, const int64_t *dims);
+/* Each number becomes an id below n_tokens, 0 among them. */
+void engine_records_to_ids(struct engine_records *records, int64_t n_tokens);
 void engine_records_free(struct engine_records *records);
 
 struct engine_wish {
@@ -33,6 +35,8 @@ struct engine_wish {
     /* PRESET_LAYERS */
     int n_layers;
     struct spec_layer layers[12];
+    int64_t n_tokens; /* records become ids below it; 0: they are numbers */
+    bool has_base;
 };
 
 /* A trainer and all that it points into. Ends the program where it cannot be had. */

@@ -41,6 +41,9 @@ static void steps(const char *name, const struct engine_wish *wish, int64_t n_re
                   int n_steps)
 {
     struct engine_records records = engine_records(n_records, wish->n_dims, wish->dims);
+    if (wish->n_tokens > 0) {
+        engine_records_to_ids(&records, wish->n_tokens);
+    }
     struct engine *host = engine_open(wish, &records, &cpu);
     struct engine *device = engine_open(wish, &records, &kernels_cuda);
     double size = 0.0, before = 0.0, off = difference(host, device, &size);
@@ -133,6 +136,35 @@ static struct engine_wish layers(bool is_private)
                    {.kind = LAYER_LINEAR}}};
 }
 
+/* Attention of both kinds, both positions, and linear layers at places; with a base,
+ * low-rank factors in three of them. */
+static struct engine_wish sequence(bool is_private, bool has_base)
+{
+    int64_t rank = has_base ? 2 : 0;
+    return (struct engine_wish){
+        .preset = PRESET_LAYERS,
+        .optimizer = OPTIMIZER_MOMENTUM,
+        .is_private = is_private,
+        .batch = 12,
+        .n_dims = 1,
+        .dims = {9},
+        .n_layers = 12,
+        .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                   {.kind = LAYER_POSITION},
+                   {.kind = LAYER_POSITION, .position = POSITION_WAVES},
+                   {.kind = LAYER_LAYER_NORM},
+                   {.kind = LAYER_LINEAR, .out = 24, .rank = rank},
+                   {.kind = LAYER_ATTENTION, .heads = 2},
+                   {.kind = LAYER_LINEAR, .out = 8, .rank = rank},
+                   {.kind = LAYER_RESIDUAL, .over = 4},
+                   {.kind = LAYER_LINEAR, .out = 30, .rank = rank},
+                   {.kind = LAYER_ATTENTION, .heads = 5, .mask = MASK_CAUSAL},
+                   {.kind = LAYER_TOKEN_MEAN},
+                   {.kind = LAYER_LINEAR}},
+        .n_tokens = 11,
+        .has_base = has_base};
+}
+
 int main(void)
 {
     if (device_count() == 0 || !device_use(0)) {
@@ -156,6 +188,10 @@ int main(void)
         steps("cnn", &wish, 60, 2);
         wish = layers(is_private);
         steps("layers", &wish, 60, 3);
+        wish = sequence(is_private, false);
+        steps("sequence", &wish, 60, 3);
+        wish = sequence(is_private, true);
+        steps("adapters", &wish, 60, 3);
     }
     struct engine_wish clipped = layers(true);
     clipped.clipping.mode = CLIP_PER_LAYER;
