@@ -433,7 +433,7 @@ int admission_after(const struct admission *admission, const struct queue_job *j
 {
     struct queue_wait wait = {0};
     *ret_answer = LEDGER_ADMITTED;
-    if (job->after[0] == '\0')
+    if (job->after == NULL)
         return 0;
     int rc = queue_waits_for(admission->db, job->id, &wait, err);
     if (rc != 0)

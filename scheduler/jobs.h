@@ -5,10 +5,11 @@
 #define PPT_SCHEDULER_JOBS_H
 
 #include "base/json.h"
+#include "scheduler/client.h"
 #include "scheduler/queue.h"
 
 int jobs_list(int argc, char **argv);   /* list */
-int jobs_show(int argc, char **argv);   /* show ID */
+int jobs_show(int argc, char **argv);   /* show ID or SWEEP */
 int jobs_log(int argc, char **argv);    /* log ID [--follow] */
 int jobs_wait(int argc, char **argv);   /* wait ID or SWEEP */
 int jobs_cancel(int argc, char **argv); /* cancel ID or SWEEP */
@@ -18,6 +19,10 @@ void jobs_to_json(struct json *json, const struct queue_job *job);
 
 /* Where a job's files lie: with ppt-submit --here at its user's, else in the spool. */
 const char *jobs_directory(const struct queue_job *job);
+
+/* The jobs of a sweep side by side. Errors: PPT_ENOTFOUND, those of client_connect. */
+int jobs_show_sweep(struct client *client, int64_t sweep_id, bool is_json,
+                    struct error *err);
 
 /* Parses an operand that is a job's id. Errors: PPT_EUSAGE. */
 int jobs_id(const char *text, int64_t *ret_job_id, struct error *err);

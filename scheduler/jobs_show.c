@@ -1,4 +1,4 @@
-/* ppt-queue show ID: all that is known about a job. */
+/* ppt-queue show: all that is known about a job. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ int jobs_id(const char *text, int64_t *ret_job_id, struct error *err)
     if (opt_integer(text, &id, NULL) != 0 || id < 1) {
         error_set(err, PPT_EUSAGE, "'%s' is not the number of a job", text);
         if (text[0] == 's')
-            error_hint(err, "ppt-queue list --sweep %.30s lists a sweep's jobs", text);
+            error_hint(err, "ppt-queue show %.30s lists a sweep's jobs", text);
         return -PPT_EUSAGE;
     }
     *ret_job_id = id;
@@ -57,7 +57,7 @@ static void outcome_to_json(struct json *json, const struct queue_job *job)
 
 static void after_to_json(struct json *json, const char *ids)
 {
-    if (ids[0] == '\0')
+    if (ids == NULL)
         return;
     json_array(json, "after");
     while (*ids != '\0') {
@@ -78,6 +78,8 @@ static void sweep_to_json(struct json *json, const struct queue_job *job)
     json_integer(json, "sweep_number", job->sweep.number);
     json_integer(json, "sweep_jobs", job->sweep.n_jobs);
     json_string(json, "sweep_admission", job->sweep.is_together ? "together" : "each");
+    if (job->sweep.max_running > 0)
+        json_integer(json, "sweep_max_running", job->sweep.max_running);
     json_string(json, "sweep_point", job->sweep.point);
 }
 
@@ -193,7 +195,7 @@ static void print_job(const struct queue_job *job)
                : "");
     if (job->reason[0] != '\0')
         printf("%-17s %s\n", "reason", job->reason);
-    if (job->after[0] != '\0')
+    if (job->after != NULL)
         printf("%-17s %s\n", "after jobs", job->after);
     print_time("submitted", job->submitted_at_s);
     print_time("admitted", job->admitted_at_s);
@@ -259,21 +261,22 @@ int jobs_show(int argc, char **argv)
     };
     const struct opt_program program = {
         .name = "ppt-queue show",
-        .usage = "ID [OPTION]...",
-        .summary = "Shows all that is known about a job.",
+        .usage = "ID|SWEEP [OPTION]...",
+        .summary = "Shows all that is known about a job, or the jobs of a sweep.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .min_operands = 1,
         .max_operands = 1,
     };
     struct error err = {0};
-    int64_t job_id = 0;
+    int64_t id = 0;
+    bool is_sweep = false;
     int n_operands;
     int rc = opt_parse(&program, argc, argv, &n_operands, &err);
     if (rc == 0)
-        rc = jobs_id(argv[1], &job_id, &err);
+        rc = client_id(argv[1], &id, &is_sweep, &err);
     if (rc == 0)
-        rc = show(&client, job_id, is_json, &err);
+        rc = (is_sweep ? jobs_show_sweep : show)(&client, id, is_json, &err);
     client_close(&client);
     return rc == 0 ? 0 : log_error(&err);
 }

@@ -14,7 +14,7 @@ struct command {
 
 static const struct command commands[] = {
     {"list", jobs_list, "list", "your jobs (the default); --all, --sweep"},
-    {"show", jobs_show, "show ID", "all facts: price, use, where the model is"},
+    {"show", jobs_show, "show ID|SWEEP", "all facts: price, use, where the model is"},
     {"log", jobs_log, "log ID [--follow]", "what its processes have written"},
     {"wait", jobs_wait, "wait ID|SWEEP", "until it ends; exit status 0 or 22"},
     {"cancel", jobs_cancel, "cancel ID|SWEEP", "take it back, or stop it"},

@@ -52,7 +52,8 @@ bool queue_state_is_final(enum queue_state state)
                                           " slurm_job_id, slurm_state, slurm_reason,"  \
                                           " allocation, allocation_uid, after,"        \
                                           " sweep, sweep_number, sweep_n_jobs,"        \
-                                          " sweep_together, sweep_point, " GPUS
+                                          " sweep_together, sweep_point, " GPUS        \
+                                          ", sweep_max_running"
 
 static void read_admission(const struct db_result *r, int i, struct queue_job *job)
 {
@@ -109,12 +110,12 @@ static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
     db_copy(r, i, 6, job.submitted_by, sizeof job.submitted_by);
     db_copy(r, i, 8, job.reason, sizeof job.reason);
     job.is_cancel_requested = db_bool(r, i, 9);
-    db_copy(r, i, 43, job.after, sizeof job.after);
     job.sweep.id = db_int64(r, i, 44);
     job.sweep.number = db_int64(r, i, 45);
     job.sweep.n_jobs = db_int64(r, i, 46);
     job.sweep.is_together = db_bool(r, i, 47);
     db_copy(r, i, 48, job.sweep.point, sizeof job.sweep.point);
+    job.sweep.max_running = db_int64(r, i, 50);
     job.submitted_at_s = db_int64(r, i, 10);
     job.admitted_at_s = db_int64(r, i, 11);
     job.started_at_s = db_int64(r, i, 12);
@@ -122,8 +123,11 @@ static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
     read_admission(r, i, &job);
     read_attempt(r, i, &job);
     job.spec = db_strdup(r, i, 3);
-    if (!job.spec && !db_is_null(r, i, 3))
-        return error_set(err, PPT_ENOMEM, "no memory for a spec");
+    job.after = db_strdup(r, i, 43);
+    if ((!job.spec && !db_is_null(r, i, 3)) || (!job.after && !db_is_null(r, i, 43))) {
+        queue_job_free(&job);
+        return error_set(err, PPT_ENOMEM, "no memory for a job");
+    }
     *ret_job = job;
     return 0;
 }
@@ -131,7 +135,8 @@ static int read_job(const struct db_result *r, int i, struct queue_job *ret_job,
 void queue_job_free(struct queue_job *job)
 {
     free(job->spec);
-    job->spec = NULL;
+    free(job->after);
+    job->spec = job->after = NULL;
 }
 
 void queue_jobs_free(struct queue_jobs *jobs)
@@ -235,7 +240,11 @@ int queue_submit_sweep(struct db *db, const struct queue_sweep *sweep,
     db_param_text(&params, sweep->token);
     db_param_text(&params, ids);
     db_param_bool(&params, sweep->is_together);
-    int rc = db_run(db, "SELECT ppt.queue_submit_sweep($1, $2, $3, $4, $5, $6, $7)",
+    if (sweep->max_running > 0)
+        db_param_int64(&params, sweep->max_running);
+    else
+        db_param_text(&params, NULL);
+    int rc = db_run(db, "SELECT ppt.queue_submit_sweep($1, $2, $3, $4, $5, $6, $7, $8)",
                     &params, &result, err);
     if (rc == 0)
         *ret_sweep_id = db_int64(result, 0, 0);

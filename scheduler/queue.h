@@ -19,7 +19,7 @@
  */
 #define QUEUE_CHANNEL "ppt_queue"
 
-#define QUEUE_MAX_AFTER 64 /* how many jobs one can wait for */
+#define QUEUE_MAX_AFTER 1000 /* how many jobs one can wait for */
 #define QUEUE_MAX_SWEEP 1000
 
 enum queue_state {
@@ -51,12 +51,13 @@ struct queue_job {
     char dataset[LEDGER_NAME_SIZE];
     char submitted_by[LEDGER_NAME_SIZE];
     enum queue_state state;
-    char reason[LEDGER_TEXT_SIZE];    /* why refused, waiting, failed, cancelled */
-    char after[QUEUE_MAX_AFTER * 20]; /* ids of the jobs it waits for: "12,13" */
+    char reason[LEDGER_TEXT_SIZE]; /* why refused, waiting, failed, cancelled */
+    char *after; /* ids of the jobs it waits for: "12,13"; NULL: for none */
     struct {
         int64_t id; /* its first job's; 0: of no sweep */
         int64_t number, n_jobs;
-        bool is_together; /* all are admitted, or none */
+        bool is_together;    /* all are admitted, or none */
+        int64_t max_running; /* of its jobs; 0: all */
         char point[LEDGER_TEXT_SIZE];
     } sweep;
     bool is_cancel_requested;
@@ -123,6 +124,7 @@ struct queue_sweep {
     const char *token;
     const char *after; /* for each of its jobs; NULL: none */
     bool is_together;
+    int64_t max_running; /* 0: all */
 };
 
 /* *ret_sweep_id is that of its first job. Again with the same token: the same sweep.

@@ -86,7 +86,8 @@ int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err)
     struct queue_jobs filed = {0};
     struct queue_sweep filing = {.token = token,
                                  .after = request->after_ids,
-                                 .is_together = sweep_is_together(sweep)};
+                                 .is_together = sweep_is_together(sweep),
+                                 .max_running = sweep_max_running(sweep)};
     int64_t sweep_id = 0;
     struct spec *spec = malloc(sizeof *spec);
     if (spec == NULL)
@@ -103,7 +104,7 @@ int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err)
     if (rc == 0)
         rc = print_sweep(request, sweep_id, &filed, err);
     if (rc == 0)
-        log_info("%d jobs, s%lld: ppt-queue list --sweep s%lld", sweep_n_jobs(sweep),
+        log_info("%d jobs, s%lld: ppt-queue show s%lld", sweep_n_jobs(sweep),
                  (long long)sweep_id, (long long)sweep_id);
     if (rc == 0 && request->waits)
         rc = client_wait_sweep(&request->client, sweep_id, true, err);

@@ -20,6 +20,7 @@ struct sweep {
     bool has_policy, is_sweep, is_together;
     struct spec_policy policy;
     int n_axes, n_jobs;
+    int64_t max_running;          /* 0: all */
     char account[SPEC_PATH_SIZE]; /* in place of the file's; "": that one */
     struct axis axes[SWEEP_MAX_FIELDS];
 };
@@ -101,6 +102,9 @@ static void read_section(struct ydoc_faults *faults, struct sweep *sweep,
     if (admission != NULL)
         ydoc_word(faults, admission, words, 2, &word);
     sweep->is_together = word == 1;
+    const struct ydoc_node *max_running = ydoc_take(section, "max_running");
+    if (max_running != NULL)
+        ydoc_integer(faults, max_running, 1, SWEEP_MAX_JOBS, &sweep->max_running);
     for (const struct ydoc_node *n = section->first; n != NULL; n = n->next)
         read_axis(faults, sweep, n);
     if (section->n_children == 0)
@@ -211,6 +215,11 @@ int sweep_n_jobs(const struct sweep *sweep)
 bool sweep_is_together(const struct sweep *sweep)
 {
     return sweep->is_together;
+}
+
+int64_t sweep_max_running(const struct sweep *sweep)
+{
+    return sweep->max_running;
 }
 
 int sweep_job(struct sweep *sweep, int number, struct spec *ret_spec, struct error *err)

@@ -4,6 +4,7 @@
  *       training.learning_rate: [0.1, 0.5]
  *       privacy.epsilon: [1, 2, 4]
  *       admission: together
+ *       max_running: 2
  *
  * Each job of it is an ordinary spec with an ordinary canonical form, read by the same
  * reader: who admits, prices and runs it need not know what a sweep is. Jobs count from
@@ -14,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "jobs/spec/spec.h"
@@ -45,6 +47,9 @@ int sweep_n_jobs(const struct sweep *sweep);
 
 /* `admission: together`: all of its jobs are to be admitted, or none. */
 bool sweep_is_together(const struct sweep *sweep);
+
+/* `max_running`: so many of its jobs at once; 0: all. */
+int64_t sweep_max_running(const struct sweep *sweep);
 
 /* Another account for all of its jobs than the file's, as by spec_set_account;
  * *ret_is_other tells whether it is another. Errors: PPT_ESPEC (not an account's path),

@@ -56,6 +56,41 @@ holds "$(field "$first" epsilon_spent) <= 0.2 && $(field "$fourth" epsilon_spent
 wait_state "$last" "done"
 [ "$(field "$last" after)" = "$(ids "$sweep" | sed 's/ .*//; s/^/[/')" ] || die "after"
 
+step "side by side, with what each came to"
+as alice ppt-queue show "$sweep" >"$dir/show"
+grep -q '^jobs *4: 4 done$' "$dir/show" || die "$(cat "$dir/show")"
+grep -Eq "^ *$fourth  training.learning_rate=0.5 privacy.epsilon=0.4  done +0.4.* 100  " "$dir/show" ||
+    die "$(cat "$dir/show")"
+as alice ppt-queue show --json "$sweep" | grep -q "^{\"sweep\": $first, \"jobs\": \[{\"id\": $first," ||
+    die "$(as alice ppt-queue show --json "$sweep")"
+expect 5 "there is no sweep $sweep that this login sees" as bob ppt-queue show "$sweep"
+
+step "no more than it says run at once"
+model=logistic sweep few 20000 '  training.learning_rate: [0.1, 0.2, 0.3]' \
+    '  privacy.epsilon: [0.1]' '  max_running: 1'
+few=$(as alice ppt-submit "$dir/few.yaml" 2>/dev/null)
+most=0
+until [ "$(sql "SELECT count(*) FROM ppt.queue WHERE sweep = ${few#s} AND ended_at IS NULL")" = 0 ]; do
+    n=$(sql "SELECT count(*) FROM ppt.queue WHERE sweep = ${few#s} AND state = 'running'")
+    [ "$n" -le "$most" ] || most=$n
+done
+[ "$most" = 1 ] || die "$most at once"
+as alice ppt-queue show "$few" | grep -q '^run at once *1$' || die "$(as alice ppt-queue show "$few")"
+[ "$(sql "SELECT count(*) FROM ppt.queue a JOIN ppt.queue b ON a.sweep = b.sweep AND a.id < b.id
+          WHERE a.sweep = ${few#s} AND a.ended_at > b.started_at")" = 0 ] || die "they overlap"
+sed -i 's/max_running: 1/max_running: 0/' "$dir/few.yaml"
+expect 10 "sweep.max_running: expected an integer from 1 to 1000" as alice ppt-submit "$dir/few.yaml"
+
+step "a job waits for a large sweep"
+sweep wide 20 "  training.learning_rate: [$(seq -s ', ' 0.001 0.001 0.1)]" '  privacy.epsilon: [0.1]' \
+    '  max_running: 1'
+wide=$(as alice ppt-submit "$dir/wide.yaml" 2>"$dir/err") || die "$(cat "$dir/err")"
+last=$(as alice ppt-submit --after "$wide" "$dir/one.yaml" 2>"$dir/err") || die "$(cat "$dir/err")"
+[ "$(sql "SELECT count(*) FROM ppt.job_after WHERE job_id = $last")" = 100 ] || die "it waits for fewer"
+as alice ppt-queue cancel "$wide" 2>/dev/null
+wait_end "$last"
+[ "$(state "$last")" = refused ] || die "$(state "$last")"
+
 step "all are cancelled by one command"
 sweep long 1000000 '  training.learning_rate: [0.1, 0.5, 0.7]' '  privacy.epsilon: [0.3]'
 sed -i 's/batch_size: 50/batch_size: 500/; s/ranks: 2/ranks: 4/' "$dir/long.yaml"
@@ -127,5 +162,5 @@ sweep much 100 '  training.learning_rate: [0.1, 0.5]' '  privacy.epsilon: [1, 2]
 expect 12 '2 of its 4 jobs would not be admitted: acme (all data) has epsilon' as alice ppt-submit --dry-run "$dir/much.yaml"
 expect 2 '--here runs one job' as alice ppt-submit --here "$dir/grid.yaml"
 expect 2 'is not the number of a job (12) or of a sweep (s12)' as alice ppt-queue wait t12
-expect 2 "lists a sweep's jobs" as alice ppt-queue show "$sweep"
+expect 2 "lists a sweep's jobs" as alice ppt-queue log "$sweep"
 step "ok"

@@ -90,7 +90,7 @@ static const char helpers[] =
     " LANGUAGE sql AS $$ SELECT ppt.queue_submit_sweep('j', account, 'digits',"
     " '[{\"spec\": \"{}\", \"point\": \"1\"}, {\"spec\": \"{}\", \"point\": \"2\"}]', "
     "token,"
-    " NULL, true) $$;"
+    " NULL, true, NULL) $$;"
     "CREATE FUNCTION public.reserve_both(epoch bigint, sweep bigint, x bigint)"
     " RETURNS void LANGUAGE plpgsql AS $$ DECLARE"
     " ids bigint[] := ppt.sweep_lock(epoch, sweep); BEGIN"

@@ -84,6 +84,9 @@ START_TEST(filed_as_one)
     sweep.is_together = false;
     FAILS(PPT_EEXISTS, queue_submit_sweep(world.alice, &sweep, &again, &err));
     sweep = three("t", true);
+    sweep.max_running = 2;
+    FAILS(PPT_EEXISTS, queue_submit_sweep(world.alice, &sweep, &again, &err));
+    sweep = three("t", true);
     sweep.jobs = "[{\"spec\": \"{\\\"a\\\": 1}\\n\", \"point\": \"a=1\"}]";
     FAILS(PPT_EEXISTS, queue_submit_sweep(world.alice, &sweep, &again, &err));
     sweep.jobs = "[{\"spec\": \"{}\", \"point\": \"a=1\"}]";
