@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# A federation on MNIST by real ranks: bench_fl_mnist.sh [--json]
+#
+# Softmax regression, 1,000 clients, 10 of them a round, 100 rounds, batches of 10 at rate
+# 0.03, two ranks: time of the rounds, accuracy, and that 1, 2, 4 and 8 ranks give the same
+# model; then 20 a round by secure aggregation and in the clear. The peer's time is its own
+# for the like of the first (FLUTE's README, CPU), not run here.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+# shellcheck source=tests/mpi/lib.sh
+. tests/mpi/lib.sh
+build=${PPT_BUILD_DIR:-build/release}
+worker=$build/worker/ppt-worker plan_tool=$build/tests/mpi/plan_tool
+is_json=${1:-}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/bench_fl.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+mnist=tests/data/mnist
+"$build/worker/ppt-data" import idx --name mnist --quiet -o "$dir/mnist.h5" \
+    --nominal-count 60000 --nominal-test-count 10000 \
+    --train-x $mnist/train-images-idx3-ubyte.gz --train-y $mnist/train-labels-idx1-ubyte.gz \
+    --test-x $mnist/t10k-images-idx3-ubyte.gz --test-y $mnist/t10k-labels-idx1-ubyte.gz >/dev/null
+"$plan_tool" key "$dir/key"
+
+# run NAME RANKS ROUNDS COHORT [LINE]: a job in $dir/NAME
+run() {
+    cat >"$dir/$1.yaml" <<SPEC
+name: $1
+account: bench
+kind: fl
+dataset: {name: mnist, test: test, mean: 0.1307, std: 0.3081}
+model: logistic
+privacy: none
+training: {epochs: 1, batch_size: 10, learning_rate: 0.03, evaluation: public}
+output: {model: model.safetensors}
+resources: {ranks: $2, memory: 2GiB}
+federation:
+  rounds: $3
+  partition: iid
+  clients: 1000
+  cohort: $4
+  selection: fixed
+  ${5:-weighting: examples}
+SPEC
+    mkdir "$dir/$1"
+    "$plan_tool" plan "$dir/$1.yaml" "$dir/mnist.h5" "$dir/key" "$dir/$1" 1
+    mpi "$2" "$worker" --plan "$dir/$1" \
+        --public-key "$dir/key.pub" >"$dir/$1.log" 2>&1 || die "$(cat "$dir/$1.log")"
+}
+
+# report NAME KEY
+report() {
+    sed -nE "s/.*\"$2\": ([^,}]*).*/\1/p" "$dir/$1/report.json"
+}
+
+# show CASE VALUE UNIT [PEER PEER_VALUE]
+show() {
+    local peer=${4:-} peer_value=${5:-null} ratio=null
+    [ -z "$peer" ] || ratio=$(awk "BEGIN { print $peer_value / $2 }")
+    if [ "$is_json" = --json ]; then
+        [ -n "$peer" ] && peer="\"$peer\"" || peer=null
+        printf '{"bench": "fl_mnist", "case": "%s", "value": %s, "unit": "%s", "peer": %s, "peer_value": %s, "ratio": %s}\n' \
+            "$1" "$2" "$3" "$peer" "$peer_value" "$ratio"
+    else
+        printf '%-52s %12.4g %-8s %s\n' "$1" "$2" "$3" \
+            "${peer:+$peer: $peer_value, $ratio times}"
+    fi
+}
+
+# The model's tensors, without the head that names the job.
+digest() {
+    local head
+    head=$(od -An -t u8 -N 8 "$dir/$1/model.safetensors")
+    tail -c "+$((head + 9))" "$dir/$1/model.safetensors" | sha256sum
+}
+
+run two 2 100 10
+show "100 rounds of 10 clients, 2 ranks" "$(report two wall_s)" s "FLUTE's own figure" 200
+show "accuracy" "$(report two test_accuracy)" ""
+for ranks in 1 4 8; do
+    run "ranks-$ranks" $ranks 100 10
+    [ "$(digest "ranks-$ranks")" = "$(digest two)" ] || die "$ranks ranks: another model"
+done
+show "numbers of ranks that give the same bytes" 4 ""
+run secagg 2 100 20 "aggregation: secagg
+  secagg: {max_norm: 2, corrupt: 0.05, dropout: 0.05}"
+show "100 rounds of 20 clients by secagg, 2 ranks" "$(report secagg wall_s)" s
+run clear 2 100 20
+show "the same in the clear" "$(report clear wall_s)" s
