@@ -99,7 +99,8 @@ static int check_heads(const struct pair *pair, const char *x_path, const char *
                        struct error *err)
 {
     const struct array_head *x = &pair->x_head, *y = &pair->y_head;
-    if (x->type != ARRAY_UINT8 && x->type != ARRAY_FLOAT32)
+    bool is_ids = x->type == ARRAY_INT32 && !x->is_big_endian;
+    if (x->type != ARRAY_UINT8 && x->type != ARRAY_FLOAT32 && !is_ids)
         return error_set(err, PPT_EDATA,
                          "%s: elements are integers, expected uint8 or float32",
                          x_path);
@@ -183,7 +184,9 @@ int array_file_open(const char *x_path, const char *y_path, array_read_head *rea
         goto out;
     const struct array_head *x = &pair->x_head;
     source.n_rows = pair->n_left = x->dims[0];
-    source.x_type = x->type == ARRAY_UINT8 ? TYPE_UINT8 : TYPE_FLOAT32;
+    source.x_type = x->type == ARRAY_UINT8   ? TYPE_UINT8
+                    : x->type == ARRAY_INT32 ? TYPE_INT32
+                                             : TYPE_FLOAT32;
     source.n_dims = x->n_dims - 1;
     for (int d = 0; d < source.n_dims; d++)
         source.dims[d] = x->dims[d + 1];

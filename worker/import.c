@@ -115,6 +115,31 @@ static int check_finite(const struct import *import, int s, const struct block *
     return 0;
 }
 
+/* The same of a token outside the vocabulary. */
+static int check_tokens(const struct import *import, int s, const struct block *block,
+                        int64_t at, size_t n, struct error *err)
+{
+    const struct source *source = import->splits[s].source;
+    size_t length = source->n_tokens > 0 ? (size_t)source->dims[0] : 0;
+    for (size_t i = 0; i < n * length; i++) {
+        int32_t id = source->x_type == TYPE_UINT8 ? block->x[i] : 0;
+        uint16_t half;
+        if (source->x_type == TYPE_UINT16) {
+            memcpy(&half, block->x + i * sizeof half, sizeof half);
+            id = half;
+        } else if (source->x_type == TYPE_INT32) {
+            memcpy(&id, block->x + i * sizeof id, sizeof id);
+        }
+        if (id < 0 || id >= source->n_tokens)
+            return error_set(err, PPT_EDATA,
+                             "record %lld of split %s holds a token outside 0..%lld "
+                             "(records count from 0)",
+                             (long long)at + (long long)(i / length),
+                             import->splits[s].name, (long long)source->n_tokens - 1);
+    }
+    return 0;
+}
+
 /* Streams every record of split s; *done counts those of all splits. */
 static int copy_rows(const struct import *import, int s, struct data_split *split,
                      const struct block *block, int64_t *done, struct error *err)
@@ -135,6 +160,8 @@ static int copy_rows(const struct import *import, int s, struct data_split *spli
                 return error_set(err, PPT_EDATA,
                                  "a source changed while it was imported");
         rc = check_finite(import, s, block, at, n, err);
+        if (rc == 0)
+            rc = check_tokens(import, s, block, at, n, err);
         if (rc == 0)
             rc = write_block(split, block, at, n, err);
         if (rc != 0)

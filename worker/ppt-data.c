@@ -24,6 +24,7 @@ struct request {
     const char *name, *unit, *output;
     const char *train_x, *train_y, *test_x, *test_y; /* idx, npy */
     const char *features;
+    int64_t n_tokens;
     const char *train, *test, *label, *header; /* csv */
     const char *columns_path;
     const char *tokeniser_path, *redact_list; /* text */
@@ -73,6 +74,8 @@ static int parse_pair_options(const char *name, struct request *request, int arg
         {"train-y", 0, OPT_STRING, &request->train_y, "FILE", "their labels", NULL},
         {"test-x", 0, OPT_STRING, &request->test_x, "FILE", "test records", NULL},
         {"test-y", 0, OPT_STRING, &request->test_y, "FILE", "their labels", NULL},
+        {"tokens", 0, OPT_INTEGER, &request->n_tokens, "N",
+         "records are ids below N, 0 for padding", NULL},
         {"features", 0, OPT_STRING, &request->features, "NAME",
          "scattering: of images, in place of pixels", NULL},
         COMMON_OPTIONS(request)};
@@ -192,6 +195,8 @@ static int open_pairs(const struct request *request, open_pair *open_one,
     *ret_n = has_test ? 2 : 1;
     for (int s = 0; rc == 0 && request->features != NULL && s < *ret_n; s++)
         rc = scatter_source(&sources[s], err);
+    for (int s = 0; rc == 0 && s < *ret_n; s++)
+        rc = source_as_tokens(&sources[s], request->n_tokens, err);
     return rc;
 }
 

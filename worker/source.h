@@ -29,6 +29,11 @@ struct source {
 /* Bytes of one record's x. */
 size_t source_row_bytes(const struct source *source);
 
+/* Records become ids below n_tokens, or with 0 must be numbers. Whether all ids are
+ * below it is seen when they are imported. Errors: PPT_EDATA (floats, or more than one
+ * dimension; integers that are no ids), PPT_EUSAGE (n_tokens is none). */
+int source_as_tokens(struct source *source, int64_t n_tokens, struct error *err);
+
 /* Frees what it holds and empties it; a source that was never opened is allowed. */
 void source_close(struct source *source);
 
@@ -39,7 +44,8 @@ int source_open_idx(const char *x_path, const char *y_path, struct source *ret_s
                     struct error *err);
 
 /* NumPy's .npy, versions 1 to 3, C order, little-endian: records of uint8 or float32,
- * labels of uint8 or int64. Errors as source_open_idx. */
+ * or ids of int32 (source_as_tokens); labels of uint8 or int64. Errors as
+ * source_open_idx. */
 int source_open_npy(const char *x_path, const char *y_path, struct source *ret_source,
                     struct error *err);
 

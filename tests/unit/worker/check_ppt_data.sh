@@ -81,6 +81,25 @@ grep -q 'redacted: phone 1 times' "$dir/err" || die "no word on phones"
 grep -q 'n_tokens: 256' "$dir/n.manifest.yaml" || die "the vocabulary is lost"
 expect 0 '' verify "$dir/n.h5"
 
+# npy TYPE SHAPE BYTES >FILE: version 1, its bytes as printf has them
+npy() {
+    local header="{'descr': '$1', 'fortran_order': False, 'shape': ($2), }"
+    # shellcheck disable=SC2059 # the length is a byte of the format
+    printf "\\x93NUMPY\\x01\\x00$(printf '\\x%02x' ${#header})\\x00%s" "$header"
+    # shellcheck disable=SC2059
+    printf "$3"
+}
+npy '<i4' '2, 3' '\x01\0\0\0\x2c\x01\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0' >"$dir/ids.npy"
+npy '|u1' '2,' '\x01\0' >"$dir/y.npy"
+ids=(import npy --train-x "$dir/ids.npy" --train-y "$dir/y.npy" --nominal-count 2 -o "$dir/i.h5")
+expect 15 '--tokens for ids of tokens' "${ids[@]}"
+expect 2 '--tokens is 1' "${ids[@]}" --tokens 1
+expect 15 'record 0 of split train holds a token outside 0..299' "${ids[@]}" --tokens 300
+expect 0 '' "${ids[@]}" --tokens 301
+grep -q 'n_tokens: 301' "$dir/i.manifest.yaml" || die "the vocabulary is lost"
+grep -q 'x_type: int32' "$dir/i.manifest.yaml" || die "the type of ids is lost"
+expect 0 '' verify "$dir/i.h5"
+
 expect 2 'unknown format "parquet"' import parquet
 expect 2 'import what?' import
 expect 2 'unknown command "export"' export
