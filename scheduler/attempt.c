@@ -12,6 +12,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/cause.h"
+#include "scheduler/hooks.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
@@ -66,6 +67,21 @@ static bool is_held_long(const struct queue_job *job)
     return now_s - state.held_since_s >= HELD_S;
 }
 
+/* To the site's own program. */
+static void tell_end(const struct attempt_context *context, const struct queue_job *job,
+                     const struct queue_outcome *outcome)
+{
+    const struct hook_event event = {.job_id = job->id,
+                                     .state = queue_state_name(outcome->state),
+                                     .name = job->name,
+                                     .account = job->account,
+                                     .login = job->submitted_by,
+                                     .reason = outcome->reason,
+                                     .error_code = outcome->error_code,
+                                     .epsilon_spent = outcome->epsilon_spent};
+    hooks_run(context->loop->hooks, &event);
+}
+
 static int finish(const struct attempt_context *context, const struct queue_job *job,
                   const struct settle_verdict *verdict, const struct report *report,
                   struct error *err)
@@ -101,6 +117,8 @@ static int finish(const struct attempt_context *context, const struct queue_job 
         outcome.model = report->model;
     }
     rc = queue_finish(context->db, context->lease, job->id, &outcome, err);
+    if (rc == 0)
+        tell_end(context, job, &outcome);
     if (rc == 0)
         log_info("job %lld: %s%s%s", (long long)job->id,
                  queue_state_name(outcome.state), *reason ? ": " : "", reason);

@@ -33,6 +33,7 @@ struct conf conf_default(void)
                                        .time_s = 4 * 3600,
                                        .most = 4,
                                        .idle_s = 300};
+    conf.hooks.time_limit_s = 60;
     conf.max_restarts = 3;
     conf.poll_ms = 250;
     conf.lease_s = 30;
@@ -292,6 +293,16 @@ static void read_pilots(struct ydoc_faults *faults, const struct ydoc_node *root
         read_absolute(faults, ydoc_get(node, "template"), pilots->template);
 }
 
+static void read_hooks(struct ydoc_faults *faults, const struct ydoc_node *root,
+                       struct conf_hooks *hooks)
+{
+    static const char *const keys[] = {"end", "time_limit"};
+    const struct ydoc_node *node = section(faults, root, "hooks", keys, COUNT(keys));
+    if (!is_word(ydoc_get(node, "end"), "none"))
+        read_absolute(faults, ydoc_get(node, "end"), hooks->end);
+    ydoc_duration(faults, ydoc_get(node, "time_limit"), 1, DAY_S, &hooks->time_limit_s);
+}
+
 static void read_scheduling(struct ydoc_faults *faults, const struct ydoc_node *root,
                             struct conf *conf)
 {
@@ -344,9 +355,9 @@ static void read_require(struct ydoc_faults *faults, const struct ydoc_node *roo
 static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"database", "spool", "keys",   "node",
-                                       "launcher", "pool",  "pilots", "scheduling",
-                                       "require",  "policy"};
+    static const char *const keys[] = {"database", "spool",   "keys",   "node",
+                                       "launcher", "pool",    "pilots", "scheduling",
+                                       "hooks",    "require", "policy"};
     ydoc_only_keys(faults, root, keys, COUNT(keys));
     read_database(faults, ydoc_get(root, "database"), conf);
     read_absolute(faults, ydoc_get(root, "spool"), conf->spool);
@@ -355,6 +366,7 @@ static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
     read_launcher(faults, root, conf);
     read_pool(faults, root, &conf->pool);
     read_pilots(faults, root, &conf->pilots);
+    read_hooks(faults, root, &conf->hooks);
     read_scheduling(faults, root, conf);
     read_require(faults, root, conf);
     read_policy(faults, root, &conf->policy);

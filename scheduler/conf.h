@@ -45,6 +45,12 @@ struct conf_pilots {
     char template[CONF_PATH_SIZE];          /* absolute; "": ppt's own */
 };
 
+/* The site's own programs (hooks.h). */
+struct conf_hooks {
+    char end[CONF_PATH_SIZE]; /* absolute: run when a job has ended; "": none */
+    int64_t time_limit_s;     /* of one run */
+};
+
 /* Another machine for mpirun. */
 struct conf_host {
     char name[CONF_HOST_SIZE]; /* of letters, digits, points and dashes */
@@ -80,6 +86,7 @@ struct conf {
 
     struct conf_pool pool;
     struct conf_pilots pilots;
+    struct conf_hooks hooks;
 
     int64_t max_restarts; /* attempts after the first */
     int64_t poll_ms;      /* longest sleep between two looks at the queue */

@@ -29,6 +29,7 @@ struct loop {
     struct launcher *launcher;
     struct nodes_room node; /* all there is to give */
     struct places places;   /* the same, node by node */
+    struct hooks *hooks;    /* NULL: none */
     char host[256];
     unsigned char secret_key[CRYPTO_KEY_SIZE];
     unsigned char public_key[CRYPTO_KEY_SIZE];

@@ -16,6 +16,7 @@
 #include "scheduler/client.h"
 #include "scheduler/conf.h"
 #include "scheduler/db.h"
+#include "scheduler/hooks.h"
 #include "scheduler/launch_hosts.h"
 #include "scheduler/launch_mpirun.h"
 #include "scheduler/launch_pilot.h"
@@ -282,12 +283,15 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     log_info("%lld cores and %lld MiB on %s, jobs in %s", (long long)loop.node.n_cores,
              (long long)(loop.node.memory_bytes >> 20), loop.host, spool.root);
     if (rc == 0)
+        rc = hooks_open(&conf->hooks, &loop.hooks, err);
+    if (rc == 0)
         rc = loop_run(&loop, &stop, &wake, err);
     if (rc == 0)
         log_info("stopped; running jobs go on");
     launch_pool_free(pool);
     launch_pilot_free(pilot);
     launch_sbatch_free(&sbatch);
+    hooks_free(loop.hooks);
     spool_close(&spool);
 out:
     crypto_wipe(loop.secret_key, sizeof loop.secret_key);

@@ -64,6 +64,7 @@ START_TEST(every_knob_turns)
         "  max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, other]}\n"
         "pilots: {nodes: 2, cores: 3, memory: 1GiB, time: 30m, most: 5, idle: 40s,\n"
         "  template: /etc/ppt/pilot.in}\n"
+        "hooks: {end: /etc/ppt/job-end, time_limit: 5s}\n"
         "scheduling: {max_restarts: 0, poll_ms: 50, lease: 5s, grace: 2m, patience: "
         "1d}\n"
         "require: {encrypted_disk: true, confidential_gpu: true}\n"
@@ -73,6 +74,8 @@ START_TEST(every_knob_turns)
                   err.detail);
     ck_assert_str_eq(conf.database, "postgresql://ppt@db.example/ppt");
     ck_assert_str_eq(conf.spool, "/srv/jobs");
+    ck_assert_str_eq(conf.hooks.end, "/etc/ppt/job-end");
+    ck_assert_int_eq(conf.hooks.time_limit_s, 5);
     ck_assert_str_eq(conf.secret_key, "/k/s");
     ck_assert_str_eq(conf.public_key, "/k/p");
     ck_assert_int_eq(conf.n_cores, 12);
