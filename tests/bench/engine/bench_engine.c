@@ -1,8 +1,9 @@
 /* What privacy costs in time: private and plain steps of the same engine, model and
  * batch (one a transformer whose frozen base
  * gets low-rank factors), taken in turns on one core (and, for the noise, another where
- * there is one: `taskset -c 0` takes it away); and what a sample costs out of 10^9
- * records. bench_engine [--json] [--batch N] [--pairs N] */
+ * there is one: `taskset -c 0` takes it away); examples a second beside Opacus and
+ * PyTorch, where PPT_PYTHON names an interpreter that has them; and what a sample costs
+ * out of 10^9 records. bench_engine [--json] [--batch N] [--pairs N] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "jobs/dp/sampler.h"
 #include "jobs/dp/trainer.h"
 #include "kernels/kernels.h"
+#include "tests/bench/engine/beside.h"
 #include "tests/bench/figure.h"
 #include "tests/unit/dp/world.h"
 
@@ -111,10 +113,15 @@ static struct world_data texts(void)
     return data;
 }
 
+/* Seconds of a step, medians. */
+struct pair {
+    double private_s, plain_s;
+};
+
 /* A private trainer (0) and a plain one (1) over the same records. Their samples
  * differ: of two that are the same, the second finds its records in the caches. */
-static int compare(const struct world_data *data, const struct spec_model *model,
-                   const char *name, struct error *err)
+static int measure(const struct world_data *data, const struct spec_model *model,
+                   struct pair *ret_pair, struct error *err)
 {
     static double times[2][MOST_PAIRS];
     const bool is_text = model->base.file[0] != '\0';
@@ -152,14 +159,38 @@ static int compare(const struct world_data *data, const struct spec_model *model
     trainer_close(&trainers[0]);
     trainer_close(&trainers[1]);
     if (rc == 0) {
-        char label[64];
-        double private_s = figure_median(times[0], (size_t)n_pairs),
-               plain_s = figure_median(times[1], (size_t)n_pairs);
+        *ret_pair = (struct pair){figure_median(times[0], (size_t)n_pairs),
+                                  figure_median(times[1], (size_t)n_pairs)};
+    }
+    return rc;
+}
+
+static int compare(const struct world_data *data, const struct spec_model *model,
+                   const char *name, struct error *err)
+{
+    char label[64];
+    struct pair pair;
+    int rc = measure(data, model, &pair, err);
+    if (rc == 0) {
         snprintf(label, sizeof label, "%s dp step, batch %lld", name, (long long)batch);
-        figure_show(label, private_s * 1e3, "ms", "plain step", plain_s * 1e3,
-                    plain_s / private_s);
+        figure_show(label, pair.private_s * 1e3, "ms", "plain step", pair.plain_s * 1e3,
+                    pair.plain_s / pair.private_s);
         snprintf(label, sizeof label, "%s dp examples", name);
-        figure_show(label, (double)batch / private_s, "1/s/core", NULL, 0.0, 0.0);
+        figure_show(label, (double)batch / pair.private_s, "1/s/core", NULL, 0.0, 0.0);
+    }
+    return rc;
+}
+
+/* On as many threads as the peers have. */
+static int compare_peers(const struct world_data *data, const struct spec_model *model,
+                         const char *name, struct error *err)
+{
+    struct pair pair;
+    kernels_cpu.set_threads(BESIDE_THREADS);
+    int rc = measure(data, model, &pair, err);
+    kernels_cpu.set_threads(1);
+    if (rc == 0) {
+        beside_show(name, batch, n_pairs, pair.private_s, pair.plain_s);
     }
     return rc;
 }
@@ -242,6 +273,12 @@ int main(int argc, char **argv)
     }
     if (rc == 0) {
         rc = compare(&words, &adapters, "transformer, lora", &err);
+    }
+    if (rc == 0) {
+        rc = compare_peers(&data, &mlp, "mlp", &err);
+    }
+    if (rc == 0) {
+        rc = compare_peers(&data, &cnn, "cnn", &err);
     }
     if (rc == 0) {
         rc = time_sampler(&err);
