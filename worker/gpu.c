@@ -18,12 +18,28 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
 #else
 
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "kernels/device.h"
 #include "worker/claim.h"
 
-#define LOCK_FOLDER "/dev/shm" /* of this node, and empty after its next start */
+/* Both of this node, and empty after its next start. */
+#define SHARED_CLAIMS "/run/ppt/gpus" /* the administrator's, if there is one */
+#define OWN_CLAIMS "/dev/shm/ppt-gpu-%ld"
+
+static int claim(int n_devices, int local_rank)
+{
+    char own[64];
+    bool is_alone;
+    snprintf(own, sizeof own, OWN_CLAIMS, (long)geteuid());
+    int device = claim_device(SHARED_CLAIMS, own, n_devices, local_rank, &is_alone);
+    if (!is_alone)
+        log_warning("GPU %d may be another rank's too: none of %d could be claimed",
+                    device, n_devices);
+    return device;
+}
 
 int gpu_choose(int64_t gpus_per_rank, int local_rank,
                const struct kernels **ret_kernels, int *ret_device, struct error *err)
@@ -43,9 +59,9 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
         error_set(err, PPT_ESTATE, "the job asks for a GPU and there is none here");
         return error_hint(err, "does nvidia-smi see one? is CUDA_VISIBLE_DEVICES set?");
     }
-    bool is_bound = getenv("SLURM_JOB_ID") != NULL; /* what we see is ours */
-    int device = is_bound ? local_rank % n_devices
-                          : claim_device(LOCK_FOLDER, n_devices, local_rank);
+    /* What Slurm lets a rank see is its own. */
+    int device =
+        claim_is_slurms() ? local_rank % n_devices : claim(n_devices, local_rank);
     if (!device_use(device)) {
         const char *text = device_error();
         return error_set(err, PPT_ESTATE, "the GPU cannot be used: %s",

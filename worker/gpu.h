@@ -9,10 +9,11 @@
 
 /* kernels_cpu for gpus_per_rank 0, else kernels_cuda on the device of this rank, which
  * is current on the calling thread from then on: of the devices that the launcher lets
- * this process see one that no other rank holds (claim.h), or under Slurm the one of
- * its number on the node, local_rank (wireup.h). One device a rank; ranks share devices
- * only where there are fewer of them. *ret_device is -1 with the CPU. Errors:
- * PPT_ESTATE (built without CUDA, no device, more than one a rank, the device fails).
+ * this process see one that no other rank holds (claim.h), or where Slurm hands out
+ * GPUs the one of its number on the node, local_rank (wireup.h). One device a rank;
+ * ranks share devices only where there are fewer of them. *ret_device is -1 with the
+ * CPU. Errors: PPT_ESTATE (built without CUDA, no device, more than one a rank, the
+ * device fails).
  */
 int gpu_choose(int64_t gpus_per_rank, int local_rank,
                const struct kernels **ret_kernels, int *ret_device, struct error *err);
