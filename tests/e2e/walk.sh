@@ -12,6 +12,18 @@ as alice ppt-submit --dry-run "$dir/first.yaml" >"$dir/dry"
 grep -q '^privacy .*epsilon 1.5' "$dir/dry" || die "no price in: $(cat "$dir/dry")"
 grep -q '^acme (all data) .* yes' "$dir/dry" || die "no level in: $(cat "$dir/dry")"
 grep -q '^data set private ' "$dir/dry" || die "no data set in: $(cat "$dir/dry")"
+sed 's/clip_norm: 1/clip_norm: 1, clipping: quantile/' "$dir/first.yaml" >"$dir/follows.yaml"
+as alice ppt-submit --dry-run "$dir/follows.yaml" >"$dir/divided"
+diff <(grep -E '^(privacy|noise)' "$dir/dry") <(grep -E '^(privacy|noise)' "$dir/divided") ||
+    die "a clip norm that follows a quantile has another price"
+grep -q '^divided into .* for the gradients, .* for the count' "$dir/divided" ||
+    die "not told how the noise is divided: $(cat "$dir/divided")"
+grep -q '^divided' "$dir/dry" && die "a fixed clip norm divides nothing"
+as alice ppt-submit --dry-run --json "$dir/follows.yaml" >"$dir/json"
+noise=$(sed -n 's/.*"noise_multiplier": \([0-9.e+-]*\).*/\1/p' "$dir/json")
+gradient=$(sed -n 's/.*"gradient_noise": \([0-9.e+-]*\).*/\1/p' "$dir/json")
+count=$(sed -n 's/.*"count_noise": \([0-9.e+-]*\).*/\1/p' "$dir/json")
+holds "1 / $gradient^2 + 1 / (2 * $count)^2 <= 1.000001 / $noise^2 && $gradient > $noise"
 [ "$(sql 'SELECT count(*) FROM ppt.job')" = 0 ] || die "a dry run made a job"
 
 step "the real one"
