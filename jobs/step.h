@@ -24,6 +24,11 @@
 #define STEP_END_RANKS SIGUSR2
 #define STEP_END_RANKS_NAME "USR2"
 
+/* In the job's log: a rank, and the node that it was on, has gone without a goodbye.
+ * Written by printf, read by scanf into 64 bytes. */
+#define STEP_GONE "ppt: rank %d on node %s has gone"
+#define STEP_GONE_SCAN "ppt: rank %d on node %63s has gone"
+
 enum step_kind { STEP_PLAN = 1, STEP_END };
 
 /* Copy freely. Strings end within their arrays. */

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "jobs/step.h"
 #include "scheduler/spool.h"
 
 #define TAIL_BYTES (64u << 10) /* the launchers' words come last */
@@ -59,6 +60,16 @@ static void read_mpirun(const char *line, struct words *words)
     }
 }
 
+/* A rank of a user's own step, in the words of who watched it. */
+static void read_step(const char *line, struct words *words)
+{
+    int rank;
+    char node[64];
+    if (words->launcher[0] == '\0' && sscanf(line, STEP_GONE_SCAN, &rank, node) == 2)
+        snprintf(words->launcher, sizeof words->launcher,
+                 "rank %d on node %s: gone without a word", rank, node);
+}
+
 static void read_worker(const char *line, struct words *words)
 {
     static const char start[] = "ppt-worker: error: ";
@@ -94,6 +105,7 @@ bool cause_in(const char *text, int64_t attempt, char ret_cause[CAUSE_SIZE])
                 *c = '?';
         read_srun(line, &words);
         read_mpirun(line, &words);
+        read_step(line, &words);
         read_worker(line, &words);
         at += len + (at[len] == '\n');
     }

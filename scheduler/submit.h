@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "jobs/spec/spec.h"
 #include "jobs/spec/sweep.h"
+#include "scheduler/cause.h"
 #include "scheduler/client.h"
 #include "scheduler/conf.h"
 #include "scheduler/ledger.h"
@@ -167,6 +168,10 @@ void submit_step_signal(const struct submit_ranks *ranks, int sig);
 
 /* Has rank 0 gone, while nothing is running yet? False where there is no step. */
 bool submit_step_is_alone(struct submit_ranks *ranks);
+
+/* Where rank 0 is lost and no other rank before it (cause.h): that. False: it is not.
+ */
+bool submit_step_cause(const struct submit_ranks *ranks, char ret_cause[CAUSE_SIZE]);
 
 /* Last of all: where rank 0 is lost, tells `err` and ends the others. May not return.
  */

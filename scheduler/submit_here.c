@@ -266,8 +266,10 @@ static void add_cause(const struct here *here, struct report *report)
 {
     char path[sizeof here->directory + 16];
     struct error err = {0};
-    if (report->error_code != PPT_ECOMM ||
-        !cause_find(here->directory, here->attempt, report->cause))
+    if (report->error_code != PPT_ECOMM)
+        return;
+    if (!cause_find(here->directory, here->attempt, report->cause) &&
+        !submit_step_cause(&here->ranks, report->cause))
         return;
     snprintf(path, sizeof path, "%s/report.json", here->directory);
     if (report_write(path, report, &err) != 0)

@@ -80,6 +80,16 @@ bool submit_step_is_alone(struct submit_ranks *ranks)
     return ranks->is_lost;
 }
 
+bool submit_step_cause(const struct submit_ranks *ranks, char ret_cause[CAUSE_SIZE])
+{
+    char host[64] = "";
+    if (!ranks->is_lost)
+        return false;
+    gethostname(host, sizeof host - 1);
+    snprintf(ret_cause, CAUSE_SIZE, "rank 0 on node %s: gone without a word", host);
+    return true;
+}
+
 /* Rank 0, as long as it is our parent: a number can be used again. */
 void submit_step_signal(const struct submit_ranks *ranks, int sig)
 {

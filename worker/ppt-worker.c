@@ -104,8 +104,10 @@ static int run_submitted(const struct request *request, struct world *world,
     rc = agree(control, rc, err);
     if (rc != 0)
         return rc;
-    int guard = control->rank == 0 ? -1 : submit_guard();
+    int guard = control->rank == 0 ? -1 : submit_guard(control->rank);
     rc = control->ops->broadcast(control, &plan, sizeof plan, 0, err);
+    if (rc == 0)
+        submit_guard_tell(guard, plan.directory);
     if (rc == 0)
         rc = pathsafe_read_public(plan.public_key, public_key, sizeof public_key, err);
     rc = agree(control, rc, err);

@@ -113,20 +113,25 @@ int submit_end(struct submission *submission, int status, struct error *err)
     return reap(submission, err);
 }
 
-/* A shell that waits for a line, or for the end of its input without one. */
-int submit_guard(void)
+/* A shell that waits for two lines, the job's directory and a goodbye. Where its input
+ * ends without, it says so in the job's log (scheduler/cause.h reads it there), and
+ * ends the other ranks. */
+int submit_guard(int rank)
 {
     const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
-    char shell[] = "/bin/sh", option[] = "-c", name[64];
-    char command[] =
-        "read -r line || exec scancel --signal=" STEP_END_RANKS_NAME " \"$0\"";
-    char *const argv[] = {shell, option, command, name, NULL};
+    char shell[] = "/bin/sh", option[] = "-c", name[64], words[320], host[256] = "";
+    char command[] = "umask 077; IFS= read -r directory && read -r line && exit;"
+                     " [ -z \"$directory\" ] || echo \"$1\" >>\"$directory/log\";"
+                     " exec scancel --signal=" STEP_END_RANKS_NAME " \"$0\"";
+    char *const argv[] = {shell, option, command, name, words, NULL};
     int ends[2];
     pid_t pid;
     if (job == NULL || step == NULL ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     snprintf(name, sizeof name, "%.24s.%.24s", job, step);
+    gethostname(host, sizeof host - 1);
+    snprintf(words, sizeof words, STEP_GONE, rank, host);
     int rc = spawn(argv, ends[0], &pid, NULL);
     close(ends[0]);
     if (rc == 0)
@@ -135,10 +140,18 @@ int submit_guard(void)
     return -1;
 }
 
+void submit_guard_tell(int guard, const char *directory)
+{
+    char line[PATH_MAX + 2];
+    int n = snprintf(line, sizeof line, "%s\n", directory);
+    if (guard >= 0 && n < (int)sizeof line)
+        (void)!send(guard, line, (size_t)n, MSG_NOSIGNAL);
+}
+
 void submit_unguard(int guard)
 {
     if (guard < 0)
         return;
-    (void)!send(guard, "\n", 1, MSG_NOSIGNAL); /* it may be gone already */
+    (void)!send(guard, "\n\n", 2, MSG_NOSIGNAL); /* it may be gone already */
     close(guard);
 }

@@ -25,9 +25,11 @@ int submit_begin(const char *spec, int n_ranks, struct submission *ret_submissio
 
 /* Every other rank, once the job is admitted: should this process be killed, the step's
  * other ranks are ended too. Slurm leaves them alone, and they would wait for ever;
- * mpirun ends them itself, so nothing is done there. Returns what submit_unguard takes.
- */
-int submit_guard(void);
+ * mpirun ends them itself, so nothing is done there. Returns what the others take. */
+int submit_guard(int rank);
+
+/* From now on the log in the job's directory is told too which rank has gone. */
+void submit_guard_tell(int guard, const char *directory);
 void submit_unguard(int guard);
 
 /* Rank 0: the ranks have ended so; waits for the settlement. Errors: those of

@@ -107,6 +107,10 @@ for rank in 0 1; do
     begins
     kill -KILL "$(rank_pid $rank)"
     wait_state "$id" failed
+    cause="rank $rank on node n[1-4]: gone without a word"
+    field "$id" reason | grep -q "$cause" || die "no cause: $(field "$id" reason)"
+    grep -q "\"cause\": \"$cause\"" "$dir/alice/ppt-$id/report.json" ||
+        die "no cause: $(cat "$dir/alice/ppt-$id/report.json")"
     holds "$(field "$id" epsilon_spent) > 0.099"
     wait_for 60 "the step's end" nothing_left
 done

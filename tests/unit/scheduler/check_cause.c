@@ -30,6 +30,8 @@ static const struct {
      "  Process name: [[26777,1],5]\n  Exit code:    13\n----\n",
      "rank 5: exit status 13"},
     {"ppt-worker: error: out of memory\n", "out of memory"},
+    {"ppt: rank 3 on node n2 has gone\nppt: rank 1 on node n1 has gone\n",
+     "rank 3 on node n2: gone without a word"},
 };
 
 START_TEST(launchers_words)
