@@ -69,6 +69,11 @@ struct io {
      * another shape or type), PPT_EIO. */
     int (*base_read)(struct io *io, const struct tensor_view *wanted, float *ret_values,
                      struct error *err);
+    /* Rank 0 only: adds a line, which ends in a newline, to the journal of the job's
+     * directory, behind those that are there. Not synced, and seen by others a second
+     * later at times, so that it does not tell when it was written. May be NULL: nobody
+     * takes notes. Errors: PPT_EIO. */
+    int (*note)(struct io *io, const char *line, struct error *err);
     /* Rank 0 only: the finished model with the spec's digest and the cost spent.
      * Errors: PPT_EIO. */
     int (*model_save)(struct io *io, const struct tensor_view *tensors, int n_tensors,

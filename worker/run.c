@@ -1,8 +1,10 @@
 #include "worker/run.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -32,6 +34,8 @@
 #define CHECKPOINT_FILE "checkpoint"
 #define CHECKPOINT_KEY_FILE "checkpoint.key"
 #define REPORT_FILE "report.json"
+#define JOURNAL_FILE "rounds.jsonl"
+#define JOURNAL_PAUSE_S 1.0
 
 struct run {
     struct comm *comm, *control; /* the world's, sealed or not */
@@ -48,6 +52,8 @@ struct run {
     struct report_places places;      /* rank 0 */
     struct checkpoint_writer *writer; /* rank 0, while it writes one */
     struct checkpoint_reader *reader; /* rank 0, while it reads one */
+    FILE *journal;                    /* rank 0, from its first line on */
+    double journal_told_s;
     struct io io;
     struct report report;
 };
@@ -169,6 +175,47 @@ static int job_model_save(struct io *io, const struct tensor_view *tensors,
         memcpy(run->report.model, path, sizeof path);
     return rc;
 }
+static double clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int journal_error(struct error *err)
+{
+    return error_errno(err, PPT_EIO, "cannot write " JOURNAL_FILE);
+}
+
+static int job_note(struct io *io, const char *line, struct error *err)
+{
+    struct run *run = io->state;
+    char path[PLAN_PATH_SIZE];
+    int rc = plan_path(&run->plan, JOURNAL_FILE, path, err);
+    if (rc == 0 && run->journal == NULL) {
+        int fd =
+            open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        run->journal = fd < 0 ? NULL : fdopen(fd, "a");
+        run->journal_told_s = clock_s();
+    }
+    if (rc != 0)
+        return rc;
+    if (run->journal == NULL || fputs(line, run->journal) < 0)
+        return journal_error(err);
+    if (clock_s() - run->journal_told_s < JOURNAL_PAUSE_S)
+        return 0;
+    run->journal_told_s = clock_s();
+    return fflush(run->journal) == 0 ? 0 : journal_error(err);
+}
+
+/* What is lost of a journal is worth a warning. */
+static void close_journal(struct run *run)
+{
+    if (run->journal != NULL && fclose(run->journal) != 0)
+        log_warning("the last lines of " JOURNAL_FILE " could not be written");
+    run->journal = NULL;
+}
+
 _Static_assert(sizeof((struct report){0}).model == PLAN_PATH_SIZE, "a path fits");
 
 /* What runs a job of each kind; NULL: nothing does. */
@@ -380,6 +427,7 @@ static int train(struct run *run, struct error *err)
                           .checkpoint_get = job_checkpoint_get,
                           .checkpoint_close = job_checkpoint_close,
                           .base_read = run->base != NULL ? job_base_read : NULL,
+                          .note = job_note,
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);
     crypto_random(env.sampling_key, sizeof env.sampling_key);
@@ -389,6 +437,7 @@ static int train(struct run *run, struct error *err)
     crypto_wipe(env.noise_key, sizeof env.noise_key);
     crypto_wipe(env.sampling_key, sizeof env.sampling_key);
     progress_end(&line);
+    close_journal(run);
     memcpy(report.model, run->report.model, sizeof report.model);
     run->report = report;
     if (rc != 0)

@@ -31,7 +31,7 @@ static void read_used(const struct trainer *trainer, int64_t used[PRICE_MAX_RELE
     }
 }
 
-static double epsilon_so_far(const struct trainer *trainer)
+double course_epsilon(const struct trainer *trainer)
 {
     const struct price *price = &trainer->plan->price;
     int64_t used[PRICE_MAX_RELEASES];
@@ -64,7 +64,7 @@ static void tell(const struct trainer *trainer, struct course *course, bool is_e
         .step = trainer->step,
         .n_steps = trainer->n_steps,
         .expected_examples_per_s = examples_per_s(trainer, course, now_s),
-        .epsilon = epsilon_so_far(trainer),
+        .epsilon = course_epsilon(trainer),
         .has_loss = course->has_loss,
         .loss = course->loss,
         .has_test_accuracy = course->has_accuracy &&
@@ -101,6 +101,9 @@ static int look(struct trainer *trainer, struct course *course, struct error *er
 {
     int rc = evaluate_public(trainer, &course->accuracy, err);
     course->has_accuracy = course->has_accuracy || rc == 0;
+    if (rc == 0 && course->work->looked != NULL) {
+        rc = course->work->looked(trainer, course->work->state, course->accuracy, err);
+    }
     return rc;
 }
 

@@ -13,8 +13,15 @@ struct course_work {
     const char *noun; /* "step", for people */
     /* One step that is paid for; trainer->step grows by one. Every rank calls it. */
     int (*step)(struct trainer *trainer, void *state, struct error *err);
+    /* May be NULL: after a public look at the test split, on every rank. */
+    int (*looked)(struct trainer *trainer, void *state, double accuracy,
+                  struct error *err);
     void *state;
 };
+
+/* Rank 0: epsilon at the price's delta of what the meter has been charged, 0 where the
+ * job is not private. Takes about a millisecond. */
+double course_epsilon(const struct trainer *trainer);
 
 /* From the checkpoint if io has one to the last step, a stop, or the meter's refusal
  * (which is no error). Fills the report also where it returns -PPT_EINTERRUPTED.

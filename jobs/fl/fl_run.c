@@ -6,6 +6,7 @@
 #include "jobs/dp/course.h"
 #include "jobs/dp/verdict.h"
 #include "jobs/fl/draw.h"
+#include "jobs/fl/journal.h"
 #include "jobs/fl/round.h"
 
 /* What runs must be what was priced. */
@@ -146,7 +147,15 @@ static void close_round(struct round *round)
 static int run_round(struct trainer *trainer, void *state, struct error *err)
 {
     (void)trainer;
-    return round_run(state, err);
+    int rc = round_run(state, err);
+    return rc != 0 ? rc : journal_round(state, err);
+}
+
+static int note_look(struct trainer *trainer, void *state, double accuracy,
+                     struct error *err)
+{
+    (void)trainer;
+    return journal_look(state, accuracy, err);
 }
 
 int fl_run(const struct plan *plan, const struct spec *spec,
@@ -154,7 +163,8 @@ int fl_run(const struct plan *plan, const struct spec *spec,
            struct error *err)
 {
     struct round round = {.spec = spec};
-    struct course_work work = {.noun = "round", .step = run_round, .state = &round};
+    struct course_work work = {
+        .noun = "round", .step = run_round, .looked = note_look, .state = &round};
     unsigned char master[CRYPTO_KEY_SIZE];
     struct spec *own = malloc(sizeof *own);
     int64_t n_threads =

@@ -25,7 +25,8 @@ struct round {
     struct partition partition;
     struct cohort cohort;
     struct local local;
-    struct secure secure; /* aggregation: secagg */
+    struct secure secure;  /* aggregation: secagg */
+    double epsilon_told_s; /* journal.h; 0: never */
 };
 
 /* Runs round trainer.step, which must have been charged; every rank calls it. Errors:

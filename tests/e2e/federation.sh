@@ -53,6 +53,14 @@ holds "$(spent people) >= 1.99 && $(reserved people) == 0"
 holds "$(field "$id" test_accuracy) > 0.8"
 [ -s "$(field "$id" model)" ] || die "no model"
 
+step "its journal has all rounds, and no size of a cohort"
+journal=$dir/jobs/$id/rounds.jsonl
+[ "$(grep -c '"round": ' "$journal")" = 151 ] || die "$(tail -n 3 "$journal")"
+head -n 1 "$journal" | grep -q '^{"attempt": 1, "round": 1, "epsilon": [0-9]' ||
+    die "$(head -n 1 "$journal")"
+tail -n 1 "$journal" | grep -q '"round": 150, "test_accuracy": 0' || die "$(tail -n 1 "$journal")"
+! grep -qE 'clients|survivors' "$journal" || die "a cohort's size is told"
+
 step "interrupted in the middle: a second attempt goes on and pays no more than the price"
 model="{preset: mlp, hidden: 512}" epochs=40 federation long 2 2 \
     "rounds: 3000, partition: users, cohort: 200"
@@ -100,6 +108,8 @@ for ranks in 1 2 4 8; do
     path=$(field "$id" model)
     head=$(od -An -t u8 -N 8 "$path")
     sum=$(tail -c "+$((head + 9))" "$path" | sha256sum)
+    head -n 1 "$dir/jobs/$id/rounds.jsonl" | grep -qE '"round": 1, "clients": [0-9]+}' ||
+        die "$(head -n 1 "$dir/jobs/$id/rounds.jsonl")"
     [ -z "$want" ] || [ "$sum" = "$want" ] || die "$ranks ranks: $sum and not $want"
     want=$sum
     holds "$(field "$id" test_accuracy) > 0.8"

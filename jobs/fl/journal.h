@@ -1,0 +1,23 @@
+/* The rounds of a federation as lines of JSON: what each did, for whoever plots it.
+ * Private to this room.
+ *
+ * {"attempt": 1, "round": 17, "clients": 10, "survivors": 10, "epsilon": 0.5}
+ * {"attempt": 1, "round": 20, "test_accuracy": 0.91}
+ * `clients` and `survivors` (of secure aggregation) stand in plain jobs only: in
+ * private ones they are secrets. `epsilon` stands in private jobs, in the first round
+ * and then ten times a second at most. There are no times. An attempt that goes on from
+ * a checkpoint tells rounds again that were lost with the one before.
+ */
+#ifndef PPT_JOBS_FL_JOURNAL_H
+#define PPT_JOBS_FL_JOURNAL_H
+
+#include "jobs/fl/round.h"
+
+/* Rank 0: the round that was made last. Does nothing where io takes no notes.
+ * Errors: PPT_EIO, PPT_ENOMEM. */
+int journal_round(struct round *round, struct error *err);
+
+/* Rank 0: a public look at the test split after that round. Errors: as above. */
+int journal_look(struct round *round, double accuracy, struct error *err);
+
+#endif
