@@ -120,7 +120,7 @@ static struct engine_wish layers(bool is_private)
         .preset = PRESET_LAYERS,
         .optimizer = OPTIMIZER_MOMENTUM,
         .is_private = is_private,
-        .batch = 12,
+        .batch = 5,
         .n_dims = 3,
         .dims = {3, 9, 8},
         .n_layers = 10,
@@ -145,9 +145,9 @@ static struct engine_wish sequence(bool is_private, bool has_base)
         .preset = PRESET_LAYERS,
         .optimizer = OPTIMIZER_MOMENTUM,
         .is_private = is_private,
-        .batch = 12,
+        .batch = 4,
         .n_dims = 1,
-        .dims = {9},
+        .dims = {6},
         .n_layers = 12,
         .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
                    {.kind = LAYER_POSITION},
@@ -187,20 +187,20 @@ int main(void)
         wish.batch = 6;
         steps("cnn", &wish, 60, 2);
         wish = layers(is_private);
-        steps("layers", &wish, 60, 3);
+        steps("layers", &wish, 40, 2);
         wish = sequence(is_private, false);
-        steps("sequence", &wish, 60, 3);
+        steps("sequence", &wish, 30, 2);
         wish = sequence(is_private, true);
-        steps("adapters", &wish, 60, 3);
+        steps("adapters", &wish, 30, 2);
     }
     struct engine_wish clipped = layers(true);
     clipped.clipping.mode = CLIP_PER_LAYER;
-    steps("layers, each clipped", &clipped, 60, 3);
+    steps("layers, each clipped", &clipped, 40, 2);
     clipped.clipping = (struct spec_clipping){.mode = CLIP_AUTOMATIC, .gamma = 0.01};
-    steps("layers, clipped automatically", &clipped, 60, 3);
+    steps("layers, clipped automatically", &clipped, 40, 2);
     clipped.clipping = (struct spec_clipping){
         .mode = CLIP_QUANTILE, .quantile = 0.5, .count_noise = 2.0, .rate = 0.2};
-    steps("layers, clipped at a quantile", &clipped, 60, 3);
+    steps("layers, clipped at a quantile", &clipped, 40, 2);
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();
     printf("engine: %ld checks, %ld failed%s%s\n", twin_n_checks, twin_n_faults,
