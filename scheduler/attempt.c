@@ -12,7 +12,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/cause.h"
-#include "scheduler/hooks.h"
+#include "scheduler/hook_tell.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
@@ -67,21 +67,6 @@ static bool is_held_long(const struct queue_job *job)
     return now_s - state.held_since_s >= HELD_S;
 }
 
-/* To the site's own program. */
-static void tell_end(const struct attempt_context *context, const struct queue_job *job,
-                     const struct queue_outcome *outcome)
-{
-    const struct hook_event event = {.job_id = job->id,
-                                     .state = queue_state_name(outcome->state),
-                                     .name = job->name,
-                                     .account = job->account,
-                                     .login = job->submitted_by,
-                                     .reason = outcome->reason,
-                                     .error_code = outcome->error_code,
-                                     .epsilon_spent = outcome->epsilon_spent};
-    hooks_run(context->loop->hooks, &event);
-}
-
 static int finish(const struct attempt_context *context, const struct queue_job *job,
                   const struct settle_verdict *verdict, const struct report *report,
                   struct error *err)
@@ -118,7 +103,7 @@ static int finish(const struct attempt_context *context, const struct queue_job 
     }
     rc = queue_finish(context->db, context->lease, job->id, &outcome, err);
     if (rc == 0)
-        tell_end(context, job, &outcome);
+        hook_tell(context->loop->hooks, context->db, job->id);
     if (rc == 0)
         log_info("job %lld: %s%s%s", (long long)job->id,
                  queue_state_name(outcome.state), *reason ? ": " : "", reason);

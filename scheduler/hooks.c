@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 
-#define N_VARIABLES 10
+#define N_VARIABLES 11
 
 /* All that a program gets; strings are its own. */
 struct waiting {
@@ -123,15 +123,21 @@ static struct waiting *waiting_new(const struct hook_event *event)
         add(waiting, "PPT_JOB_USER", event->login) &&
         add(waiting, "PPT_JOB_REASON", event->reason) &&
         add(waiting, "PPT_JOB_EXIT_CODE", code) &&
-        add(waiting, "PPT_JOB_EPSILON", epsilon))
+        add(waiting, "PPT_JOB_EPSILON", epsilon) &&
+        add(waiting, "PPT_JOB_MAIL", event->mail))
         return waiting;
     waiting_free(waiting);
     return NULL;
 }
 
+bool hooks_are_set(const struct hooks *hooks)
+{
+    return hooks != NULL && hooks->conf->end[0] != '\0';
+}
+
 void hooks_run(struct hooks *hooks, const struct hook_event *event)
 {
-    if (hooks == NULL || hooks->conf->end[0] == '\0')
+    if (!hooks_are_set(hooks))
         return;
     struct waiting *waiting =
         hooks->n_waiting < HOOKS_MAX_WAITING ? waiting_new(event) : NULL;

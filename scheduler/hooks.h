@@ -14,6 +14,7 @@
 #ifndef PPT_SCHEDULER_HOOKS_H
 #define PPT_SCHEDULER_HOOKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -34,6 +35,7 @@ struct hook_event {
     const char *reason;   /* PPT_JOB_REASON, "" if there is none */
     int error_code;       /* PPT_JOB_EXIT_CODE: enum ppt_error, 0 if done */
     double epsilon_spent; /* PPT_JOB_EPSILON */
+    const char *mail;     /* PPT_JOB_MAIL: who is to be written to; "": nobody */
 };
 
 /* No ownership of conf. A program that cannot be run now is worth a warning: it may be
@@ -43,6 +45,9 @@ int hooks_open(const struct conf_hooks *conf, struct hooks **ret_hooks,
 
 /* Those that run go on; those that wait are dropped. NULL is allowed. */
 void hooks_free(struct hooks *hooks);
+
+/* Is there a program to run? False for NULL. */
+bool hooks_are_set(const struct hooks *hooks);
 
 /* Queues the program for this event. Without a program, or with NULL, nothing. */
 void hooks_run(struct hooks *hooks, const struct hook_event *event);

@@ -13,7 +13,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/attempt.h"
 #include "scheduler/db.h"
-#include "scheduler/hooks.h"
+#include "scheduler/hook_tell.h"
 #include "scheduler/launch_allocation.h"
 #include "scheduler/migrate.h"
 #include "scheduler/policy.h"
@@ -275,24 +275,6 @@ static bool is_judged(const struct queue_jobs *jobs, int i)
     return false;
 }
 
-/* To the site's own program; of a sweep that is judged as one, its first job. The row
- * has the reason; trouble with reading it shows again soon. */
-static void tell_refused(const struct state *state, int64_t id)
-{
-    struct queue_job job = {0};
-    if (queue_find(state->db, id, &job, NULL) == 0) {
-        const struct hook_event event = {.job_id = id,
-                                         .state = queue_state_name(QUEUE_REFUSED),
-                                         .name = job.name,
-                                         .account = job.account,
-                                         .login = job.submitted_by,
-                                         .reason = job.reason,
-                                         .error_code = job.error_code};
-        hooks_run(state->loop->hooks, &event);
-    }
-    queue_job_free(&job);
-}
-
 static int admit_one(struct state *state, const struct admission *admission,
                      const struct queue_job *job, struct error *err)
 {
@@ -303,7 +285,7 @@ static int admit_one(struct state *state, const struct admission *admission,
     if (rc == 0 && answer == LEDGER_ADMITTED)
         state->has_admitted = true;
     if (rc == 0 && answer == LEDGER_REFUSED)
-        tell_refused(state, job->id);
+        hook_tell(state->loop->hooks, state->db, job->id);
     if (rc == 0 && answer != LEDGER_WAIT)
         log_info("%s %lld: %s", is_sweep ? "all jobs of sweep" : "job",
                  (long long)(is_sweep ? job->sweep.id : job->id),

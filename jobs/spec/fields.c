@@ -7,6 +7,7 @@
 #include "jobs/spec/federation.h"
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
+#include "jobs/spec/notify.h"
 #include "jobs/spec/slurm.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -614,6 +615,7 @@ static const struct field top_fields[] = {
      .type = FIELD_OWN,
      .read = federation_read,
      .write = federation_write},
+    {.key = "notify", .type = FIELD_OWN, .read = notify_read, .write = notify_write},
 };
 const struct field_section field_top = {"", top_fields, COUNT(top_fields)};
 
@@ -789,5 +791,6 @@ const struct field_section *const field_sections[] = {
     &field_federation,
     &field_server,
     &field_secagg,
+    &field_notify,
     NULL,
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "jobs/spec/notify.h"
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -189,23 +191,11 @@ static void write_mail_type(struct json *json, const struct field *field,
     json_close_array(json);
 }
 
-/* Slurm hands it to a mail program: nothing that it could take for an option. */
 static void read_mail_user(struct ydoc_faults *faults, const struct ydoc_node *node,
                            void *base)
 {
     struct spec_slurm *slurm = base;
-    char text[SPEC_NAME_SIZE];
-    if (node == NULL || ydoc_string(faults, node, sizeof text, text) != 0)
-        return;
-    const char *at = strchr(text, '@');
-    if (strspn(text, LETTERS "._+-@") != strlen(text) || strspn(text, LETTERS) == 0 ||
-        (at != NULL && (strspn(at + 1, LETTERS) == 0 || strchr(at + 1, '@') != NULL)))
-        ydoc_fault(faults, node,
-                   "expected an e-mail address such as a.user@example.org, found "
-                   "\"%.60s\"",
-                   text);
-    else
-        strcpy(slurm->mail_user, text);
+    notify_read_address(faults, node, slurm->mail_user);
 }
 
 static void write_mail_user(struct json *json, const struct field *field,

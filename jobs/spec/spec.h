@@ -236,6 +236,14 @@ struct spec_output {
     char model[SPEC_NAME_SIZE]; /* file name inside the job's directory: model.h5 */
 };
 
+#define SPEC_N_ENDS 4
+
+/* Whom to write to when the job has ended. */
+struct spec_notify {
+    char mail[SPEC_NAME_SIZE]; /* an address; "": nobody */
+    unsigned ends;             /* bit b: done, failed, cancelled, refused */
+};
+
 struct spec {
     char name[SPEC_NAME_SIZE];
     char account[SPEC_PATH_SIZE]; /* path such as acme/research/vision */
@@ -247,6 +255,7 @@ struct spec {
     struct spec_resources resources;
     struct spec_output output;
     struct spec_federation federation;
+    struct spec_notify notify;
     char sha256[SPEC_HEX_SIZE]; /* of the canonical form, filled by spec_parse */
 };
 
@@ -287,6 +296,9 @@ int spec_set_account(struct spec *spec, const char *account, struct error *err);
  * round-trip numbers, one trailing newline. NUL-terminated; caller frees. Parsing it
  * gives the same struct and the same digest. Errors: PPT_ENOMEM. */
 int spec_canonical(const struct spec *spec, char **ret_text, struct error *err);
+
+/* Is anybody to be told of that end, "failed"? */
+bool spec_notifies(const struct spec_notify *notify, const char *end);
 
 /* Is anything set? */
 bool spec_has_slurm(const struct spec_slurm *slurm);

@@ -10,14 +10,14 @@ cat >"$hook" <<END
 #!/bin/sh
 state=\$(PPT_CONFIG=$dir/site-reader.yaml $(command -v ppt-queue) show --json "\$1" |
     sed -nE 's/.*"state": "([^"]*)".*/\1/p')
-echo "\$1 \$2 \$state \$PPT_JOB_NAME \$PPT_JOB_ACCOUNT \$PPT_JOB_USER \$PPT_JOB_EXIT_CODE \$PPT_JOB_EPSILON" >>$dir/told
+echo "\$1 \$2 \$state \$PPT_JOB_NAME \$PPT_JOB_ACCOUNT \$PPT_JOB_USER \$PPT_JOB_EXIT_CODE \$PPT_JOB_EPSILON \$PPT_JOB_MAIL" >>$dir/told
 [ "\$1" != 1 ] || exec sleep 1000
 END
 chmod 755 "$hook"
 echo "hooks: {end: $hook, time_limit: 15s}" >>"$dir/site-scheduler.yaml"
-spec first 1 300
-spec greedy 9 300
-spec slow 1 100000
+spec first 1 300 "notify: {mail: alice@example.org}"
+spec greedy 9 300 "notify: {mail: alice@example.org, on: [failed, cancelled]}"
+spec slow 1 100000 "notify: {mail: lab+alice@example.org, on: [cancelled]}"
 schedd_start
 
 # told ID: the line of that job, when it has come
@@ -32,18 +32,18 @@ told() {
 step "a job that is done; its program hangs"
 id=$(submit first)
 wait_state "$id" "done"
-[ "$(told "$id")" = "1 done done first acme/lab alice 0 $(field 1 epsilon_spent | xargs printf %.6g)" ] ||
+[ "$(told "$id")" = "1 done done first acme/lab alice 0 $(field 1 epsilon_spent | xargs printf %.6g) alice@example.org" ] ||
     die "$(told "$id")"
 
 step "a refused one, and one that is cancelled"
 id=$(submit greedy)
 wait_state "$id" refused
-told "$id" | grep -qx "$id refused refused greedy acme/lab alice 12 0" || die "$(told "$id")"
+told "$id" | grep -qx "$id refused refused greedy acme/lab alice 12 0 " || die "$(told "$id")"
 id=$(submit slow)
 wait_metered "$id"
 as alice ppt-queue cancel "$id" 2>/dev/null
 wait_state "$id" cancelled
-told "$id" | grep -q "^$id cancelled cancelled slow acme/lab alice 22 0\." || die "$(told "$id")"
+told "$id" | grep -q "^$id cancelled cancelled slow acme/lab alice 22 0\..* lab+alice@example.org\$" || die "$(told "$id")"
 
 step "the one that hangs is killed, the lease was kept, none was told twice"
 for _ in $(seq 200); do

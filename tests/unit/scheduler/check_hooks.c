@@ -22,7 +22,8 @@ static const struct hook_event event = {.job_id = 7,
                                         .login = "alice",
                                         .reason = "rank 1: `date`\n$(id); \"x\"",
                                         .error_code = 21,
-                                        .epsilon_spent = 1.5};
+                                        .epsilon_spent = 1.5,
+                                        .mail = "ada@example.org"};
 
 static void set_up(void)
 {
@@ -96,6 +97,7 @@ START_TEST(it_gets_this_and_nothing_else)
                            "PPT_JOB_EPSILON=1.5\n"
                            "PPT_JOB_EXIT_CODE=21\n"
                            "PPT_JOB_ID=7\n"
+                           "PPT_JOB_MAIL=ada@example.org\n"
                            "PPT_JOB_NAME=digits\n"
                            "PPT_JOB_REASON=rank 1: `date`?$(id); \"x\"\n"
                            "PPT_JOB_STATE=failed\n"
