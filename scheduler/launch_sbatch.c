@@ -261,6 +261,16 @@ int launch_sbatch_look_at_dead(const char *directory, int64_t attempt, bool is_k
     return 0;
 }
 
+/* Its script has ended with 0 and squeue's answer is older, or the node has still to be
+ * cleared: what Slurm is about to say. Where the script ended otherwise its word is
+ * waited for, because it alone knows whether somebody has cancelled the job. */
+static struct slurm_job completed(const struct squeue_job *entry)
+{
+    struct slurm_job shown = {.id = entry->id};
+    snprintf(shown.state, sizeof shown.state, "COMPLETED");
+    return shown;
+}
+
 static int look(struct launcher *launcher, const char *directory, int64_t attempt,
                 struct launcher_look *ret_look, struct error *err)
 {
@@ -304,6 +314,9 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
             look.is_hearsay = testimony.is_hearsay;
             look.slurm = testimony.slurm;
         }
+    } else if (ticket_has_ended_well(directory, attempt)) {
+        look.life = LAUNCHER_GONE;
+        look.slurm = completed(&entry);
     } else {
         look.life = squeue_is_pending(&entry) ? LAUNCHER_QUEUED : LAUNCHER_ALIVE;
         look.ran_s = entry.ran_s;

@@ -11,11 +11,12 @@
  * Every job carries an admission token (jobs/token.h) as its comment, for the sites
  * that let nothing else into a partition.
  *
- * Slurm is asked with squeue, once a second for all jobs. Every command has a time
- * limit, short enough that no call lasts so long that the scheduler could lose its
- * lease. Jobs that squeue has forgotten (MinJobAge) are judged by their directory,
- * where the script leaves ended-ATTEMPT, and by what Slurm's accounting or file of
- * completed jobs says.
+ * Slurm is asked with squeue, once a second for all jobs. A script that has left the
+ * status 0 in ended-ATTEMPT is believed before that; of any other end Slurm is heard
+ * first, because it knows whether somebody has cancelled the job. Every command has a
+ * time limit, short enough that no call lasts so long that the scheduler could lose its
+ * lease. Jobs that squeue has forgotten (MinJobAge) are judged by their directory and
+ * by what Slurm's accounting or file of completed jobs says.
  */
 #ifndef PPT_SCHEDULER_LAUNCH_SBATCH_H
 #define PPT_SCHEDULER_LAUNCH_SBATCH_H

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/pathsafe.h"
@@ -27,6 +28,19 @@ int ticket_has(const char *directory, const char *what, int64_t attempt, bool *r
         return error_errno(err, PPT_EIO, "cannot look at %s", path);
     *ret_has = has;
     return 0;
+}
+
+bool ticket_has_ended_well(const char *directory, int64_t attempt)
+{
+    char path[SPOOL_PATH_SIZE], word[4] = "";
+    if (ticket_path(directory, "ended", attempt, path, NULL) != 0)
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, word, sizeof word);
+    close(fd);
+    return n == 2 && memcmp(word, "0\n", 2) == 0;
 }
 
 /* A network file system may remember for a while that a file was not there; making it

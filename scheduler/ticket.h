@@ -28,6 +28,10 @@ int ticket_has(const char *directory, const char *what, int64_t attempt, bool *r
 int ticket_is_taken(const char *directory, int64_t attempt, bool *ret_is_taken,
                     struct error *err);
 
+/* Has the attempt ended well: does ended-N hold the status 0? False too where nobody
+ * can tell, or where it was cut off while it was written. */
+bool ticket_has_ended_well(const char *directory, int64_t attempt);
+
 /* From now on the attempt may begin. Errors: PPT_EIO. */
 int ticket_make(const char *directory, int64_t attempt, struct error *err);
 

@@ -9,6 +9,8 @@
 #   use_pilots KNOBS       the pool within Slurm; KNOBS of its section
 #   n_pilots STATES, no_pilot, runs_again ID (its second attempt makes steps)
 #   slurm COMMAND...       n_jobs NAME, slurm_state NAME
+#   squeue_says ANSWER ARGUMENT...  of squeue, soon: a job is settled before its nodes are
+#                          cleared
 set -euo pipefail
 rig=$(dirname "$(realpath "${BASH_SOURCE[0]}")")/rig.sh
 "$rig" check
@@ -45,6 +47,17 @@ n_jobs() {
 
 slurm_state() {
     slurm squeue -h -t all -n "$1" -o '%T'
+}
+
+squeue_says() {
+    local expected=$1 answer
+    shift
+    for _ in $(seq 50); do
+        answer=$(slurm squeue -h -t all "$@")
+        if [ "$answer" = "$expected" ]; then return; fi
+        sleep 0.2
+    done
+    die "squeue $*: expected '$expected', found '$answer'"
 }
 
 cluster_start() {

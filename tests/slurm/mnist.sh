@@ -37,8 +37,7 @@ agrees() {
 
 # ran_on_all SLURM_ID
 ran_on_all() {
-    [ "$(slurm squeue -h -t all -j "$1" -o '%D %C %T')" = "4 8 COMPLETED" ] ||
-        die "not 8 tasks on 4 nodes: $(slurm squeue -h -t all -j "$1" -o '%D %C %T')"
+    squeue_says "4 8 COMPLETED" -j "$1" -o '%D %C %T'
 }
 
 # by_sbatch, by_script COMMAND...: run the job once; $id (empty: never filed), $slurm_id

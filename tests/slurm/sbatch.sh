@@ -51,8 +51,7 @@ grep -q '"is_sealed": false' "$dir/jobs/$by_mpirun/report.json" || die "sealed"
 [ -z "$(field "$by_mpirun" slurm_job_id)" ] || die "mpirun has a Slurm job"
 a=$(field "$by_sbatch" test_accuracy) b=$(field "$by_mpirun" test_accuracy)
 holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
-[ "$(slurm squeue -h -t all -n "ppt-$by_sbatch-1" -o '%D %T')" = "2 COMPLETED" ] ||
-    die "not on two nodes: $(slurm squeue -h -t all -o '%j %D %T %N')"
+squeue_says "2 COMPLETED" -n "ppt-$by_sbatch-1" -o '%D %T'
 holds "$(reserved acme) == 0"
 
 step "sbatch's answer is lost: one job, and it is found"
@@ -70,8 +69,7 @@ sed '/^resources:/s/{/{slurm: {partition: main, nodes: 2, options: [--nice=7, --
 grep -q 'slurm: {partition' "$dir/wishes.yaml" || die "no wishes in the spec"
 id=$(submit wishes)
 wait_state "$id" "done"
-[ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %y %T')" = "main 2 7 COMPLETED" ] ||
-    die "not as wished: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %y %T')"
+squeue_says "main 2 7 COMPLETED" -n "ppt-$id-1" -o '%P %D %y %T'
 slurm squeue -h -t all -n "ppt-$id-1" -o %k |
     grep -qxE "ppt1:$id:1:$(id -u):[0-9]+:ppt-$id-1:[0-9a-f]{128}" || die "no token"
 
@@ -85,8 +83,7 @@ sed -i 's/resources.slurm.options: .., /resources.slurm.partition: [main], /' "$
 sweep=$(as alice ppt-submit "$dir/sweep.yaml" 2>/dev/null)
 as alice timeout 120 ppt-queue wait --quiet "$sweep"
 for id in $(sql "SELECT job_id FROM ppt.sweep_job WHERE sweep_id = ${sweep#s}"); do
-    [ "$(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %T')" = "main 2 COMPLETED" ] ||
-        die "job $id: $(slurm squeue -h -t all -n "ppt-$id-1" -o '%P %D %T')"
+    squeue_says "main 2 COMPLETED" -n "ppt-$id-1" -o '%P %D %T'
     slurm squeue -h -t all -n "ppt-$id-1" -o %k | grep -q "^ppt1:$id:1:" || die "not its token"
 done
 

@@ -295,6 +295,31 @@ START_TEST(states)
 }
 END_TEST
 
+/* It need not wait for squeue to say so, as long as nobody may have cancelled it. */
+START_TEST(its_script_has_ended_well)
+{
+    static const char *const others[] = {"", "0", "75\n", "00\n", "0\n\n", "epilog\n"};
+    ck_assert_int_eq(shell("touch %s/taken-1", job), 0);
+    squeue_says("RUNNING", "0:01", job);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_int_eq(shell("printf '%s' >%s/ended-1", others[i], job), 0);
+        ck_assert_int_eq(look(), 0);
+        ck_assert_msg(seen.life == LAUNCHER_ALIVE, "case %zu", i);
+        ck_assert_str_eq(seen.slurm.state, "RUNNING");
+    }
+    ck_assert_int_eq(shell("echo 0 >%s/ended-1", job), 0);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_GONE);
+    ck_assert(!seen.is_cancelled);
+    ck_assert_int_eq(seen.slurm.id, 41);
+    ck_assert_str_eq(seen.slurm.state, "COMPLETED");
+    ck_assert_str_eq(seen.slurm.reason, "");
+    ck_assert_int_eq(shell("mv %s/ended-1 %s/ended-2", job, job), 0);
+    ck_assert_int_eq(look(), 0);
+    ck_assert_int_eq(seen.life, LAUNCHER_ALIVE); /* another attempt's word */
+}
+END_TEST
+
 START_TEST(reasons_for_people)
 {
     says("squeue", 0, "");
@@ -543,6 +568,7 @@ int main(void)
     tcase_add_test(tests, answer_lost);
     tcase_add_test(tests, runs_once);
     tcase_add_test(tests, states);
+    tcase_add_test(tests, its_script_has_ended_well);
     tcase_add_test(tests, reasons_for_people);
     tcase_add_test(tests, ended_before_it_began);
     tcase_add_test(tests, cancelled_all_the_same);
