@@ -128,19 +128,17 @@ int degree_complete(const struct degree_wish *wish, uint32_t *ret_threshold,
     const uint32_t n = wish->n_clients;
     const uint32_t corrupt = (uint32_t)count(wish->corrupt, n);
     const uint32_t left = n - (uint32_t)count(wish->dropout, n);
-    uint32_t t = wish->is_server_lying ? 2 * n / 3 + 1 : n / 2 + 1;
-    if (t > n - 1) {
-        t = n - 1;
-    }
     /* Nobody holds a share of his own: a survivor has left - 1 holders. A server that
      * lies is told one secret by t honest or corrupt peers and the other by t more. */
-    bool is_safe = wish->is_server_lying ? 2 * t > n - 1 + corrupt : t > corrupt;
-    if (!is_safe || left < 2 || t > left - 1) {
+    uint32_t least = wish->is_server_lying ? (n - 1 + corrupt) / 2 + 1 : corrupt + 1;
+    uint32_t t = wish->is_server_lying ? 2 * n / 3 + 1 : n / 2 + 1;
+    if (left < 2 || least > left - 1) {
         error_set(err, PPT_ERANGE,
                   "no threshold of %u clients bears %u corrupt and %u dropped ones",
                   (unsigned)n, (unsigned)corrupt, (unsigned)(n - left));
         return error_hint(err, "expect fewer of them, or more clients a round");
     }
-    *ret_threshold = t;
+    t = t < least ? least : t;
+    *ret_threshold = t > left - 1 ? left - 1 : t;
     return 0;
 }

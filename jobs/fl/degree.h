@@ -27,13 +27,18 @@ struct degree_wish {
 
 /* The smallest even degree k, and the threshold t of shares. Where no graph will do, or
  * for fewer than 4 clients, the complete graph: k = n_clients - 1.
+ * There is one for every n_clients >= spec_secagg_least, for the complete graph's
+ * threshold need only be above A and at most n - D - 1: A + D <= n - 2 does, and
+ * (corrupt + dropout) n <= n - 2 is enough for that. With a server that lies
+ * 2 t > n - 1 + A as well: 2 D + A < n - 1 does.
  * Errors: PPT_ERANGE (shares outside [0, 1), or no threshold does both). */
 int degree_find(const struct degree_wish *wish, uint32_t *ret_degree,
                 uint32_t *ret_threshold, struct error *err);
 
 /* For the complete graph that was asked for (Bonawitz et al., CCS 2017): the smallest
- * threshold above half the cohort, or above two thirds with a server that lies.
- * Errors: PPT_ERANGE (too many drop out or are corrupt for it). */
+ * threshold above half the cohort, or above two thirds with a server that lies; where
+ * the corrupt or dropped clients rule that out, the one nearest to it that will do.
+ * Errors: PPT_ERANGE (too many drop out or are corrupt for any). */
 int degree_complete(const struct degree_wish *wish, uint32_t *ret_threshold,
                     struct error *err);
 

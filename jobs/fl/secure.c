@@ -12,7 +12,7 @@
 #include "kernels/ring.h"
 
 /* Standard deviations of a coordinate that the ring holds, and of a cohort's size that
- * are planned for. */
+ * the ring is planned for. */
 #define SPREAD 6.0
 
 /* In public numbers: what depends on it, such as the scale, is known to all. */
@@ -42,17 +42,22 @@ static int find_degree(const struct secure *secure, uint32_t n, uint32_t *ret_de
     return rc;
 }
 
-/* For private jobs each size that is likely; for others the one that is expected. */
+/* Private jobs: every size that can be drawn has a graph. Others: the expected one. */
 static int check_graphs(const struct secure *secure, struct error *err)
 {
-    bool is_private = secure->trainer->is_private;
-    uint32_t low = cohort_limit(secure, is_private ? -1.0 : 0.0), degree, threshold;
-    uint32_t high = cohort_limit(secure, is_private ? 1.0 : 0.0);
-    int rc = 0;
-    for (uint32_t n = low; rc == 0 && n <= high; n++) {
-        rc = find_degree(secure, n, &degree, &threshold, err);
+    const struct spec_secagg *secagg = &secure->spec->federation.secagg;
+    uint32_t degree, threshold;
+    double least = spec_secagg_least(secagg);
+    if (!secure->trainer->is_private) {
+        return find_degree(secure, cohort_limit(secure, 0.0), &degree, &threshold, err);
     }
-    return rc;
+    if (least <= (double)secure->n_stand_ins) {
+        return 0;
+    }
+    return error_set(err, PPT_ERANGE,
+                     "federation.secagg.min_clients is %lld, but only cohorts of %.0f "
+                     "clients or more always have a graph",
+                     (long long)secagg->min_clients, least);
 }
 
 /* The scale of the encoding and, in whole numbers, the noise. */

@@ -9,9 +9,10 @@
  * then is it taken modulo the ring again: (sum mod 2^b + noise) mod 2^b is a function
  * of sum + noise, so a sum that leaves the ring spoils the model and not the privacy.
  * A round that fails for want of clients would tell how many came. So private cohorts
- * have min_clients stand-ins, who send zeros; nobody vanishes in them; and that there
- * is a graph for every cohort that is likely is checked before the first round. The
- * ranks hold every client's keys: the protocol is run, not its isolation.
+ * have min_clients stand-ins, who send zeros; nobody vanishes in them; and there is a
+ * graph for every size from min_clients on, up to the protocol's 2^20 clients, which
+ * half of is the most that a spec may expect. The ranks hold every client's keys: the
+ * protocol is run, not its isolation.
  */
 #ifndef PPT_JOBS_FL_SECURE_H
 #define PPT_JOBS_FL_SECURE_H

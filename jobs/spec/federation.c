@@ -1,5 +1,7 @@
 #include "jobs/spec/federation.h"
 
+#include <math.h>
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
 #define MOST_ROUNDS 1000000
@@ -54,6 +56,15 @@ const char *spec_selection_name(enum spec_selection selection)
 const char *spec_weighting_name(enum spec_weighting weighting)
 {
     return weighting_names[weighting];
+}
+
+double spec_secagg_least(const struct spec_secagg *secagg)
+{
+    bool is_lying = secagg->server == TRUST_LYING;
+    double bad = secagg->corrupt + (is_lying ? 2 : 1) * secagg->dropout;
+    double rest = 1 - bad; /* not to the last digit */
+    double least = is_lying ? floor(1 / rest + 1e-6) + 1 : ceil(2 / rest - 1e-6);
+    return rest > 1e-9 ? fmax(least, 2) : INFINITY;
 }
 
 static const char *partition_word(int i)
@@ -390,6 +401,22 @@ static void check_secagg(struct ydoc_faults *faults, const struct ydoc_node *nod
         ydoc_fault_at(faults, own, "vanish",
                       "expected 0, or privacy: none: a round that fails tells who was "
                       "in it");
+    if (isinf(spec_secagg_least(secagg)))
+        ydoc_fault_at(faults, own != NULL ? own : node, "dropout",
+                      secagg->server == TRUST_LYING
+                          ? "expected corrupt and twice dropout together below 1 with "
+                            "server: lying"
+                          : "expected corrupt and dropout together below 1");
+    else if (is_private && (double)secagg->min_clients < spec_secagg_least(secagg))
+        ydoc_fault_at(faults, own != NULL ? own : node, "min_clients",
+                      "expected at least %.0f: with these rates smaller cohorts may "
+                      "have no graph, and a round that fails tells who was in it",
+                      spec_secagg_least(secagg));
+    if (is_private && secagg->min_clients > MOST_CLIENTS / 2 - federation->cohort)
+        ydoc_fault_at(faults, own != NULL ? own : node, "min_clients",
+                      "expected at most %lld with the cohort, so that one of any size "
+                      "has room",
+                      (long long)(MOST_CLIENTS / 2));
     if (!is_private && secagg->min_clients > federation->cohort)
         ydoc_fault_at(faults, own != NULL ? own : node, "min_clients",
                       "expected at most the cohort, which is %lld, found %lld",

@@ -324,4 +324,8 @@ const char *spec_weighting_name(enum spec_weighting weighting);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);
 const char *spec_trust_name(enum spec_trust trust);
 
+/* Cohorts of so many clients or more always have a graph for these rates
+ * (jobs/fl/degree.h); infinite where large ones never have. */
+double spec_secagg_least(const struct spec_secagg *secagg);
+
 #endif

@@ -2,9 +2,11 @@
  * test table of Google's federated-compute (fcp/secagg, de83f70c); the others are the
  * same formulas worked out apart from this code. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "jobs/fl/degree.h"
+#include "jobs/spec/spec.h"
 
 static const struct {
     double corrupt, dropout;
@@ -82,6 +84,50 @@ START_TEST(complete_graphs_hold)
 }
 END_TEST
 
+/* Every size from the least on, for rates in steps of a twentieth; beyond SIZES some. A
+ * cohort without a graph would end a private job and tell its size. */
+START_TEST(every_larger_cohort_has_a_graph)
+{
+    enum { SIZES = 150 };
+    const struct spec_secagg secagg = {.corrupt = _i / 20 / 20.0,
+                                       .dropout = _i % 20 / 20.0};
+    for (int lying = 0; lying < 2; lying++) {
+        struct spec_secagg rates = secagg;
+        rates.server = lying == 1 ? TRUST_LYING : TRUST_HONEST;
+        double least = spec_secagg_least(&rates);
+        for (double n = least; n <= 1 << 20; n += n < least + SIZES ? 1 : 99991) {
+            struct degree_wish wish = {(uint32_t)n, rates.corrupt, rates.dropout,
+                                       lying == 1};
+            uint32_t t, k;
+            ck_assert_int_eq(degree_complete(&wish, &t, NULL), 0);
+            ck_assert(t >= 1 && t <= n - 1);
+            if (n >= SIZES) {
+                continue;
+            }
+            ck_assert_int_eq(degree_find(&wish, &k, &t, NULL), 0);
+            ck_assert(k <= n - 1 && (k % 2 == 0 || k == n - 1) && t >= 1 && t <= k);
+        }
+    }
+}
+END_TEST
+
+/* Smaller cohorts may have no graph. */
+START_TEST(small_cohorts_may_have_none)
+{
+    const struct degree_wish wishes[] = {{3, 0.34, 0.34, false}, {10, 0.3, 0.3, true}};
+    const double least[] = {7, 11};
+    struct error err = {0};
+    for (int i = 0; i < 2; i++) {
+        struct spec_secagg rates = {.corrupt = wishes[i].corrupt,
+                                    .dropout = wishes[i].dropout,
+                                    .server = i == 0 ? TRUST_HONEST : TRUST_LYING};
+        uint32_t t;
+        ck_assert_int_eq(degree_complete(&wishes[i], &t, &err), -PPT_ERANGE);
+        ck_assert_double_eq(spec_secagg_least(&rates), least[i]);
+    }
+}
+END_TEST
+
 START_TEST(wishes_that_cannot_be)
 {
     const struct degree_wish wishes[] = {{1, 0.0, 0.0, false},
@@ -105,6 +151,8 @@ int main(void)
     tcase_add_test(tcase, published_rows);
     tcase_add_test(tcase, small_cohorts_are_complete);
     tcase_add_test(tcase, complete_graphs_hold);
+    tcase_add_loop_test(tcase, every_larger_cohort_has_a_graph, 0, 400);
+    tcase_add_test(tcase, small_cohorts_may_have_none);
     tcase_add_test(tcase, wishes_that_cannot_be);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

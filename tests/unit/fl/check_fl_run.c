@@ -501,6 +501,39 @@ START_TEST(noise_has_its_size)
 }
 END_TEST
 
+/* Whatever size of cohort is drawn, from nobody to everybody, the round succeeds: a
+ * failure would tell the size. With rates that some sizes had no graph for. */
+START_TEST(every_private_cohort_is_summed)
+{
+    use_privacy(0.25);
+    spec.training.epochs = 1;
+    train.n = _i;
+    use_federation(PARTITION_USERS, 8, 1);
+    use_secagg(0.0);
+    spec.federation.secagg.dropout = 0.45;
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
+    struct world world = world_of(2);
+    run_well(&world, 1);
+    ck_assert_int_eq(world.n_models_saved, 1);
+    world_free(&world);
+}
+END_TEST
+
+START_TEST(refuses_too_few_stand_ins)
+{
+    use_privacy(0.25);
+    use_federation(PARTITION_USERS, 8, 1);
+    use_secagg(0.0);
+    spec.federation.secagg.dropout = 0.46;
+    spec.federation.secagg.corrupt = 0.1;
+    struct world world = world_of(2);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
+    ck_assert_ptr_nonnull(strstr(world.err[0].text, "only cohorts of 5 clients"));
+    world_free(&world);
+}
+END_TEST
+
 /* A price that is not this spec's, and a private job of clients that are made up. */
 START_TEST(refuses_other_prices)
 {
@@ -557,6 +590,8 @@ int main(void)
     tcase_add_test(tcase, private_rounds_are_charged);
     tcase_add_loop_test(tcase, noise_has_its_size, 0, 2);
     tcase_add_test(tcase, one_user_moves_a_secure_sum_by_the_bound);
+    tcase_add_loop_test(tcase, every_private_cohort_is_summed, 0, 40);
+    tcase_add_test(tcase, refuses_too_few_stand_ins);
     tcase_add_loop_test(tcase, refuses_other_prices, 0, 6);
     tcase_add_test(tcase, divergence_is_told);
     suite_add_tcase(suite, tcase);
