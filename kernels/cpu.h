@@ -19,6 +19,9 @@
 
 /* Products by OpenBLAS (gemm.c is its door), and what goes with them. */
 void gemm_set_threads(int n_threads);
+/* The family of kernels, by OpenBLAS's name, to take instead of the one that it found:
+ * NULL where that is no fallback, or the CPU has neither x86-64-v3 nor v4. */
+const char *gemm_core_wanted(const char *found, bool has_v3, bool has_v4);
 void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
               const float *a, const float *b, float beta, float *c);
 /* c = scale op(a) op(b) of matrices whose rows are so many floats apart. */

@@ -2,10 +2,64 @@
 #include "kernels/cpu.h"
 
 #include <cblas.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Not in its header, and not in every build of it. */
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+
+const char *gemm_core_wanted(const char *found, bool has_v3, bool has_v4)
+{
+    if (strcmp(found, "Prescott") != 0) {
+        return NULL;
+    }
+    return has_v4 ? "SkylakeX" : has_v3 ? "Haswell" : NULL;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+static bool has_v3(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_v4(void)
+{
+    return has_v3() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#else
+static bool has_v3(void)
+{
+    return false;
+}
+
+static bool has_v4(void)
+{
+    return false;
+}
+#endif
+
+/* OpenBLAS knows CPUs by their model numbers; one that is newer than the library gets
+ * kernels of 2004, up to six times slower. It is made to choose again by features. */
+static void choose_core(void)
+{
+    static const char variable[] = "OPENBLAS_CORETYPE";
+    const char *wanted = gemm_core_wanted(openblas_get_corename(), has_v3(), has_v4());
+    if (wanted == NULL || gotoblas_dynamic_init == NULL ||
+        gotoblas_dynamic_quit == NULL || getenv(variable) != NULL) {
+        return;
+    }
+    setenv(variable, wanted, 1);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    unsetenv(variable);
+}
 
 void gemm_set_threads(int n_threads)
 {
+    choose_core();
     openblas_set_num_threads(n_threads);
 }
 

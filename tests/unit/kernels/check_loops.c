@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/cpu.h"
 
 static const struct kernels *const k = &kernels_cpu;
 
@@ -45,6 +45,40 @@ static int64_t source(const struct window *w, int64_t oy, int64_t ox, int64_t j)
     bool is_in = y >= 0 && y < w->h && x >= 0 && x < w->w;
     return is_in ? (y * w->w + x) * w->c + c : -1;
 }
+
+/* A CPU that OpenBLAS does not know by its number gets the kernels of its features. */
+START_TEST(products_use_the_cpu)
+{
+    ck_assert_str_eq(gemm_core_wanted("Prescott", true, true), "SkylakeX");
+    ck_assert_str_eq(gemm_core_wanted("Prescott", true, false), "Haswell");
+    ck_assert_ptr_null(gemm_core_wanted("Prescott", false, false));
+    ck_assert_ptr_null(gemm_core_wanted("Zen", true, true));
+    ck_assert_ptr_null(gemm_core_wanted("Cooperlake", true, true));
+}
+END_TEST
+
+/* Also after the choice of other kernels behind a product's back. */
+START_TEST(products)
+{
+    enum { M = 37, N = 53, K = 71 };
+    float a[M * K], b[K * N], c[M * N];
+    fill(a, M * K);
+    fill(b, K * N);
+    for (int round = 0; round < 3; round++) {
+        if (round > 0) {
+            k->set_threads(round);
+        }
+        fill(c, M * N);
+        float before = c[5];
+        k->gemm(false, false, M, N, K, a, b, 1.0f, c);
+        double sum = (double)before;
+        for (int l = 0; l < K; l++) {
+            sum += (double)a[l] * (double)b[l * N + 5];
+        }
+        ck_assert_double_eq_tol((double)c[5], sum, 1e-5);
+    }
+}
+END_TEST
 
 START_TEST(unfold_and_fold)
 {
@@ -367,6 +401,8 @@ int main(void)
     Suite *suite = suite_create("kernels");
     TCase *tcase = tcase_create("loops");
     tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, products_use_the_cpu);
+    tcase_add_test(tcase, products);
     tcase_add_loop_test(tcase, unfold_and_fold, 0, 4);
     tcase_add_loop_test(tcase, pooling, 0, 3);
     tcase_add_test(tcase, tanh_is_close);
