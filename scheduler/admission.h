@@ -85,6 +85,17 @@ struct admission {
 int admission_judge(const struct admission *admission, const struct queue_job *job,
                     enum ledger_answer *ret_answer, struct error *err);
 
+#define ADMISSION_MAX_GROUP 64
+
+/* Admits the first jobs of a list together where they are of one price: those that
+ * follow each other, at most ADMISSION_MAX_GROUP, on one account and data set, waiting
+ * for no others and in no sweep that is judged as one. *ret_n: how many are looked at,
+ * at least 1. *ret_is_admitted false: none of them was; to be judged one by one, each
+ * with its reason. Errors: PPT_EDB, PPT_ESTATE, PPT_ENOMEM. */
+int admission_judge_group(const struct admission *admission,
+                          const struct queue_job *jobs, int n, int *ret_n,
+                          bool *ret_is_admitted, struct error *err);
+
 /* The same for all submitted and waiting jobs of a sweep whose jobs are admitted all or
  * none, each time in one transaction. LEDGER_WAIT also where its jobs have changed
  * meanwhile: then nothing was written, and it is to be judged again. */

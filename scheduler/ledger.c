@@ -186,6 +186,28 @@ int ledger_lease_release(struct db *db, const struct ledger_lease *lease,
 
 /* ---- reserve and settle ---- */
 
+/* The parameters from $3 on that admit a job at its price. */
+static int add_request(struct db_params *params, const struct ledger_request *request,
+                       char **ret_text, struct error *err)
+{
+    db_param_bool(params, request->is_private);
+    int rc = add_cost(params, &request->cost, ret_text, err);
+    if (rc < 0)
+        return rc;
+    db_param_double(params, request->epsilon);
+    db_param_double(params, request->delta);
+    db_param_double(params, request->noise_multiplier);
+    db_param_double(params, request->sample_rate);
+    db_param_int64(params, request->n_steps);
+    db_param_text(params, request->kind);
+    db_param_int64(params, request->priority);
+    db_param_int64(params, request->n_ranks);
+    db_param_int64(params, request->n_cores);
+    db_param_int64(params, request->memory_bytes);
+    db_param_int64(params, request->time_limit_s);
+    return 0;
+}
+
 int ledger_reserve(struct db *db, const struct ledger_lease *lease,
                    const struct ledger_request *request,
                    struct ledger_verdict *ret_verdict, struct error *err)
@@ -195,21 +217,9 @@ int ledger_reserve(struct db *db, const struct ledger_lease *lease,
     char *rho = NULL;
     db_param_int64(&params, lease->epoch);
     db_param_int64(&params, request->job_id);
-    db_param_bool(&params, request->is_private);
-    int rc = add_cost(&params, &request->cost, &rho, err);
+    int rc = add_request(&params, request, &rho, err);
     if (rc < 0)
         goto out;
-    db_param_double(&params, request->epsilon);
-    db_param_double(&params, request->delta);
-    db_param_double(&params, request->noise_multiplier);
-    db_param_double(&params, request->sample_rate);
-    db_param_int64(&params, request->n_steps);
-    db_param_text(&params, request->kind);
-    db_param_int64(&params, request->priority);
-    db_param_int64(&params, request->n_ranks);
-    db_param_int64(&params, request->n_cores);
-    db_param_int64(&params, request->memory_bytes);
-    db_param_int64(&params, request->time_limit_s);
     rc = db_run(db,
                 "SELECT v.answer, v.reason, v.hint, " POT_COLUMNS(
                     "(v.pot).") " FROM ppt.ledger_reserve($1, $2, $3, $4, $5, $6, $7,"
@@ -221,6 +231,31 @@ int ledger_reserve(struct db *db, const struct ledger_lease *lease,
 out:
     db_result_free(result);
     free(rho);
+    return rc;
+}
+
+int ledger_reserve_group(struct db *db, const struct ledger_lease *lease,
+                         const struct ledger_request *request, const int64_t *job_ids,
+                         int n, bool *ret_is_admitted, struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    char *rho = NULL, *ids = db_int64_array_text(job_ids, n);
+    if (ids == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for %d jobs", n);
+    db_param_int64(&params, lease->epoch);
+    db_param_text(&params, ids);
+    int rc = add_request(&params, request, &rho, err);
+    if (rc == 0)
+        rc = db_run(db,
+                    "SELECT ppt.ledger_reserve_group($1, $2, $3, $4, $5, $6, $7, $8,"
+                    " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                    &params, &result, err);
+    if (rc == 0)
+        *ret_is_admitted = db_bool(result, 0, 0);
+    db_result_free(result);
+    free(rho);
+    free(ids);
     return rc;
 }
 

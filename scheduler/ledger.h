@@ -117,6 +117,16 @@ int ledger_reserve(struct db *db, const struct ledger_lease *lease,
                    const struct ledger_request *request,
                    struct ledger_verdict *ret_verdict, struct error *err);
 
+/* ledger_reserve for n jobs at once, each at this price (request->job_id is not used),
+ * in one transaction: all are admitted or none is. *ret_is_admitted false, and nothing
+ * is written: they are not all submitted or waiting, not of one account and data set,
+ * or there is no room for their sum; ask for each alone then. The same jobs are
+ * admitted as by asking for each in turn, never more. Errors: PPT_ESTATE (lease lost),
+ * PPT_ERANGE. */
+int ledger_reserve_group(struct db *db, const struct ledger_lease *lease,
+                         const struct ledger_request *request, const int64_t *job_ids,
+                         int n, bool *ret_is_admitted, struct error *err);
+
 /* What ledger_reserve would say now, writing nothing, for a job not submitted yet; also
  * for submitters (--dry-run). request->job_id is not used. Errors: PPT_ENOTFOUND,
  * PPT_EPERM (not a member of the account). */

@@ -293,6 +293,36 @@ static int admit_one(struct state *state, const struct admission *admission,
     return rc;
 }
 
+/* The jobs from number `from` on that are of one price: all at once where they fit,
+ * else each alone. *ret_n: how many these are. */
+static int admit_some(struct state *state, const struct admission *admission,
+                      const struct queue_jobs *jobs, int from, int *ret_n,
+                      struct error *err)
+{
+    const struct queue_job *first = &jobs->jobs[from];
+    bool is_admitted = false;
+    int n = 1;
+    int rc =
+        admission_judge_group(admission, first, jobs->n - from, &n, &is_admitted, err);
+    rc = after(state, rc, first->id, err);
+    if (rc == 0 && is_admitted) {
+        state->has_admitted = true;
+        for (int i = 0; i < n; i++)
+            log_info("job %lld: admitted", (long long)first[i].id);
+        rc = renew(state, err);
+    }
+    for (int i = from; rc == 0 && !is_admitted && i < from + n; i++) {
+        if (is_judged(jobs, i))
+            continue;
+        rc = admit_one(state, admission, &jobs->jobs[i], err);
+        rc = after(state, rc, jobs->jobs[i].id, err);
+        if (rc == 0)
+            rc = renew(state, err);
+    }
+    *ret_n = n;
+    return rc;
+}
+
 static int admit(struct state *state, struct error *err)
 {
     struct admission admission = {.db = state->db,
@@ -311,14 +341,8 @@ static int admit(struct state *state, struct error *err)
     }
     int rc = queue_for_admission(state->db, with_waiting, with_waiting ? 0 : BATCH,
                                  &jobs, err);
-    for (int i = 0; rc == 0 && i < jobs.n; i++) {
-        if (is_judged(&jobs, i))
-            continue;
-        rc = admit_one(state, &admission, &jobs.jobs[i], err);
-        rc = after(state, rc, jobs.jobs[i].id, err);
-        if (rc == 0)
-            rc = renew(state, err);
-    }
+    for (int i = 0, n = 0; rc == 0 && i < jobs.n; i += n)
+        rc = admit_some(state, &admission, &jobs, i, &n, err);
     queue_jobs_free(&jobs);
     return rc;
 }
