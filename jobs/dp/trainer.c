@@ -8,7 +8,7 @@
 #include "jobs/dp/votes.h"
 #include "jobs/privacy/price_split.h"
 
-int trainer_n_states(const struct trainer *trainer)
+static int n_optimizer_states(const struct trainer *trainer)
 {
     switch (trainer->spec->training.optimizer) {
     case OPTIMIZER_MOMENTUM:
@@ -18,6 +18,16 @@ int trainer_n_states(const struct trainer *trainer)
     default:
         return 0;
     }
+}
+
+int trainer_n_states(const struct trainer *trainer)
+{
+    return n_optimizer_states(trainer) + trainer->n_own_states;
+}
+
+float *trainer_own_states(const struct trainer *trainer)
+{
+    return trainer->state + n_optimizer_states(trainer) * trainer->n_slice;
 }
 
 static bool is_fixed(const struct trainer *trainer)
@@ -173,6 +183,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     if (source != NULL) {
         trainer->expected_batch = source->divisor;
         trainer->expected_examples = source->expected_examples;
+        trainer->n_own_states = source->n_states;
     }
     if (rc == 0) {
         rc = net_build(&spec->model, split, trainer->is_private && source == NULL,

@@ -29,6 +29,8 @@
 struct trainer_source {
     double divisor;           /* public: of the sum */
     double expected_examples; /* behind a step, for people */
+    int n_states;             /* arrays of n_slice that the caller keeps from step to
+                                 step, in checkpoints too: trainer_own_states */
 };
 
 struct trainer {
@@ -57,8 +59,10 @@ struct trainer {
     double *sum;    /* n_padded: this rank's clipped sum */
     double *slice;  /* n_slice: the total of this rank's slice */
     float *updated; /* n_slice */
-    float *state;   /* 2 * n_slice: velocity; or adam's mean, then square */
-    double *loss;   /* plain jobs only: summed over the examples since the last look */
+    float *state;   /* each n_slice: velocity; or adam's mean, then square; then the
+                       source's own */
+    int n_own_states;
+    double *loss; /* plain jobs only: summed over the examples since the last look */
     double loss_count;
     /* Where the kernels' memory is not the host's, copies of the first four on it. */
     float *host_params, *host_updated;
@@ -108,7 +112,10 @@ int trainer_check(const struct trainer *trainer, struct error *err);
 /* How many threads this rank may use, at least 1. */
 int trainer_n_threads(const struct env *env, const struct spec *spec);
 
-/* How many arrays of n_slice the optimizer keeps: 0, 1 or 2. */
+/* How many arrays of n_slice there are in `state`. */
 int trainer_n_states(const struct trainer *trainer);
+
+/* The first of the source's own; zeros at step 0. */
+float *trainer_own_states(const struct trainer *trainer);
 
 #endif

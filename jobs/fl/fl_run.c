@@ -21,6 +21,9 @@ static int check_price(const struct price *price, const struct spec *spec,
     if (!price->is_private) {
         return 0;
     }
+    if (federation->robust.is_on) { /* whose sensitivity is not shown */
+        return error_set(err, PPT_EINTERNAL, "a robust rule in a private job");
+    }
     const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
@@ -76,7 +79,8 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     const struct manifest_split *train = manifest_split(manifest, spec->dataset.train);
     double nominal = train == NULL ? 0.0 : (double)train->nominal_count;
     double cohort = (double)spec->federation.cohort;
-    struct trainer_source source = {.divisor = 1.0};
+    struct trainer_source source = {
+        .divisor = 1.0, .n_states = robust_n_states(&spec->federation.robust)};
     if (spec->privacy.is_private) {
         source.divisor = plan->price.sample_rate * nominal;
     }
@@ -132,11 +136,16 @@ static int open_round(struct round *round, const struct spec *own,
         rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
                          &round->cohort, round->partition.n_clients, master, err);
     }
+    if (rc == 0 && round->spec->federation.robust.is_on) {
+        rc = robust_open(&round->robust, round->spec, &round->trainer, &round->local,
+                         &round->cohort, err);
+    }
     return rc;
 }
 
 static void close_round(struct round *round)
 {
+    robust_close(&round->robust);
     secure_close(&round->secure);
     local_close(&round->local);
     cohort_close(&round->cohort);

@@ -2,9 +2,8 @@
 
 #include <math.h>
 
-/* Plain updates are multiples of this; those longer than MOST_PLAIN are no updates. */
+/* Plain updates are multiples of this; those longer than STACK_MOST are no updates. */
 #define PLAIN_STEP 0x1p-44
-#define MOST_PLAIN 256.0
 /* Sums of so many clients' coordinates stay below 2^53 steps. */
 #define MOST_MEMBERS (1 << 20)
 
@@ -58,7 +57,7 @@ static int add_weighted(struct round *round, double weight, struct error *err)
     struct trainer *trainer = &round->trainer;
     for (int64_t j = 0; j < trainer->net.n_params; j++) {
         double d = (double)round->local.params[j] - (double)trainer->params[j];
-        if (!(fabs(d) <= MOST_PLAIN)) {
+        if (!(fabs(d) <= STACK_MOST)) {
             error_set(
                 err, PPT_ERANGE,
                 "training diverged: a client's update is not finite, or too long");
@@ -110,6 +109,9 @@ int round_run(struct round *round, struct error *err)
     }
     if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         return secure_run(&round->secure, err);
+    }
+    if (round->spec->federation.robust.is_on) {
+        return robust_run(&round->robust, err);
     }
     for (int64_t i = 0; i < cohort->n; i++) {
         total_weight += weight_of(round, cohort->members[i]);

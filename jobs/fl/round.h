@@ -1,7 +1,7 @@
 /* One round of a federation: a cohort is drawn, its clients train on the
  * ranks, their updates are added up as whole numbers of a public step (in the clear;
- * secure.h has the other way), and the server moves the model. Private to this room,
- * but for tests.
+ * secure.h and robust.h have other ways), and the server moves the model. Private to
+ * this room, but for tests.
  *
  * Whole numbers add up exactly in any order, so the model is the same bits for any
  * number of ranks and any placement of clients.
@@ -17,6 +17,7 @@
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
+#include "jobs/fl/robust.h"
 #include "jobs/fl/secure.h"
 
 struct round {
@@ -26,13 +27,14 @@ struct round {
     struct cohort cohort;
     struct local local;
     struct secure secure;  /* aggregation: secagg */
+    struct robust robust;  /* robust.h: where the spec has a rule */
     double epsilon_told_s; /* journal.h; 0: never */
 };
 
 /* Runs round trainer.step, which must have been charged; every rank calls it. Errors:
  * those of rows->read, PPT_ERANGE (plain: a client's update is not finite or longer
- * than 256 somewhere: training diverged), those of secure_run, PPT_ECOMM, PPT_EINTERNAL
- * (more clients than sums are exact for). */
+ * than 256 somewhere: training diverged), those of secure_run and robust_run,
+ * PPT_ECOMM, PPT_EINTERNAL (more clients than sums are exact for). */
 int round_run(struct round *round, struct error *err);
 
 /* sum[n] -= the update after - before, clipped to clip_norm and rounded to multiples of

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "jobs/spec/robust.h"
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
 #define MOST_ROUNDS 1000000
@@ -297,6 +299,7 @@ static const struct field federation_fields[] = {
      .n_words = AGGREGATION_N,
      .n_default = AGGREGATION_CLEAR},
     {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
+    {.key = "robust", .type = FIELD_OWN, .read = robust_read, .write = robust_write},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -448,4 +451,5 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_privacy(faults, root, spec);
     check_training(faults, root, spec);
     check_secagg(faults, node, spec);
+    robust_check(faults, node, spec);
 }

@@ -8,6 +8,7 @@
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
 #include "jobs/spec/notify.h"
+#include "jobs/spec/robust.h"
 #include "jobs/spec/slurm.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -791,6 +792,7 @@ const struct field_section *const field_sections[] = {
     &field_federation,
     &field_server,
     &field_secagg,
+    &field_robust,
     &field_notify,
     NULL,
 };

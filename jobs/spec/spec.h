@@ -192,6 +192,33 @@ struct spec_secagg {
     double vanish;           /* simulated: each client's chance; default 0 */
 };
 
+/* How the server makes one update of a cohort's, some of which are false (jobs/fl). */
+enum spec_rule {
+    RULE_KRUM,
+    RULE_MULTI_KRUM,
+    RULE_MEDIAN, /* of each coordinate */
+    RULE_TRIMMED_MEAN,
+    RULE_BULYAN,
+    RULE_GEOMETRIC_MEDIAN,
+    RULE_CENTERED_CLIPPING,
+    RULE_NORM_BOUND,
+    RULE_N
+};
+
+/* What is done to updates before the rule. */
+enum spec_before { BEFORE_NOTHING, BEFORE_NEAREST, BEFORE_BUCKETS, BEFORE_N };
+
+struct spec_robust {
+    bool is_on; /* the file has the section; else zeros */
+    enum spec_rule rule;
+    int64_t byzantine; /* of a cohort: as many at most are false */
+    enum spec_before before;
+    int64_t bucket;     /* buckets: updates in one; default 2; else 0 */
+    double clip_norm;   /* centered_clipping, norm_bound: L2; else 0 */
+    int64_t iterations; /* geometric_median, centered_clipping; default 3; else 0 */
+    double smoothing;   /* geometric_median; default 1e-6; else 0 */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -206,6 +233,7 @@ struct spec_federation {
     struct spec_server server;
     enum spec_aggregation aggregation;
     struct spec_secagg secagg;
+    struct spec_robust robust;
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -323,6 +351,10 @@ const char *spec_selection_name(enum spec_selection selection);
 const char *spec_weighting_name(enum spec_weighting weighting);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);
 const char *spec_trust_name(enum spec_trust trust);
+const char *spec_rule_name(enum spec_rule rule);
+
+/* How many updates the rule needs where n_byzantine of them are false. */
+int64_t spec_rule_least(enum spec_rule rule, int64_t n_byzantine);
 
 /* Cohorts of so many clients or more always have a graph for these rates
  * (jobs/fl/degree.h); infinite where large ones never have. */

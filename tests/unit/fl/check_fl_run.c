@@ -179,6 +179,43 @@ START_TEST(one_model_by_secure_aggregation)
 }
 END_TEST
 
+static void use_rule(enum spec_rule rule, enum spec_before before)
+{
+    spec.federation.selection = SELECTION_FIXED;
+    spec.federation.robust = (struct spec_robust){.is_on = true,
+                                                  .rule = rule,
+                                                  .byzantine = 1,
+                                                  .before = before,
+                                                  .bucket = 2,
+                                                  .clip_norm = 0.5,
+                                                  .iterations = 3,
+                                                  .smoothing = 1e-6};
+}
+
+/* And by every rule, which sees updates in slices. */
+START_TEST(one_model_by_robust_rules)
+{
+    static const int sizes[] = {2, 4, 8};
+    use_federation(PARTITION_IID, 15, 4);
+    use_rule((enum spec_rule)(_i % RULE_N), (enum spec_before)(_i / RULE_N));
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    for (int i = 0; i < 3; i++) {
+        struct world many = world_of(sizes[i]);
+        run_well(&many, 1);
+        expect_same_model(&one, &many);
+        world_free(&many);
+    }
+    spec.federation.robust.is_on = false;
+    struct world mean = world_of(1);
+    run_well(&mean, 1);
+    ck_assert_int_ne(
+        memcmp(one.model, mean.model, (size_t)one.n_model * sizeof *one.model), 0);
+    world_free(&mean);
+    world_free(&one);
+}
+END_TEST
+
 /* With room for every update the mean is that of the sum in the clear but for the
  * rounding; where updates are shortened it is another. */
 START_TEST(secure_sums_are_the_same_means)
@@ -318,6 +355,29 @@ START_TEST(resumes_on_other_ranks)
 }
 END_TEST
 
+/* The center that clipping keeps from round to round is in the checkpoint. */
+START_TEST(a_center_resumes)
+{
+    use_federation(PARTITION_IID, 6, 300);
+    use_rule(RULE_CENTERED_CLIPPING, BEFORE_NOTHING);
+    spec.federation.robust.clip_norm = 0.01;
+    spec.federation.server.optimizer = OPTIMIZER_MOMENTUM;
+    struct world whole = world_of(1), parts = world_of(2);
+    run_well(&whole, 1);
+    parts.stop_after_reads = 60;
+    run(&parts, 1);
+    ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
+    ck_assert_int_gt(parts.report[0].n_steps, 0);
+    ck_assert_int_lt(parts.report[0].n_steps, 300);
+    parts.size = 3;
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    expect_same_model(&whole, &parts);
+    world_free(&whole);
+    world_free(&parts);
+}
+END_TEST
+
 /* What went into the first reduction, over all ranks. */
 struct seen {
     pthread_mutex_t mutex;
@@ -451,6 +511,21 @@ START_TEST(clipping_is_exact)
 }
 END_TEST
 
+/* A rule's outcome has no sensitivity that is known. */
+START_TEST(refuses_private_rules)
+{
+    use_privacy(1.0);
+    use_federation(PARTITION_USERS, 10, 2);
+    use_rule(RULE_MEDIAN, BEFORE_NOTHING);
+    spec.federation.selection = SELECTION_POISSON;
+    struct world world = world_of(1);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
+    ck_assert_str_eq(world.err[0].text, "a robust rule in a private job");
+    world_free(&world);
+}
+END_TEST
+
 /* Two runs draw other cohorts and other noise; the meter is charged a round each. */
 START_TEST(private_rounds_are_charged)
 {
@@ -568,6 +643,14 @@ START_TEST(divergence_is_told)
     ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "diverged"));
     world_free(&world);
+    use_rule(RULE_MEDIAN, BEFORE_NOTHING);
+    struct world robust = world_of(2);
+    run(&robust, 1);
+    ck_assert_int_eq(robust.rc[1], -PPT_ERANGE);
+    ck_assert_msg(strstr(robust.err[0].text, "5 of 5 clients sent what is no update") !=
+                      NULL,
+                  "%s", robust.err[0].text);
+    world_free(&robust);
 }
 END_TEST
 
@@ -579,6 +662,9 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
     tcase_add_loop_test(tcase, one_model_by_secure_aggregation, 0, 2);
+    tcase_add_loop_test(tcase, one_model_by_robust_rules, 0, RULE_N * BEFORE_N);
+    tcase_add_test(tcase, a_center_resumes);
+    tcase_add_test(tcase, refuses_private_rules);
     tcase_add_test(tcase, secure_sums_are_the_same_means);
     tcase_add_loop_test(tcase, a_round_that_fails_releases_nothing, 0, 2);
     tcase_add_test(tcase, learns);

@@ -11,7 +11,7 @@
 #include "jobs/spec/sweep.h"
 
 #define MAX_LINE 256
-#define MAX_KEYS 128
+#define MAX_KEYS 256
 
 /* One ".It Ic key Pq words" under ".Ss section". */
 struct entry {
