@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scheduler/queue.h"
+
 #define SIGNATURE_HEX_SIZE (2 * CRYPTO_SIGNATURE_SIZE + 1)
 
 static const char *const wish_names[] = {"", "stop", "kill"};
@@ -44,6 +46,30 @@ int allocation_submit(struct db *db, const char *name, const char *account,
                     &params, &result, err);
     if (rc == 0)
         *ret_job_id = db_int64(result, 0, 0);
+    db_result_free(result);
+    return rc;
+}
+
+int allocation_submit_sweep(struct db *db, const struct queue_sweep *sweep,
+                            const char *base, const char *place, int64_t uid,
+                            int64_t *ret_sweep_id, struct error *err)
+{
+    struct db_params params = {0};
+    struct db_result *result = NULL;
+    db_param_text(&params, sweep->name);
+    db_param_text(&params, sweep->account);
+    db_param_text(&params, sweep->dataset);
+    db_param_text(&params, sweep->jobs);
+    db_param_text(&params, sweep->token);
+    db_param_bool(&params, sweep->is_together);
+    db_param_text(&params, base);
+    db_param_text(&params, place);
+    db_param_int64(&params, uid);
+    int rc = db_run(
+        db, "SELECT ppt.allocation_submit_sweep($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &params, &result, err);
+    if (rc == 0)
+        *ret_sweep_id = db_int64(result, 0, 0);
     db_result_free(result);
     return rc;
 }

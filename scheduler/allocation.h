@@ -50,6 +50,14 @@ int allocation_submit(struct db *db, const char *name, const char *account,
                       const char *base, const char *place, int64_t uid,
                       int64_t *ret_job_id, struct error *err);
 
+/* The same for all jobs of a sweep, as queue_submit_sweep: each has its files in a
+ * base/ppt-ID of its own, and they run one after another whatever max_running says;
+ * `after` is not heeded. A job's token, for what follows, is TOKEN:NUMBER. */
+struct queue_sweep;
+int allocation_submit_sweep(struct db *db, const struct queue_sweep *sweep,
+                            const char *base, const char *place, int64_t uid,
+                            int64_t *ret_sweep_id, struct error *err);
+
 #define ALLOCATION_PLACE_SIZE 256
 
 /* Where a job's allocation is, for people; "" where it has none. Errors: PPT_EDB. */

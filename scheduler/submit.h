@@ -77,6 +77,13 @@ int submit_after(struct submit *request, struct error *err);
  * submit_file and client_wait_sweep. */
 int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err);
 
+/* Its jobs as the database takes them: [{"spec": ..., "point": ...}, ...]; caller frees
+ * the text. The sweep's id on stdout, and how to look at it. Errors: PPT_ENOMEM; the
+ * database's, PPT_EIO. */
+int submit_sweep_jobs(struct sweep *sweep, char **ret_text, struct error *err);
+int submit_sweep_tell(const struct submit *request, int64_t sweep_id, int n_jobs,
+                      struct error *err);
+
 /* Several files, each a job, filed in one transaction for QUEUE_MAX_FILED of them; a
  * line on stdout for each in their order. A file that is not filed is told of on stderr
  * and the others go on; *ret_status: of the first such file, or with --wait of the
@@ -109,6 +116,14 @@ int submit_dry(struct submit *request, const struct spec *spec,
  * PPT_EJOB (failed, cancelled); before anything is submitted PPT_ELAUNCH, PPT_EIO,
  * PPT_ETRUST, PPT_EPOLICY. */
 int submit_here(struct submit *request, const struct spec *spec, struct error *err);
+
+/* The same for a sweep: its jobs are filed together and run one after another, each as
+ * it is admitted. A job that is not done is told of and the others go on, but after a
+ * signal, or where its ranks were interrupted from elsewhere: then those that have not
+ * begun are cancelled. Errors: submit_here's before anything is submitted, with the job
+ * named that cannot run here; the refusal's code where all were refused, else PPT_EJOB
+ * where any was not done. */
+int submit_here_sweep(struct submit *request, struct sweep *sweep, struct error *err);
 
 /* A batch script of the user's own, in which ppt-submit --here will run a job: hands
  * operands[0] and its arguments to sbatch. What #PPT lines of the script and the

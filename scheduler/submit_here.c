@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/crypto.h"
@@ -16,21 +15,10 @@
 #include "scheduler/ledger.h"
 #include "scheduler/queue.h"
 #include "scheduler/settle.h"
-#include "scheduler/submit.h"
+#include "scheduler/submit_here.h"
 
 #define RECONNECT_S 120
 #define LOOK_MS 200
-
-struct here {
-    struct submit *request;
-    const struct spec *spec;
-    char token[SUBMIT_TOKEN_SIZE], base[PATH_MAX], place[256];
-    int64_t job_id, attempt;
-    char directory[PATH_MAX + 32]; /* base/ppt-ID */
-    struct submit_ranks ranks;
-    bool is_cancelled;          /* we have asked for it */
-    time_t stopped_at, beat_at; /* 0: not yet */
-};
 
 static volatile sig_atomic_t n_signals;
 
@@ -46,6 +34,16 @@ static void handle_signals(void (*handler)(int))
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+}
+
+void here_catch_signals(void)
+{
+    handle_signals(count_signal);
+}
+
+bool here_is_signalled(void)
+{
+    return n_signals > 0;
 }
 
 static void pause_ms(long ms)
@@ -83,13 +81,14 @@ static void tell_wishes(const struct spec *spec)
             "it is");
 }
 
-static int check_data(struct here *here, struct error *err)
+static int check_data(const struct here *here, const struct spec *spec,
+                      struct error *err)
 {
     struct db *db = here->request->client.db;
     struct ledger_dataset dataset = {0};
-    int rc = allocation_may(db, here->spec->dataset.name, err);
+    int rc = allocation_may(db, spec->dataset.name, err);
     if (rc == 0)
-        rc = ledger_dataset_find(db, here->spec->dataset.name, &dataset, err);
+        rc = ledger_dataset_find(db, spec->dataset.name, &dataset, err);
     if (rc == 0 && access(dataset.file, R_OK) != 0) {
         rc = error_errno(err, PPT_EIO, "cannot read the data file %s", dataset.file);
         error_hint(err, "with --here the ranks are yours and must be able to read it");
@@ -98,14 +97,29 @@ static int check_data(struct here *here, struct error *err)
     return rc;
 }
 
-/* submit_filing */
-static int file_here(struct db *db, const struct spec *spec, const char *text,
-                     void *state, int64_t *ret_job_id, struct error *err)
+int here_check(struct here *here, const struct spec *spec, struct error *err)
 {
-    const struct here *here = state;
-    return allocation_submit(db, spec->name, spec->account, spec->dataset.name, text,
-                             here->token, here->base, here->place, geteuid(),
-                             ret_job_id, err);
+    here->ranks.n_ranks = spec->resources.ranks;
+    here->ranks.cores_per_rank = spec->resources.cores_per_rank;
+    return submit_ranks_check(&here->ranks, err);
+}
+
+int here_open(struct here *here, struct submit *request, struct error *err)
+{
+    here->request = request;
+    here->ranks.n_step_ranks = request->n_step_ranks;
+    int rc = conf_read(request->client.config, &here->ranks.conf, err);
+    return rc == 0 ? find_place(here, err) : rc;
+}
+
+int here_connect(struct here *here, const struct spec *spec, struct error *err)
+{
+    int rc = client_connect(&here->request->client, "ppt-submit", err);
+    if (rc == 0)
+        rc = check_data(here, spec, err);
+    if (rc == 0)
+        tell_wishes(spec);
+    return rc;
 }
 
 /* ---- from submission to the plan ---- */
@@ -304,6 +318,8 @@ static int tell_end(struct here *here, const struct error *why, struct error *er
     struct client *client = &here->request->client;
     struct report report = make_report(here, why);
     settle_find_report(here->directory, here->job_id, here->attempt, &report);
+    here->is_interrupted =
+        report.outcome == REPORT_INTERRUPTED && here->stopped_at == 0;
     add_cause(here, &report);
     int rc = client->db != NULL && db_is_alive(client->db)
                  ? 0
@@ -318,29 +334,60 @@ static int tell_end(struct here *here, const struct error *why, struct error *er
     return rc;
 }
 
-/* The job is submitted: whatever happens here, it must not stay behind. */
-static int run_job(struct here *here, struct error *err)
+/* What an earlier job here has left. */
+static void forget_last(struct here *here)
+{
+    here->attempt = 0;
+    here->is_cancelled = here->is_interrupted = false;
+    here->stopped_at = here->beat_at = 0;
+    here->ranks.n_ranks = here->spec->resources.ranks;
+    here->ranks.cores_per_rank = here->spec->resources.cores_per_rank;
+    here->ranks.log_shown = 0;
+    here->ranks.status = 0;
+}
+
+int here_run(struct here *here, struct error *err)
 {
     struct error why = {0};
-    int rc = submit_print_id(here->request, here->job_id, err);
-    if (rc == 0)
-        rc = make_directory(here, err);
+    forget_last(here);
+    int rc = make_directory(here, err);
     if (rc == 0)
         rc = wait_for_plan(here, err);
     if (rc != 0 && here->attempt == 0) {
         if (here->request->client.db != NULL)
             cancel(here);
-        submit_step_end_all(&here->ranks, err);
         return rc;
     }
     if (rc == 0)
         run_ranks(here, &why);
     else
         why = *err;
-    handle_signals(SIG_DFL);
+    if (here->is_alone) /* nothing is left that a signal must not end */
+        handle_signals(SIG_DFL);
     rc = tell_end(here, &why, err);
+    return rc == 0 ? client_wait(&here->request->client, here->job_id, true, err) : rc;
+}
+
+/* ---- a job alone ---- */
+
+/* submit_filing */
+static int file_here(struct db *db, const struct spec *spec, const char *text,
+                     void *state, int64_t *ret_job_id, struct error *err)
+{
+    const struct here *here = state;
+    return allocation_submit(db, spec->name, spec->account, spec->dataset.name, text,
+                             here->token, here->base, here->place, geteuid(),
+                             ret_job_id, err);
+}
+
+/* The job is submitted: whatever happens here, it must not stay behind. */
+static int run_job(struct here *here, struct error *err)
+{
+    int rc = submit_print_id(here->request, here->job_id, err);
     if (rc == 0)
-        rc = client_wait(&here->request->client, here->job_id, true, err);
+        rc = here_run(here, err);
+    else
+        cancel(here);
     submit_step_end_all(&here->ranks, err);
     return rc;
 }
@@ -350,24 +397,16 @@ int submit_here(struct submit *request, const struct spec *spec, struct error *e
     struct here *here = calloc(1, sizeof *here);
     if (here == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory");
-    here->request = request;
     here->spec = spec;
-    here->ranks.n_step_ranks = request->n_step_ranks;
-    here->ranks.n_ranks = spec->resources.ranks;
-    here->ranks.cores_per_rank = spec->resources.cores_per_rank;
+    here->is_alone = true;
     submit_token(here->token);
-    int rc = conf_read(request->client.config, &here->ranks.conf, err);
+    int rc = here_open(here, request, err);
     if (rc == 0)
-        rc = submit_ranks_check(&here->ranks, err);
+        rc = here_check(here, spec, err);
     if (rc == 0)
-        rc = find_place(here, err);
-    if (rc == 0)
-        rc = client_connect(&request->client, "ppt-submit", err);
-    if (rc == 0)
-        rc = check_data(here, err);
+        rc = here_connect(here, spec, err);
     if (rc == 0) {
-        tell_wishes(spec);
-        handle_signals(count_signal);
+        here_catch_signals();
         rc = submit_file(request, spec, file_here, here, &here->job_id, err);
     }
     if (rc == 0)

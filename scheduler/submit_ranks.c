@@ -197,6 +197,9 @@ bool submit_ranks_have_ended(struct submit_ranks *ranks)
         return false;
     ranks->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     ranks->pid = 0;
+    if (ranks->log >= 0)
+        close(ranks->log);
+    ranks->log = -1;
     return true;
 }
 

@@ -8,8 +8,7 @@
 #include "scheduler/queue.h"
 #include "scheduler/submit.h"
 
-/* [{"spec": ..., "point": ...}, ...] as the database takes them. */
-static int jobs_text(struct sweep *sweep, char **ret_text, struct error *err)
+int submit_sweep_jobs(struct sweep *sweep, char **ret_text, struct error *err)
 {
     struct json json = {0};
     struct spec *spec = malloc(sizeof *spec);
@@ -80,10 +79,25 @@ static int print_sweep(const struct submit *request, int64_t sweep_id,
     return 0;
 }
 
+int submit_sweep_tell(const struct submit *request, int64_t sweep_id, int n_jobs,
+                      struct error *err)
+{
+    struct queue_jobs filed = {0};
+    int rc = 0;
+    if (request->is_json)
+        rc = queue_of_sweep(request->client.db, sweep_id, &filed, err);
+    if (rc == 0)
+        rc = print_sweep(request, sweep_id, &filed, err);
+    if (rc == 0)
+        log_info("%d jobs, s%lld: ppt-queue show s%lld", n_jobs, (long long)sweep_id,
+                 (long long)sweep_id);
+    queue_jobs_free(&filed);
+    return rc;
+}
+
 int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err)
 {
     char token[SUBMIT_TOKEN_SIZE], *jobs = NULL;
-    struct queue_jobs filed = {0};
     struct queue_sweep filing = {.token = token,
                                  .after = request->after_ids,
                                  .is_together = sweep_is_together(sweep),
@@ -93,22 +107,16 @@ int submit_sweep(struct submit *request, struct sweep *sweep, struct error *err)
     if (spec == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory");
     submit_token(token);
-    int rc = jobs_text(sweep, &jobs, err);
+    int rc = submit_sweep_jobs(sweep, &jobs, err);
     filing.jobs = jobs;
     if (rc == 0)
         rc = sweep_job(sweep, 1, spec, err);
     if (rc == 0)
         rc = submit_file(request, spec, file_sweep, &filing, &sweep_id, err);
-    if (rc == 0 && request->is_json)
-        rc = queue_of_sweep(request->client.db, sweep_id, &filed, err);
     if (rc == 0)
-        rc = print_sweep(request, sweep_id, &filed, err);
-    if (rc == 0)
-        log_info("%d jobs, s%lld: ppt-queue show s%lld", sweep_n_jobs(sweep),
-                 (long long)sweep_id, (long long)sweep_id);
+        rc = submit_sweep_tell(request, sweep_id, sweep_n_jobs(sweep), err);
     if (rc == 0 && request->waits)
         rc = client_wait_sweep(&request->client, sweep_id, true, err);
-    queue_jobs_free(&filed);
     free(jobs);
     free(spec);
     return rc;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "scheduler/admission.h"
+#include "scheduler/allocation.h"
 #include "scheduler/figures.h"
 #include "scheduler/submit.h"
 #include "scheduler/tally.h"
@@ -113,6 +114,8 @@ static void print_text(struct dry *dry, const struct ledger_pots *pots)
     printf("\nall %d jobs: epsilon %s at delta %s in sum, admitted %s\n\n",
            tally->n_jobs, epsilon, delta,
            sweep_is_together(dry->sweep) ? "all or none" : "one by one");
+    if (dry->request->is_here)
+        printf("charge: all of it, whatever is used: the ranks are yours\n\n");
     submit_print_levels(pots, &tally->all.cost);
 }
 
@@ -188,6 +191,10 @@ int submit_sweep_dry(struct submit *request, struct sweep *sweep,
     json_object(&dry->json, NULL);
     json_array(&dry->json, "jobs");
     int rc = client_connect(&request->client, "ppt-submit", err);
+    if (rc == 0)
+        rc = sweep_job(sweep, 1, &dry->spec, err);
+    if (rc == 0 && request->is_here)
+        rc = allocation_may(request->client.db, dry->spec.dataset.name, err);
     for (int i = 1; rc == 0 && i <= sweep_n_jobs(sweep); i++)
         rc = look_at(dry, i, err);
     if (rc == 0)

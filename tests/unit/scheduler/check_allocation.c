@@ -201,6 +201,76 @@ START_TEST(an_ordinary_job_does_not_become_one)
 }
 END_TEST
 
+static const struct queue_sweep grid = {
+    .name = "j",
+    .account = WORLD_ACCOUNT,
+    .dataset = WORLD_DATASET,
+    .jobs = "[{\"spec\": \"{}\", \"point\": \"x=1\"}, {\"spec\": \"{}\", "
+            "\"point\": \"x=2\"}]",
+    .token = "g"};
+
+static int submit_grid(int64_t *ret_id)
+{
+    return allocation_submit_sweep(world.alice, &grid, "/shared/alice/", "n1", 1000,
+                                   ret_id, &err);
+}
+
+/* All are reserved, and one plan at a time is to be had. */
+START_TEST(jobs_of_a_sweep_take_turns)
+{
+    struct cost cost = world_cost(0.001);
+    struct ledger_verdict verdict;
+    struct queue_jobs jobs;
+    int64_t first, again, attempt;
+    OK(submit_grid(&first));
+    OK(submit_grid(&again)); /* the answer may be lost */
+    ck_assert_int_eq(again, first);
+    OK(queue_of_sweep(world.alice, first, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 2);
+    int64_t second = jobs.jobs[1].id;
+    ck_assert_str_eq(jobs.jobs[1].allocation + strlen("/shared/alice/ppt-"),
+                     strrchr(jobs.jobs[1].allocation, '-') + 1);
+    ck_assert_int_eq(jobs.jobs[1].sweep.max_running, 1);
+    queue_jobs_free(&jobs);
+    for (int i = 0; i < 2; i++) {
+        struct ledger_request request = world_request(i == 0 ? first : second, &cost);
+        OK(ledger_reserve(world.scheduler, &world.lease, &request, &verdict, &err));
+        ck_assert_int_eq(verdict.answer, LEDGER_ADMITTED);
+    }
+    OK(queue_for_start(world.scheduler, 10, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 1);
+    ck_assert_int_eq(jobs.jobs[0].id, first);
+    queue_jobs_free(&jobs);
+    OK(queue_start(world.scheduler, &world.lease, first, "/spool/1", "", &attempt,
+                   &err));
+    OK(queue_for_start(world.scheduler, 10, &jobs, &err));
+    ck_assert_int_eq(jobs.n, 0);
+    queue_jobs_free(&jobs);
+    OK(allocation_offer(world.scheduler, &world.lease, first, 1, "plan", signature,
+                        &err));
+    FAILS(PPT_ENOTFOUND,
+          allocation_take(world.alice, first, "g:2", &plan, &is_there, &err));
+    take(first, "g:1");
+    OK(submit_grid(&again)); /* also once it has begun */
+    ck_assert_int_eq(again, first);
+}
+END_TEST
+
+START_TEST(an_ordinary_sweep_does_not_become_one)
+{
+    struct queue_sweep ordinary = grid;
+    int64_t first, other;
+    ordinary.max_running = 1;
+    OK(queue_submit_sweep(world.alice, &ordinary, &first, &err));
+    OK(queue_hold(world.scheduler, &world.lease, first, "held", &err));
+    FAILS(PPT_EEXISTS, submit_grid(&other));
+    FAILS(PPT_ENOTFOUND,
+          allocation_look(world.scheduler, &world.lease, first, 1, &look, &err));
+    OK(allocation_allow(world.officer, WORLD_DATASET, false, "moved", &err));
+    FAILS(PPT_EPOLICY, submit_grid(&other));
+}
+END_TEST
+
 START_TEST(an_officer_says_which_data)
 {
     int64_t id = running("t"), none;
@@ -245,6 +315,8 @@ int main(void)
     tcase_add_test(tcase, what_was_taken_is_never_taken_back);
     tcase_add_test(tcase, the_first_word_about_the_end_counts);
     tcase_add_test(tcase, an_ordinary_job_does_not_become_one);
+    tcase_add_test(tcase, jobs_of_a_sweep_take_turns);
+    tcase_add_test(tcase, an_ordinary_sweep_does_not_become_one);
     tcase_add_test(tcase, an_officer_says_which_data);
     tcase_add_test(tcase, they_start_before_all_others);
     suite_add_tcase(suite, tcase);
