@@ -1,5 +1,5 @@
 /* Noise for one rank's part of a sum: the random bits, where they come from, and their
- * positions, none of which is ever used twice. Private to this room.
+ * positions, none of which is ever used twice. For jobs/dp and jobs/fl.
  *
  * On the host the bits are AES-256-CTR's: draw i of substream s is word i of substream
  * s. A table of kernels with a generator of its own (ChaCha20) makes them beside the

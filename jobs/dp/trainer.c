@@ -179,6 +179,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     const struct manifest_split *split = NULL;
     *trainer = (struct trainer){.plan = plan, .spec = spec, .env = env};
     trainer->is_private = spec->privacy.is_private;
+    trainer->adds_noise = trainer->is_private && (source == NULL || !source->has_noise);
     int rc = read_plan(trainer, manifest, &split, err);
     if (source != NULL) {
         trainer->expected_batch = source->divisor;
@@ -216,7 +217,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
                        trainer->sample_rate, trainer->n_steps,
                        (size_t)trainer->net.max_n, err);
     }
-    if (rc == 0 && trainer->is_private) {
+    if (rc == 0 && trainer->adds_noise) {
         rc = noise_open(&trainer->noise, env->kernels, env->noise_key, trainer->n_slice,
                         err);
     }
@@ -473,7 +474,7 @@ int trainer_total(struct trainer *trainer, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    if (trainer->is_private) {
+    if (trainer->adds_noise) {
         add_noise(trainer);
     }
     return 0;

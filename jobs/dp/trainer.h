@@ -31,6 +31,7 @@ struct trainer_source {
     double expected_examples; /* behind a step, for people */
     int n_states;             /* arrays of n_slice that the caller keeps from step to
                                  step, in checkpoints too: trainer_own_states */
+    bool has_noise;           /* private: the vectors bring their noise with them */
 };
 
 struct trainer {
@@ -38,7 +39,7 @@ struct trainer {
     const struct spec *spec;
     struct env *env;
     struct net net;
-    bool is_private;
+    bool is_private, adds_noise;
     double sample_rate;
     double expected_batch;    /* public: sample_rate times the nominal count; the sum is
                                  divided by it */

@@ -80,7 +80,9 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     double nominal = train == NULL ? 0.0 : (double)train->nominal_count;
     double cohort = (double)spec->federation.cohort;
     struct trainer_source source = {
-        .divisor = 1.0, .n_states = robust_n_states(&spec->federation.robust)};
+        .divisor = 1.0,
+        .n_states = robust_n_states(&spec->federation.robust),
+        .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS};
     if (spec->privacy.is_private) {
         source.divisor = plan->price.sample_rate * nominal;
     }

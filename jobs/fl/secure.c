@@ -24,7 +24,8 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
     double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
     size = fmin(fmax(size, trainer->is_private ? 0.0 : 1.0), nominal);
-    return (uint32_t)(size + (double)secure->n_stand_ins);
+    return secure->n_sharers > 0 ? (uint32_t)fmax(size, (double)secure->n_sharers)
+                                 : (uint32_t)(size + (double)secure->n_stand_ins);
 }
 
 static int find_degree(const struct secure *secure, uint32_t n, uint32_t *ret_degree,
@@ -60,7 +61,30 @@ static int check_graphs(const struct secure *secure, struct error *err)
                      (long long)secagg->min_clients, least);
 }
 
-/* The scale of the encoding and, in whole numbers, the noise. */
+/* The sum's noise over the priced one's in standard deviations: more shares than are
+ * counted on may come. */
+static double excess_of(const struct secure *secure)
+{
+    int64_t n_min = secure->spec->federation.noise.min_survivors;
+    return secure->n_sharers > 0 ? sqrt((double)secure->n_sharers / (double)n_min)
+                                 : 1.0;
+}
+
+/* The server's noise in whole numbers, or, where clients bring it, just their unit. */
+static int plan_grid(struct secure *secure, double multiplier, struct error *err)
+{
+    struct grid *grid = &secure->trainer->threshold.grid;
+    double std = nextafter(
+        multiplier * nextafter(encode_bound(&secure->terms), INFINITY), INFINITY);
+    if (!grid_for_integers(secure->n_sharers > 0 ? 1.0 : std, grid)) {
+        return error_set(err, PPT_ERANGE,
+                         "no noise with multiplier %g on sums of secure aggregation",
+                         multiplier);
+    }
+    return 0;
+}
+
+/* The scale of the encoding and the noise. */
 static int plan_sum(struct secure *secure, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
@@ -75,20 +99,29 @@ static int plan_sum(struct secure *secure, struct error *err)
     secure->terms = (struct encode_terms){
         .n_values = (uint32_t)trainer->net.n_params,
         .clip_norm = trainer->is_private ? spec->privacy.clip_norm : secagg->max_norm};
-    double noise_std = multiplier * secure->terms.clip_norm / sqrt((double)most);
+    double noise_std =
+        multiplier * secure->terms.clip_norm * excess_of(secure) / sqrt((double)most);
     int rc = encode_scale(&secure->terms, most, (int)secagg->bits, noise_std, SPREAD,
                           &secure->terms.scale, err);
-    if (rc != 0 || !trainer->is_private) {
-        return rc;
-    }
-    double std = nextafter(
-        multiplier * nextafter(encode_bound(&secure->terms), INFINITY), INFINITY);
-    if (!grid_for_integers(std, &trainer->threshold.grid)) {
-        return error_set(err, PPT_ERANGE,
-                         "no noise with multiplier %g on sums of secure aggregation",
-                         multiplier);
-    }
-    return 0;
+    return rc != 0 || !trainer->is_private ? rc : plan_grid(secure, multiplier, err);
+}
+
+static int open_share(struct secure *secure,
+                      const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
+{
+    const struct trainer *trainer = secure->trainer;
+    const struct spec_noise *noise = &secure->spec->federation.noise;
+    struct share_plan plan = {.kind = noise->kind,
+                              .multiplier = trainer->plan->price.noise_multiplier,
+                              .sensitivity =
+                                  nextafter(encode_bound(&secure->terms), INFINITY),
+                              .n_min = noise->min_survivors};
+    unsigned char key[CRYPTO_KEY_SIZE];
+    draw_key_secret(master, "noise", key);
+    int rc = share_open(&secure->share, &plan, secure->terms.n_values,
+                        trainer->env->kernels, key, err);
+    crypto_wipe(key, sizeof key);
+    return rc;
 }
 
 static int allocate(struct secure *secure, struct error *err)
@@ -137,9 +170,16 @@ int secure_open(struct secure *secure, const struct spec *spec, struct trainer *
                               .cohort = cohort,
                               .n_clients = n_clients};
     secure->n_stand_ins = trainer->is_private ? spec->federation.secagg.min_clients : 0;
+    if (trainer->is_private && spec->federation.noise.by == NOISE_BY_CLIENTS) {
+        secure->n_sharers = (uint32_t)spec_noise_participants(&spec->federation);
+        secure->n_stand_ins = secure->n_sharers;
+    }
     int rc = allocate(secure, err);
     if (rc == 0) {
         rc = plan_sum(secure, err);
+    }
+    if (rc == 0 && secure->n_sharers > 0) {
+        rc = open_share(secure, master, err);
     }
     if (rc == 0) {
         rc = check_graphs(secure, err);
@@ -176,6 +216,7 @@ void secure_close(struct secure *secure)
         crypto_stream_free(secure->rounding);
         crypto_stream_free(secure->fate);
     }
+    share_close(&secure->share);
     free(secure->members);
     free(secure->publics);
     free(secure->roster);
@@ -224,6 +265,29 @@ static uint8_t fate_of(struct secure *secure, int64_t client)
     return vanishes ? (uint8_t)draw_below(secure->fate, SECAGG_SUMMED) : SECAGG_SUMMED;
 }
 
+/* Of everybody in the round, so that enough are left of those with a share. */
+static uint32_t least_survivors(const struct secure *secure)
+{
+    const struct spec_federation *federation = &secure->spec->federation;
+    uint32_t least = (uint32_t)federation->secagg.min_clients;
+    uint32_t of_shares = (uint32_t)federation->noise.min_survivors;
+    uint32_t without = secure->n - secure->n_sharers; /* that have none */
+    if (secure->n_sharers > 0 && of_shares + without > least) {
+        least = of_shares + without;
+    }
+    return least;
+}
+
+/* All of them, or as many as fill the round up to those who add noise. */
+static uint32_t stand_ins_of_round(const struct secure *secure)
+{
+    int64_t n = secure->n_stand_ins, came = secure->cohort->n;
+    if (secure->n_sharers == 0) {
+        return (uint32_t)n;
+    }
+    return came < n ? (uint32_t)(n - came) : 0;
+}
+
 static int open_session(struct secure *secure, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
@@ -231,7 +295,7 @@ static int open_session(struct secure *secure, struct error *err)
     struct session_terms terms = {
         .round = (uint64_t)trainer->step,
         .n_clients = secure->n,
-        .min_clients = (uint32_t)secagg->min_clients,
+        .min_clients = least_survivors(secure),
         .n_coords = secure->terms.n_values,
         .n_bits = (int)secagg->bits,
         .roster = (const unsigned char(*)[CRYPTO_KEY_SIZE])secure->roster};
@@ -246,7 +310,7 @@ static int open_session(struct secure *secure, struct error *err)
 /* Session, clients and server of this round. */
 static int begin_round(struct secure *secure, struct error *err)
 {
-    secure->n = (uint32_t)(secure->cohort->n + secure->n_stand_ins);
+    secure->n = (uint32_t)secure->cohort->n + stand_ins_of_round(secure);
     for (uint32_t i = 0; i < secure->n; i++) {
         int64_t client = client_of(secure, i);
         make_identity(secure, client);
@@ -289,6 +353,17 @@ static int encode_client(struct secure *secure, int64_t client, struct error *er
                          err);
 }
 
+/* That, and its share of the noise. */
+static int encode_member(struct secure *secure, uint32_t number, struct error *err)
+{
+    int rc = encode_client(secure, client_of(secure, number), err);
+    if (rc == 0 && number < secure->n_sharers) {
+        share_add(&secure->share, (uint64_t)secure->trainer->step << 32 | number,
+                  secure->ring);
+    }
+    return rc;
+}
+
 /* The answer of one client of this rank to the server's text, into secure->text. */
 static int answer(struct secure *secure, enum secagg_stage stage, uint32_t number,
                   const void *text, size_t len, struct error *err)
@@ -302,7 +377,7 @@ static int answer(struct secure *secure, enum secagg_stage stage, uint32_t numbe
     case SECAGG_SHARES:
         return secagg_client_share(client, text, len, out, err);
     case SECAGG_MASKED:
-        rc = encode_client(secure, client_of(secure, number), err);
+        rc = encode_member(secure, number, err);
         return rc != 0 ? rc
                        : secagg_client_mask(client, text, len, secure->ring, out, err);
     case SECAGG_VOUCHES:

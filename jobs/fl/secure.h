@@ -13,6 +13,14 @@
  * graph for every size from min_clients on, up to the protocol's 2^20 clients, which
  * half of is the most that a spec may expect. The ranks hold every client's keys: the
  * protocol is run, not its isolation.
+ *
+ * Noise by the clients (share.h): a user who takes part must not bring noise that would
+ * be missing without it, or the size of the noise would tell. So stand-ins fill a round
+ * up to noise.participants, and of those who take part that many add a share, clients
+ * and stand-ins alike; members of a larger cohort beyond that number add none. The sum
+ * is then the clients' vectors plus so many shares, however many clients came, and a
+ * user moves it by its own vector only. min_survivors shares are the priced noise; a
+ * round in which fewer survive has no sum.
  */
 #ifndef PPT_JOBS_FL_SECURE_H
 #define PPT_JOBS_FL_SECURE_H
@@ -23,6 +31,7 @@
 #include "jobs/fl/local.h"
 #include "jobs/fl/secagg_client.h"
 #include "jobs/fl/secagg_server.h"
+#include "jobs/fl/share.h"
 
 struct secure {
     const struct spec *spec;
@@ -31,6 +40,8 @@ struct secure {
     struct cohort *cohort;
     int64_t n_clients, n_stand_ins; /* stand-ins are numbered behind the clients */
     struct encode_terms terms;
+    struct share share; /* noise by clients, else zeros, and so is what follows */
+    uint32_t n_sharers; /* participants with a share: those with the lowest numbers */
     struct crypto_stream *rounding;            /* of clients' encodings */
     struct crypto_stream *fate;                /* who vanishes, and when */
     unsigned char identities[CRYPTO_KEY_SIZE]; /* every identity is derived from it */

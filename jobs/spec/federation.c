@@ -35,6 +35,27 @@ static const char *const trust_names[TRUST_N] = {
     [TRUST_LYING] = "lying",
 };
 
+static const char *const noise_by_names[NOISE_BY_N] = {
+    [NOISE_BY_SERVER] = "server",
+    [NOISE_BY_CLIENTS] = "clients",
+};
+
+static const char *const noise_kind_names[NOISE_KIND_N] = {
+    [NOISE_ROUNDED_GAUSSIAN] = "rounded_gaussian",
+    [NOISE_DISCRETE_GAUSSIAN] = "discrete_gaussian",
+};
+
+const char *spec_noise_kind_name(enum spec_noise_kind kind)
+{
+    return noise_kind_names[kind];
+}
+
+int64_t spec_noise_participants(const struct spec_federation *federation)
+{
+    int64_t wished = federation->noise.participants;
+    return wished > 0 ? wished : federation->cohort;
+}
+
 const char *spec_aggregation_name(enum spec_aggregation aggregation)
 {
     return aggregation_names[aggregation];
@@ -94,6 +115,16 @@ static const char *trust_word(int i)
     return trust_names[i];
 }
 
+static const char *noise_by_word(int i)
+{
+    return noise_by_names[i];
+}
+
+static const char *noise_kind_word(int i)
+{
+    return noise_kind_names[i];
+}
+
 static const char *optimizer_word(int i)
 {
     return spec_optimizer_name((enum spec_optimizer)i);
@@ -129,6 +160,12 @@ static bool has_betas(const void *base)
 {
     const struct spec_server *server = base;
     return server->optimizer == OPTIMIZER_ADAM || server->optimizer == OPTIMIZER_N;
+}
+
+static bool is_by_clients(const void *base)
+{
+    const struct spec_noise *noise = base;
+    return noise->by == NOISE_BY_CLIENTS || noise->by == NOISE_BY_N;
 }
 
 static const struct field server_fields[] = {
@@ -230,6 +267,61 @@ static void write_secagg(struct json *json, const struct field *field, const voi
     json_close_object(json);
 }
 
+static const struct field noise_fields[] = {
+    {.key = "by",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_noise, by),
+     .word = noise_by_word,
+     .n_words = NOISE_BY_N,
+     .n_default = NOISE_BY_SERVER},
+    {.key = "kind",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_noise, kind),
+     .word = noise_kind_word,
+     .n_words = NOISE_KIND_N,
+     .n_default = NOISE_ROUNDED_GAUSSIAN,
+     .applies = is_by_clients,
+     .only_with = "by: clients"},
+    {.key = "participants",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_noise, participants),
+     .n_least = 3,
+     .n_most = MOST_CLIENTS / 2,
+     .hides_zero = true,
+     .applies = is_by_clients,
+     .only_with = "by: clients"},
+    {.key = "min_survivors",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_noise, min_survivors),
+     .n_least = 1,
+     .n_most = MOST_CLIENTS / 2,
+     .hides_zero = true,
+     .applies = is_by_clients,
+     .only_with = "by: clients"},
+};
+const struct field_section field_noise = {"federation.noise", noise_fields,
+                                          COUNT(noise_fields)};
+
+static void read_noise(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       void *base)
+{
+    struct spec_federation *federation = base;
+    if (node != NULL)
+        field_read(faults, node, &field_noise, &federation->noise);
+}
+
+/* Left out where the server does it, so that specs from before there was a choice keep
+ * their digests. */
+static void write_noise(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_federation *federation = base;
+    if (federation->noise.by == NOISE_BY_SERVER)
+        return;
+    json_object(json, field->key);
+    field_write(json, &field_noise, &federation->noise);
+    json_close_object(json);
+}
+
 static const struct field federation_fields[] = {
     {.key = "rounds",
      .type = FIELD_INTEGER,
@@ -300,6 +392,7 @@ static const struct field federation_fields[] = {
      .n_default = AGGREGATION_CLEAR},
     {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
     {.key = "robust", .type = FIELD_OWN, .read = robust_read, .write = robust_write},
+    {.key = "noise", .type = FIELD_OWN, .read = read_noise, .write = write_noise},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -426,6 +519,39 @@ static void check_secagg(struct ydoc_faults *faults, const struct ydoc_node *nod
                       (long long)federation->cohort, (long long)secagg->min_clients);
 }
 
+/* Enough shares must be there whoever is drawn, or the price would not hold. */
+static void check_noise(struct ydoc_faults *faults, const struct ydoc_node *node,
+                        const struct spec *spec)
+{
+    const struct spec_federation *federation = &spec->federation;
+    const struct spec_noise *noise = &federation->noise;
+    const struct ydoc_node *own = ydoc_get(node, "noise");
+    int64_t participants = spec_noise_participants(federation);
+    if (noise->by != NOISE_BY_CLIENTS)
+        return;
+    if (!spec->privacy.is_private)
+        ydoc_fault_at(faults, own, "by", "expected server with privacy: none");
+    if (federation->aggregation == AGGREGATION_CLEAR)
+        ydoc_fault_at(faults, own, "by",
+                      "expected server, or aggregation: secagg: a share of the noise "
+                      "hides nobody whose update is sent in the clear");
+    if (noise->min_survivors == 0) {
+        ydoc_fault_at(faults, own, "min_survivors",
+                      "expected how many participants' shares are noise enough");
+    } else if (noise->min_survivors > participants) {
+        ydoc_fault_at(faults, own, "min_survivors",
+                      "expected at most as many as there are participants, %lld, "
+                      "found %lld",
+                      (long long)participants, (long long)noise->min_survivors);
+    }
+    if (federation->aggregation == AGGREGATION_SECAGG &&
+        participants < federation->secagg.min_clients)
+        ydoc_fault_at(faults, own, "participants",
+                      "expected at least secagg.min_clients, %lld, found %lld",
+                      (long long)federation->secagg.min_clients,
+                      (long long)participants);
+}
+
 void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
                       const struct spec *spec)
 {
@@ -452,4 +578,5 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_training(faults, root, spec);
     check_secagg(faults, node, spec);
     robust_check(faults, node, spec);
+    check_noise(faults, node, spec);
 }

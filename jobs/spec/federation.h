@@ -5,7 +5,8 @@
 #include "jobs/spec/field.h"
 
 /* The tables, for fields.c. */
-extern const struct field_section field_federation, field_server, field_secagg;
+extern const struct field_section field_federation, field_server, field_secagg,
+    field_noise;
 
 /* Reads `federation` of a whole spec, whose kind was read before: it must be there with
  * kind fl and nowhere else. Writes it with kind fl only. */

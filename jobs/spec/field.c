@@ -103,11 +103,13 @@ static void read_or_word(struct ydoc_faults *faults, const struct ydoc_node *nod
 static void drop_idle(struct ydoc_faults *faults, const struct ydoc_node *node,
                       const struct field *field, void *base)
 {
-    static const size_t sizes[] = {
-        [FIELD_INTEGER] = sizeof(int64_t), [FIELD_NUMBER] = sizeof(double)};
+    static const size_t sizes[] = {[FIELD_INTEGER] = sizeof(int64_t),
+                                   [FIELD_NUMBER] = sizeof(double),
+                                   [FIELD_WORD] = sizeof(int)};
     if (field->applies == NULL || field->applies(base))
         return;
-    assert(field->type == FIELD_INTEGER || field->type == FIELD_NUMBER);
+    assert(field->type == FIELD_INTEGER || field->type == FIELD_NUMBER ||
+           field->type == FIELD_WORD);
     if (ydoc_get(node, field->key) != NULL)
         ydoc_fault_at(faults, node, field->key, "expected only with %s",
                       field->only_with);

@@ -793,6 +793,7 @@ const struct field_section *const field_sections[] = {
     &field_server,
     &field_secagg,
     &field_robust,
+    &field_noise,
     &field_notify,
     NULL,
 };

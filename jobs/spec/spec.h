@@ -219,6 +219,24 @@ struct spec_robust {
     double smoothing;   /* geometric_median; default 1e-6; else 0 */
 };
 
+/* Who makes a private sum noisy: the server once it has it, or the clients, each by a
+ * share of the noise in its masked vector (jobs/fl/share.h); CLIENTS with aggregation:
+ * secagg only. */
+enum spec_noise_by { NOISE_BY_SERVER, NOISE_BY_CLIENTS, NOISE_BY_N };
+enum spec_noise_kind {
+    NOISE_ROUNDED_GAUSSIAN,  /* Gaussian draws, each rounded to a whole number */
+    NOISE_DISCRETE_GAUSSIAN, /* mass ~ e^{-x^2 / 2 s^2} (Kairouz et al. 2021) */
+    NOISE_KIND_N
+};
+
+/* All but `by` with NOISE_BY_CLIENTS only, else zeros. */
+struct spec_noise {
+    enum spec_noise_by by;
+    enum spec_noise_kind kind;
+    int64_t participants;  /* who add a share in a round; 0: as many as cohort */
+    int64_t min_survivors; /* so many shares are enough */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -234,6 +252,7 @@ struct spec_federation {
     enum spec_aggregation aggregation;
     struct spec_secagg secagg;
     struct spec_robust robust;
+    struct spec_noise noise;
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -359,5 +378,9 @@ int64_t spec_rule_least(enum spec_rule rule, int64_t n_byzantine);
 /* Cohorts of so many clients or more always have a graph for these rates
  * (jobs/fl/degree.h); infinite where large ones never have. */
 double spec_secagg_least(const struct spec_secagg *secagg);
+const char *spec_noise_kind_name(enum spec_noise_kind kind);
+
+/* noise.participants, or what it is where the spec does not say. */
+int64_t spec_noise_participants(const struct spec_federation *federation);
 
 #endif

@@ -147,6 +147,16 @@ static void use_secagg(double max_norm)
                                                   .min_clients = 4};
 }
 
+static void use_noise_by_clients(enum spec_noise_kind kind, int64_t participants,
+                                 int64_t min_survivors)
+{
+    use_secagg(0.0);
+    spec.federation.noise = (struct spec_noise){.by = NOISE_BY_CLIENTS,
+                                                .kind = kind,
+                                                .participants = participants,
+                                                .min_survivors = min_survivors};
+}
+
 /* The same with the real protocol, whose keys are other ones in each run; in the second
  * case clients vanish. */
 START_TEST(one_model_by_secure_aggregation)
@@ -467,6 +477,42 @@ START_TEST(one_user_moves_a_secure_sum_by_the_bound)
 }
 END_TEST
 
+/* The same of a sum with its noise, which comes with the number of those who take part
+ * and not with the user: a stand-in in the user's place brings the same share. In the
+ * second case more clients come than shares are needed, and the one that is missing had
+ * none. */
+START_TEST(one_user_moves_a_noisy_sum_by_the_bound)
+{
+    spec.training.epochs = 5;
+    spec.training.learning_rate = 5.0;
+    use_privacy(0.25);
+    use_federation(PARTITION_USERS, 60, 1);
+    use_noise_by_clients(NOISE_ROUNDED_GAUSSIAN, _i == 0 ? 70 : 50, 40);
+    train.n = 60;
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
+    plan.price.noise_multiplier = 3.0;
+    plan.price.releases[0].mechanism.noise_multiplier = 3.0;
+    struct seen with = run_seen(2);
+    train.n--;
+    struct seen without = run_seen(2);
+    double square = 0.0, noisy = 0.0;
+    for (size_t j = 0; j < with.n; j++) {
+        double d = with.sum[j] - without.sum[j];
+        square += d * d;
+        noisy += without.sum[j] * without.sum[j];
+    }
+    struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
+    double std =
+        3.0 * 0.25 * sqrt((_i == 0 ? 70.0 : 50.0) / 40.0) / sqrt(_i == 0 ? 70.0 : 60.0);
+    ck_assert_int_eq(
+        encode_scale(&terms, _i == 0 ? 70 : 60, 20, std, 6.0, &terms.scale, NULL), 0);
+    double bound = encode_bound(&terms);
+    ck_assert_double_le(sqrt(square), bound);
+    ck_assert_double_gt(sqrt(square), 0.99 * bound);
+    ck_assert_double_gt(sqrt(noisy), 3.0 * bound * sqrt(259.0) * 0.8);
+}
+END_TEST
+
 /* In whole numbers: no vector is longer than it may be, short ones stay as they are,
  * damaged ones are nothing. */
 START_TEST(clipping_is_exact)
@@ -546,6 +592,22 @@ START_TEST(private_rounds_are_charged)
 }
 END_TEST
 
+/* Root mean square of how far the model is from its first weights. */
+static double std_of_first_step(const struct world *world)
+{
+    struct net net;
+    float *first = calloc((size_t)world->n_model, sizeof *first);
+    ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], false, &net, NULL), 0);
+    net_init(&net, spec.training.seed, first);
+    double square = 0.0;
+    for (int64_t j = 0; j < world->n_model; j++) {
+        double d = (double)world->model[j] - (double)first[j];
+        square += d * d;
+    }
+    free(first);
+    return sqrt(square / (double)world->n_model);
+}
+
 /* After one round whose updates are nothing beside the noise; in the second case by
  * secure aggregation. */
 START_TEST(noise_has_its_size)
@@ -560,18 +622,30 @@ START_TEST(noise_has_its_size)
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
     struct world world = world_of(3);
     run_well(&world, 1);
-    struct net net;
-    float *first = calloc((size_t)world.n_model, sizeof *first);
-    ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], false, &net, NULL), 0);
-    net_init(&net, spec.training.seed, first);
-    double square = 0.0, n = (double)world.n_model;
-    for (int64_t j = 0; j < world.n_model; j++) {
-        double d = (double)world.model[j] - (double)first[j];
-        square += d * d;
-    }
-    double std = sqrt(square / n), expected = 2.0 * 1.0 / 40.0;
+    double std = std_of_first_step(&world), n = (double)world.n_model;
+    ck_assert_double_eq_tol(std / (2.0 * 1.0 / 40.0), 1.0, 5.0 / sqrt(2.0 * n));
+    world_free(&world);
+}
+END_TEST
+
+/* The same where clients bring it, of each kind: as many shares as are counted on,
+ * though more clients come; and twice as many, most of them by stand-ins. One that is
+ * calibrated to the participants instead would have 0.71 of it in the second case. */
+START_TEST(clients_noise_has_its_size)
+{
+    enum spec_noise_kind kind = (enum spec_noise_kind)(_i % NOISE_KIND_N);
+    bool is_double = _i >= NOISE_KIND_N;
+    use_privacy(1.0);
+    spec.training.learning_rate = 1e-12;
+    use_federation(PARTITION_USERS, 40, 1);
+    use_noise_by_clients(kind, is_double ? 100 : 12, is_double ? 50 : 12);
+    plan.price.noise_multiplier = 2.0;
+    plan.price.releases[0].mechanism.noise_multiplier = 2.0;
+    struct world world = world_of(3);
+    run_well(&world, 1);
+    double std = std_of_first_step(&world), n = (double)world.n_model;
+    double expected = 2.0 * 1.0 / 40.0 * (is_double ? sqrt(2.0) : 1.0);
     ck_assert_double_eq_tol(std / expected, 1.0, 5.0 / sqrt(2.0 * n));
-    free(first);
     world_free(&world);
 }
 END_TEST
@@ -675,9 +749,11 @@ int main(void)
     tcase_add_test(tcase, clipping_is_exact);
     tcase_add_test(tcase, private_rounds_are_charged);
     tcase_add_loop_test(tcase, noise_has_its_size, 0, 2);
+    tcase_add_loop_test(tcase, clients_noise_has_its_size, 0, 2 * NOISE_KIND_N);
     tcase_add_test(tcase, one_user_moves_a_secure_sum_by_the_bound);
     tcase_add_loop_test(tcase, every_private_cohort_is_summed, 0, 40);
     tcase_add_test(tcase, refuses_too_few_stand_ins);
+    tcase_add_loop_test(tcase, one_user_moves_a_noisy_sum_by_the_bound, 0, 2);
     tcase_add_loop_test(tcase, refuses_other_prices, 0, 6);
     tcase_add_test(tcase, divergence_is_told);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,133 @@
+#include "jobs/fl/share.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/ring.h"
+
+/* Above the rounding of a few operations in double. */
+static const double up = 1.0 + 0x1p-49;
+
+/* Parts of a draw's variance: as fine as the sampler takes. */
+static bool plan_discrete(double std, struct discrete *ret_discrete)
+{
+    double variance = std * std * up, t = floor(std) + 1.0;
+    uint64_t denominator = 1 << 20;
+    while (denominator > 1 && (variance * (double)denominator > 0x1p53 ||
+                               t * t * (double)denominator > 0x1p55)) {
+        denominator /= 2;
+    }
+    double numerator = ceil(variance * (double)denominator);
+    return numerator <= 0x1p54 &&
+           discrete_gaussian((uint64_t)numerator, denominator, ret_discrete);
+}
+
+static bool plan_draws(struct share *share)
+{
+    switch (share->kind) {
+    case NOISE_DISCRETE_GAUSSIAN:
+        return plan_discrete(share->std, &share->discrete);
+    default:
+        return grid_for_integers(share->std, &share->grid);
+    }
+}
+
+static int open_draws(struct share *share, const struct kernels *kernels,
+                      const unsigned char key[CRYPTO_KEY_SIZE], struct error *err)
+{
+    size_t n = share->n_values < GRID_CHUNK ? share->n_values + share->n_values % 2
+                                            : GRID_CHUNK;
+    share->n_draws = (uint32_t)n;
+    if (share->kind == NOISE_DISCRETE_GAUSSIAN) {
+        share->numbers = calloc(n, sizeof *share->numbers);
+        share->stream = crypto_stream_new(key);
+    } else {
+        share->draws = calloc(n, sizeof *share->draws);
+    }
+    if (share->numbers == NULL && share->draws == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for noise");
+    }
+    return share->draws == NULL
+               ? 0
+               : noise_open(&share->noise, kernels, key, (int64_t)n, err);
+}
+
+int share_open(struct share *share, const struct share_plan *plan, uint32_t n_values,
+               const struct kernels *kernels, const unsigned char key[CRYPTO_KEY_SIZE],
+               struct error *err)
+{
+    double whole = plan->multiplier * plan->sensitivity * up;
+    double variance = (whole * whole + SHARE_EXTRA_VARIANCE) / (double)plan->n_min;
+    *share = (struct share){
+        .kind = plan->kind, .std = sqrt(variance) * up, .n_values = n_values};
+    if (!(share->std >= SHARE_LEAST_STD) || !plan_draws(share)) {
+        error_set(err, PPT_ERANGE,
+                  "noise multiplier %g by %lld clients: a client's share would have "
+                  "standard deviation %g in whole numbers, expected at least %g",
+                  plan->multiplier, (long long)plan->n_min, share->std,
+                  SHARE_LEAST_STD);
+        *share = (struct share){0};
+        return error_hint(err, "take more federation.secagg.bits, or fewer clients a "
+                               "round");
+    }
+    int rc = open_draws(share, kernels, key, err);
+    if (rc != 0) {
+        share_close(share);
+    }
+    return rc;
+}
+
+void share_close(struct share *share)
+{
+    noise_close(&share->noise);
+    if (share->stream != NULL) {
+        crypto_stream_free(share->stream);
+    }
+    free(share->draws);
+    free(share->numbers);
+    *share = (struct share){0};
+}
+
+static void read_words(void *state, uint64_t *ret_words, int64_t n)
+{
+    crypto_stream_read(state, ret_words, (size_t)n * sizeof *ret_words);
+}
+
+/* n draws, of a substream from `first` on, to ring. */
+static void add_rounded(struct share *share, uint64_t substream, int64_t first,
+                        uint32_t n, uint32_t *ring)
+{
+    int64_t even = n + n % 2;
+    noise_add(&share->noise, &share->grid, substream, first, even, share->draws);
+    for (uint32_t j = 0; j < n; j++) {
+        ring[j] += ring_of((int64_t)share->draws[j]);
+    }
+    crypto_wipe(share->draws, (size_t)even * sizeof *share->draws);
+}
+
+static void add_discrete(struct share *share, uint32_t n, uint32_t *ring)
+{
+    struct discrete_source source = {read_words, share->stream};
+    discrete_draw(&share->discrete, n, &source, share->numbers);
+    for (uint32_t j = 0; j < n; j++) {
+        ring[j] += ring_of(share->numbers[j]);
+    }
+    crypto_wipe(share->numbers, n * sizeof *share->numbers);
+}
+
+void share_add(struct share *share, uint64_t substream, uint32_t *ring)
+{
+    if (share->stream != NULL) {
+        crypto_stream_seek(share->stream, substream, 0);
+    }
+    for (uint32_t at = 0; at < share->n_values; at += share->n_draws) {
+        uint32_t left = share->n_values - at,
+                 n = left < share->n_draws ? left : share->n_draws;
+        if (share->kind == NOISE_DISCRETE_GAUSSIAN) {
+            add_discrete(share, n, ring + at);
+        } else {
+            add_rounded(share, substream, at, n, ring + at);
+        }
+    }
+}
