@@ -20,7 +20,8 @@ static struct head head_of(const struct trainer *trainer)
         .job_id = trainer->plan->job_id,
         .step = trainer->step,
         .n_params = trainer->n_kept,
-        .n_states = trainer_n_states(trainer),
+        .n_states = trainer_n_states(trainer) +
+                    (trainer->store != NULL ? trainer->store->n_arrays : 0),
     };
     memcpy(head.magic, "PPTDPCK1", sizeof head.magic);
     memcpy(head.spec_sha256, trainer->plan->spec_sha256, sizeof head.spec_sha256);
@@ -55,6 +56,28 @@ static void begin(struct writing *writing, const struct head *head)
     }
 }
 
+/* The store's, from their owners. */
+static int put_store(const struct trainer *trainer, struct writing *writing,
+                     float *whole, struct error *err)
+{
+    const struct trainer_store *store = trainer->store;
+    struct comm *comm = trainer->env->comm;
+    size_t n_bytes = (size_t)trainer->n_kept * sizeof(float);
+    int rc = 0;
+    for (int64_t i = 0; rc == 0 && store != NULL && i < store->n_arrays; i++) {
+        int owner = store->owner(store->state, i);
+        const float *array = owner == comm->rank ? store->look(store->state, i) : NULL;
+        if (array != NULL) {
+            memcpy(whole, array, n_bytes);
+        } else {
+            memset(whole, 0, n_bytes);
+        }
+        rc = comm->ops->broadcast(comm, whole, n_bytes, owner, err);
+        put(writing, whole, n_bytes);
+    }
+    return rc;
+}
+
 /* Every array whole, one after the other. */
 static int put_arrays(struct trainer *trainer, struct writing *writing, float *mine,
                       float *whole, struct error *err)
@@ -81,7 +104,7 @@ static int put_arrays(struct trainer *trainer, struct writing *writing, float *m
         }
         put(writing, whole, n_bytes);
     }
-    return 0;
+    return put_store(trainer, writing, whole, err);
 }
 
 int snapshot_save(struct trainer *trainer, struct error *err)
@@ -168,6 +191,38 @@ static int share(struct trainer *trainer, float *whole, struct error *err)
     return rc != 0 ? rc : comm->ops->broadcast(comm, whole, n_bytes, 0, err);
 }
 
+static bool has_values(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (x[i] != 0.0f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The store's, to their owners; those of zeros need not be made. */
+static int take_store(struct trainer *trainer, float *whole, struct error *err)
+{
+    const struct trainer_store *store = trainer->store;
+    struct comm *comm = trainer->env->comm;
+    int own_rc = 0, rc = 0;
+    for (int64_t i = 0; rc == 0 && store != NULL && i < store->n_arrays; i++) {
+        rc = share(trainer, whole, err);
+        if (rc == 0 && store->owner(store->state, i) == comm->rank &&
+            has_values(whole, trainer->n_kept)) {
+            float *array = store->make(store->state, i);
+            if (array == NULL) {
+                own_rc = error_set(err, PPT_ENOMEM,
+                                   "cannot allocate the checkpoint's arrays");
+                continue;
+            }
+            memcpy(array, whole, (size_t)trainer->n_kept * sizeof *array);
+        }
+    }
+    return rc != 0 || store == NULL ? rc : verdict_join(comm, own_rc, err);
+}
+
 static int take(struct trainer *trainer, struct error *err)
 {
     const struct memory *memory = trainer->env->kernels->memory;
@@ -187,6 +242,9 @@ static int take(struct trainer *trainer, struct error *err)
             memory->upload(trainer->state + i * n, whole + trainer->env->comm->rank * n,
                            (size_t)n * sizeof *whole);
         }
+    }
+    if (rc == 0) {
+        rc = take_store(trainer, whole, err);
     }
     free(whole);
     rc = rc != 0 ? rc : trainer_check(trainer, err);

@@ -10,9 +10,9 @@
 
 #include "jobs/dp/trainer.h"
 
-/* Every rank calls it; rank 0 writes, array by array: memory is one whole array on each
- * rank, whatever the optimizer. Errors: PPT_EIO, PPT_ECOMM, PPT_ENOMEM, the same
- * on all ranks. */
+/* Every rank calls it; rank 0 writes, array by array (the store's last): memory is one
+ * whole array on each rank, whatever the optimizer. Errors: PPT_EIO, PPT_ECOMM,
+ * PPT_ENOMEM, the same on all ranks. */
 int snapshot_save(struct trainer *trainer, struct error *err);
 
 /* Every rank calls it; rank 0 reads. Without a checkpoint nothing changes.

@@ -34,6 +34,17 @@ struct trainer_source {
     bool has_noise;           /* private: the vectors bring their noise with them */
 };
 
+/* Arrays of n_params floats, each on one rank, that checkpoints hold too. */
+struct trainer_store {
+    int64_t n_arrays;
+    int (*owner)(void *state, int64_t i); /* its rank, who alone may call these: */
+    /* To be read; NULL stands for zeros. */
+    const float *(*look)(void *state, int64_t i);
+    /* To be written; zeros at first; NULL: no memory. */
+    float *(*make)(void *state, int64_t i);
+    void *state;
+};
+
 struct trainer {
     const struct plan *plan;
     const struct spec *spec;
@@ -63,6 +74,7 @@ struct trainer {
     float *state;   /* each n_slice: velocity; or adam's mean, then square; then the
                        source's own */
     int n_own_states;
+    const struct trainer_store *store; /* NULL: none; set before the first step */
     double *loss; /* plain jobs only: summed over the examples since the last look */
     double loss_count;
     /* Where the kernels' memory is not the host's, copies of the first four on it. */

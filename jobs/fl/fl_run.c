@@ -1,5 +1,6 @@
 #include "jobs/fl/fl_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,11 @@ static int check_price(const struct price *price, const struct spec *spec,
     if (!price->is_private) {
         return 0;
     }
-    if (federation->robust.is_on) { /* whose sensitivity is not shown */
-        return error_set(err, PPT_EINTERNAL, "a robust rule in a private job");
+    if (federation->robust.is_on || federation->attack.is_on ||
+        federation->client_momentum > 0.0) { /* whose sensitivity is not shown */
+        return error_set(err, PPT_EINTERNAL,
+                         "a robust rule, an attack or a client's momentum in a private "
+                         "job");
     }
     const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
@@ -130,15 +134,24 @@ static int open_round(struct round *round, const struct spec *own,
     if (rc == 0) {
         rc = open_cohort(round, plan->price.sample_rate, master, err);
     }
+    int64_t n_clients = round->partition.n_clients;
+    if (rc == 0) {
+        rc = attack_open(&round->attack, round->spec, n_clients, err);
+    }
+    if (rc == 0) {
+        rc = keep_open(&round->keep, round->spec, &round->trainer, n_clients, err);
+    }
     if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
-                        err);
+                        &round->attack, &round->keep, err);
     }
     if (rc == 0 && round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
-                         &round->cohort, round->partition.n_clients, master, err);
+                         &round->cohort, n_clients, master, err);
     }
-    if (rc == 0 && round->spec->federation.robust.is_on) {
+    round->is_gathered =
+        round->spec->federation.robust.is_on || round->spec->federation.attack.is_on;
+    if (rc == 0 && round->is_gathered) {
         rc = robust_open(&round->robust, round->spec, &round->trainer, &round->local,
                          &round->cohort, err);
     }
@@ -150,6 +163,8 @@ static void close_round(struct round *round)
     robust_close(&round->robust);
     secure_close(&round->secure);
     local_close(&round->local);
+    keep_close(&round->keep);
+    attack_close(&round->attack);
     cohort_close(&round->cohort);
     partition_close(&round->partition);
     trainer_close(&round->trainer);
@@ -167,6 +182,15 @@ static int note_look(struct trainer *trainer, void *state, double accuracy,
 {
     (void)trainer;
     return journal_look(state, accuracy, err);
+}
+
+/* Nobody shall take such a model for another one. */
+static void mark_attack(const struct spec_attack *attack, struct report *report)
+{
+    if (attack->is_on) {
+        snprintf(report->attack, sizeof report->attack, "%s by %lld clients",
+                 spec_attack_name(attack->kind), (long long)attack->clients);
+    }
 }
 
 int fl_run(const struct plan *plan, const struct spec *spec,
@@ -200,6 +224,9 @@ int fl_run(const struct plan *plan, const struct spec *spec,
     }
     if (rc == 0) {
         rc = course_run(&round.trainer, &work, ret_report, err);
+    }
+    if (rc == 0 || rc == -PPT_EINTERRUPTED) {
+        mark_attack(&spec->federation.attack, ret_report);
     }
     close_round(&round);
     free(own);

@@ -48,8 +48,11 @@ int journal_round(struct round *round, struct error *err)
         if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
             json_integer(&json, "survivors", round->secure.n_survivors);
         }
-        if (round->spec->federation.robust.is_on) {
+        if (round->is_gathered) {
             json_integer(&json, "refused", round->robust.n_refused);
+        }
+        if (round->spec->federation.attack.is_on) {
+            json_integer(&json, "attackers", round->robust.n_false);
         }
     } else if (now_s - round->epsilon_told_s >= EPSILON_EVERY_S) {
         json_number(&json, "epsilon", course_epsilon(trainer));

@@ -4,10 +4,11 @@
  * {"attempt": 1, "round": 17, "clients": 10, "survivors": 10, "epsilon": 0.5}
  * {"attempt": 1, "round": 20, "test_accuracy": 0.91}
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
- * is no update, where a robust rule goes on without them) stand in plain jobs only: in
- * private ones they are secrets. `epsilon` stands in private jobs, in the first round
- * and then ten times a second at most. There are no times. An attempt that goes on from
- * a checkpoint tells rounds again that were lost with the one before.
+ * is no update, where a robust rule goes on without them) and `attackers` (of a
+ * simulated attack) stand in plain jobs only: in private ones they are secrets.
+ * `epsilon` stands in private jobs, in the first round and then ten times a second at
+ * most. There are no times. An attempt that goes on from a checkpoint tells rounds
+ * again that were lost with the one before.
  */
 #ifndef PPT_JOBS_FL_JOURNAL_H
 #define PPT_JOBS_FL_JOURNAL_H

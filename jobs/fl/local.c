@@ -8,7 +8,8 @@
 #include "kernels/kernels.h"
 
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
-               const struct partition *partition, struct error *err)
+               const struct partition *partition, const struct attack *attack,
+               struct keep *keep, struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
     size_t n_params = (size_t)trainer->net.n_params;
@@ -18,7 +19,11 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
         largest = size > largest ? size : largest;
     }
     batch = batch < largest ? batch : largest;
-    *local = (struct local){.trainer = trainer, .spec = spec, .partition = partition};
+    *local = (struct local){.trainer = trainer,
+                            .spec = spec,
+                            .partition = partition,
+                            .attack = attack,
+                            .keep = keep};
     local->order = malloc((size_t)largest * sizeof *local->order);
     local->batch = malloc((size_t)batch * sizeof *local->batch);
     local->params = malloc(n_params * sizeof *local->params);
@@ -62,6 +67,9 @@ static int add_gradients(struct local *local, const int64_t *indices, int64_t n,
     int rc = rows->read(rows, indices, (size_t)n, net->read, net->label, err);
     if (rc != 0) {
         return rc;
+    }
+    for (int64_t i = 0; local->is_turned && i < n; i++) {
+        net->label[i] = (int32_t)rows->n_classes - 1 - net->label[i];
     }
     net_forward(net, kernels, local->params, n);
     net_backward(net, kernels, local->params, n);
@@ -121,6 +129,26 @@ static int run_epoch(struct local *local, int64_t n, int64_t *n_left,
     return rc;
 }
 
+/* What the client sends is its momentum. */
+static int add_momentum(struct local *local, int64_t client, struct error *err)
+{
+    double beta = local->spec->federation.client_momentum;
+    if (!(beta > 0.0)) {
+        return 0;
+    }
+    const float *from = local->trainer->params;
+    float *kept = keep_vector(local->keep, client, KEEP_MOMENTUM);
+    if (kept == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for a client's momentum");
+    }
+    for (int64_t j = 0; j < local->trainer->net.n_params; j++) {
+        double update = (double)local->params[j] - (double)from[j];
+        kept[j] = (float)(beta * (double)kept[j] + (1.0 - beta) * update);
+        local->params[j] = from[j] + kept[j];
+    }
+    return 0;
+}
+
 int local_train(struct local *local, int64_t client, struct error *err)
 {
     struct trainer *trainer = local->trainer;
@@ -132,6 +160,7 @@ int local_train(struct local *local, int64_t client, struct error *err)
     struct optim optim = {.learning_rate =
                               schedule_rate(training, trainer->step, trainer->n_steps)};
     int rc = 0;
+    local->is_turned = attack_turns_labels(local->attack, client);
     memcpy(local->params, trainer->params,
            (size_t)trainer->net.n_params * sizeof *local->params);
     memcpy(local->order, partition->rows + partition->first[client],
@@ -141,5 +170,5 @@ int local_train(struct local *local, int64_t client, struct error *err)
     for (int64_t e = 0; rc == 0 && n > 0 && n_left > 0 && e < n_epochs; e++) {
         rc = run_epoch(local, n, &n_left, &optim, err);
     }
-    return rc;
+    return rc != 0 || n == 0 ? rc : add_momentum(local, client, err);
 }

@@ -2,7 +2,8 @@
  * handed out, by the spec's `training` (epochs or steps of one round, batch_size,
  * learning_rate with its schedule by rounds, loss) and federation.prox.
  *
- * A client has no memory between rounds, so one object per rank plays all of them. The
+ * What a client remembers between rounds lies in keep.h, so one object per rank plays
+ * all of them. The
  * order of a client's records is drawn from (seed, round, client), so what comes out is
  * the same bits on whichever rank it runs.
  */
@@ -10,6 +11,8 @@
 #define PPT_JOBS_FL_LOCAL_H
 
 #include "jobs/dp/trainer.h"
+#include "jobs/fl/attack.h"
+#include "jobs/fl/keep.h"
 #include "jobs/fl/partition.h"
 
 struct local {
@@ -17,6 +20,9 @@ struct local {
                                 host's */
     const struct spec *spec; /* the job's: training is the client's */
     const struct partition *partition;
+    const struct attack *attack; /* who turns labels */
+    struct keep *keep;
+    bool is_turned; /* the client that trains */
     struct crypto_stream *stream;
     int64_t *order; /* the client's records: as many as the largest has */
     int64_t *batch; /* batch_size, or order's size if that is less */
@@ -27,12 +33,15 @@ struct local {
 /* All of it is kept by the caller for as long. Close with local_close.
  * Errors: PPT_ENOMEM. */
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
-               const struct partition *partition, struct error *err);
+               const struct partition *partition, const struct attack *attack,
+               struct keep *keep, struct error *err);
 void local_close(struct local *local);
 
 /* Trains in round trainer->step; leaves local->params. A client without records leaves
- * the model as it is. In plain jobs the examples' losses go to the trainer's.
- * Errors: those of rows->read. */
+ * the model as it is. In plain jobs the examples' losses go to the trainer's. With
+ * federation.client_momentum, beta, the client's update u becomes its momentum m = beta
+ * m + (1 - beta) u (Karimireddy, He, Jaggi, ICML 2021, arXiv 2012.10333).
+ * Errors: those of rows->read, PPT_ENOMEM. */
 int local_train(struct local *local, int64_t client, struct error *err);
 
 #endif

@@ -37,9 +37,15 @@ int robust_open(struct robust *robust, const struct spec *spec, struct trainer *
     robust->whole = calloc((size_t)trainer->n_padded, sizeof *robust->whole);
     robust->center = calloc((size_t)trainer->n_slice, sizeof *robust->center);
     robust->members = malloc((size_t)n * sizeof *robust->members);
+    robust->turn = malloc((size_t)n * sizeof *robust->turn);
+    robust->player = malloc((size_t)n * sizeof *robust->player);
+    robust->n_turns =
+        malloc((size_t)trainer->env->comm->size * sizeof *robust->n_turns);
     robust->is_kept = malloc((size_t)n * sizeof *robust->is_kept);
-    if (rc == 0 && (robust->whole == NULL || robust->center == NULL ||
-                    robust->members == NULL || robust->is_kept == NULL)) {
+    if (rc == 0 &&
+        (robust->whole == NULL || robust->center == NULL || robust->members == NULL ||
+         robust->turn == NULL || robust->player == NULL || robust->n_turns == NULL ||
+         robust->is_kept == NULL)) {
         rc = error_set(err, PPT_ENOMEM, "no memory for a robust rule");
     }
     if (rc != 0) {
@@ -58,57 +64,86 @@ void robust_close(struct robust *robust)
     free(robust->whole);
     free(robust->center);
     free(robust->members);
+    free(robust->turn);
+    free(robust->player);
+    free(robust->n_turns);
     free(robust->is_kept);
     *robust = (struct robust){0};
 }
 
-/* Clients with records, and room for them. */
-static void find_members(struct robust *robust)
+/* Clients with records, and who plays them. Returns how many turns the ranks take. */
+static int64_t find_members(struct robust *robust)
 {
     const struct cohort *cohort = robust->cohort;
-    int64_t n = 0;
+    int size = robust->stack.comm->size;
+    int64_t n = 0, most = 0;
+    robust->n_false = 0;
+    memset(robust->n_turns, 0, (size_t)size * sizeof *robust->n_turns);
     for (int64_t i = 0; i < cohort->n; i++) {
-        if (partition_size(robust->local->partition, cohort->members[i]) > 0) {
-            robust->members[n++] = cohort->members[i];
+        int64_t client = cohort->members[i];
+        if (partition_size(robust->local->partition, client) == 0) {
+            continue;
         }
+        int player = keep_player(robust->local->keep, n, client);
+        robust->player[n] = player;
+        robust->turn[n] = robust->n_turns[player]++;
+        most = robust->n_turns[player] > most ? robust->n_turns[player] : most;
+        robust->n_false += attack_is_by(robust->local->attack, client);
+        robust->members[n++] = client;
     }
     robust->stack.n = n;
+    return most;
 }
 
-/* One client's update into `whole`. */
+/* What one client sends, into `whole`. */
 static int train(struct robust *robust, int64_t client, struct error *err)
 {
     const struct trainer *trainer = robust->trainer;
+    int64_t n = trainer->net.n_params;
     int rc = local_train(robust->local, client, err);
-    for (int64_t j = 0; rc == 0 && j < trainer->net.n_params; j++) {
+    for (int64_t j = 0; rc == 0 && j < n; j++) {
         robust->whole[j] = robust->local->params[j] - trainer->params[j];
+    }
+    attack_alone(robust->local->attack, client, robust->whole, n);
+    return rc;
+}
+
+/* In a turn each rank trains one client, then all hear of all of them: one update at a
+ * time is whole anywhere. */
+static int take_turn(struct robust *robust, int64_t turn, float *passing,
+                     struct error *err)
+{
+    struct stack *stack = &robust->stack;
+    int rank = stack->comm->rank, rc = 0;
+    for (int64_t i = 0; rc == 0 && i < stack->n; i++) {
+        if (robust->turn[i] == turn && robust->player[i] == rank) {
+            rc = train(robust, robust->members[i], err);
+        }
+    }
+    for (int64_t i = 0; rc == 0 && i < stack->n; i++) {
+        if (robust->turn[i] == turn) {
+            float *whole = robust->player[i] == rank ? robust->whole : passing;
+            rc = stack_put(stack, i, robust->player[i], whole, err);
+            robust->is_kept[i] = stack_is_update(whole, robust->trainer->net.n_params);
+        }
     }
     return rc;
 }
 
-/* Ranks train one client each, then all hear of all of them: one update at a time is
- * whole anywhere. */
 static int gather(struct robust *robust, struct error *err)
 {
-    struct stack *stack = &robust->stack;
-    int rank = stack->comm->rank, size = stack->comm->size, rc = 0;
+    int64_t n_turns = find_members(robust);
     float *passing = calloc((size_t)robust->trainer->n_padded, sizeof *passing);
-    if (passing == NULL) {
-        return error_set(err, PPT_ENOMEM, "no memory for a client's update");
-    }
-    for (int64_t first = 0; rc == 0 && first < stack->n; first += size) {
-        if (first + rank < stack->n) {
-            rc = train(robust, robust->members[first + rank], err);
-        }
-        for (int from = 0; rc == 0 && from < size && first + from < stack->n; from++) {
-            float *whole = from == rank ? robust->whole : passing;
-            rc = stack_put(stack, first + from, from, whole, err);
-            robust->is_kept[first + from] =
-                stack_is_update(whole, robust->trainer->net.n_params);
-        }
+    int rc = passing == NULL
+                 ? error_set(err, PPT_ENOMEM, "no memory for a client's update")
+                 : 0;
+    for (int64_t turn = 0; rc == 0 && turn < n_turns; turn++) {
+        rc = take_turn(robust, turn, passing, err);
     }
     free(passing);
-    return rc;
+    return rc != 0 ? rc
+                   : attack_together(robust->local->attack, robust->members,
+                                     &robust->stack, err);
 }
 
 /* What is no update came from one of the byzantine. */
@@ -122,8 +157,8 @@ static int refuse(struct robust *robust, struct error *err)
         return 0;
     }
     error_set(err, PPT_ERANGE,
-              "training diverged: %lld of %lld clients sent what is no update, more "
-              "than the %lld of federation.robust.byzantine",
+              "training diverged, or clients are false: %lld of %lld sent what is no "
+              "update, more than the %lld of federation.robust.byzantine",
               (long long)robust->n_refused, (long long)n,
               (long long)robust->spec->byzantine);
     return error_hint(err, "lower training.learning_rate");
@@ -150,6 +185,20 @@ static int mix(struct robust *robust, int64_t n_byzantine,
     }
     *ret_stack = &robust->mixed;
     return rc;
+}
+
+static int mean(const struct stack *stack, double *ret, struct error *err)
+{
+    double *weight = malloc((size_t)(stack->n + 1) * sizeof *weight);
+    if (weight == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for the weights of updates");
+    }
+    for (int64_t i = 0; i < stack->n; i++) {
+        weight[i] = 1.0;
+    }
+    stack_mean(stack, weight, ret);
+    free(weight);
+    return 0;
 }
 
 /* Means of the chosen. */
@@ -210,6 +259,9 @@ int robust_rule(const struct spec_robust *spec, const struct stack *stack,
                 int64_t n_byzantine, double *center, struct error *err)
 {
     int64_t n = stack->n, least = spec_rule_least(spec->rule, n_byzantine);
+    if (!spec->is_on) {
+        return mean(stack, center, err);
+    }
     if (n < least) {
         return error_set(err, PPT_ERANGE,
                          "rule %s over %lld updates of which %lld may be false: it "
@@ -262,13 +314,12 @@ static int apply(struct robust *robust, const struct stack *stack, int64_t n_byz
 int robust_run(struct robust *robust, struct error *err)
 {
     const struct stack *stack = NULL;
-    find_members(robust);
     int rc = gather(robust, err);
     if (rc == 0) {
         rc = refuse(robust, err);
     }
     int64_t n_byzantine = robust->spec->byzantine - robust->n_refused;
-    if (rc == 0 && robust->stack.n <= 2 * n_byzantine) {
+    if (rc == 0 && robust->spec->is_on && robust->stack.n <= 2 * n_byzantine) {
         rc = error_set(err, PPT_ERANGE,
                        "%lld clients sent an update, of which %lld may be false",
                        (long long)robust->stack.n, (long long)n_byzantine);

@@ -1,7 +1,8 @@
 /* A round whose server does not trust all of its clients: the updates of the cohort are
- * gathered side by side, slice by slice, and one of the rules of federation.robust
- * takes the place of the mean. Plain jobs with equal weights only. Private to this
- * room, but for tests.
+ * gathered side by side, slice by slice, and one of the rules of
+ * federation.robust takes the place of the mean. Without a rule it is the mean, of
+ * clients some of which an attack has made false. Plain jobs with equal weights only.
+ * Private to this room, but for tests.
  *
  * - A client without records counts as absent; one that sends what is no update (a NaN,
  *   an infinity, a coordinate above STACK_MOST) is left out and was one of the
@@ -31,7 +32,10 @@ struct robust {
     double *center;               /* [n_slice] */
     int64_t *members;             /* [cohort]: those with records */
     bool *is_kept;                /* [cohort] */
-    int64_t n_refused;            /* of the last round: what was no update */
+    int *player;                  /* [cohort]: the rank of each ... */
+    int64_t *turn;                /* [cohort]: ... and the how manieth of it, from 0 */
+    int64_t *n_turns;             /* [ranks] */
+    int64_t n_refused, n_false;   /* of the last round: no updates; by attack.h */
 };
 
 /* How many arrays of n_slice the rule keeps from round to round, behind those of the

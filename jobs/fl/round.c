@@ -98,7 +98,6 @@ int round_run(struct round *round, struct error *err)
 {
     struct trainer *trainer = &round->trainer;
     struct cohort *cohort = &round->cohort;
-    int rank = trainer->env->comm->rank, size = trainer->env->comm->size;
     double total_weight = 0.0;
     int rc = 0;
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
@@ -110,14 +109,17 @@ int round_run(struct round *round, struct error *err)
     if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         return secure_run(&round->secure, err);
     }
-    if (round->spec->federation.robust.is_on) {
+    if (round->is_gathered) {
         return robust_run(&round->robust, err);
     }
     for (int64_t i = 0; i < cohort->n; i++) {
         total_weight += weight_of(round, cohort->members[i]);
     }
-    for (int64_t i = rank; rc == 0 && i < cohort->n; i += size) {
-        rc = add_client(round, cohort->members[i], total_weight, err);
+    for (int64_t i = 0; rc == 0 && i < cohort->n; i++) {
+        if (keep_player(&round->keep, i, cohort->members[i]) ==
+            trainer->env->comm->rank) {
+            rc = add_client(round, cohort->members[i], total_weight, err);
+        }
     }
     return rc != 0 ? rc : trainer_release(trainer, err);
 }

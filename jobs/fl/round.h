@@ -14,7 +14,9 @@
 #define PPT_JOBS_FL_ROUND_H
 
 #include "jobs/dp/trainer.h"
+#include "jobs/fl/attack.h"
 #include "jobs/fl/cohort.h"
+#include "jobs/fl/keep.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
 #include "jobs/fl/robust.h"
@@ -25,9 +27,12 @@ struct round {
     struct trainer trainer;
     struct partition partition;
     struct cohort cohort;
+    struct attack attack;
+    struct keep keep;
     struct local local;
     struct secure secure;  /* aggregation: secagg */
-    struct robust robust;  /* robust.h: where the spec has a rule */
+    struct robust robust;  /* robust.h: where the spec has a rule, or an attack */
+    bool is_gathered;      /* by robust */
     double epsilon_told_s; /* journal.h; 0: never */
 };
 

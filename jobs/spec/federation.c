@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "jobs/spec/attack.h"
 #include "jobs/spec/robust.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -393,6 +394,12 @@ static const struct field federation_fields[] = {
     {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
     {.key = "robust", .type = FIELD_OWN, .read = robust_read, .write = robust_write},
     {.key = "noise", .type = FIELD_OWN, .read = read_noise, .write = write_noise},
+    {.key = "attack", .type = FIELD_OWN, .read = attack_read, .write = attack_write},
+    {.key = "client_momentum",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_federation, client_momentum),
+     .range = {0, 1, false, true},
+     .hides_zero = true},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -552,6 +559,22 @@ static void check_noise(struct ydoc_faults *faults, const struct ydoc_node *node
                       (long long)participants);
 }
 
+/* What clients remember of rounds. */
+static void check_memory(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         const struct spec *spec)
+{
+    if (!(spec->federation.client_momentum > 0))
+        return;
+    if (spec->privacy.is_private)
+        ydoc_fault_at(
+            faults, node, "client_momentum",
+            "expected 0, or privacy: none: what a client sends would depend on "
+            "the secret rounds that it was in before, which no price covers");
+    else if (spec->federation.aggregation == AGGREGATION_SECAGG)
+        ydoc_fault_at(faults, node, "client_momentum",
+                      "expected 0 with aggregation: secagg");
+}
+
 void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
                       const struct spec *spec)
 {
@@ -579,4 +602,6 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_secagg(faults, node, spec);
     robust_check(faults, node, spec);
     check_noise(faults, node, spec);
+    attack_check(faults, node, spec);
+    check_memory(faults, node, spec);
 }

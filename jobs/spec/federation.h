@@ -4,9 +4,9 @@
 
 #include "jobs/spec/field.h"
 
-/* The tables, for fields.c. */
+/* The tables, for fields.c; those of robust.c and attack.c are among them. */
 extern const struct field_section field_federation, field_server, field_secagg,
-    field_noise;
+    field_robust, field_noise, field_attack;
 
 /* Reads `federation` of a whole spec, whose kind was read before: it must be there with
  * kind fl and nowhere else. Writes it with kind fl only. */

@@ -8,7 +8,6 @@
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
 #include "jobs/spec/notify.h"
-#include "jobs/spec/robust.h"
 #include "jobs/spec/slurm.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -794,6 +793,7 @@ const struct field_section *const field_sections[] = {
     &field_secagg,
     &field_robust,
     &field_noise,
+    &field_attack,
     &field_notify,
     NULL,
 };

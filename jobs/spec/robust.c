@@ -1,5 +1,7 @@
 #include "jobs/spec/robust.h"
 
+#include "jobs/spec/federation.h"
+
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 /* So that the distances of all pairs stay below 200 MB. */
 #define MOST_PAIRED 2048

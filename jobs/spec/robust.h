@@ -5,9 +5,6 @@
 
 #include "jobs/spec/field.h"
 
-/* The table, for fields.c. */
-extern const struct field_section field_robust;
-
 /* Reads and writes the key of a struct spec_federation. */
 void robust_read(struct ydoc_faults *faults, const struct ydoc_node *node,
                  void *federation);

@@ -237,6 +237,25 @@ struct spec_noise {
     int64_t min_survivors; /* so many shares are enough */
 };
 
+/* False clients, simulated (jobs/fl/attack.h). */
+enum spec_attack_kind {
+    ATTACK_SIGN_FLIP,
+    ATTACK_LABEL_FLIP,
+    ATTACK_ALIE,
+    ATTACK_IPM,
+    ATTACK_MIN_MAX,
+    ATTACK_MIMIC,
+    ATTACK_NAN,
+    ATTACK_N
+};
+
+struct spec_attack {
+    bool is_on; /* the file has the section; else zeros */
+    enum spec_attack_kind kind;
+    int64_t clients; /* as many of all clients are false */
+    double strength; /* ipm; default 0.1; else 0 */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -253,6 +272,8 @@ struct spec_federation {
     struct spec_secagg secagg;
     struct spec_robust robust;
     struct spec_noise noise;
+    struct spec_attack attack;
+    double client_momentum; /* of updates, kept by each client; default 0 */
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -371,6 +392,7 @@ const char *spec_weighting_name(enum spec_weighting weighting);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);
 const char *spec_trust_name(enum spec_trust trust);
 const char *spec_rule_name(enum spec_rule rule);
+const char *spec_attack_name(enum spec_attack_kind kind);
 
 /* How many updates the rule needs where n_byzantine of them are false. */
 int64_t spec_rule_least(enum spec_rule rule, int64_t n_byzantine);

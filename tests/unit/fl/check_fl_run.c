@@ -47,6 +47,7 @@ static void setup(void)
     spec.kind = JOB_FL;
     spec.training.batch_size = 5;
     spec.training.epochs = 2;
+    spec.resources.memory_bytes = 1 << 30;
     strcpy(meter_path, "/tmp/check_fl_run.XXXXXX");
     int fd = mkstemp(meter_path);
     ck_assert_int_ge(fd, 0);
@@ -205,12 +206,12 @@ static void use_rule(enum spec_rule rule, enum spec_before before)
 /* And by every rule, which sees updates in slices. */
 START_TEST(one_model_by_robust_rules)
 {
-    static const int sizes[] = {2, 4, 8};
-    use_federation(PARTITION_IID, 15, 4);
+    static const int sizes[] = {3, 8};
+    use_federation(PARTITION_IID, 15, 2);
     use_rule((enum spec_rule)(_i % RULE_N), (enum spec_before)(_i / RULE_N));
     struct world one = world_of(1);
     run_well(&one, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         struct world many = world_of(sizes[i]);
         run_well(&many, 1);
         expect_same_model(&one, &many);
@@ -223,6 +224,108 @@ START_TEST(one_model_by_robust_rules)
         memcmp(one.model, mean.model, (size_t)one.n_model * sizeof *one.model), 0);
     world_free(&mean);
     world_free(&one);
+}
+END_TEST
+
+static void use_attack(enum spec_attack_kind kind)
+{
+    spec.federation.selection = SELECTION_FIXED;
+    spec.federation.attack = (struct spec_attack){
+        .is_on = true, .kind = kind, .clients = 4, .strength = 0.5};
+}
+
+/* And with false clients, in the mean and under a rule, whose clients remember their
+ * momentum. Under a rule that is prepared for them no numbers do no harm. */
+START_TEST(one_model_under_attack)
+{
+    static const int sizes[] = {2, 7};
+    use_federation(PARTITION_IID, 14, 4);
+    use_attack((enum spec_attack_kind)_i);
+    spec.federation.client_momentum = 0.5;
+    if (_i % 2 == 0) {
+        use_rule(RULE_TRIMMED_MEAN, BEFORE_NOTHING);
+        spec.federation.robust.byzantine = 4;
+    }
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    char attack[REPORT_NAME_SIZE];
+    snprintf(attack, sizeof attack, "%s by 4 clients",
+             spec_attack_name(spec.federation.attack.kind));
+    ck_assert_str_eq(one.report[0].attack, attack);
+    for (int i = 0; i < 2; i++) {
+        struct world many = world_of(sizes[i]);
+        run_well(&many, 1);
+        expect_same_model(&one, &many);
+        world_free(&many);
+    }
+    spec.federation.attack.is_on = false;
+    struct world honest = world_of(1);
+    run_well(&honest, 1);
+    ck_assert_str_eq(honest.report[0].attack, "");
+    ck_assert_int_ne(
+        memcmp(one.model, honest.model, (size_t)one.n_model * sizeof *one.model), 0);
+    world_free(&honest);
+    world_free(&one);
+}
+END_TEST
+
+/* Where the mean goes the other way, or nowhere, a rule learns. */
+START_TEST(rules_learn_under_attack)
+{
+    static const enum spec_attack_kind kinds[] = {ATTACK_SIGN_FLIP, ATTACK_IPM,
+                                                  ATTACK_NAN};
+    double accuracy[2] = {0.0, 0.0};
+    for (int i = 0; i < 2; i++) {
+        use_federation(PARTITION_IID, 20, 15);
+        use_attack(kinds[_i]);
+        spec.federation.attack.clients = 8;
+        spec.federation.attack.strength = 3.0;
+        spec.training.evaluation = EVALUATION_PUBLIC;
+        if (i == 1) {
+            use_rule(RULE_MEDIAN, BEFORE_NOTHING);
+            spec.federation.robust.byzantine = 8;
+        }
+        struct world world = world_of(2);
+        run(&world, 1);
+        if (i == 0 && kinds[_i] == ATTACK_NAN) {
+            ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
+        } else {
+            ck_assert_int_eq(world.rc[0], 0);
+            accuracy[i] = world.report[0].test_accuracy;
+        }
+        world_free(&world);
+    }
+    ck_assert_double_gt(accuracy[1], 0.85);
+    ck_assert_double_lt(accuracy[0], accuracy[1] - 0.02);
+}
+END_TEST
+
+/* What clients remember is in the checkpoint, wherever they are played afterwards; and
+ * it must fit the job's memory. */
+START_TEST(memories_resume)
+{
+    use_federation(PARTITION_IID, 6, 300);
+    spec.federation.client_momentum = 0.8;
+    struct world whole = world_of(1), parts = world_of(2);
+    run_well(&whole, 1);
+    parts.stop_after_reads = 60;
+    run(&parts, 1);
+    ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
+    ck_assert_int_gt(parts.report[0].n_steps, 0);
+    ck_assert_int_lt(parts.report[0].n_steps, 300);
+    parts.size = 3;
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    expect_same_model(&whole, &parts);
+    world_free(&whole);
+    world_free(&parts);
+    spec.resources.memory_bytes = 40000; /* 20 clients of 259 floats are 20720 bytes */
+    struct world small = world_of(2);
+    run(&small, 1);
+    ck_assert_int_eq(small.rc[0], -PPT_ESPEC);
+    ck_assert_msg(strstr(small.err[1].text, "what 20 clients remember") != NULL, "%s",
+                  small.err[1].text);
+    world_free(&small);
 }
 END_TEST
 
@@ -567,7 +670,9 @@ START_TEST(refuses_private_rules)
     struct world world = world_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
-    ck_assert_str_eq(world.err[0].text, "a robust rule in a private job");
+    ck_assert_str_eq(
+        world.err[0].text,
+        "a robust rule, an attack or a client's momentum in a private job");
     world_free(&world);
 }
 END_TEST
@@ -721,8 +826,7 @@ START_TEST(divergence_is_told)
     struct world robust = world_of(2);
     run(&robust, 1);
     ck_assert_int_eq(robust.rc[1], -PPT_ERANGE);
-    ck_assert_msg(strstr(robust.err[0].text, "5 of 5 clients sent what is no update") !=
-                      NULL,
+    ck_assert_msg(strstr(robust.err[0].text, "5 of 5 sent what is no update") != NULL,
                   "%s", robust.err[0].text);
     world_free(&robust);
 }
@@ -737,6 +841,9 @@ int main(void)
     tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
     tcase_add_loop_test(tcase, one_model_by_secure_aggregation, 0, 2);
     tcase_add_loop_test(tcase, one_model_by_robust_rules, 0, RULE_N * BEFORE_N);
+    tcase_add_loop_test(tcase, one_model_under_attack, 0, ATTACK_N);
+    tcase_add_loop_test(tcase, rules_learn_under_attack, 0, 3);
+    tcase_add_test(tcase, memories_resume);
     tcase_add_test(tcase, a_center_resumes);
     tcase_add_test(tcase, refuses_private_rules);
     tcase_add_test(tcase, secure_sums_are_the_same_means);

@@ -214,6 +214,7 @@ START_TEST(a_report_comes_back_as_it_was)
                             .has_test_accuracy = true,
                             .test_accuracy = 0.9375,
                             .wall_s = 12.5,
+                            .attack = "alie by 5 clients",
                             .model = "/x/model.h5"},
                   loaded;
     char path[256];
@@ -230,6 +231,7 @@ START_TEST(a_report_comes_back_as_it_was)
     ck_assert_int_eq(loaded.n_steps, 99);
     ck_assert_double_eq(loaded.test_accuracy, report.test_accuracy);
     ck_assert_str_eq(loaded.model, report.model);
+    ck_assert_str_eq(loaded.attack, report.attack);
     ck_assert_int_eq(truncate(path, 40), 0);
     ck_assert_int_eq(report_read(path, &loaded, &err), -PPT_ESPEC);
 }
