@@ -3,8 +3,9 @@
  *
  * ppt-submit files the job and sends one STEP_PLAN when it holds the job's signed plan,
  * or ends instead, having told why. When the ranks have finished, rank 0 sends one
- * STEP_END; ppt-submit then sees to the settlement and ends with the job's status. A
- * closed socket means that the other side is gone: neither outlives the other for long.
+ * STEP_END; ppt-submit then sees to the settlement, and ends with the job's status, or
+ * sends the next STEP_PLAN where the file is a sweep. A closed socket means that the
+ * other side is gone: neither outlives the other for long.
  *
  * Both are processes of one user on one machine. Nothing here is to be believed by
  * anybody else: who pays what is between ppt-submit's database and the scheduler.
@@ -34,7 +35,8 @@ enum step_kind { STEP_PLAN = 1, STEP_END };
 /* Copy freely. Strings end within their arrays. */
 struct step_packet {
     enum step_kind kind;
-    int status; /* STEP_END: an exit status, as far as rank 0 knows */
+    int status;   /* STEP_END: an exit status, as far as rank 0 knows */
+    bool is_last; /* STEP_END: these ranks can run no other plan */
     char directory[STEP_PATH_SIZE];  /* STEP_PLAN: the job's, absolute */
     char public_key[STEP_PATH_SIZE]; /* STEP_PLAN: the scheduler's, absolute */
 };

@@ -98,12 +98,6 @@ static int run_sweep(struct submit *request, struct sweep *sweep,
 {
     if (request->is_dry)
         return submit_sweep_dry(request, sweep, policy, err);
-    if (request->n_step_ranks != 0) {
-        error_set(err, PPT_EUSAGE,
-                  "ppt-worker --submit runs one job, and this is a sweep");
-        return error_hint(err,
-                          "in the batch script write ppt-submit --here without srun");
-    }
     if (request->is_here)
         return submit_here_sweep(request, sweep, err);
     int rc = submit_after(request, err);

@@ -149,6 +149,7 @@ struct submit_ranks {
                              program; 0: ranks are to be started */
     bool is_slurm;
     bool is_lost;      /* rank 0 of that step has gone without a word */
+    bool is_used_up;   /* that step can run no other plan */
     int log;           /* what they write; -1: none, it goes to standard error itself */
     int64_t log_shown; /* bytes of it that were copied to standard error */
     pid_t pid;         /* of mpirun, srun or that rank 0; 0: not started, or ended */

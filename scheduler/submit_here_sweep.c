@@ -174,11 +174,12 @@ static int walk_all(struct walk *walk, struct error *err)
 {
     const struct timespec pause = {0, LOOK_MS * 1000000};
     struct client *client = &walk->request->client;
+    struct submit_ranks *ranks = &walk->here->ranks;
     bool is_open = true;
     int rc = 0;
     while (rc == 0 && is_open) {
         int number = 0;
-        if (here_is_signalled() || submit_step_is_alone(&walk->here->ranks))
+        if (here_is_signalled() || submit_step_is_alone(ranks) || ranks->is_used_up)
             cancel_open(walk);
         rc = look(walk, &number, &is_open, err);
         if (rc == 0 && number != 0 && !walk->is_cancelled)

@@ -64,6 +64,7 @@ bool submit_step_has_ended(struct submit_ranks *ranks)
         ranks->status = 128 + SIGKILL;
     } else if (is_there && packet.kind == STEP_END) {
         ranks->status = packet.status;
+        ranks->is_used_up = packet.is_last;
     } else {
         return false;
     }

@@ -1,5 +1,6 @@
 /* ppt-worker: runs one plan of a job, or plan after plan as a world of a pool; one
  * process a rank, under mpirun. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -71,50 +72,100 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     return error_hint(err, "run ppt-worker --help");
 }
 
-/* The ranks have ended so. Rank 0 sees to the settlement, the others wait for it: one
- * that left early with an error would have Slurm end the step before. */
-static int settle(struct world *world, struct submission *submission, int rc,
-                  struct error *err)
+/* Rank 0's word from ppt-submit for all. plan->kind is none where all is settled. */
+static int next_plan(struct world *world, struct submission *submission,
+                     struct step_packet *ret_plan, struct error *err)
 {
-    struct error end_err = {0};
+    struct comm *control = world->control;
+    bool is_there = false;
+    int rc = 0;
+    *ret_plan = (struct step_packet){0};
+    if (control->rank == 0)
+        rc = submit_next(submission, ret_plan, &is_there, err);
+    if (!is_there)
+        *ret_plan = (struct step_packet){0};
+    rc = agree(control, rc, err);
+    return rc == 0
+               ? control->ops->broadcast(control, ret_plan, sizeof *ret_plan, 0, err)
+               : rc;
+}
+
+static int run_next(struct world *world, const struct step_packet *plan,
+                    struct error *err)
+{
+    unsigned char public_key[CRYPTO_KEY_SIZE];
+    int rc = agree(
+        world->control,
+        pathsafe_read_public(plan->public_key, public_key, sizeof public_key, err),
+        err);
+    return rc == 0 ? run_plan(plan->directory, public_key, 0, world, err) : rc;
+}
+
+/* The ranks have ended so. Rank 0 tells and lets ppt-submit see to the settlement, and
+ * the others wait for it: one that left early with an error would have Slurm end the
+ * step before. False: they hear each other no more. */
+static bool tell_end(struct world *world, const struct submission *submission, int rc,
+                     struct error *err)
+{
     bool is_deaf = rc == -PPT_ECOMM || stop_overdue || world_is_broken(world);
     if (world->comm->rank == 0) {
         if (rc != 0)
             log_error(err);
-        int end_rc = submit_end(submission, -rc, &end_err);
-        if (rc != 0)
-            err->text[0] = '\0'; /* told */
-        if (end_rc != 0)
-            *err = end_err;
-        rc = end_rc != 0 ? end_rc : rc;
+        submit_tell_end(submission, -rc, is_deaf);
     }
-    return is_deaf ? rc : agree(world->control, rc, err);
+    if (rc != 0)
+        err->text[0] = '\0'; /* told */
+    return !is_deaf;
+}
+
+/* All that runs is the last job, whose end is to be seen to. */
+static int leave_deaf(struct world *world, struct submission *submission, int rc,
+                      struct error *err)
+{
+    struct step_packet none;
+    struct error end_err = {0};
+    bool is_there;
+    if (world->comm->rank != 0)
+        return rc;
+    int end_rc = submit_next(submission, &none, &is_there, &end_err);
+    if (end_rc != 0)
+        *err = end_err;
+    return end_rc != 0 ? end_rc : rc;
 }
 
 static int run_submitted(const struct request *request, struct world *world,
                          struct error *err)
 {
+    const int rank = world->control->rank;
     struct submission submission = {0};
-    struct step_packet plan = {0};
-    unsigned char public_key[CRYPTO_KEY_SIZE];
-    struct comm *control = world->control;
-    int rc = 0;
-    if (control->rank == 0)
-        rc = submit_begin(request->submit, control->size, &submission, &plan, err);
-    rc = agree(control, rc, err);
-    if (rc != 0)
-        return rc;
-    int guard = control->rank == 0 ? -1 : submit_guard(control->rank);
-    rc = control->ops->broadcast(control, &plan, sizeof plan, 0, err);
-    if (rc == 0)
+    struct step_packet plan = {.kind = STEP_PLAN};
+    struct error own = {0};
+    int guard = -1, own_rc = 0, rc = 0;
+    if (rank == 0)
+        rc = submit_begin(request->submit, world->control->size, &submission, err);
+    rc = agree(world->control, rc, err);
+    while (rc == 0) {
+        rc = next_plan(world, &submission, &plan, err);
+        submit_unguard(guard);
+        guard = -1;
+        if (rc != 0 || plan.kind != STEP_PLAN)
+            break;
+        guard = rank == 0 ? -1 : submit_guard(rank);
         submit_guard_tell(guard, plan.directory);
-    if (rc == 0)
-        rc = pathsafe_read_public(plan.public_key, public_key, sizeof public_key, err);
-    rc = agree(control, rc, err);
-    if (rc == 0)
-        rc = run_plan(plan.directory, public_key, 0, world, err);
-    rc = settle(world, &submission, rc, err);
+        own = (struct error){0};
+        own_rc = run_next(world, &plan, &own);
+        if (!tell_end(world, &submission, own_rc, &own)) {
+            rc = leave_deaf(world, &submission, own_rc, &own);
+            break;
+        }
+        stop_requested = 0; /* the next job was not meant */
+        malloc_trim(0);
+    }
     submit_unguard(guard);
+    if (rc == 0 && own_rc != 0)
+        rc = own_rc;
+    if (own.code != 0 && err->code == 0)
+        *err = own;
     return rc;
 }
 

@@ -70,13 +70,12 @@ static int reap(struct submission *submission, struct error *err)
 }
 
 int submit_begin(const char *spec, int n_ranks, struct submission *ret_submission,
-                 struct step_packet *ret_plan, struct error *err)
+                 struct error *err)
 {
     struct submission submission = {0};
     char program[PATH_MAX + 32], ranks[24];
     char step[] = "--step", last[] = "--", *file = strdup(spec);
     char *const argv[] = {program, step, ranks, last, file, NULL};
-    bool is_there = false, was_told = false;
     int ends[2];
     int rc = file == NULL ? error_set(err, PPT_ENOMEM, "out of memory") : 0;
     snprintf(ranks, sizeof ranks, "%d", n_ranks);
@@ -90,27 +89,33 @@ int submit_begin(const char *spec, int n_ranks, struct submission *ret_submissio
         close(ends[1]);
     }
     free(file);
-    if (rc != 0)
-        return rc;
-    while (!is_there && rc == 0) {
+    if (rc == 0)
+        *ret_submission = submission;
+    return rc;
+}
+
+int submit_next(struct submission *submission, struct step_packet *ret_plan,
+                bool *ret_is_there, struct error *err)
+{
+    bool was_told = false;
+    int rc = 0;
+    *ret_is_there = false;
+    while (!*ret_is_there && rc == 0) {
         if (stop_requested && !was_told)
-            was_told = kill(submission.pid, SIGTERM) == 0;
-        rc = step_receive(submission.end, LOOK_MS, ret_plan, &is_there, err);
+            was_told = kill(submission->pid, SIGTERM) == 0;
+        rc = step_receive(submission->end, LOOK_MS, ret_plan, ret_is_there, NULL);
     }
-    if (rc != 0) {
-        int end_rc = reap(&submission, err);
-        return end_rc != 0 ? end_rc : rc;
-    }
+    if (rc != 0)
+        return reap(submission, err);
     stop_on_child();
-    *ret_submission = submission;
     return 0;
 }
 
-int submit_end(struct submission *submission, int status, struct error *err)
+void submit_tell_end(const struct submission *submission, int status, bool is_last)
 {
-    struct step_packet packet = {.kind = STEP_END, .status = status};
+    struct step_packet packet = {
+        .kind = STEP_END, .status = status, .is_last = is_last};
     step_send(submission->end, &packet, NULL); /* gone: its status says so */
-    return reap(submission, err);
 }
 
 /* A shell that waits for two lines, the job's directory and a goodbye. Where its input

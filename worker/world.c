@@ -75,7 +75,7 @@ int world_seal(struct world *world, int64_t job_id, int64_t attempt, struct erro
     const char *wish = getenv("PPT_SEAL");
     const int rank = world->plain.rank, size = world->plain.size;
     bool is_needed = false, has_joined = false;
-    if (size == 1 || world->is_one_node)
+    if (size == 1 || world->is_one_node || world->is_sealed)
         return 0;
     int rc = wireup_join(rank, size, &is_needed, err);
     has_joined = rc == 0;

@@ -27,10 +27,12 @@ struct world {
  * comm_mpi_abort ends the process then. */
 int world_open(struct world *world, int *argc, char ***argv, struct error *err);
 
-/* Every rank calls it, when the ranks know which job they run; for the next job again
- * unless is_sealed. Gives all ranks the same answer. Afterwards comm and control are
- * sealed, or is_sealed is false: one node. What was said before, that a plan could be
- * read or why not, was in the clear. Errors: those of wireup.h and comm_sealed_new. */
+/* Every rank calls it, when the ranks know which job they run; for the next job again.
+ * Where is_sealed already the channels stay as they are, with the keys and the count of
+ * messages of these ranks' first job: only for jobs of one user's step. Gives all ranks
+ * the same answer. Afterwards comm and control are sealed, or is_sealed is false: one
+ * node. What was said before, that a plan could be read or why not, was in the clear.
+ * Errors: those of wireup.h and comm_sealed_new. */
 int world_seal(struct world *world, int64_t job_id, int64_t attempt, struct error *err);
 
 /* True where a rank may be gone or deaf: end by comm_mpi_abort, not by world_close. */

@@ -148,6 +148,54 @@ schedd_start
 ended 0
 [ "$(states)" = "done done" ] || die "$(states)"
 
+step "ranks that are there already run one after another: mpirun ppt-worker --submit"
+# ranks NAME: two of them, in alice's folder
+ranks() {
+    (
+        cd "$dir/alice"
+        export PPT_CONFIG=$dir/site-alice.yaml OMPI_ALLOW_RUN_AS_ROOT=1
+        export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+        exec mpirun --oversubscribe -n 2 ppt-worker --submit "$dir/$1.yaml"
+    ) >"$dir/id" 2>"$dir/here.err"
+}
+sweep step 'privacy.epsilon: [0.1, 0.11, 0.12]'
+ranks step || die "status $?: $(cat "$dir/here.err")"
+[ "$(states)" = "done done done" ] || die "$(states)"
+for id in $(ids); do
+    holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+    [ -s "$dir/alice/ppt-$id/model.h5" ] || die "no model of $id"
+done
+sed -i 's/^resources: {/&cores_per_rank: 1, /; s/^sweep: {/&resources.ranks: [2, 1], /' "$dir/step.yaml"
+sed -i 's/ranks: 2, //' "$dir/step.yaml"
+before=$(sql 'SELECT count(*) FROM ppt.job')
+if ranks step; then die "ran on fewer ranks"; fi
+grep -q 'job \[4\] (resources.ranks=1 privacy.epsilon=0.1): the job is for 1 ranks and 2 were started' \
+    "$dir/here.err" || die "$(cat "$dir/here.err")"
+[ "$(sql 'SELECT count(*) FROM ppt.job')" = "$before" ] || die "a job was made"
+
+step "a job of them is cancelled from elsewhere, the next runs; a lost rank ends all"
+: >"$dir/id"
+ranks slow &
+pid=$!
+for _ in $(seq 100); do
+    [ ! -s "$dir/id" ] || break
+    sleep 0.1
+done
+read -r first second third <<<"$(ids)"
+makes_steps "$first"
+as alice ppt-queue cancel "$first" 2>/dev/null
+makes_steps "$second"
+for rank in $(pgrep -f "^ppt-worker --submit $dir"); do
+    if tr '\0' '\n' <"/proc/$rank/environ" | grep -qx OMPI_COMM_WORLD_RANK=1; then
+        kill -KILL "$rank"
+    fi
+done
+if wait "$pid"; then die "as if nothing had been"; fi
+wait_state "$second" failed
+wait_state "$third" cancelled
+[ "$(states)" = "cancelled failed cancelled" ] || die "$(states)"
+holds "$(field "$second" epsilon_spent) > 0.109 && $(field "$third" epsilon_spent) == 0"
+
 step "what it prints as JSON"
 sweep grid 'privacy.epsilon: [0.1, 0.11]'
 here grid --json || die "status $?: $(cat "$dir/here.err")"

@@ -80,6 +80,16 @@ holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 grep -q '"is_sealed": true' "$dir/alice/ppt-$id/report.json" || die "not on two nodes"
 holds "$(reserved acme) == 0"
 
+step "a sweep: one step of srun after another"
+sed -e 's/epsilon: 1.5, //' "$dir/job.yaml" >"$dir/grid.yaml"
+echo 'sweep: {privacy.epsilon: [0.1, 0.2], admission: together}' >>"$dir/grid.yaml"
+batch grid >/dev/null
+ends grid 0
+grep -qx 's[0-9]*' "$dir/alice/id" || die "$(cat "$dir/alice/id")"
+[ "$(sql "SELECT string_agg(j.state, ' ') FROM ppt.sweep_job w JOIN ppt.job j ON j.id = w.job_id")" = "done done" ] ||
+    die "$(cat "$dir/alice/grid.log")"
+holds "$(reserved acme) == 0"
+
 step "a batch script with #PPT lines: another account than the file's, and its own status"
 schedd_stop
 use_sbatch

@@ -77,6 +77,19 @@ holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
 holds "$(reserved acme) == 0"
 grep -q '"is_sealed": true' "$dir/alice/ppt-$id/report.json" || die "not on two nodes"
 
+step "a sweep: one job after another on the same ranks, sealed every one"
+sed -e 's/epsilon: 0.5, //' "$dir/job.yaml" >"$dir/grid.yaml"
+echo 'sweep: {privacy.epsilon: [0.1, 0.2], max_running: 1}' >>"$dir/grid.yaml"
+batch grid >/dev/null
+ends grid 0
+for id in $(sql "SELECT job_id FROM ppt.sweep_job ORDER BY number"); do
+    [ "$(state "$id") $(field "$id" steps_done)" = "done 300" ] || die "$(state "$id")"
+    holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
+    grep -q '"is_sealed": true' "$dir/alice/ppt-$id/report.json" || die "$id is not sealed"
+done
+[ "$id" = 3 ] || die "the last of the sweep is $id"
+holds "$(reserved acme) == 0"
+
 step "a refusal ends all ranks with its status"
 spec large 3.9 300
 batch large >/dev/null

@@ -25,7 +25,8 @@ START_TEST(packets_arrive_whole_and_in_order)
 {
     struct step_packet plan = {
         .kind = STEP_PLAN, .directory = "/a", .public_key = "/b"};
-    struct step_packet end = {.kind = STEP_END, .status = 22}, got = {0};
+    struct step_packet end = {.kind = STEP_END, .status = 22, .is_last = true},
+                       got = {0};
     bool is_there = true;
     ck_assert_int_eq(step_receive(ends[1], 0, &got, &is_there, &err), 0);
     ck_assert(!is_there);
@@ -39,7 +40,7 @@ START_TEST(packets_arrive_whole_and_in_order)
     /* What was said before one left is still heard. */
     close(ends[0]);
     ck_assert_int_eq(step_receive(ends[1], 1000, &got, &is_there, &err), 0);
-    ck_assert(is_there && got.kind == STEP_END && got.status == 22);
+    ck_assert(is_there && got.kind == STEP_END && got.status == 22 && got.is_last);
     ck_assert_int_eq(step_receive(ends[1], 1000, &got, &is_there, &err), -PPT_ECOMM);
     ck_assert(!is_there);
     ck_assert_int_eq(step_send(ends[1], &end, &err), -PPT_ECOMM);
