@@ -4,10 +4,12 @@
  * A world is a set of ranks that runs one plan at a time. Its rank 0 calls the
  * scheduler at the socket POOL_SOCKET of the pool's directory, says POOL_HELLO, and
  * then answers each POOL_RUN by POOL_TAKEN before anything of the job is touched, and
- * by POOL_ENDED once no rank of it can do anything more for that job. A sender that
- * finds the other side gone gets an error, never a signal; so an order without
- * POOL_TAKEN was not and will not be carried out. Inside a world, the same messages
- * carry the order from rank 0 to the others.
+ * by POOL_ENDED once no rank of it can do anything more for that job. Orders may be
+ * sent ahead: they wait in the socket, and those that the scheduler has taken back when
+ * their turn comes (jobs/turn.h, of which the hello carries a descriptor) are passed
+ * over. A sender that finds the other side gone gets an error, never a signal; so an
+ * order that a world has not begun when it goes was not and will not be carried out.
+ * Inside a world, the same messages carry the order from rank 0 to the others.
  *
  * Both sides are processes of one user on one machine; who is another user is refused.
  */
@@ -28,7 +30,8 @@
 #define POOL_LOGIN_SIZE 128
 
 enum pool_kind {
-    POOL_HELLO, /* world: here I am, idle; directory is the world's own */
+    POOL_HELLO, /* world: here I am, idle; directory is the world's own; a descriptor of
+                   its turn comes along */
     POOL_RUN,   /* scheduler: run the plan in this directory; a descriptor comes along
                    that holds the job's lock */
     POOL_TAKEN, /* world: I do */
@@ -42,6 +45,8 @@ struct pool_message {
     uint32_t version; /* filled by pool_send */
     int32_t kind;     /* enum pool_kind */
     int64_t job_id, attempt;
+    int64_t number;              /* of an order: 1, 2, ... since the world's hello */
+    int64_t lasted_us;           /* POOL_ENDED, POOL_LEAVE: from its turn to its end */
     int64_t n_ranks;             /* of the world */
     char login[POOL_LOGIN_SIZE]; /* whose jobs a world runs; "": nobody's so far */
     char directory[POOL_PATH_SIZE];

@@ -214,6 +214,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .memory_bytes = resources->memory_bytes,
                                        .time_limit_s = resources->time_limit_s,
                                        .ranks = context->ranks,
+                                       .is_ahead = context->is_ahead,
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
     unsigned char own[PLAN_SIGNATURE_SIZE];
@@ -565,7 +566,7 @@ static void look_for_beginning(const struct attempt_context *context,
 
 static int settle_dead(const struct attempt_context *context,
                        const struct queue_job *job, const struct launcher_look *look,
-                       bool *ret_ended, struct error *err)
+                       enum attempt_fate *ret_fate, struct error *err)
 {
     struct settle_facts facts = {.attempt = job->attempt,
                                  .is_cancel_requested = job->is_cancel_requested,
@@ -580,7 +581,7 @@ static int settle_dead(const struct attempt_context *context,
         settle_find_report(job->directory, job->id, job->attempt, &facts.report);
     look_for_beginning(context, job, look, &facts);
     if ((look->life == LAUNCHER_NEVER || facts.has_only_died) && !look->is_cancelled &&
-        facts.has_state && !facts.is_cancel_requested &&
+        !look->is_returned && facts.has_state && !facts.is_cancel_requested &&
         time(NULL) - facts.state.started_at_s < AGAIN_S)
         return 0;
     int rc = count_early(job, look, &facts, err);
@@ -595,6 +596,10 @@ static int settle_dead(const struct attempt_context *context,
         if (rc != 0)
             return rc;
     }
+    if (verdict.runs_again && look->is_returned) {
+        *ret_fate = ATTEMPT_RETURNED;
+        return 0;
+    }
     if (verdict.runs_again) {
         log_info("job %lld: attempt %lld: %s", (long long)job->id,
                  (long long)job->attempt, verdict.reason);
@@ -606,21 +611,21 @@ static int settle_dead(const struct attempt_context *context,
     /* Not before: by this report a later look would decide otherwise. */
     if (verdict.is_loss)
         settle_tell(&facts, job->id, job->directory, context->loop->public_key);
-    *ret_ended = true;
+    *ret_fate = ATTEMPT_ENDED;
     return 0;
 }
 
 /* It may have run and nobody knows where: wait a while for word of it. */
 static int watch_forgotten(const struct attempt_context *context,
                            const struct queue_job *job,
-                           const struct launcher_look *look, bool *ret_ended,
-                           struct error *err)
+                           const struct launcher_look *look,
+                           enum attempt_fate *ret_fate, struct error *err)
 {
     struct spool_state state;
     int64_t now_s = time(NULL), wait_s = look->is_witnessed ? WITNESSED_S : FORGOTTEN_S;
     if (spool_load(job->directory, &state, NULL) != 0 ||
         (state.missing_since_s > 0 && now_s - state.missing_since_s >= wait_s))
-        return settle_dead(context, job, look, ret_ended, err);
+        return settle_dead(context, job, look, ret_fate, err);
     if (state.missing_since_s > 0)
         return 0;
     state.missing_since_s = now_s;
@@ -648,8 +653,16 @@ bool attempt_is_over(const struct attempt_context *context, const struct queue_j
            launcher->ops->is_over(launcher, job->directory);
 }
 
+bool attempt_is_ahead(const struct attempt_context *context,
+                      const struct queue_job *job)
+{
+    struct launcher *launcher = launcher_of(context, job);
+    return launcher->ops->is_ahead != NULL &&
+           launcher->ops->is_ahead(launcher, job->directory);
+}
+
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
-                  bool *ret_ended, struct error *err)
+                  enum attempt_fate *ret_fate, struct error *err)
 {
     struct launcher *launcher = launcher_of(context, job);
     struct launcher_look look;
@@ -663,11 +676,11 @@ int attempt_watch(const struct attempt_context *context, const struct queue_job 
     if (look.life == LAUNCHER_ALIVE || look.life == LAUNCHER_QUEUED)
         return watch_living(context, job, &look, err);
     if (look.life == LAUNCHER_FORGOTTEN)
-        return watch_forgotten(context, job, &look, ret_ended, err);
+        return watch_forgotten(context, job, &look, ret_fate, err);
     /* mpirun has gone; a rank that outlived it could still charge the meter. */
     if (launcher->ops->count(launcher, job->directory, false) > 0) {
         launcher->ops->kill(launcher, job->directory);
         return 0;
     }
-    return settle_dead(context, job, &look, ret_ended, err);
+    return settle_dead(context, job, &look, ret_fate, err);
 }

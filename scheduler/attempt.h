@@ -19,7 +19,8 @@ struct attempt_context {
     const struct ledger_lease *lease;
     const int64_t *ranks; /* for attempt_start: on each node; NULL: not chosen */
     const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
-    bool is_due; /* the clock's second has changed: the living are looked after */
+    bool is_ahead; /* for attempt_start: to follow what runs (launcher.h) */
+    bool is_due;   /* the clock's second has changed: the living are looked after */
 };
 
 /* True where the job's processes have gone for sure, at no cost: its room is free
@@ -55,10 +56,22 @@ bool attempt_staged_is_fresh(const struct attempt_context *context,
 int attempt_start_staged(const struct attempt_context *context,
                          struct attempt_staged *staged, struct error *err);
 
+/* What became of a running job that was looked after. */
+enum attempt_fate {
+    ATTEMPT_RUNS,
+    ATTEMPT_ENDED,   /* its room and maybe its reservation are free again */
+    ATTEMPT_RETURNED /* not begun, and has no room: to be started when it has some */
+};
+#define ATTEMPT_AGAIN "was taken back before it began; trying again"
+
 /* Looks after a running job: asks it to stop or kills it where that is due; settles it
- * or starts it again when its processes have gone. *ret_ended: its room and maybe its
- * reservation are free again. Errors: as above, PPT_EIO (try again later). */
+ * or starts it again when its processes have gone. Errors: as above, PPT_EIO (try again
+ * later). */
 int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
-                  bool *ret_ended, struct error *err);
+                  enum attempt_fate *ret_fate, struct error *err);
+
+/* Was it taken to follow others, and waits for them? Then it has no room. */
+bool attempt_is_ahead(const struct attempt_context *context,
+                      const struct queue_job *job);
 
 #endif

@@ -25,6 +25,7 @@ struct conf conf_default(void)
                                    .spare_ranks = 2,
                                    .max_jobs = 1000,
                                    .idle_s = 600,
+                                   .ahead_ms = 100,
                                    .max_memory_bytes = (int64_t)4 << 30,
                                    .max_time_limit_s = 3600};
     conf.pilots = (struct conf_pilots){.n_nodes = 1,
@@ -258,9 +259,9 @@ static void read_launcher(struct ydoc_faults *faults, const struct ydoc_node *ro
 static void read_pool(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf_pool *pool)
 {
-    static const char *const keys[] = {"ranks",  "spare",         "spare_ranks",
-                                       "jobs",   "idle",          "max_memory",
-                                       "except", "max_time_limit"};
+    static const char *const keys[] = {"ranks",  "spare",          "spare_ranks",
+                                       "jobs",   "idle",           "max_memory",
+                                       "except", "max_time_limit", "ahead_ms"};
     const struct ydoc_node *node = section(faults, root, "pool", keys, COUNT(keys));
     if (!is_word(ydoc_get(node, "ranks"), "auto"))
         ydoc_integer(faults, ydoc_get(node, "ranks"), 1, 4096, &pool->n_ranks);
@@ -268,6 +269,7 @@ static void read_pool(struct ydoc_faults *faults, const struct ydoc_node *root,
     ydoc_integer(faults, ydoc_get(node, "spare_ranks"), 1, 4096, &pool->spare_ranks);
     ydoc_integer(faults, ydoc_get(node, "jobs"), 1, 1000000, &pool->max_jobs);
     ydoc_duration(faults, ydoc_get(node, "idle"), 1, 365 * DAY_S, &pool->idle_s);
+    ydoc_integer(faults, ydoc_get(node, "ahead_ms"), 0, 10000, &pool->ahead_ms);
     ydoc_size(faults, ydoc_get(node, "max_memory"), 1 << 20, MOST_BYTES,
               &pool->max_memory_bytes);
     ydoc_duration(faults, ydoc_get(node, "max_time_limit"), 1, 365 * DAY_S,

@@ -31,6 +31,7 @@ struct conf_pool {
     int64_t n_spare, spare_ranks; /* worlds that wait for a first job, and their size */
     int64_t max_jobs;             /* of one world */
     int64_t idle_s;               /* a world that waits for so long ends */
+    int64_t ahead_ms; /* a world is given as many orders ahead as end within that */
     int64_t max_memory_bytes, max_time_limit_s; /* of a job */
     int n_except;                               /* accounts whose jobs never go there */
     char except[CONF_MAX_EXCEPT][CONF_ARGUMENT_SIZE];

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "scheduler/cause.h"
+#include "scheduler/world_orders.h"
 
 #define MAX_WORLDS 512
 /* From mpirun to a world's call, and from asking it to leave to killing it. */
@@ -41,11 +42,10 @@ struct world {
     int64_t pid;
     bool is_awaited;  /* a job of this round waits for it */
     bool is_lost;     /* it has gone without a word, with its job */
-    int64_t since_ms; /* of its state */
+    int64_t since_ms; /* of its state, or of what it runs */
     char login[POOL_LOGIN_SIZE];
     char directory[SPOOL_PATH_SIZE];
-    char job[SPOOL_PATH_SIZE];    /* that it runs or ran last: the job's directory */
-    char before[SPOOL_PATH_SIZE]; /* that it ran before that */
+    struct world_orders orders;
 };
 
 struct launch_pool {
@@ -59,6 +59,7 @@ struct launch_pool {
     int64_t broken_until_ms;
     struct world *worlds[MAX_WORLDS];
     int n_worlds;
+    struct world_returned returned;
 };
 
 static int64_t now_ms(void)
@@ -76,8 +77,10 @@ static void set_state(struct world *world, enum world_state state)
     world->since_ms = now_ms();
 }
 
-static void hang_up(struct world *world)
+/* What it has not begun it never will. */
+static void hang_up(struct launch_pool *pool, struct world *world)
 {
+    world_orders_take_back(&world->orders, &pool->returned);
     if (world->fd >= 0)
         close(world->fd); /* which takes it out of the epoll set */
     world->fd = -1;
@@ -135,7 +138,8 @@ static struct world *add_world(struct launch_pool *pool, int64_t id, int64_t n_r
 static void drop_world(struct launch_pool *pool, int i)
 {
     struct world *world = pool->worlds[i];
-    hang_up(world);
+    hang_up(pool, world);
+    world_orders_free(&world->orders);
     remove_directory(world->directory);
     free(world);
     pool->worlds[i] = pool->worlds[--pool->n_worlds];
@@ -213,13 +217,21 @@ static void take_call(struct launch_pool *pool, int fd)
     struct ucred peer = {0};
     socklen_t len = sizeof peer;
     struct world *world = NULL;
-    if (pool_receive(fd, HELLO_MS, &hello, NULL, NULL) == 0 && hello.kind == POOL_HELLO)
+    struct turn *turn = NULL;
+    int turn_fd = -1;
+    if (pool_receive(fd, HELLO_MS, &hello, &turn_fd, NULL) == 0 &&
+        hello.kind == POOL_HELLO)
         world = find_by_directory(pool, hello.directory);
-    if (world == NULL || hello.n_ranks != world->n_ranks) {
+    if (world != NULL && hello.n_ranks == world->n_ranks)
+        turn_open(turn_fd, &turn, NULL);
+    if (turn_fd >= 0)
+        close(turn_fd);
+    if (turn == NULL) {
         close(fd); /* a world that nobody knows ends by itself */
         return;
     }
-    hang_up(world);
+    hang_up(pool, world);
+    world_orders_reset(&world->orders, turn);
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
     struct epoll_event event = {.events = EPOLLIN};
     world->fd = fd;
@@ -244,22 +256,28 @@ static void take_calls(struct launch_pool *pool)
 }
 
 /* All that a world has said. One that has gone without being asked is lost with its
- * job, if it had one; what that costs, the job's lock and directory will tell. */
+ * job, if it had begun one; what that costs, the job's lock and directory will tell. */
 static void hear(struct launch_pool *pool, struct world *world)
 {
     struct pool_message word;
+    struct world_orders *orders = &world->orders;
     int rc;
     while (world->fd >= 0 &&
            (rc = pool_receive(world->fd, 0, &word, NULL, NULL)) != -PPT_ENOTFOUND) {
-        if (rc == 0 && word.kind == POOL_ENDED && world->state == WORLD_BUSY) {
-            set_state(world, WORLD_IDLE);
+        if (rc == 0 && word.kind == POOL_TAKEN && world_orders_begin(orders, &word)) {
+            set_state(world, WORLD_BUSY);
+        } else if (rc == 0 && word.kind == POOL_ENDED &&
+                   world_orders_end(orders, &word)) {
+            set_state(world, orders->n_open > 0 ? WORLD_BUSY : WORLD_IDLE);
         } else if (rc == 0 && word.kind == POOL_LEAVE) {
+            world_orders_end(orders, &word);
+            world_orders_take_back(orders, &pool->returned);
             set_state(world, WORLD_LEAVING);
         } else {
-            hang_up(world);
+            hang_up(pool, world);
             if (world->state == WORLD_IDLE)
                 kill_world(pool, world);
-            world->is_lost = world->state == WORLD_BUSY;
+            world->is_lost = orders->n_open > 0;
             if (world->state != WORLD_LEAVING)
                 set_state(world, WORLD_LEAVING);
         }
@@ -291,17 +309,20 @@ static void keep_log(struct launch_pool *pool, const struct world *world)
 static void pass_on_words(const struct world *world)
 {
     char from[SPOOL_PATH_SIZE], text[CAUSE_TAIL_BYTES + 1];
-    if (!world->is_lost || world->job[0] == '\0' ||
+    if (!world->is_lost || world->orders.n_open == 0 ||
         spool_path(world->directory, "log", from, NULL) != 0)
         return;
     if (cause_read_tail(from, text, sizeof text) > 0)
-        cause_append(world->job, text);
+        cause_append(world->orders.open[0].directory, text);
 }
 
 /* What time does to a world. True: it has gone and is to be dropped. */
 static bool age(struct launch_pool *pool, struct world *world)
 {
     int64_t age_ms = now_ms() - world->since_ms;
+    if (world->state == WORLD_BUSY && world->orders.n_open > 1 &&
+        age_ms > pool->conf->ahead_ms)
+        world_orders_take_back(&world->orders, &pool->returned); /* it lasts */
     if (world->state == WORLD_IDLE && age_ms >= pool->conf->idle_s * 1000 &&
         (world->login[0] != '\0' || world->n_ranks != pool->conf->spare_ranks))
         send_away(world);
@@ -449,50 +470,81 @@ static bool is_ready(struct launcher *launcher, const struct launcher_request *r
     return !make_room(pool); /* all are busy: mpirun need not wait for them */
 }
 
-/* Hands the plan over. False: this world has not taken it and never will; the world is
+/* Hands the plan over. False: this world has not begun it and never will; the world is
  * given up. */
 static bool order(struct launch_pool *pool, struct world *world,
                   const struct launcher_request *request, int lock)
 {
-    struct pool_message run = {.kind = POOL_RUN,
-                               .job_id = request->job_id,
-                               .attempt = request->attempt,
-                               .n_ranks = request->n_ranks};
     struct pool_message yes = {0};
-    snprintf(run.login, sizeof run.login, "%s", request->login);
-    snprintf(run.directory, sizeof run.directory, "%s", request->directory);
-    int rc = pool_send(world->fd, &run, lock, NULL);
-    if (rc == 0)
-        rc = pool_receive(world->fd, TAKE_MS, &yes, NULL, NULL);
-    if (rc != 0) {
-        /* From here on a yes cannot be said; one that was said before can be read. */
-        shutdown(world->fd, SHUT_RD);
-        rc = pool_receive(world->fd, 0, &yes, NULL, NULL);
-    }
-    if (rc == 0 && yes.kind == POOL_TAKEN && yes.job_id == request->job_id &&
-        yes.attempt == request->attempt) {
+    bool is_sent = world_orders_send(&world->orders, world->fd, request, lock);
+    if (!is_sent || pool_receive(world->fd, TAKE_MS, &yes, NULL, NULL) != 0 ||
+        yes.kind != POOL_TAKEN || !world_orders_begin(&world->orders, &yes))
+        world_orders_take_back(&world->orders, NULL);
+    if (world->orders.n_open > 0) { /* its turn has come, heard or not */
         snprintf(world->login, sizeof world->login, "%s", request->login);
-        memcpy(world->before, world->job, sizeof world->before);
-        snprintf(world->job, sizeof world->job, "%s", request->directory);
         set_state(world, WORLD_BUSY);
         return true;
     }
-    hang_up(world);
+    hang_up(pool, world);
     kill_world(pool, world);
     set_state(world, WORLD_LEAVING);
     return false;
 }
 
+/* ---- orders ahead ---- */
+
+/* It takes the place of those before it, so no more room than they. */
+static bool may_follow(const struct launch_pool *pool, const struct world *world,
+                       const struct launcher_request *request)
+{
+    const struct world_orders *orders = &world->orders;
+    return world->state == WORLD_BUSY && world->fd >= 0 && has_shape(world, request) &&
+           strcmp(world->login, request->login) == 0 && orders->n_open > 0 &&
+           world_orders_have_room(orders, pool->conf->ahead_ms) &&
+           orders->n_sent < pool->conf->max_jobs &&
+           request->memory_bytes <= orders->open[orders->n_open - 1].memory_bytes;
+}
+
+/* The one that has least before it. */
+static struct world *find_to_follow(struct launch_pool *pool,
+                                    const struct launcher_request *request)
+{
+    struct world *found = NULL;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (may_follow(pool, world, request) &&
+            (found == NULL || world->orders.n_open < found->orders.n_open))
+            found = world;
+    }
+    return found;
+}
+
+static bool takes_ahead(struct launcher *launcher,
+                        const struct launcher_request *request)
+{
+    struct launch_pool *pool = launcher->state;
+    return is_for_pool(pool, request) && find_to_follow(pool, request) != NULL;
+}
+
+static int start_ahead(struct launch_pool *pool, const struct launcher_request *request,
+                       int lock, struct launcher_started *ret_started,
+                       struct error *err)
+{
+    struct world *world = find_to_follow(pool, request);
+    if (world == NULL || !world_orders_send(&world->orders, world->fd, request, lock)) {
+        world_returned_add(&pool->returned, request->directory);
+        return error_set(err, PPT_ESTATE, "no world takes it ahead any more");
+    }
+    *ret_started = (struct launcher_started){.pid = world->pid};
+    return 0;
+}
+
 /* Another attempt of this job begins: that an earlier one is over says nothing now. */
 static void forget(struct launch_pool *pool, const char *directory)
 {
-    for (int i = 0; i < pool->n_worlds; i++) {
-        struct world *world = pool->worlds[i];
-        if (strcmp(world->job, directory) == 0)
-            world->job[0] = '\0';
-        if (strcmp(world->before, directory) == 0)
-            world->before[0] = '\0';
-    }
+    for (int i = 0; i < pool->n_worlds; i++)
+        world_orders_forget(&pool->worlds[i]->orders, directory);
+    world_returned_forget(&pool->returned, directory);
 }
 
 static int start(struct launcher *launcher, const struct launcher_request *request,
@@ -501,6 +553,8 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
     struct launch_pool *pool = launcher->state;
     struct world *world;
     forget(pool, request->directory);
+    if (request->is_ahead)
+        return start_ahead(pool, request, lock, ret_started, err);
     while (is_for_pool(pool, request) && (world = find_idle(pool, request)) != NULL)
         if (order(pool, world, request, lock)) {
             *ret_started = (struct launcher_started){.pid = world->pid};
@@ -511,18 +565,45 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 
 /* ---- the processes of a job ---- */
 
+/* The world whose open order it is, or NULL. *ret_place: 0 is the first one. */
+static struct world *find_by_job(struct launch_pool *pool, const char *directory,
+                                 int *ret_place)
+{
+    for (int i = 0; i < pool->n_worlds; i++) {
+        *ret_place = world_orders_find(&pool->worlds[i]->orders, directory);
+        if (*ret_place >= 0)
+            return pool->worlds[i];
+    }
+    return NULL;
+}
+
 /* mpirun speaks after the ranks have died and the job's lock is free. */
 static bool may_still_speak(struct launch_pool *pool, const char *directory)
 {
-    for (int i = 0; i < pool->n_worlds; i++) {
-        struct world *world = pool->worlds[i];
-        if (strcmp(world->job, directory) != 0 ||
-            (world->state != WORLD_BUSY && !world->is_lost))
-            continue;
-        if (world->state == WORLD_BUSY)
-            hear(pool, world); /* it may have said that the job has ended */
-        return world->is_lost && now_ms() - world->since_ms < WORDS_MS;
-    }
+    int place;
+    struct world *world = find_by_job(pool, directory, &place);
+    if (world == NULL || place != 0)
+        return false;
+    if (world->state == WORLD_BUSY)
+        hear(pool, world); /* it may have said that the job has ended */
+    return world->is_lost && now_ms() - world->since_ms < WORDS_MS;
+}
+
+/* Ordered, and others come first: it takes no room yet. */
+static bool is_ahead(struct launcher *launcher, const char *directory)
+{
+    struct launch_pool *pool = launcher->state;
+    int place;
+    return find_by_job(pool, directory, &place) != NULL && place > 0;
+}
+
+/* A world has said so. */
+static bool is_over(struct launcher *launcher, const char *directory)
+{
+    const struct launch_pool *pool = launcher->state;
+    for (int i = 0; i < pool->n_worlds; i++)
+        if (world_orders_has_ended(&pool->worlds[i]->orders, directory))
+            return true;
     return false;
 }
 
@@ -530,6 +611,19 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
                 struct launcher_look *ret_look, struct error *err)
 {
     struct launch_pool *pool = launcher->state;
+    if (world_returned_has(&pool->returned, directory) ||
+        is_ahead(launcher, directory)) {
+        *ret_look = (struct launcher_look){.life = LAUNCHER_QUEUED, .ran_s = -1};
+        if (!is_ahead(launcher, directory)) {
+            ret_look->life = LAUNCHER_NEVER;
+            ret_look->is_returned = true;
+        }
+        return 0;
+    }
+    if (is_over(launcher, directory)) {
+        *ret_look = (struct launcher_look){.life = LAUNCHER_GONE, .ran_s = -1};
+        return 0;
+    }
     int rc =
         pool->fallback.ops->look(&pool->fallback, directory, attempt, ret_look, err);
     if (rc == 0 && ret_look->life == LAUNCHER_GONE && may_still_speak(pool, directory))
@@ -537,43 +631,46 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     return rc;
 }
 
-/* A world has said so, or has taken another job since. */
-static bool is_over(struct launcher *launcher, const char *directory)
-{
-    const struct launch_pool *pool = launcher->state;
-    for (int i = 0; i < pool->n_worlds; i++) {
-        const struct world *world = pool->worlds[i];
-        if ((world->state == WORLD_IDLE && strcmp(world->job, directory) == 0) ||
-            strcmp(world->before, directory) == 0)
-            return true;
-    }
-    return false;
-}
-
 static int count(struct launcher *launcher, const char *directory, bool only_ranks)
 {
     struct launch_pool *pool = launcher->state;
-    if (is_over(launcher, directory))
+    if (is_over(launcher, directory) || is_ahead(launcher, directory) ||
+        world_returned_has(&pool->returned, directory))
         return 0;
     return pool->fallback.ops->count(&pool->fallback, directory, only_ranks);
+}
+
+/* No other job can follow in its world, so that no signal that is meant for it can meet
+ * the next. False: it had not begun, and never will. */
+static bool stand_alone(struct launch_pool *pool, const char *directory)
+{
+    int place;
+    struct world *world = find_by_job(pool, directory, &place);
+    if (world != NULL)
+        world_orders_take_back(&world->orders, &pool->returned);
+    return !world_returned_has(&pool->returned, directory);
 }
 
 static void stop(struct launcher *launcher, const char *directory)
 {
     struct launch_pool *pool = launcher->state;
-    pool->fallback.ops->stop(&pool->fallback, directory);
+    if (stand_alone(pool, directory))
+        pool->fallback.ops->stop(&pool->fallback, directory);
 }
 
 static void kill_all(struct launcher *launcher, const char *directory)
 {
     struct launch_pool *pool = launcher->state;
-    pool->fallback.ops->kill(&pool->fallback, directory);
+    if (stand_alone(pool, directory))
+        pool->fallback.ops->kill(&pool->fallback, directory);
 }
 
 static const struct launcher_ops pool_ops = {.name = "pool",
                                              .tend = tend,
                                              .wake_fd = wake_fd,
                                              .is_ready = is_ready,
+                                             .takes_ahead = takes_ahead,
+                                             .is_ahead = is_ahead,
                                              .start = start,
                                              .look = look,
                                              .is_over = is_over,
@@ -638,9 +735,11 @@ void launch_pool_free(struct launch_pool *pool)
     if (pool == NULL)
         return;
     for (int i = 0; i < pool->n_worlds; i++) {
-        hang_up(pool->worlds[i]);
+        hang_up(pool, pool->worlds[i]);
+        world_orders_free(&pool->worlds[i]->orders);
         free(pool->worlds[i]);
     }
+    world_returned_free(&pool->returned);
     if (pool->listener >= 0)
         close(pool->listener);
     if (pool->epoll >= 0)

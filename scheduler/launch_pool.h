@@ -9,6 +9,12 @@
  * as launch_mpirun does it: all ranks of a world hold the lock of the job that they
  * run, and carry its directory's name in their environment.
  *
+ * A world that is busy is given the next jobs of its shape and login ahead, as many as
+ * are expected to end within pool.ahead_ms (world_orders.h), in the queue's order: they
+ * take the room of the one that runs, one after the other. Once that one has lasted
+ * longer, its world has gone, or a signal is meant for one of them, those that have not
+ * begun are taken back; `look` then says that they never ran, to be started anew.
+ *
  * To mpirun go: jobs with more ranks than the pool may have, with GPUs, more memory or
  * time than pool.max_memory and pool.max_time_limit, of accounts in pool.except; all
  * jobs for a minute after worlds could not be started; and those that would have to

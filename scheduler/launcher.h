@@ -33,6 +33,7 @@ struct launcher_request {
     const int64_t *ranks; /* on each of the site's nodes; NULL: as its last attempt */
     const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
     bool has_wishes; /* it has some; for is_ready, which is not told them */
+    bool is_ahead;   /* to follow what runs where takes_ahead says so */
 };
 
 struct launcher_started {
@@ -54,6 +55,7 @@ struct launcher_look {
     bool is_witnessed; /* squeue knows it no more; somebody else says it has ended */
     bool is_cancelled; /* it ended because a person ended it, not through ppt */
     bool is_hearsay;   /* that somebody did must not make it cheaper */
+    bool is_returned;  /* never: taken back before it began, to be started anew */
     char early[96]; /* why the other system ended it before it began, in its own words;
                        "": it did not */
     struct slurm_job slurm; /* of the launchers that use Slurm */
@@ -70,6 +72,12 @@ struct launcher_ops {
     /* Can a job like this start now? False: not yet, ask again in a later round; its
      * directory need not be known. NULL: always. */
     bool (*is_ready)(struct launcher *launcher, const struct launcher_request *request);
+    /* Would a job like this be taken now although its room is not free, to follow those
+     * that have it? NULL: never. */
+    bool (*takes_ahead)(struct launcher *launcher,
+                        const struct launcher_request *request);
+    /* Was it taken so, and others come first still? Then it has no room. NULL: no. */
+    bool (*is_ahead)(struct launcher *launcher, const char *directory);
     /* Starts the ranks and returns without waiting for them. `lock` is an open file
      * description that holds the job's lock; the processes inherit it, the caller
      * closes its own. Errors: PPT_ELAUNCH, PPT_EIO and others (nothing was started nor

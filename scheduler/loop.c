@@ -157,6 +157,8 @@ static struct attempt_context context_of(struct state *state)
 struct running {
     struct queue_jobs jobs;
     int n_over;
+    const struct queue_job **again; /* those of them that are to be started once more */
+    int n_again;
     struct places room; /* what is free */
     struct policy_holder *holders;
     int n_holders;
@@ -198,10 +200,12 @@ static void hold(const struct state *state, const struct queue_job *job,
 }
 
 static int watch_one(struct state *state, const struct attempt_context *context,
-                     const struct queue_job *job, bool *ret_ended, struct error *err)
+                     const struct queue_job *job, enum attempt_fate *ret_fate,
+                     struct error *err)
 {
-    int rc = attempt_watch(context, job, ret_ended, err);
-    if (*ret_ended)
+    *ret_fate = ATTEMPT_RUNS;
+    int rc = attempt_watch(context, job, ret_fate, err);
+    if (*ret_fate == ATTEMPT_ENDED)
         state->waiting_may_fit = true;
     rc = after(state, rc, job->id, err);
     if (rc == 0) /* Slurm's commands may have taken their time */
@@ -209,9 +213,22 @@ static int watch_one(struct state *state, const struct attempt_context *context,
     return rc;
 }
 
-/* Watches all but those that are over for sure: these come first, and take no room.
- * They are settled while the next jobs run. (One of them that somebody interrupted and
- * that runs again then shares its cores for once.) */
+/* Those that are over for sure come first, and take no room. They are settled while the
+ * next jobs run. (One of them that somebody interrupted and that runs again then shares
+ * its cores for once.) */
+static void find_over(const struct attempt_context *context, struct running *running)
+{
+    struct queue_job *jobs = running->jobs.jobs;
+    for (int i = 0; i < running->jobs.n; i++) {
+        struct queue_job over = jobs[i];
+        if (!attempt_is_over(context, &over))
+            continue;
+        jobs[i] = jobs[running->n_over];
+        jobs[running->n_over++] = over;
+    }
+}
+
+/* Watches all but those that are over. */
 static int watch_running(struct state *state, struct running *running,
                          struct error *err)
 {
@@ -222,19 +239,17 @@ static int watch_running(struct state *state, struct running *running,
         return rc;
     running->room = state->loop->places;
     running->holders = calloc((size_t)jobs->n + 1, sizeof *running->holders);
-    if (running->holders == NULL)
+    running->again = calloc((size_t)jobs->n + 1, sizeof *running->again);
+    if (running->holders == NULL || running->again == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory watching jobs");
-    for (int i = 0; rc == 0 && i < jobs->n; i++) {
-        struct queue_job *job = &jobs->jobs[i];
-        bool has_ended = false;
-        if (attempt_is_over(&context, job)) {
-            struct queue_job over = *job;
-            *job = jobs->jobs[running->n_over];
-            jobs->jobs[running->n_over++] = over;
-            continue;
-        }
-        rc = watch_one(state, &context, job, &has_ended, err);
-        if (!has_ended)
+    find_over(&context, running);
+    for (int i = running->n_over; rc == 0 && i < jobs->n; i++) {
+        const struct queue_job *job = &jobs->jobs[i];
+        enum attempt_fate fate;
+        rc = watch_one(state, &context, job, &fate, err);
+        if (fate == ATTEMPT_RETURNED)
+            running->again[running->n_again++] = job;
+        else if (fate == ATTEMPT_RUNS && !attempt_is_ahead(&context, job))
             hold(state, job, running);
     }
     if (context.is_due)
@@ -246,17 +261,17 @@ static int settle_over(struct state *state, const struct running *running,
                        struct error *err)
 {
     struct attempt_context context = context_of(state);
+    enum attempt_fate fate;
     int rc = 0;
-    for (int i = 0; rc == 0 && i < running->n_over; i++) {
-        bool has_ended = false;
-        rc = watch_one(state, &context, &running->jobs.jobs[i], &has_ended, err);
-    }
+    for (int i = 0; rc == 0 && i < running->n_over; i++)
+        rc = watch_one(state, &context, &running->jobs.jobs[i], &fate, err);
     return rc;
 }
 
 static void running_free(struct running *running)
 {
     queue_jobs_free(&running->jobs);
+    free(running->again);
     free(running->holders);
 }
 
@@ -347,10 +362,9 @@ static int admit(struct state *state, struct error *err)
     return rc;
 }
 
-static bool is_ready(const struct state *state, const struct queue_job *job)
+static struct launcher_request request_of(const struct queue_job *job)
 {
-    struct launcher *launcher = state->loop->launcher;
-    const struct launcher_request request = {
+    return (struct launcher_request){
         .login = job->submitted_by,
         .account = job->account,
         .n_ranks = job->n_ranks,
@@ -359,14 +373,29 @@ static bool is_ready(const struct state *state, const struct queue_job *job)
         .memory_bytes = job->memory_bytes,
         .time_limit_s = job->time_limit_s,
         .has_wishes = job->spec != NULL}; /* queue_for_start */
+}
+
+static bool is_ready(const struct state *state, const struct queue_job *job)
+{
+    struct launcher *launcher = state->loop->launcher;
+    const struct launcher_request request = request_of(job);
     return job->allocation[0] != '\0' || launcher->ops->is_ready == NULL ||
            launcher->ops->is_ready(launcher, &request);
 }
 
+static bool is_taken_ahead(const struct state *state, const struct queue_job *job)
+{
+    struct launcher *launcher = state->loop->launcher;
+    const struct launcher_request request = request_of(job);
+    return job->allocation[0] == '\0' && launcher->ops->takes_ahead != NULL &&
+           launcher->ops->takes_ahead(launcher, &request);
+}
+
 /* From where it was staged, if it was. */
 static int start_one(struct state *state, const struct attempt_context *context,
-                     int64_t id, struct error *err)
+                     const struct queue_job *job, struct error *err)
 {
+    const int64_t id = job->id;
     for (int i = 0; i < state->n_staged; i++) {
         if (attempt_staged_id(state->staged[i]) != id)
             continue;
@@ -376,17 +405,8 @@ static int start_one(struct state *state, const struct attempt_context *context,
         attempt_staged_free(staged);
         break;
     }
-    return attempt_start(context, id, "", err);
-}
-
-/* Those that were not started first come next. */
-static void remember_next(struct state *state, const struct queue_jobs *jobs,
-                          const struct policy_choice *choices)
-{
-    state->n_next = 0;
-    for (int i = 0; i < jobs->n && state->n_next < MAX_STAGED; i++)
-        if (!choices[i].starts && jobs->jobs[i].allocation[0] == '\0')
-            state->next_ids[state->n_next++] = jobs->jobs[i].id;
+    return attempt_start(context, id, job->state == QUEUE_RUNNING ? ATTEMPT_AGAIN : "",
+                         err);
 }
 
 static bool is_staged(const struct state *state, int64_t id)
@@ -429,57 +449,90 @@ static void stage_next(struct state *state)
     }
 }
 
-static int start_chosen(struct state *state, const struct queue_jobs *jobs,
-                        const struct policy_choice *choices, struct error *err)
+/* Starts one job or remembers it as one that comes next. *is_first: nobody before it
+ * still waits, so that it may be taken ahead, in the room of those that run. */
+static int start_or_wait(struct state *state, struct attempt_context *context,
+                         const struct queue_job *job,
+                         const struct policy_choice *choice, bool *is_first,
+                         struct error *err)
+{
+    bool is_now = choice->starts && is_ready(state, job);
+    int rc = 0;
+    context->is_ahead = !choice->starts && *is_first && is_taken_ahead(state, job);
+    if (is_now || context->is_ahead) {
+        context->ranks = choice->starts ? choice->ranks : NULL;
+        rc = start_one(state, context, job, err);
+        state->has_started = true;
+        rc = after(state, rc, job->id, err);
+    } else {
+        *is_first = false;
+        if (!choice->starts && job->allocation[0] == '\0' &&
+            job->state == QUEUE_ADMITTED && state->n_next < MAX_STAGED)
+            state->next_ids[state->n_next++] = job->id;
+    }
+    return rc == 0 ? renew(state, err) : rc;
+}
+
+/* Who has waited already and was taken back comes first, then the queue in its order.
+ * *ret_all: theirs, no ownership; caller frees. */
+static int list_all(const struct running *running, const struct queue_jobs *jobs,
+                    const struct queue_job ***ret_all, struct error *err)
+{
+    const struct queue_job **all =
+        calloc((size_t)(running->n_again + jobs->n) + 1, sizeof *all);
+    if (all == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
+    for (int i = 0; i < running->n_again; i++)
+        all[i] = running->again[i];
+    for (int i = 0; i < jobs->n; i++)
+        all[running->n_again + i] = &jobs->jobs[i];
+    *ret_all = all;
+    return 0;
+}
+
+static int start_all(struct state *state, const struct policy_site *site,
+                     const struct queue_job *const *jobs, int n, struct error *err)
 {
     struct attempt_context context = context_of(state);
+    int64_t now_s = time(NULL);
+    bool is_first = true;
     int rc = 0;
-    for (int i = 0; rc == 0 && i < jobs->n; i++) {
-        if (!choices[i].starts)
-            continue;
-        if (is_ready(state,
-                     &jobs->jobs[i])) { /* else a pilot may have been asked for */
-            context.ranks = choices[i].ranks;
-            rc = start_one(state, &context, jobs->jobs[i].id, err);
-            state->has_started = true;
-            rc = after(state, rc, jobs->jobs[i].id, err);
-        }
-        if (rc == 0)
-            rc = renew(state, err);
+    struct policy_job *candidates = calloc((size_t)n + 1, sizeof *candidates);
+    struct policy_choice *choices = calloc((size_t)n + 1, sizeof *choices);
+    if (candidates == NULL || choices == NULL) {
+        rc = error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
+        goto out;
     }
+    for (int i = 0; i < n; i++)
+        candidates[i] = (struct policy_job){.rank = rank_of(jobs[i]),
+                                            .n_ranks = ranks_of(jobs[i]),
+                                            .waited_s = now_s - jobs[i]->admitted_at_s,
+                                            .lasts_s = lasts_s(state, jobs[i])};
+    policy_choose(site, candidates, n, choices);
+    state->n_next = 0;
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = start_or_wait(state, &context, jobs[i], &choices[i], &is_first, err);
+out:
+    free(candidates);
+    free(choices);
     return rc;
 }
 
 static int start(struct state *state, const struct running *running, struct error *err)
 {
     struct queue_jobs jobs = {0};
-    int64_t now_s = time(NULL);
-    int rc = queue_for_start(state->db, BATCH, &jobs, err);
-    if (rc != 0)
-        return rc;
+    const struct queue_job **all = NULL;
     struct policy_site site = {.whole = &state->loop->places,
                                .room = running->room,
                                .holders = running->holders,
                                .n_holders = running->n_holders,
                                .patience_s = state->loop->conf->patience_s};
-    struct policy_job *candidates = calloc((size_t)jobs.n + 1, sizeof *candidates);
-    struct policy_choice *choices = calloc((size_t)jobs.n + 1, sizeof *choices);
-    if (candidates == NULL || choices == NULL) {
-        rc = error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
-        goto out;
-    }
-    for (int i = 0; i < jobs.n; i++)
-        candidates[i] =
-            (struct policy_job){.rank = rank_of(&jobs.jobs[i]),
-                                .n_ranks = ranks_of(&jobs.jobs[i]),
-                                .waited_s = now_s - jobs.jobs[i].admitted_at_s,
-                                .lasts_s = lasts_s(state, &jobs.jobs[i])};
-    policy_choose(&site, candidates, jobs.n, choices);
-    remember_next(state, &jobs, choices);
-    rc = start_chosen(state, &jobs, choices, err);
-out:
-    free(candidates);
-    free(choices);
+    int rc = queue_for_start(state->db, BATCH, &jobs, err);
+    if (rc == 0)
+        rc = list_all(running, &jobs, &all, err);
+    if (rc == 0)
+        rc = start_all(state, &site, all, running->n_again + jobs.n, err);
+    free(all);
     queue_jobs_free(&jobs);
     return rc;
 }

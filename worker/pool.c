@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "jobs/pool.h"
+#include "jobs/turn.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
 #include "worker/orders.h"
@@ -32,20 +33,26 @@ struct pool {
     const char *directory; /* the world's own */
     char top[POOL_PATH_SIZE];
     const unsigned char *public_key;
-    int *ranks;    /* rank 0: sockets to the others, by rank; else NULL */
-    int scheduler; /* rank 0: socket to it, or -1 */
-    int leader;    /* other ranks: socket to rank 0 */
-    pid_t parent;  /* mpirun, or slurmstepd */
+    int *ranks;        /* rank 0: sockets to the others, by rank; else NULL */
+    int scheduler;     /* rank 0: socket to it, or -1 */
+    struct turn *turn; /* of that call; NULL: there is none */
+    int leader;        /* other ranks: socket to rank 0 */
+    pid_t parent;      /* mpirun, or slurmstepd */
     char login[POOL_LOGIN_SIZE];
     int64_t n_jobs, max_jobs;
     bool is_used_up;
 };
 
-static int64_t now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void)
+{
+    return now_us() / 1000;
 }
 
 /* ---- the mark in the environment ---- */
@@ -224,9 +231,19 @@ static _Noreturn void lost(struct error *err)
     comm_mpi_abort(log_error(err));
 }
 
+/* What lies in the socket unread, orders with their locks, goes with it. */
+static void hang_up(struct pool *pool)
+{
+    close(pool->scheduler);
+    pool->scheduler = -1;
+    turn_close(pool->turn);
+    pool->turn = NULL;
+}
+
 static void carry_out(struct pool *pool, const struct pool_message *order, int lock)
 {
     const int size = pool->world->comm->size;
+    const int64_t began_us = now_us();
     struct error err = {0};
     struct pool_message answer;
     for (int rank = 1; rank < size; rank++)
@@ -248,20 +265,14 @@ static void carry_out(struct pool *pool, const struct pool_message *order, int l
     answer = say(pool, pool->is_used_up ? POOL_LEAVE : POOL_ENDED);
     answer.job_id = order->job_id;
     answer.attempt = order->attempt;
-    if (pool->scheduler >= 0 && pool_send(pool->scheduler, &answer, -1, &err) != 0) {
-        close(pool->scheduler);
-        pool->scheduler = -1;
-    }
+    answer.lasted_us = now_us() - began_us;
+    if (pool->scheduler >= 0 && pool_send(pool->scheduler, &answer, -1, &err) != 0)
+        hang_up(pool);
 }
 
-static void hang_up(struct pool *pool)
-{
-    close(pool->scheduler);
-    pool->scheduler = -1;
-}
-
-/* Says yes before anything of the job is touched; whoever did not hear it may give the
- * job to somebody else. */
+/* It has begun from the moment that its turn is taken; the mark is there before, for
+ * the signals that may come then. Says yes before anything of the job is touched: where
+ * the scheduler has gone nothing is. */
 static void take(struct pool *pool, const struct pool_message *order, int lock)
 {
     struct pool_message yes = say(pool, POOL_TAKEN);
@@ -273,12 +284,14 @@ static void take(struct pool *pool, const struct pool_message *order, int lock)
         pool->is_used_up = true;
     } else {
         begin_job(order);
-        if (pool_send(pool->scheduler, &yes, -1, NULL) == 0) {
+        bool is_ours = turn_begin(pool->turn, order->number);
+        if (is_ours && pool_send(pool->scheduler, &yes, -1, NULL) == 0) {
             snprintf(pool->login, sizeof pool->login, "%s", order->login);
             carry_out(pool, order, lock);
             return;
         }
-        hang_up(pool);
+        if (is_ours)
+            hang_up(pool);
         set_mark(pool->directory);
     }
     if (lock >= 0)
@@ -289,10 +302,15 @@ static void take(struct pool *pool, const struct pool_message *order, int lock)
 static bool find_scheduler(struct pool *pool, int64_t *alone_since)
 {
     struct pool_message hello = say(pool, POOL_HELLO);
+    int fd = -1;
     if (*alone_since == 0)
         *alone_since = now_ms();
     if (pool_call(pool->top, POOL_SOCKET, &pool->scheduler, NULL) == 0) {
-        if (pool_send(pool->scheduler, &hello, -1, NULL) == 0)
+        bool is_said = turn_create(&pool->turn, &fd, NULL) == 0 &&
+                       pool_send(pool->scheduler, &hello, fd, NULL) == 0;
+        if (fd >= 0)
+            close(fd);
+        if (is_said)
             return true;
         hang_up(pool);
     }

@@ -61,7 +61,8 @@ START_TEST(every_knob_turns)
         "  template: /etc/ppt/job.in, scratch: /run/ppt,\n"
         "  arguments: [--bind-to, core]}\n"
         "pool: {ranks: 12, spare: 3, spare_ranks: 4, jobs: 7, idle: 90s,\n"
-        "  max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, other]}\n"
+        "  ahead_ms: 20, max_memory: 1GiB, max_time_limit: 5m, except: [acme/clinic, "
+        "other]}\n"
         "pilots: {nodes: 2, cores: 3, memory: 1GiB, time: 30m, most: 5, idle: 40s,\n"
         "  template: /etc/ppt/pilot.in}\n"
         "hooks: {end: /etc/ppt/job-end, time_limit: 5s}\n"
@@ -93,6 +94,7 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.pool.spare_ranks, 4);
     ck_assert_int_eq(conf.pool.max_jobs, 7);
     ck_assert_int_eq(conf.pool.idle_s, 90);
+    ck_assert_int_eq(conf.pool.ahead_ms, 20);
     ck_assert_int_eq(conf.pool.max_memory_bytes, (int64_t)1 << 30);
     ck_assert_int_eq(conf.pool.max_time_limit_s, 300);
     ck_assert_int_eq(conf.pool.n_except, 2);
@@ -194,6 +196,8 @@ static const struct {
      "f:3:2: launcher.hosts[3]: the host \"n\" stands here twice"},
     {"launcher: {arguments: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "f:1:23: launcher.arguments: expected a list of at most 16 arguments"},
+    {"pool: {ahead_ms: 10001}\n",
+     "f:1:18: pool.ahead_ms: expected an integer from 0 to 10000, found \"10001\""},
     {"pool: {ranks: 0, jobs: 0, except: acme}\n",
      "f:1:15: pool.ranks: expected an integer from 1 to 4096, found \"0\"\n"
      "f:1:24: pool.jobs: expected an integer from 1 to 1000000, found \"0\"\n"
