@@ -11,7 +11,7 @@
 
 enum { LANES = 8 }; /* independent partial sums, so that the loops become vectors */
 
-static inline double dot(int64_t len, const float *restrict x, const float *restrict y)
+CPU_INLINE double dot(int64_t len, const float *restrict x, const float *restrict y)
 {
     double lane[LANES] = {0};
     int64_t i = 0;
@@ -48,7 +48,7 @@ CPU_CLONES void clip_add_square_rows(int64_t n, int64_t len, const float *x,
 /* An upper bound of the sum of squares, at most 1 + 2^-18 times it, plus len 2^-149;
  * Inf where a float overflows. A lane adds up 16 squares in float, all positive: off by
  * a factor of 1 + 17 2^-24 at most, and 2^-150 for each square that underflows. */
-static inline double square_above(int64_t len, const float *restrict x)
+CPU_INLINE double square_above(int64_t len, const float *restrict x)
 {
     enum { WIDTH = 64, DEPTH = 16 };
     double sum = 0.0;
@@ -98,26 +98,100 @@ void clip_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
     }
 }
 
+/* Gram matrices are made in tiles, from rows that were made double once a tile; TALL
+ * times BROAD sums stay in registers. */
+enum { SIDE = 16, DEPTH = 128, TALL = 4, BROAD = 2 };
+typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
+
+struct panel {
+    double row[SIDE][DEPTH + LANES];
+};
+
+/* Columns from .. from + width - 1 of the rows s .. of x[t, len]; zeros behind the last
+ * row and up to whole vectors. */
+CPU_INLINE void fill_panel(int64_t t, int64_t len, const float *x, int64_t s,
+                           int64_t from, int64_t width, struct panel *ret_panel)
+{
+    for (int64_t i = 0; i < SIDE; i++) {
+        double *row = ret_panel->row[i];
+        int64_t n = s + i < t ? width : 0;
+        for (int64_t k = 0; k < n; k++) {
+            row[k] = (double)x[(s + i) * len + from + k];
+        }
+        for (int64_t k = n; k < width + LANES && k < DEPTH; k++) {
+            row[k] = 0.0;
+        }
+    }
+}
+
+/* tile[i .. ][j .. ] += the dot products of TALL rows and BROAD rows. */
+CPU_INLINE void add_dots(int64_t width, const struct panel *tall,
+                         const struct panel *broad, int64_t i, int64_t j,
+                         double tile[SIDE][SIDE])
+{
+    wide sum[TALL][BROAD] = {{{0.0}}};
+    for (int64_t k = 0; k < width; k += LANES) {
+        for (int a = 0; a < TALL; a++) {
+            for (int b = 0; b < BROAD; b++) {
+                sum[a][b] += *(const wide *)&tall->row[i + a][k] *
+                             *(const wide *)&broad->row[j + b][k];
+            }
+        }
+    }
+    for (int a = 0; a < TALL; a++) {
+        for (int b = 0; b < BROAD; b++) {
+            const double *part = (const double *)&sum[a][b];
+            tile[i + a][j + b] += ((part[0] + part[4]) + (part[1] + part[5])) +
+                                  ((part[2] + part[6]) + (part[3] + part[7]));
+        }
+    }
+}
+
+/* The dot products of the rows s .. and r .. of x[t, len]; of those on and below the
+ * diagonal, where s is r. */
+CPU_INLINE void gram_tile(int64_t t, int64_t len, const float *x, int64_t s, int64_t r,
+                          double tile[SIDE][SIDE])
+{
+    _Alignas(64) struct panel left, right;
+    memset(tile, 0, SIDE * sizeof *tile);
+    for (int64_t from = 0; from < len; from += DEPTH) {
+        int64_t width = len - from < DEPTH ? len - from : DEPTH;
+        fill_panel(t, len, x, s, from, width, &left);
+        fill_panel(t, len, x, r, from, width, &right);
+        for (int64_t i = 0; i < SIDE && s + i < t; i += TALL) {
+            int64_t end = s == r ? i + TALL : t - r;
+            for (int64_t j = 0; j < SIDE && j < end; j += BROAD) {
+                add_dots(width, &left, &right, i, j, tile);
+            }
+        }
+    }
+}
+
 /* Each of the t^2 terms is a product of two dot products of d and p terms; by the
- * standard bound (Higham, Accuracy and Stability, section 3.1) the error is at most
- * gamma_k * sum |a_s|.|a_t| |g_s|.|g_t| with k = d + p + t^2 + 2, and that sum is at
- * most (sum_t |a_t| |g_t|)^2 by Cauchy and Schwarz. */
+ * standard bound (Higham, Accuracy and Stability, section 3.1), in whatever order they
+ * are added, the error is at most gamma_k * sum |a_s|.|a_t| |g_s|.|g_t| with
+ * k = d + p + t^2 + 2, and that sum is at most (sum_t |a_t| |g_t|)^2 by Cauchy and
+ * Schwarz. Both Gram matrices are symmetric: half of each is made. */
 CPU_CLONES void clip_ghost_square(int64_t n, int64_t t, int64_t d, int64_t p,
                                   const float *a, const float *g, double *square,
                                   double *error)
 {
     double gamma = (double)(d + p + t * t + 16) * 0x1p-52;
+    double aa[SIDE][SIDE], gg[SIDE][SIDE];
     for (int64_t i = 0; i < n; i++) {
-        const float *a_i = a + i * t * d, *g_i = g + i * t * p;
         double sum = 0.0, size = 0.0;
-        for (int64_t s = 0; s < t; s++) {
-            double aa = dot(d, a_i + s * d, a_i + s * d);
-            double gg = dot(p, g_i + s * p, g_i + s * p);
-            sum += aa * gg;
-            size += sqrt(aa * gg);
-            for (int64_t r = 0; r < s; r++) {
-                sum += 2.0 * dot(d, a_i + s * d, a_i + r * d) *
-                       dot(p, g_i + s * p, g_i + r * p);
+        for (int64_t s = 0; s < t; s += SIDE) {
+            for (int64_t r = 0; r <= s; r += SIDE) {
+                gram_tile(t, d, a + i * t * d, s, r, aa);
+                gram_tile(t, p, g + i * t * p, s, r, gg);
+                for (int64_t j = 0; j < SIDE && s + j < t; j++) {
+                    int64_t end = s == r ? j : SIDE;
+                    for (int64_t l = 0; l < end; l++) {
+                        sum += 2.0 * (aa[j][l] * gg[j][l]);
+                    }
+                    sum += s == r ? aa[j][j] * gg[j][j] : 0.0;
+                    size += s == r ? sqrt(aa[j][j] * gg[j][j]) : 0.0;
+                }
             }
         }
         square[i] = sum;

@@ -16,6 +16,9 @@
 #else
 #define CPU_CLONES
 #endif
+/* What a function compiled so calls in its loops: left to itself, the compiler may make
+ * one copy of it, for plain x86-64. */
+#define CPU_INLINE static inline __attribute__((always_inline))
 
 /* Products by OpenBLAS (gemm.c is its door), and what goes with them. */
 void gemm_set_threads(int n_threads);

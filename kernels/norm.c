@@ -6,23 +6,42 @@
 
 static const double norm_epsilon = 1e-5;
 
-static void group_stats(const struct grouping *grouping, int64_t group, const float *x,
-                        float *stats)
+enum { LANES = 8 }; /* independent partial sums, so that the loops become vectors */
+
+/* The sum of x[len] less `mean`, or of its squares. */
+CPU_INLINE double sum_off(int64_t len, const float *x, double mean, bool is_square)
+{
+    double lane[LANES] = {0}, sum = 0.0;
+    int64_t i = 0;
+    for (; i + LANES <= len; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            double off = (double)x[i + j] - mean;
+            lane[j] += is_square ? off * off : off;
+        }
+    }
+    for (int j = 0; i + j < len; j++) {
+        double off = (double)x[i + j] - mean;
+        lane[j] += is_square ? off * off : off;
+    }
+    for (int j = 0; j < LANES; j++) {
+        sum += lane[j];
+    }
+    return sum;
+}
+
+CPU_INLINE void group_stats(const struct grouping *grouping, int64_t group,
+                            const float *x, float *stats)
 {
     int64_t width = grouping->c / grouping->groups;
     double count = (double)(width * grouping->n_places);
     double sum = 0.0, square = 0.0;
+    const float *first = x + group * width;
     for (int64_t t = 0; t < grouping->n_places; t++) {
-        for (int64_t j = 0; j < width; j++) {
-            sum += (double)x[t * grouping->c + group * width + j];
-        }
+        sum += sum_off(width, first + t * grouping->c, 0.0, false);
     }
     double mean = sum / count;
     for (int64_t t = 0; t < grouping->n_places; t++) {
-        for (int64_t j = 0; j < width; j++) {
-            double off = (double)x[t * grouping->c + group * width + j] - mean;
-            square += off * off;
-        }
+        square += sum_off(width, first + t * grouping->c, mean, true);
     }
     stats[0] = (float)mean;
     stats[1] = (float)(1.0 / sqrt(square / count + norm_epsilon));
@@ -50,6 +69,31 @@ CPU_CLONES void norm_forward(const struct grouping *grouping, int64_t n, const f
     }
 }
 
+/* sum += the sum of dy scale over len values, dot += that of dy scale hat. */
+CPU_INLINE void add_dots(int64_t len, const float *dy, const float *scale,
+                         const float *x, float mean, float inverse, double *sum,
+                         double *dot)
+{
+    double sums[LANES] = {0}, dots[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= len; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            double d = (double)(dy[i + j] * scale[i + j]);
+            sums[j] += d;
+            dots[j] += d * (double)((x[i + j] - mean) * inverse);
+        }
+    }
+    for (int j = 0; i + j < len; j++) {
+        double d = (double)(dy[i + j] * scale[i + j]);
+        sums[j] += d;
+        dots[j] += d * (double)((x[i + j] - mean) * inverse);
+    }
+    for (int j = 0; j < LANES; j++) {
+        *sum += sums[j];
+        *dot += dots[j];
+    }
+}
+
 CPU_CLONES void norm_backward(const struct grouping *grouping, int64_t n,
                               const float *x, const float *scale, const float *stats,
                               const float *dy, float *dx)
@@ -63,12 +107,8 @@ CPU_CLONES void norm_backward(const struct grouping *grouping, int64_t n,
         float mean = stats[ig * 2], inverse = stats[ig * 2 + 1];
         double sum = 0.0, dot = 0.0;
         for (int64_t t = 0; t < s.n_places; t++) {
-            for (int64_t j = first; j < first + width; j++) {
-                int64_t at = base + t * s.c + j;
-                double d = (double)(dy[at] * scale[j]);
-                sum += d;
-                dot += d * (double)((x[at] - mean) * inverse);
-            }
+            int64_t at = base + t * s.c + first;
+            add_dots(width, dy + at, scale + first, x + at, mean, inverse, &sum, &dot);
         }
         float mean_d = (float)(sum / count), mean_dot = (float)(dot / count);
         for (int64_t t = 0; t < s.n_places; t++) {

@@ -3,7 +3,8 @@
  * gets low-rank factors), taken in turns on one core (and, for the noise, another where
  * there is one: `taskset -c 0` takes it away); examples a second beside Opacus and
  * PyTorch, where PPT_PYTHON names an interpreter that has them; and what a sample costs
- * out of 10^9 records. bench_engine [--json] [--batch N] [--pairs N] */
+ * out of 10^9 records. bench_engine [--json] [--batch N] [--pairs N]
+ * [--only NAME] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ enum { LENGTH = 64, N_TOKENS = 256, WIDTH = 64, RANK = 4, N_BLOCKS = 2 };
 
 static bool is_json;
 static int64_t batch = 256, n_pairs = 40;
+static const char *only = "";
 
 /* One rank's view of records in memory. */
 static int read_rows(struct rows *rows, const int64_t *indices, size_t n, float *x,
@@ -165,11 +167,19 @@ static int measure(const struct world_data *data, const struct spec_model *model
     return rc;
 }
 
+static bool is_wanted(const char *name)
+{
+    return strncmp(name, only, strlen(only)) == 0;
+}
+
 static int compare(const struct world_data *data, const struct spec_model *model,
                    const char *name, struct error *err)
 {
     char label[64];
     struct pair pair;
+    if (!is_wanted(name)) {
+        return 0;
+    }
     int rc = measure(data, model, &pair, err);
     if (rc == 0) {
         snprintf(label, sizeof label, "%s dp step, batch %lld", name, (long long)batch);
@@ -186,11 +196,94 @@ static int compare_peers(const struct world_data *data, const struct spec_model 
                          const char *name, struct error *err)
 {
     struct pair pair;
+    if (!is_wanted(name)) {
+        return 0;
+    }
     kernels_cpu.set_threads(BESIDE_THREADS);
     int rc = measure(data, model, &pair, err);
     kernels_cpu.set_threads(1);
     if (rc == 0) {
         beside_show(name, batch, n_pairs, pair.private_s, pair.plain_s);
+    }
+    return rc;
+}
+
+/* One linear layer over sequences: N examples of t places, d inputs, p outputs. */
+enum { N = 64, ROUNDS = 15 };
+struct sequence_layer {
+    int64_t t, d, p;
+    float *a, *g, *each, *grad;
+};
+
+/* Norms and clipped sum as jobs/model/outer.h has them where gradients are kept. */
+static double time_kept(const struct sequence_layer *l)
+{
+    double started_s = lease_clock_s(), square[N], none[N] = {0};
+    float factor[N];
+    int64_t len = l->d * l->p;
+    kernels_cpu.outer_each(N, l->t, l->d, l->p, l->a, l->g, l->each, len);
+    kernels_cpu.square_rows(N, len, l->each, square);
+    kernels_cpu.clip_factors(N, 1.0, square, none, factor);
+    kernels_cpu.weighted_sum(N, len, factor, l->each, l->grad);
+    return lease_clock_s() - started_s;
+}
+
+/* The same by ghost norms; g is scaled, by factors that leave it what it is. */
+static double time_ghost(const struct sequence_layer *l)
+{
+    double started_s = lease_clock_s(), square[N], error[N];
+    float factor[N];
+    kernels_cpu.ghost_square(N, l->t, l->d, l->p, l->a, l->g, square, error);
+    kernels_cpu.clip_factors(N, 1e9, square, error, factor);
+    kernels_cpu.scale_rows(N, l->t * l->p, factor, l->g);
+    kernels_cpu.gemm(true, false, l->d, l->p, N * l->t, l->a, l->g, 0.0f, l->grad);
+    return lease_clock_s() - started_s;
+}
+
+static int time_layer(struct sequence_layer layer, struct error *err)
+{
+    char label[64];
+    double kept[ROUNDS], ghost[ROUNDS];
+    int64_t n_a = N * layer.t * layer.d, n_g = N * layer.t * layer.p;
+    layer.a = calloc((size_t)n_a, sizeof *layer.a);
+    layer.g = calloc((size_t)n_g, sizeof *layer.g);
+    layer.each = calloc((size_t)(N * layer.d * layer.p), sizeof *layer.each);
+    layer.grad = calloc((size_t)(layer.d * layer.p), sizeof *layer.grad);
+    bool is_there =
+        layer.a != NULL && layer.g != NULL && layer.each != NULL && layer.grad != NULL;
+    for (int64_t i = 0; is_there && i < n_a; i++) {
+        layer.a[i] = (float)(i * 7919 % 31 - 15) * 0.01f;
+    }
+    for (int64_t i = 0; is_there && i < n_g; i++) {
+        layer.g[i] = (float)(i * 7919 % 29 - 14) * 0.01f;
+    }
+    for (int round = 0; is_there && round < ROUNDS; round++) {
+        kept[round] = time_kept(&layer);
+        ghost[round] = time_ghost(&layer);
+    }
+    free(layer.a), free(layer.g), free(layer.each), free(layer.grad);
+    if (!is_there) {
+        return error_set(err, PPT_ENOMEM, "cannot allocate %d gradients", N);
+    }
+    double kept_s = figure_median(kept, ROUNDS), ghost_s = figure_median(ghost, ROUNDS);
+    snprintf(label, sizeof label, "norms and sum %lld x %lld x %lld, ghost",
+             (long long)layer.t, (long long)layer.d, (long long)layer.p);
+    figure_show(label, ghost_s * 1e3, "ms", "kept", kept_s * 1e3, kept_s / ghost_s);
+    return 0;
+}
+
+/* Sizes on both sides of the rule between the two ways, d p <= 2 t (d + p). */
+static int time_norms(struct error *err)
+{
+    static const struct sequence_layer layers[] = {
+        {.t = 16, .d = 128, .p = 256},  {.t = 28, .d = 156, .p = 512},
+        {.t = 64, .d = 512, .p = 512},  {.t = 100, .d = 768, .p = 768},
+        {.t = 100, .d = 512, .p = 512}, {.t = 64, .d = 256, .p = 256},
+        {.t = 128, .d = 384, .p = 384}, {.t = 49, .d = 256, .p = 32},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof layers / sizeof *layers; i++) {
+        rc = is_wanted("norms") ? time_layer(layers[i], err) : 0;
     }
     return rc;
 }
@@ -203,6 +296,9 @@ static int time_sampler(struct error *err)
     static int64_t indices[20000];
     static double times[100];
     struct sampler sampler;
+    if (!is_wanted("sampler")) {
+        return 0;
+    }
     int rc = sampler_open(&sampler, key, floor(1e-5 * 0x1p53) * 0x1p-53, n_rows, err);
     if (rc != 0) {
         return rc;
@@ -243,12 +339,17 @@ int main(int argc, char **argv)
          .value = &n_pairs,
          .argument = "N",
          .help = "steps of each sort (40)"},
+        {.name = "only",
+         .type = OPT_STRING,
+         .value = &only,
+         .argument = "NAME",
+         .help = "the model whose name begins so, or \"sampler\""},
     };
     const struct opt_program program = {.name = "bench_engine",
                                         .usage = "[--json]",
                                         .summary = "What privacy costs in time.",
                                         .options = options,
-                                        .n_options = 3};
+                                        .n_options = 4};
     struct error err = {0};
     int n_operands;
     log_init("bench_engine", false);
@@ -279,6 +380,9 @@ int main(int argc, char **argv)
     }
     if (rc == 0) {
         rc = compare_peers(&data, &cnn, "cnn", &err);
+    }
+    if (rc == 0) {
+        rc = time_norms(&err);
     }
     if (rc == 0) {
         rc = time_sampler(&err);

@@ -10,20 +10,25 @@ static const struct kernels *const k = &kernels_cpu;
 
 enum { T = 512, D = 4, P = 4, SEEDS = 200 };
 
-/* |A^T G| in extended precision. */
-static double true_norm(const float *a, const float *g)
+/* |A^T G| of a[t, d] and g[t, p] in extended precision. */
+static double norm_of(int t, int d, int p, const float *a, const float *g)
 {
     long double square = 0.0L;
-    for (int i = 0; i < D; i++) {
-        for (int j = 0; j < P; j++) {
+    for (int i = 0; i < d; i++) {
+        for (int j = 0; j < p; j++) {
             long double sum = 0.0L;
-            for (int t = 0; t < T; t++) {
-                sum += (long double)a[t * D + i] * (long double)g[t * P + j];
+            for (int s = 0; s < t; s++) {
+                sum += (long double)a[s * d + i] * (long double)g[s * p + j];
             }
             square += sum * sum;
         }
     }
     return (double)sqrtl(square);
+}
+
+static double true_norm(const float *a, const float *g)
+{
+    return norm_of(T, D, P, a, g);
 }
 
 /* The ghost norm as it is usually written: Gram matrices and their sum in float. */
@@ -124,23 +129,31 @@ START_TEST(alternating_gradients_are_bounded)
 }
 END_TEST
 
+/* Whatever the sizes are: blocks and vectors have ends. */
 START_TEST(ghost_is_the_norm)
 {
-    enum { N = 3 };
-    static float a[N * T * D], g[N * T * P];
+    enum { N = 3, MOST = 20 * 40 };
+    static const int sizes[][3] = {{1, 1, 1},  {1, 9, 3},   {2, 8, 16}, {3, 7, 5},
+                                   {4, 16, 8}, {5, 17, 33}, {6, 1, 40}, {7, 40, 1},
+                                   {9, 31, 9}, {20, 40, 23}};
+    float a[N * MOST], g[N * MOST];
     uint64_t seed = 9;
-    double square[N], error[N];
-    for (int i = 0; i < N * T * D; i++) {
+    for (int i = 0; i < N * MOST; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         a[i] = (float)((double)(seed >> 11) * 0x1p-52 - 1.0);
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         g[i] = (float)((double)(seed >> 11) * 0x1p-52 - 1.0);
     }
-    k->ghost_square(N, T, D, P, a, g, square, error);
-    for (int i = 0; i < N; i++) {
-        double exact = true_norm(a + i * T * D, g + i * T * P);
-        ck_assert_double_eq_tol(sqrt(square[i]) / exact, 1.0, 1e-10);
-        ck_assert_double_lt(error[i], 1e-6 * square[i]);
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
+        int t = sizes[c][0], d = sizes[c][1], p = sizes[c][2];
+        double square[N], error[N];
+        k->ghost_square(N, t, d, p, a, g, square, error);
+        for (int i = 0; i < N; i++) {
+            double exact = norm_of(t, d, p, a + i * t * d, g + i * t * p);
+            ck_assert_double_eq_tol(sqrt(square[i]) / exact, 1.0, 1e-10);
+            ck_assert_double_lt(error[i], 1e-6 * square[i]);
+            ck_assert_double_gt(error[i], 0.0);
+        }
     }
 }
 END_TEST
