@@ -73,6 +73,8 @@ int gather_rows(struct h5_data *data, const int64_t *rows, size_t n, void *ret_r
     for (size_t i = 1; i < n; i++)
         if (rows[i] <= rows[i - 1])
             return error_set(err, PPT_EINTERNAL, "row indices do not ascend");
+    if (h5_data_is_chunked(data))
+        return h5_data_pick(data, rows, n, ret_rows, stride, err);
     while (n > 0) {
         size_t k = 0;
         int rc = read_some(data, rows, n, at, stride, span, &k, err);

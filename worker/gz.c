@@ -99,3 +99,9 @@ int gz_rewind(struct gz *gz, struct error *err)
         return error_set(err, PPT_EIO, "%s: cannot be read a second time", gz->path);
     return 0;
 }
+
+bool gz_inflate(const void *data, size_t len, void *ret_data, size_t want)
+{
+    uLongf n = want;
+    return uncompress(ret_data, &n, data, len) == Z_OK && n == want;
+}

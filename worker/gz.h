@@ -1,7 +1,9 @@
-/* zlib's door: reads a file that may be compressed by gzip, or plain. */
+/* zlib's door: reads a file that may be compressed by gzip, or plain; and one deflated
+ * block of memory. */
 #ifndef PPT_WORKER_GZ_H
 #define PPT_WORKER_GZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,5 +30,9 @@ int gz_read_exactly(struct gz *file, void *ret_data, size_t len, const char *wha
 
 /* Back to the first byte. Errors: PPT_EIO. */
 int gz_rewind(struct gz *file, struct error *err);
+
+/* The `want` bytes that a zlib stream (RFC 1950) in memory stands for, whose checksum
+ * is verified; false unless it is exactly so many. */
+bool gz_inflate(const void *data, size_t len, void *ret_data, size_t want);
 
 #endif

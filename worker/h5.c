@@ -113,6 +113,7 @@ static int wrap_file(hid_t id, const char *path, bool is_writable, struct h5 **r
                         .is_writable = is_writable,
                         .fd = *handle,
                         .size_bytes = st.st_size,
+                        .n_threads = 1,
                         .path = copy};
     *ret_file = file;
     return 0;
@@ -168,6 +169,11 @@ int h5_close(struct h5 *file, struct error *err)
 const char *h5_path(const struct h5 *file)
 {
     return file->path;
+}
+
+void h5_set_threads(struct h5 *file, int n_threads)
+{
+    file->n_threads = n_threads;
 }
 
 int h5_group(struct h5 *file, const char *name, struct error *err)

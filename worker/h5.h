@@ -43,6 +43,10 @@ int h5_close(struct h5 *file, struct error *err);
 /* As it was opened. */
 const char *h5_path(const struct h5 *file);
 
+/* How many threads may undo the filters of an array that is opened after this; 1 until
+ * it is said. */
+void h5_set_threads(struct h5 *file, int n_threads);
+
 /* Makes a group "train". Errors: PPT_EIO. */
 int h5_group(struct h5 *file, const char *name, struct error *err);
 
@@ -77,8 +81,9 @@ int h5_get_number(struct h5 *file, const char *where, const char *name,
 int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *shape,
                    int64_t chunk_rows, struct h5_data **ret_data, struct error *err);
 
-/* Errors: PPT_EDATA (missing, not an array, a type other than the three, rank not in
- * 1..4, storage outside the file, data beyond the file's end). */
+/* Errors: PPT_EDATA (missing, not an array, a type other than the five, rank not in
+ * 1..4, storage outside the file, data beyond the file's end, a filter that is not
+ * known). Memory of a chunked array while it is read: h5_chunks.h. */
 int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
                  struct error *err);
 void h5_data_close(struct h5_data *data);
@@ -88,8 +93,12 @@ const struct h5_shape *h5_data_shape(const struct h5_data *data);
 size_t h5_data_row_bytes(const struct h5_data *data);
 
 /* True where rows are read by pread at a known offset: contiguous, no filter, native
- * type, wholly inside the file. Otherwise HDF5 itself reads. */
+ * type, wholly inside the file. */
 bool h5_data_is_direct(const struct h5_data *data);
+
+/* True where stored chunks are read and threads undo their filters (h5_chunks.h); where
+ * neither this nor the above is true, HDF5 itself reads. */
+bool h5_data_is_chunked(const struct h5_data *data);
 
 /* Rows [first, first + n) from or to native elements. `scatter` puts them `stride`
  * bytes apart, without a copy; the array must be direct. Reading: errors PPT_EDATA,
@@ -98,6 +107,11 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
                  struct error *err);
 int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
                     size_t stride, struct error *err);
+
+/* Rows rows[i], ascending strictly, to ret_rows + i * stride; the array must be
+ * chunked. Errors: as h5_data_read. */
+int h5_data_pick(struct h5_data *data, const int64_t *rows, size_t n, void *ret_rows,
+                 size_t stride, struct error *err);
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,
                   struct error *err);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "worker/h5.h"
+#include "worker/h5_chunks.h"
 #include "worker/h5_inside.h"
 
 #define CACHE_MIN_BYTES (1u << 20)
@@ -252,6 +253,28 @@ static int find_offset(struct h5_data *data, hid_t list, struct error *err)
     return 0;
 }
 
+/* Plugins stay out, so what HDF5 was not built with cannot be read. */
+static int check_filters(const struct h5_data *data, hid_t list, struct error *err)
+{
+    int n = H5Pget_nfilters(list);
+    for (int i = 0; i < n; i++) {
+        unsigned flags, info;
+        size_t n_parameters = 0;
+        char name[64] = "";
+        H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_parameters,
+                                             NULL, sizeof name, name, &info);
+        if (H5Zfilter_avail(filter) > 0)
+            continue;
+        error_set(
+            err, PPT_EDATA,
+            "%s: %s went through filter %d (%.40s), expected deflate, LZF, shuffle "
+            "or fletcher32",
+            data->file->path, data->name, (int)filter, name);
+        return error_hint(err, "repack it: h5repack -f GZIP=4 OLD.h5 NEW.h5");
+    }
+    return 0;
+}
+
 /* Opens the HDF5 dataset with a chunk cache that suits it. */
 static int open_dataset(struct h5 *file, const char *name, hid_t *ret_id,
                         hid_t *ret_list, struct h5_shape *ret_shape, struct error *err)
@@ -310,6 +333,10 @@ int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
     }
     id = -1;
     rc = find_offset(data, list, err);
+    if (rc == 0)
+        rc = h5_chunks_open(data, list, &data->chunks, err);
+    if (rc == 0 && data->chunks == NULL)
+        rc = check_filters(data, list, err);
     if (rc != 0)
         goto out;
     *ret_data = data;
@@ -324,9 +351,10 @@ out:
 
 void h5_data_close(struct h5_data *data)
 {
-    H5_HOLD_LIBRARY;
     if (data == NULL)
         return;
+    h5_chunks_close(data->chunks);
+    H5_HOLD_LIBRARY;
     H5Dclose(data->id);
     if (data->fd >= 0)
         close(data->fd);
@@ -347,4 +375,9 @@ size_t h5_data_row_bytes(const struct h5_data *data)
 bool h5_data_is_direct(const struct h5_data *data)
 {
     return data->offset >= 0;
+}
+
+bool h5_data_is_chunked(const struct h5_data *data)
+{
+    return data->chunks != NULL;
 }

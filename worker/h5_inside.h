@@ -19,6 +19,7 @@ struct h5 {
     bool is_writable;
     int fd;             /* HDF5's own descriptor; not ours to close */
     int64_t size_bytes; /* when opened */
+    int n_threads;      /* that undo filters, of each array */
     char *path;
 };
 
@@ -28,10 +29,11 @@ struct h5_data {
     hid_t memory_type;
     struct h5_shape shape;
     size_t row_bytes;
-    int64_t offset; /* of row 0 in the file, or -1: HDF5 must read */
+    int64_t offset; /* of row 0 in the file, or -1 */
     /* For pread, where offset is not -1. Each array has one of its own: on a shared one
      * the kernel sees reads that jump between arrays, and stops reading ahead. */
     int fd;
+    struct h5_chunks *chunks; /* reads where offset is -1; NULL: HDF5 must */
     char *name;
 };
 

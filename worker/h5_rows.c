@@ -2,6 +2,7 @@
 
 #include "worker/files.h"
 #include "worker/h5.h"
+#include "worker/h5_chunks.h"
 #include "worker/h5_inside.h"
 
 /* Whoever reads so much in one piece is passing over the file, and will want as much
@@ -51,6 +52,9 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
         return files_read_at(data->fd, data->file->path,
                              data->offset + first * (int64_t)data->row_bytes,
                              n * data->row_bytes, ret_rows, err);
+    if (data->chunks != NULL)
+        return h5_chunks_read(data->chunks, NULL, first, n, ret_rows, data->row_bytes,
+                              err);
     H5_HOLD_LIBRARY;
     if (transfer(data, first, n, ret_rows, NULL) < 0)
         return h5_fail(err, PPT_EDATA, "%s: %s cannot be read", data->file->path,
@@ -73,6 +77,20 @@ int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_row
         posix_fadvise(data->fd, at + (int64_t)len, (off_t)len, POSIX_FADV_WILLNEED);
     return files_scatter_at(data->fd, data->file->path, at, n, data->row_bytes, stride,
                             ret_rows, err);
+}
+
+int h5_data_pick(struct h5_data *data, const int64_t *rows, size_t n, void *ret_rows,
+                 size_t stride, struct error *err)
+{
+    if (n == 0)
+        return 0;
+    int rc = check_range(data, rows[0], (size_t)(rows[n - 1] - rows[0]) + 1, err);
+    if (rc != 0)
+        return rc;
+    if (data->chunks == NULL)
+        return error_set(err, PPT_EINTERNAL, "%s: %s is not chunked", data->file->path,
+                         data->name);
+    return h5_chunks_read(data->chunks, rows, 0, n, ret_rows, stride, err);
 }
 
 int h5_data_write(struct h5_data *data, int64_t first, size_t n, const void *rows,

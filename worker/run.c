@@ -273,6 +273,8 @@ static int open_split(struct run *run, const char *name, bool is_whole,
 static int open_data(struct run *run, struct error *err)
 {
     int rc = data_h5_open(run->plan.data_file, &run->data, err);
+    if (rc == 0)
+        h5_set_threads(run->data.file, run->n_threads);
     if (rc == 0 && (run->data.unit != run->manifest.unit ||
                     run->data.relation != run->manifest.relation))
         rc = error_set(err, PPT_EDATA,

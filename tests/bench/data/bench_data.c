@@ -1,5 +1,5 @@
 /* How fast records come out of a file, in records of 3 KiB: one ascending pass beside
- * dd, and Poisson samples as a job is fed them.
+ * dd, Poisson samples as a job is fed them, and rows of chunked arrays.
  * bench_data [--json] [--gib N] [--dir DIR]
  *
  * The file is made in DIR and removed. The pass is timed on a file that was dropped
@@ -19,6 +19,7 @@
 #include "base/opt.h"
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lease.h"
+#include "tests/bench/data/chunks.h"
 #include "tests/bench/figure.h"
 #include "worker/shard.h"
 
@@ -33,7 +34,7 @@ enum {
     N_TURNS = 3
 };
 
-static bool is_json;
+static bool is_json, only_chunks;
 static int64_t gib = 4;
 static const char *dir = NULL;
 static char path[4096];
@@ -271,6 +272,10 @@ int main(int argc, char **argv)
          .value = &gib,
          .argument = "N",
          .help = "size of the file (4; 20 for the figures in worker/README.md)"},
+        {.name = "only-chunks",
+         .type = OPT_FLAG,
+         .value = &only_chunks,
+         .help = "nothing but the chunked arrays"},
         {.name = "dir",
          .type = OPT_STRING,
          .value = &dir,
@@ -281,7 +286,7 @@ int main(int argc, char **argv)
                                         .usage = "[--json]",
                                         .summary = "How fast records are read.",
                                         .options = options,
-                                        .n_options = 3};
+                                        .n_options = 4};
     struct error err = {0};
     int n_operands;
     log_init("bench_data", false);
@@ -294,10 +299,13 @@ int main(int argc, char **argv)
         return log_error(&err);
     snprintf(path, sizeof path, "%s/bench-data-%ld.h5", dir, (long)getpid());
     figure_begin("data", is_json);
-    rc = make_file(&err);
-    if (rc == 0)
+    if (!only_chunks)
+        rc = make_file(&err);
+    if (rc == 0 && !only_chunks)
         rc = measure(&err);
     unlink(path);
+    if (rc == 0)
+        rc = chunks_compare(path, &err);
     figure_end();
     return rc == 0 ? 0 : log_error(&err);
 }
