@@ -29,22 +29,37 @@ static void member_path(const char *split, char member, char ret_path[2 * H5_MAX
     snprintf(ret_path, 2 * H5_MAX_NAME, "%s/%c", split, member);
 }
 
-int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
-                struct error *err)
+static void split_shapes(const struct data_split *split, struct h5_shape *ret_x,
+                         struct h5_shape *ret_y)
 {
-    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
-    member_path(name, 'x', x_path);
-    member_path(name, 'y', y_path);
-    struct h5_shape x = {.type = split->x_type, .n_dims = split->n_dims + 1};
-    x.dims[0] = split->n_rows;
+    *ret_x = (struct h5_shape){.type = split->x_type, .n_dims = split->n_dims + 1};
+    ret_x->dims[0] = split->n_rows;
     for (int d = 0; d < split->n_dims; d++)
-        x.dims[d + 1] = split->dims[d];
-    struct h5_shape y = {.type = split->y_type, .n_dims = 1, .dims = {split->n_rows}};
+        ret_x->dims[d + 1] = split->dims[d];
+    *ret_y =
+        (struct h5_shape){.type = split->y_type, .n_dims = 1, .dims = {split->n_rows}};
+}
+
+static int add_group(struct data_h5 *data, const char *name,
+                     const struct data_split *split, struct error *err)
+{
     int rc = h5_group(data->file, name, err);
     if (rc == 0)
         rc = h5_set_integer(data->file, name, "n_classes", split->n_classes, err);
     if (rc == 0 && split->n_tokens > 0)
         rc = h5_set_integer(data->file, name, "n_tokens", split->n_tokens, err);
+    return rc;
+}
+
+int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
+                struct error *err)
+{
+    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
+    struct h5_shape x, y;
+    member_path(name, 'x', x_path);
+    member_path(name, 'y', y_path);
+    split_shapes(split, &x, &y);
+    int rc = add_group(data, name, split, err);
     if (rc == 0)
         rc = h5_data_create(data->file, x_path, &x, 0, &split->x, err);
     if (rc != 0)
@@ -54,6 +69,23 @@ int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split
         h5_data_close(split->x);
         split->x = NULL;
     }
+    return rc;
+}
+
+int data_h5_join(struct data_h5 *data, const char *name, const struct data_split *split,
+                 const struct h5_source *sources, const int64_t *n_rows, int n,
+                 struct error *err)
+{
+    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
+    struct h5_shape x, y;
+    member_path(name, 'x', x_path);
+    member_path(name, 'y', y_path);
+    split_shapes(split, &x, &y);
+    int rc = add_group(data, name, split, err);
+    if (rc == 0)
+        rc = h5_data_join(data->file, x_path, &x, sources, n_rows, n, err);
+    if (rc == 0)
+        rc = h5_data_join(data->file, y_path, &y, sources, n_rows, n, err);
     return rc;
 }
 

@@ -41,6 +41,13 @@ int data_h5_create(const char *path, enum privacy_unit unit,
 int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
                 struct error *err);
 
+/* Adds a split whose records lie in sources: n_rows[i] of source i, under the same name
+ * there. The fields of `split` as for data_h5_add; its x and y stay NULL.
+ * Errors: PPT_EIO. */
+int data_h5_join(struct data_h5 *data, const char *name, const struct data_split *split,
+                 const struct h5_source *sources, const int64_t *n_rows, int n,
+                 struct error *err);
+
 /* Errors: those of h5_open; PPT_EDATA (no or another version, unknown unit). */
 int data_h5_open(const char *path, struct data_h5 *ret_data, struct error *err);
 int data_h5_close(struct data_h5 *data, struct error *err);

@@ -9,6 +9,7 @@
 
 #include "worker/agree.h"
 #include "worker/files.h"
+#include "worker/h5.h"
 #include "worker/shard.h"
 
 /* SHA-256 of blocks [first, first + n) of a file of size_bytes. */
@@ -111,4 +112,18 @@ int digest_check(const char *path, const char *expected, struct comm *comm,
                  expected);
     return error_hint(err, "restore the file, or import it again and register the new "
                            "manifest with ppt-budget dataset add");
+}
+
+int digest_check_sources(const char *path, struct comm *comm, struct error *err)
+{
+    struct h5 *file = NULL;
+    char source[MANIFEST_PATH_SIZE];
+    int rc = agree(comm, h5_open(path, &file, err), err);
+    for (int i = 0; rc == 0 && i < h5_n_sources(file); i++) {
+        rc = agree(comm, h5_source_path(file, i, source, err), err);
+        if (rc == 0)
+            rc = digest_check(source, h5_source(file, i)->digest, comm, err);
+    }
+    h5_close(file, NULL);
+    return rc;
 }

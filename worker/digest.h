@@ -20,4 +20,9 @@ int digest_file(const char *path, struct comm *comm, char ret_hex[MANIFEST_HEX_S
 int digest_check(const char *path, const char *expected, struct comm *comm,
                  struct error *err);
 
+/* The same of each file that a joined one (ppt-data join) says its rows lie in, by the
+ * digests that it carries itself; nothing to do where it is no such. Errors: as
+ * digest_check, those of h5_open, PPT_EDATA (a source is not there). */
+int digest_check_sources(const char *path, struct comm *comm, struct error *err);
+
 #endif

@@ -9,6 +9,8 @@
 /* A row so small costs less to copy than to name to the system. */
 #define PIECE_BYTES 512u
 
+#define PART_ROWS 4096 /* of one source at once, 32 KiB of the stack */
+
 static size_t count_adjacent(const int64_t *rows, size_t n)
 {
     size_t k = 1;
@@ -66,6 +68,32 @@ static int read_some(struct h5_data *data, const int64_t *rows, size_t n,
                   : read_span(data, rows, k, ret_rows, stride, span, err);
 }
 
+/* Of a virtual array: the rows of one source after those of the other. */
+static int gather_parts(struct h5_data *data, const int64_t *rows, size_t n,
+                        unsigned char *ret_rows, size_t stride, void *span,
+                        struct error *err)
+{
+    int64_t own[PART_ROWS];
+    while (n > 0) {
+        struct h5_data *part;
+        int64_t first;
+        size_t k = 0;
+        int rc = h5_data_part(data, rows[0], &part, &first, err);
+        if (rc != 0)
+            return rc;
+        for (; k < n && k < PART_ROWS && rows[k] - first < h5_data_shape(part)->dims[0];
+             k++)
+            own[k] = rows[k] - first;
+        rc = gather_rows(part, own, k, ret_rows, stride, span, err);
+        if (rc != 0)
+            return rc;
+        rows += k;
+        n -= k;
+        ret_rows += k * stride;
+    }
+    return 0;
+}
+
 int gather_rows(struct h5_data *data, const int64_t *rows, size_t n, void *ret_rows,
                 size_t stride, void *span, struct error *err)
 {
@@ -73,6 +101,8 @@ int gather_rows(struct h5_data *data, const int64_t *rows, size_t n, void *ret_r
     for (size_t i = 1; i < n; i++)
         if (rows[i] <= rows[i - 1])
             return error_set(err, PPT_EINTERNAL, "row indices do not ascend");
+    if (h5_data_n_parts(data) > 0)
+        return gather_parts(data, rows, n, ret_rows, stride, span, err);
     if (h5_data_is_chunked(data))
         return h5_data_pick(data, rows, n, ret_rows, stride, err);
     while (n > 0) {

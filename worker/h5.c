@@ -8,6 +8,7 @@
 
 #include "worker/files.h"
 #include "worker/h5_inside.h"
+#include "worker/h5_virtual.h"
 
 #define ALIGNMENT_BYTES 4096u
 
@@ -148,7 +149,16 @@ int h5_open(const char *path, struct h5 **ret_file, struct error *err)
     H5Pclose(list);
     if (id < 0)
         return h5_fail(err, PPT_EDATA, "%s: damaged or truncated HDF5 file", path);
-    return wrap_file(id, path, false, ret_file, err);
+    struct h5 *file;
+    rc = wrap_file(id, path, false, &file, err);
+    if (rc != 0)
+        return rc;
+    rc = h5_virtual_read_sources(file, err);
+    if (rc != 0)
+        h5_close(file, NULL);
+    else
+        *ret_file = file;
+    return rc;
 }
 
 int h5_close(struct h5 *file, struct error *err)
@@ -157,6 +167,7 @@ int h5_close(struct h5 *file, struct error *err)
     if (file == NULL)
         return 0;
     int rc = 0;
+    h5_virtual_free_sources(file);
     if (h5_keep(H5Fclose(file->id)) < 0)
         rc = h5_fail(err, PPT_EIO, "%s: cannot be closed", file->path);
     else if (file->is_writable)

@@ -7,13 +7,14 @@
 #include "worker/h5.h"
 #include "worker/h5_chunks.h"
 #include "worker/h5_inside.h"
+#include "worker/h5_virtual.h"
 
 #define CACHE_MIN_BYTES (1u << 20)
 #define CACHE_MAX_BYTES (64u << 20)
 #define CACHE_SLOTS 8191u
 #define MAX_FILTERED_CHUNK_BYTES (64u << 20)
 
-static hid_t memory_type(enum manifest_type type)
+hid_t h5_memory_type(enum manifest_type type)
 {
     switch (type) {
     case TYPE_UINT8:
@@ -75,7 +76,7 @@ static struct h5_data *wrap_data(struct h5 *file, const char *name, hid_t id,
     }
     *data = (struct h5_data){.file = file,
                              .id = id,
-                             .memory_type = memory_type(shape->type),
+                             .memory_type = h5_memory_type(shape->type),
                              .shape = *shape,
                              .row_bytes = row_bytes,
                              .offset = -1,
@@ -113,7 +114,7 @@ int h5_data_create(struct h5 *file, const char *name, const struct h5_shape *sha
         dims[d] = (hsize_t)shape->dims[d];
     hid_t space = H5Screate_simple(shape->n_dims, dims, NULL);
     hid_t list = creation_list(shape, chunk_rows);
-    hid_t id = h5_keep(H5Dcreate2(file->id, name, memory_type(shape->type), space,
+    hid_t id = h5_keep(H5Dcreate2(file->id, name, h5_memory_type(shape->type), space,
                                   H5P_DEFAULT, list, H5P_DEFAULT));
     H5Pclose(list);
     H5Sclose(space);
@@ -185,16 +186,19 @@ static int read_shape(const char *path, const char *name, hid_t id,
 /* Refuses storage in other files and chunks that would not fit in memory; *ret_cache is
  * the chunk cache the array deserves, 0 where it is not chunked. */
 static int check_storage(const char *path, const char *name, hid_t list,
-                         const struct h5_shape *shape, size_t *ret_cache,
-                         struct error *err)
+                         const struct h5_shape *shape, bool may_be_virtual,
+                         size_t *ret_cache, struct error *err)
 {
     H5D_layout_t layout = H5Pget_layout(list);
     *ret_cache = 0;
-    if (layout == H5D_VIRTUAL || H5Pget_external_count(list) != 0)
-        return error_set(err, PPT_EDATA,
-                         "%s: the elements of %s lie in other files, expected them in "
-                         "this one",
-                         path, name);
+    if (H5Pget_external_count(list) != 0 ||
+        (layout == H5D_VIRTUAL && !may_be_virtual)) {
+        error_set(
+            err, PPT_EDATA,
+            "%s: the elements of %s lie in other files, expected them in this one",
+            path, name);
+        return error_hint(err, "ppt-data join makes one data set of several files");
+    }
     if (layout != H5D_CHUNKED)
         return 0;
     hsize_t chunk[H5_MAX_DIMS];
@@ -286,7 +290,8 @@ static int open_dataset(struct h5 *file, const char *name, hid_t *ret_id,
     size_t cache = 0;
     int rc = read_shape(file->path, name, id, ret_shape, err);
     if (rc == 0)
-        rc = check_storage(file->path, name, list, ret_shape, &cache, err);
+        rc = check_storage(file->path, name, list, ret_shape, file->n_sources > 0,
+                           &cache, err);
     if (rc == 0 && cache > 0) {
         H5Dclose(id);
         hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
@@ -335,6 +340,8 @@ int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
     rc = find_offset(data, list, err);
     if (rc == 0)
         rc = h5_chunks_open(data, list, &data->chunks, err);
+    if (rc == 0)
+        rc = h5_virtual_open(data, list, err);
     if (rc == 0 && data->chunks == NULL)
         rc = check_filters(data, list, err);
     if (rc != 0)
@@ -354,6 +361,7 @@ void h5_data_close(struct h5_data *data)
     if (data == NULL)
         return;
     h5_chunks_close(data->chunks);
+    h5_virtual_close(data);
     H5_HOLD_LIBRARY;
     H5Dclose(data->id);
     if (data->fd >= 0)

@@ -20,6 +20,9 @@ struct h5 {
     int fd;             /* HDF5's own descriptor; not ours to close */
     int64_t size_bytes; /* when opened */
     int n_threads;      /* that undo filters, of each array */
+    int n_sources;      /* of virtual arrays; 0 of most files */
+    struct h5_source *sources;
+    struct h5 **opened; /* [n_sources], NULL until one is needed */
     char *path;
 };
 
@@ -34,6 +37,8 @@ struct h5_data {
      * the kernel sees reads that jump between arrays, and stops reading ahead. */
     int fd;
     struct h5_chunks *chunks; /* reads where offset is -1; NULL: HDF5 must */
+    struct h5_part *parts;    /* [n_parts], in order; they hold all rows if any */
+    int n_parts;
     char *name;
 };
 
@@ -59,6 +64,9 @@ hid_t h5_untimed(hid_t class);
 /* Every component of `name` must be a hard link: others lead out of the file.
  * Errors: PPT_EDATA. */
 int h5_check_links(struct h5 *file, const char *name, struct error *err);
+
+/* The type of elements in memory. */
+hid_t h5_memory_type(enum manifest_type type);
 
 /* What `name` is, or H5O_TYPE_UNKNOWN. */
 H5O_type_t h5_object_type(struct h5 *file, const char *name);

@@ -42,12 +42,35 @@ static hid_t transfer(struct h5_data *data, int64_t first, size_t n, void *read_
     return status;
 }
 
+static int read_parts(struct h5_data *data, int64_t first, size_t n,
+                      unsigned char *ret_rows, struct error *err)
+{
+    while (n > 0) {
+        struct h5_data *part;
+        int64_t start;
+        int rc = h5_data_part(data, first, &part, &start, err);
+        if (rc != 0)
+            return rc;
+        uint64_t left = (uint64_t)(start + part->shape.dims[0] - first);
+        size_t k = left < n ? (size_t)left : n;
+        rc = h5_data_read(part, first - start, k, ret_rows, err);
+        if (rc != 0)
+            return rc;
+        first += (int64_t)k;
+        n -= k;
+        ret_rows += k * data->row_bytes;
+    }
+    return 0;
+}
+
 int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
                  struct error *err)
 {
     int rc = check_range(data, first, n, err);
     if (rc != 0 || n == 0)
         return rc;
+    if (data->n_parts > 0)
+        return read_parts(data, first, n, ret_rows, err);
     if (data->offset >= 0)
         return files_read_at(data->fd, data->file->path,
                              data->offset + first * (int64_t)data->row_bytes,

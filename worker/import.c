@@ -242,8 +242,7 @@ static void describe(const struct import *import, int64_t n_classes,
     }
 }
 
-/* The manifest as text, to be written in one atomic step. */
-static int write_manifest(const struct manifest *manifest, const char *path,
+int import_manifest_write(const struct manifest *manifest, const char *path,
                           struct error *err)
 {
     char *text = NULL;
@@ -260,7 +259,7 @@ static int write_manifest(const struct manifest *manifest, const char *path,
     return rc;
 }
 
-static int check_absent(const char *path, struct error *err)
+int import_check_absent(const char *path, struct error *err)
 {
     if (access(path, F_OK) != 0)
         return 0;
@@ -278,9 +277,9 @@ int import_run(const struct import *import, struct manifest *ret_manifest,
     if (rc == 0)
         rc = import_manifest_path(import->path, manifest_path, err);
     if (rc == 0 && !import->may_replace)
-        rc = check_absent(import->path, err);
+        rc = import_check_absent(import->path, err);
     if (rc == 0 && !import->may_replace)
-        rc = check_absent(manifest_path, err);
+        rc = import_check_absent(manifest_path, err);
     if (rc != 0)
         return rc;
     if (snprintf(temporary, sizeof temporary, "%s.tmp-%ld", import->path,
@@ -296,7 +295,7 @@ int import_run(const struct import *import, struct manifest *ret_manifest,
     }
     rc = files_replace(temporary, import->path, err);
     if (rc == 0)
-        rc = write_manifest(&manifest, manifest_path, err);
+        rc = import_manifest_write(&manifest, manifest_path, err);
     if (rc != 0) {
         unlink(import->path);
         return rc;

@@ -34,6 +34,13 @@ struct import {
 int import_manifest_path(const char *path, char ret_path[MANIFEST_PATH_SIZE],
                          struct error *err);
 
+/* Writes a manifest in one atomic step. Errors: PPT_EIO, PPT_ENOMEM. */
+int import_manifest_write(const struct manifest *manifest, const char *path,
+                          struct error *err);
+
+/* Errors: PPT_EEXISTS. */
+int import_check_absent(const char *path, struct error *err);
+
 /* Writes both files under temporary names and renames them, the data first; on failure
  * neither is left. *ret_manifest is what was written.
  * Errors: PPT_EEXISTS (and not may_replace), PPT_EDATA (a label out of range, splits

@@ -15,6 +15,7 @@
 #include "worker/data_h5.h"
 #include "worker/digest.h"
 #include "worker/import.h"
+#include "worker/join.h"
 #include "worker/redact.h"
 #include "worker/scatter.h"
 #include "worker/tokeniser.h"
@@ -396,12 +397,68 @@ static int run_import(int argc, char **argv, struct error *err)
     return rc;
 }
 
+static void show_file(const char *path)
+{
+    log_info("checking %s", path);
+}
+
+static int run_join(int argc, char **argv, struct error *err)
+{
+    struct request request = {0};
+    const struct opt options[] = {
+        {"output", 'o', OPT_STRING, &request.output, "ALL.h5", "the file to write",
+         NULL},
+        {"name", 0, OPT_STRING, &request.name, "NAME", "of the data set (default: ALL)",
+         NULL},
+        {"force", 'f', OPT_FLAG, &request.may_replace, NULL, "replace files that exist",
+         NULL},
+        {"quiet", 'q', OPT_FLAG, &request.is_quiet, NULL, "no progress", NULL}};
+    const struct opt_program program = {
+        .name = "ppt-data join",
+        .usage = "-o ALL.h5 FILE.h5...",
+        .summary = "Makes one data set of several, whose files stay where they are.",
+        .epilogue = "Each FILE.h5 has its manifest beside it. See ppt-data(1).",
+        .options = options,
+        .n_options = N_OPTIONS(options),
+        .min_operands = 1,
+        .max_operands = H5_MAX_SOURCES};
+    char name[MANIFEST_NAME_SIZE], manifest_path[MANIFEST_PATH_SIZE];
+    struct manifest manifest;
+    int n_operands;
+    int rc = opt_parse(&program, argc, argv, &n_operands, err);
+    if (rc == 0)
+        rc = need(request.output, "-o ALL.h5", err);
+    if (rc != 0)
+        return rc;
+    log_init("ppt-data", request.is_quiet);
+    name_of_file(request.output, name);
+    const struct join join = {.name = request.name != NULL ? request.name : name,
+                              .paths = (const char *const *)argv + 1,
+                              .n_paths = n_operands,
+                              .path = request.output,
+                              .may_replace = request.may_replace,
+                              .progress = show_file};
+    rc = join_run(&join, &manifest, err);
+    if (rc == 0)
+        rc = import_manifest_path(request.output, manifest_path, err);
+    if (rc == 0)
+        printf("%s\n", manifest_path);
+    return rc;
+}
+
 static void shape_text(const struct data_split *split, char ret_text[80])
 {
     int at = 0;
     for (int d = 0; d < split->n_dims; d++)
         at += snprintf(ret_text + at, 80 - (size_t)at, "%s%lld", d > 0 ? " x " : "",
                        (long long)split->dims[d]);
+}
+
+static const char *storage_name(const struct h5_data *data)
+{
+    return h5_data_n_parts(data) > 0 ? "joined"
+           : h5_data_is_direct(data) ? "contiguous"
+                                     : "chunked";
 }
 
 static void split_row(struct table *table, const char *name,
@@ -411,10 +468,10 @@ static void split_row(struct table *table, const char *name,
     snprintf(records, sizeof records, "%lld", (long long)split->n_rows);
     snprintf(classes, sizeof classes, "%lld", (long long)split->n_classes);
     shape_text(split, shape);
-    table_row(table, (const char *const[]){
-                         name, records, manifest_type_name(split->x_type), shape,
-                         classes, manifest_type_name(split->y_type),
-                         h5_data_is_direct(split->x) ? "contiguous" : "chunked"});
+    table_row(table,
+              (const char *const[]){name, records, manifest_type_name(split->x_type),
+                                    shape, classes, manifest_type_name(split->y_type),
+                                    storage_name(split->x)});
 }
 
 static void split_json(struct json *json, const char *name,
@@ -433,6 +490,7 @@ static void split_json(struct json *json, const char *name,
     if (split->n_tokens > 0)
         json_integer(json, "n_tokens", split->n_tokens);
     json_bool(json, "is_contiguous", h5_data_is_direct(split->x));
+    json_integer(json, "n_sources", h5_data_n_parts(split->x));
     json_close_object(json);
 }
 
@@ -557,6 +615,8 @@ static int run_verify(int argc, char **argv, struct error *err)
     if (rc == 0)
         rc = digest_check(argv[1], manifest.digest, &comm_alone, err);
     if (rc == 0)
+        rc = digest_check_sources(argv[1], &comm_alone, err);
+    if (rc == 0)
         rc = match_splits(argv[1], &manifest, err);
     if (rc == 0)
         printf("%s: ok\n", argv[1]);
@@ -573,6 +633,7 @@ static void print_help(void)
         "  import npy    from NumPy arrays\n"
         "  import csv    from comma-separated values\n"
         "  import text   from labels and text, a line each\n"
+        "  join FILE...  make one data set of several\n"
         "  info FILE     show a data set's layout (counts are private)\n"
         "  verify FILE   check a data file against its manifest\n\n"
         "Options:\n"
@@ -586,6 +647,8 @@ static int run_command(int argc, char **argv, struct error *err)
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "import") == 0 && argc > 2 && argv[2][0] != '-')
         return run_import(argc - 1, argv + 1, err);
+    if (strcmp(command, "join") == 0)
+        return run_join(argc - 1, argv + 1, err);
     if (strcmp(command, "info") == 0)
         return run_info(argc - 1, argv + 1, err);
     if (strcmp(command, "verify") == 0)
@@ -604,7 +667,8 @@ static int run_command(int argc, char **argv, struct error *err)
         error_set(err, PPT_EUSAGE, "import what? expected idx, csv, npy or text");
     else
         error_set(err, PPT_EUSAGE,
-                  "unknown command \"%s\", expected import, info or verify", command);
+                  "unknown command \"%s\", expected import, join, info or verify",
+                  command);
     return error_hint(err, "run ppt-data --help");
 }
 

@@ -400,6 +400,9 @@ static int prepare(struct run *run, struct error *err)
             digest_check(run->plan.data_file, run->manifest.digest, run->control, err),
             err);
     if (rc == 0)
+        rc = agree(run->control,
+                   digest_check_sources(run->plan.data_file, run->control, err), err);
+    if (rc == 0)
         rc = agree(run->control, open_data(run, err), err);
     if (rc == 0)
         rc = agree(run->control, open_base(run, err), err);

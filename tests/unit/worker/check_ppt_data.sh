@@ -43,6 +43,23 @@ grep -Eq '^train +60000 +uint8 +28 x 28 +10 +uint8 +contiguous' "$dir/out" ||
 expect 0 'private' info "$dir/mnist.h5" --json
 grep -qF '"n_records": 60000' "$dir/out" || die "json: $(cat "$dir/out")"
 
+# One data set of two: as the two, and never without one of them.
+for n in 1 2; do
+    printf '%s,1,0\n2,3,1\n' "$n" >"$dir/part.csv"
+    expect 0 '' import csv --train "$dir/part.csv" --nominal-count 2 -o "$dir/part$n.h5"
+done
+expect 2 '-o ALL.h5 is missing' join "$dir/part1.h5"
+expect 0 'part2.h5' join -o "$dir/all.h5" "$dir/part1.h5" "$dir/part2.h5"
+grep -q 'nominal_count: 4$' "$dir/all.manifest.yaml" || die "join: $(cat "$dir/all.manifest.yaml")"
+expect 6 'exists already' join -o "$dir/all.h5" "$dir/part1.h5"
+expect 15 'holds the same as' join --force -o "$dir/all.h5" "$dir/part1.h5" "$dir/part1.h5"
+expect 0 '' verify "$dir/all.h5"
+expect 0 'private' info "$dir/all.h5"
+grep -Eq '^train +4 +float32 +2 +2 +uint8 +joined' "$dir/out" || die "info: $(cat "$dir/out")"
+mv "$dir/part2.h5" "$dir/away.h5"
+expect 15 'its source part2.h5 is not there' verify "$dir/all.h5"
+expect 15 'its source part2.h5 is not there' info "$dir/all.h5"
+
 expect 0 '' verify "$dir/mnist.h5"
 printf 'x' | dd of="$dir/mnist.h5" bs=1 seek=30000000 conv=notrunc 2>/dev/null
 expect 15 'not those the manifest was made for' verify "$dir/mnist.h5"
