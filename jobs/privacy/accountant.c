@@ -67,6 +67,7 @@ static int to_pld(const struct renyi_release *release, struct pld_release *ret_r
     switch (m->kind) {
     case MECHANISM_GAUSSIAN:
     case MECHANISM_SUBSAMPLED_GAUSSIAN:
+    case MECHANISM_RANDOM_ALLOCATION: /* no worse than its worst bin */
         ret_release->noise = PAIR_GAUSSIAN;
         ret_release->scale = m->noise_multiplier;
         return 0;
@@ -165,8 +166,9 @@ static int gdp(const struct renyi_release *releases, int n, double delta,
     int rc = renyi_check(releases, n, err);
     for (int i = 0; rc == 0 && i < n; i++) {
         const struct mechanism *m = &releases[i].mechanism;
-        bool is_gaussian =
-            m->kind == MECHANISM_GAUSSIAN || m->kind == MECHANISM_SUBSAMPLED_GAUSSIAN;
+        bool is_gaussian = m->kind == MECHANISM_GAUSSIAN ||
+                           m->kind == MECHANISM_SUBSAMPLED_GAUSSIAN ||
+                           m->kind == MECHANISM_RANDOM_ALLOCATION; /* as in to_pld */
         if (!is_gaussian || m->sample_rate < 1)
             return error_set(
                 err, PPT_ERANGE,

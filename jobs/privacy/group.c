@@ -86,6 +86,10 @@ int group_curve(const struct curve *example, int64_t n_records, struct curve *re
 static int scale(struct mechanism *m, double k, struct error *err)
 {
     switch (m->kind) {
+    case MECHANISM_RANDOM_ALLOCATION: /* at worst all of them fall into one bin */
+        m->kind = MECHANISM_GAUSSIAN;
+        m->noise_multiplier /= k;
+        return 0;
     case MECHANISM_GAUSSIAN:
         m->noise_multiplier /= k;
         return 0;

@@ -7,6 +7,7 @@
 
 #include "jobs/privacy/amplify.h"
 #include "jobs/privacy/divergence.h"
+#include "jobs/privacy/random_allocation.h"
 #include "jobs/privacy/rdp.h"
 
 static const char *const names[MECHANISM_N_KINDS] = {
@@ -20,6 +21,7 @@ static const char *const names[MECHANISM_N_KINDS] = {
     [MECHANISM_RANDOMISED_RESPONSE] = "randomised-response",
     [MECHANISM_NOISY_MAX] = "noisy-max",
     [MECHANISM_SPARSE_VECTOR] = "sparse-vector",
+    [MECHANISM_RANDOM_ALLOCATION] = "random-allocation",
 };
 
 static const char *const samplings[SAMPLING_N] = {
@@ -68,6 +70,12 @@ static const struct mechanism_parameter sparse_vector[] = {
     {FIELD(monotone), 0, 1, 0, true, 0, "1: all scores move the same way"},
 };
 
+static const struct mechanism_parameter random_allocation[] = {
+    {FIELD(noise_multiplier), RDP_MIN_NOISE, RDP_MAX_NOISE, NAN, false, 1,
+     "of each step, over L2 sensitivity"},
+    {FIELD(bins), 1, RANDOM_ALLOCATION_MAX_BINS, NAN, true, 0, "steps an epoch"},
+};
+
 #define ROWS(table)                                                                    \
     {                                                                                  \
         table, sizeof(table) / sizeof *(table)                                         \
@@ -87,6 +95,7 @@ static const struct {
     [MECHANISM_RANDOMISED_RESPONSE] = ROWS(randomised_response),
     [MECHANISM_NOISY_MAX] = ROWS(noisy_max),
     [MECHANISM_SPARSE_VECTOR] = ROWS(sparse_vector),
+    [MECHANISM_RANDOM_ALLOCATION] = ROWS(random_allocation),
 };
 
 static int find(const char *name, const char *const *words, int n)
@@ -168,6 +177,10 @@ static int check_sampling(const struct mechanism *m, struct error *err)
     if ((unsigned)sampling >= SAMPLING_N)
         return error_set(err, PPT_ERANGE, "sampling is number %d, expected 0 to %d",
                          (int)sampling, SAMPLING_N - 1);
+    if (m->kind == MECHANISM_RANDOM_ALLOCATION && sampling != SAMPLING_NONE)
+        return error_set(err, PPT_ERANGE,
+                         "sampling is %s, expected none: the bins are the sample",
+                         samplings[sampling]);
     if (sampling == SAMPLING_NONE && m->sample_rate != 1) {
         int rc = error_set(
             err, PPT_ERANGE,
@@ -205,6 +218,10 @@ static int check_relation(const struct mechanism *m, struct error *err)
                         "measured over the replace-one sensitivity");
         return rc;
     }
+    if (m->kind == MECHANISM_RANDOM_ALLOCATION && m->relation != RELATION_ADD_REMOVE)
+        return error_set(err, PPT_ERANGE,
+                         "relation is %s, expected add_remove for random-allocation",
+                         relation_name(m->relation));
     if (m->kind == MECHANISM_RANDOMISED_RESPONSE && m->relation != RELATION_REPLACE_ONE)
         return error_set(err, PPT_ERANGE,
                          "relation is %s, expected replace_one for randomised-response:"
@@ -307,7 +324,10 @@ void mechanism_rho(const struct mechanism *mechanism, const double *alphas, int 
         m->sample_rate < 1 ? sampling_of(m) : SAMPLING_NONE;
     struct amplify_base base = {whole_rho, m, whole_loss(m),
                                 is_gaussian(m) ? m->noise_multiplier : 0};
-    if (is_gaussian(m) && sampling != SAMPLING_WITHOUT_REPLACEMENT)
+    if (m->kind == MECHANISM_RANDOM_ALLOCATION)
+        random_allocation_rho(m->noise_multiplier, (int64_t)m->bins, alphas, n,
+                              ret_rho);
+    else if (is_gaussian(m) && sampling != SAMPLING_WITHOUT_REPLACEMENT)
         rdp_subsampled_gaussian_curve(alphas, n, m->noise_multiplier, m->sample_rate,
                                       ret_rho);
     else if (sampling == SAMPLING_POISSON)

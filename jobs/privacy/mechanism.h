@@ -36,6 +36,8 @@ enum mechanism_kind {
     MECHANISM_NOISY_MAX,     /* only the index of the largest score after Laplace or
                                 exponential noise; with Gumbel: EXPONENTIAL */
     MECHANISM_SPARSE_VECTOR, /* which scores exceed a noisy threshold, until `cutoff` */
+    MECHANISM_RANDOM_ALLOCATION, /* an epoch of balls in bins: `bins` Gaussian sums,
+                                    each record in one of them; add/remove */
     MECHANISM_N_KINDS
 };
 
@@ -64,6 +66,7 @@ struct mechanism {
     double threshold_scale, query_scale; /* Laplace noise over the sensitivity */
     double cutoff;   /* how often the sparse vector may say "above" */
     double monotone; /* 1: a record moves all scores the same way; else 0 */
+    double bins;     /* steps of an epoch */
 };
 
 struct mechanism_parameter {

@@ -210,9 +210,10 @@ int plan_epsilon(enum accountant_kind accountant, const struct plan *plan, doubl
             rc = accountant_epsilon(accountant, releases, n, delta, &answer.epsilon,
                                     &answer.order, err);
     }
+    bool is_amplified = plan->n_records == 1 &&
+                        (has_curves || (accountant == ACCOUNTANT_PLD && plan->n == 1));
     for (int i = 0; i < plan->n; i++)
-        if (is_dealt(&plan->parts[i]) &&
-            !(accountant == ACCOUNTANT_PLD && plan->n == 1 && plan->n_records == 1))
+        if (is_dealt(&plan->parts[i]) && !is_amplified)
             answer.note = "balls in bins without amplification";
     if (rc == 0)
         *ret_answer = answer;

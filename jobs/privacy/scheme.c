@@ -295,9 +295,14 @@ int scheme_releases(const struct scheme *scheme, struct renyi_release *ret_relea
     *ret_n = 1;
     switch (scheme->kind) {
     case SCHEME_BALLS_IN_BINS:
+        *ret_releases = (struct renyi_release){
+            mechanism_default(MECHANISM_RANDOM_ALLOCATION), (int64_t)v[2]};
+        ret_releases->mechanism.noise_multiplier = v[SCHEME_NOISE];
+        ret_releases->mechanism.bins = v[1];
+        return 0;
     case SCHEME_SHUFFLED_BATCHES: /* sqrt(epochs) is epochs times the sensitivity 1 */
         rc = one_gaussian(scheme, 1, ret_releases);
-        ret_releases->count = (int64_t)v[scheme->kind == SCHEME_BALLS_IN_BINS ? 2 : 1];
+        ret_releases->count = (int64_t)v[1];
         return rc;
     case SCHEME_TREE:
     case SCHEME_BANDED:

@@ -10,9 +10,9 @@
  *   adaptive-clipping  noise_multiplier, count_noise, ...  split.h
  *
  * Guarantee: the releases cost at least what the training does, under add_remove and
- * with noise multipliers over the add/remove sensitivity. Only balls in bins has a
- * tighter price than its releases: they are one Gaussian an epoch, since given the bins
- * a record moves one step an epoch and a mixture over bins is no worse than its worst.
+ * with noise multipliers over the add/remove sensitivity. Balls in bins are releases of
+ * random-allocation, an epoch each; balls_in_bins.h prices them tighter where they stand
+ * alone.
  */
 #ifndef PPT_JOBS_PRIVACY_SCHEME_H
 #define PPT_JOBS_PRIVACY_SCHEME_H

@@ -61,9 +61,12 @@ same() {
 }
 
 # whole trainings: privacy.md's value by another program, and closed forms
-says 0 "pld          5.396" -m balls-in-bins:noise_multiplier=.5,bins=100 -d 1e-5 -a all
+says 0 "pld         5.396" -m balls-in-bins:noise_multiplier=.5,bins=100 -d 1e-5 -a all
 says 0 "balls in bins without amplification" \
     -m balls-in-bins:noise_multiplier=.5,bins=100 -m laplace:scale=9 -d 1e-5 -a pld
+says 0 "rdp         6.270406" -m balls-in-bins:noise_multiplier=.5,bins=100 -d 1e-5 -a all
+same rdp -m balls-in-bins:noise_multiplier=.7,bins=59,epochs=15 -- \
+    -m random-allocation:noise_multiplier=.7,bins=59,count=15
 same gdp -m balls-in-bins:noise_multiplier=5,bins=9,epochs=4 -- \
     -m gaussian:noise_multiplier=5,count=4
 same pld -m shuffled-batches:noise_multiplier=4,epochs=10 -- \
