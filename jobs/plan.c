@@ -50,6 +50,8 @@ static void releases_to_json(struct json *json, const struct price *price)
         json_string(json, "mechanism", mechanism_name(release->mechanism.kind));
         json_number(json, "noise_multiplier", release->mechanism.noise_multiplier);
         json_number(json, "sample_rate", release->mechanism.sample_rate);
+        if (release->mechanism.bins > 0)
+            json_number(json, "bins", release->mechanism.bins);
         json_integer(json, "count", release->count);
         json_close_object(json);
     }
@@ -86,6 +88,8 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
     json_number(&json, "sample_rate", price->sample_rate);
     json_number(&json, "noise_multiplier", price->noise_multiplier);
     json_integer(&json, "n_steps", price->n_steps);
+    if (price->n_bins > 0)
+        json_integer(&json, "n_bins", price->n_bins);
     releases_to_json(&json, price);
     json_close_object(&json);
     json_close_object(&json);
@@ -188,6 +192,8 @@ static void read_release(struct ydoc_faults *faults, const struct ydoc_node *nod
     ydoc_number(faults, ydoc_need(faults, node, "sample_rate"),
                 (struct ydoc_range){0, 1, true, false},
                 &release->mechanism.sample_rate);
+    ydoc_number(faults, ydoc_get(node, "bins"),
+                (struct ydoc_range){1, 1e9, false, false}, &release->mechanism.bins);
     ydoc_integer(faults, ydoc_need(faults, node, "count"), 0, INT64_MAX,
                  &release->count);
 }
@@ -207,6 +213,7 @@ static void read_price(struct ydoc_faults *faults, const struct ydoc_node *node,
                 &price->noise_multiplier);
     ydoc_integer(faults, ydoc_need(faults, node, "n_steps"), 1, INT64_MAX,
                  &price->n_steps);
+    ydoc_integer(faults, ydoc_get(node, "n_bins"), 1, INT64_MAX, &price->n_bins);
     const struct ydoc_node *releases = ydoc_need(faults, node, "releases");
     if (releases == NULL)
         return;

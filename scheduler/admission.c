@@ -112,12 +112,15 @@ static bool fits_pot(const struct search *search, int i, const struct cost *cost
     return ledger_fits(search->pot, cost);
 }
 
-/* Would the job fit with `amount` steps, or thousandths of epsilon? */
+/* Would the job fit with `amount` steps, epochs where records are dealt, or thousandths
+ * of epsilon? */
 static bool fits(const struct search *search, int64_t amount)
 {
     struct price price;
     *search->candidate = search->job->spec;
-    if (search->by_steps) {
+    if (search->by_steps && search->job->price.n_bins > 0) {
+        search->candidate->training.epochs = amount;
+    } else if (search->by_steps) {
         search->candidate->training.epochs = 0;
         search->candidate->training.steps = amount;
     } else {
@@ -154,6 +157,7 @@ int admission_largest(const struct admission_job *job, const struct ledger_pots 
                       struct admission_largest *ret_largest, struct error *err)
 {
     struct admission_largest largest = {0};
+    int64_t epoch = job->price.n_bins > 0 ? job->price.n_bins : 1;
     struct search search = {.job = job,
                             .pots = pots,
                             .after_release = after_release,
@@ -164,7 +168,7 @@ int admission_largest(const struct admission_job *job, const struct ledger_pots 
     if (search.candidate == NULL || search.pot == NULL)
         rc = error_set(err, PPT_ENOMEM, "out of memory looking for what would fit");
     else if (search.by_steps)
-        largest.n_steps = bisect(&search, 1, job->price.n_steps);
+        largest.n_steps = bisect(&search, 1, job->price.n_steps / epoch) * epoch;
     else
         largest.epsilon =
             (double)bisect(&search, (int64_t)ceil(policy->min_epsilon * 1000 - 1e-6),
@@ -186,15 +190,18 @@ static void say_largest(const struct admission_job *job,
                         char *ret_text, size_t size)
 {
     char figure[32];
+    bool is_dealt = job->price.n_bins > 0;
     if (largest->n_steps > 0) {
-        snprintf(ret_text, size, "the most steps this job could ask for%s are %lld",
-                 when, (long long)largest->n_steps);
+        snprintf(ret_text, size, "the most %s this job could ask for%s are %lld",
+                 is_dealt ? "epochs" : "steps", when,
+                 (long long)(largest->n_steps / (is_dealt ? job->price.n_bins : 1)));
     } else if (largest->epsilon > 0) {
         json_shortest(largest->epsilon, figure);
         snprintf(ret_text, size, "the largest epsilon this job could ask for%s is %s",
                  when, figure);
     } else if (job->spec.privacy.epsilon == 0) {
-        snprintf(ret_text, size, "not a single step would fit%s", when);
+        snprintf(ret_text, size, "not a single %s would fit%s",
+                 is_dealt ? "epoch" : "step", when);
     } else {
         json_shortest(policy->min_epsilon, figure);
         snprintf(ret_text, size, "not even epsilon %s, the least allowed, would fit%s",

@@ -48,8 +48,9 @@ struct nodes_room admission_need(const struct spec *spec);
 
 /* The largest request of this job's shape that every one of its pots has room for:
  * epsilon at the job's delta in thousandths, or, where the spec gives the noise
- * multiplier, the number of steps. Found by pricing candidates, so what it names does
- * fit. Both 0 where nothing fits that the policy allows. */
+ * multiplier, the number of steps (whole epochs of them where records are dealt). Found
+ * by pricing candidates, so what it names does fit. Both 0 where nothing fits that the
+ * policy allows. */
 struct admission_largest {
     double epsilon;
     int64_t n_steps;

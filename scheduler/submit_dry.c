@@ -56,6 +56,57 @@ static bool divided_noise(const struct admission_job *job, double *ret_gradient_
                              ret_count_noise, NULL) == 0;
 }
 
+/* The same job with its records drawn the other way: dealt instead of sampled, or
+ * sampled instead of dealt. Only epochs can be dealt. */
+static bool other_price(const struct admission_job *job, struct spec *spec,
+                        struct price *ret_price)
+{
+    *spec = job->spec;
+    spec->training.sampling =
+        job->price.n_bins > 0 ? SAMPLE_POISSON : SAMPLE_BALLS_IN_BINS;
+    return spec->kind == JOB_DP && job->price.is_private && spec->training.epochs > 0 &&
+           price_job(spec, &job->manifest, ret_price, NULL) == 0;
+}
+
+/* How records are read, and what the other way would cost: of a target, the noise that
+ * meets it; of given noise, epsilon. */
+static void print_sampling(const struct admission_job *job)
+{
+    static const char *const ways[SAMPLE_N] = {
+        [SAMPLE_POISSON] = "each step reads its records from anywhere",
+        [SAMPLE_BALLS_IN_BINS] = "each record is read once an epoch",
+    };
+    enum spec_sampling sampling = job->spec.training.sampling;
+    struct spec other;
+    struct price price;
+    char epsilon[FIGURES_SIZE];
+    printf("sampling          %s: %s\n", spec_sampling_name(sampling), ways[sampling]);
+    if (!other_price(job, &other, &price))
+        return;
+    sampling = other.training.sampling;
+    printf("instead           %s: ", spec_sampling_name(sampling));
+    if (other.privacy.noise_multiplier == 0) {
+        printf("noise multiplier %.6g, %s\n", price.noise_multiplier, ways[sampling]);
+    } else {
+        figures_up(price.epsilon, epsilon);
+        printf("epsilon %s, %s\n", epsilon, ways[sampling]);
+    }
+}
+
+static void sampling_to_json(struct json *json, const struct admission_job *job)
+{
+    struct spec other;
+    struct price price;
+    json_string(json, "sampling", spec_sampling_name(job->spec.training.sampling));
+    if (!other_price(job, &other, &price))
+        return;
+    json_object(json, "other_sampling");
+    json_string(json, "sampling", spec_sampling_name(other.training.sampling));
+    json_number(json, "epsilon", price.epsilon);
+    json_number(json, "noise_multiplier", price.noise_multiplier);
+    json_close_object(json);
+}
+
 static void print_price(const struct admission_job *job, bool is_here)
 {
     const struct price *price = &job->price;
@@ -76,6 +127,8 @@ static void print_price(const struct admission_job *job, bool is_here)
     }
     printf("sample rate       %.6g\n", price->sample_rate);
     printf("steps             %lld\n", (long long)price->n_steps);
+    if (job->spec.kind == JOB_DP)
+        print_sampling(job);
     if (is_here && price->is_private)
         printf("charge            all of it, whatever is used: the ranks are yours\n");
     printf("\n");
@@ -125,6 +178,8 @@ static int print_dry_json(const struct admission_job *job,
     }
     json_number(&json, "sample_rate", price->sample_rate);
     json_integer(&json, "steps", price->n_steps);
+    if (job->spec.kind == JOB_DP)
+        sampling_to_json(&json, job);
     json_string(&json, "answer", answers[verdict->answer]);
     json_string(&json, "reason", reason);
     submit_levels_to_json(&json, pots, &price->cost);

@@ -129,7 +129,7 @@ static int run_step(struct trainer *trainer, struct course *course, struct error
 static int train(struct trainer *trainer, struct course *course, bool *ret_stopped,
                  struct error *err)
 {
-    struct lease lease = {0};
+    struct lease lease = {.n_bins = trainer->plan->price.n_bins};
     enum lease_answer answer = LEASE_GO;
     while (trainer->step < trainer->n_steps) {
         if (lease.n_left == 0) {

@@ -4,6 +4,24 @@
 #include "jobs/dp/trainer.h"
 #include "jobs/dp/verdict.h"
 
+/* Is the first release what a step, or a dealt epoch, of this price does? */
+static bool is_step(const struct price *price, const struct spec *spec)
+{
+    const struct mechanism *step = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    bool is_dealt = spec->training.sampling == SAMPLE_BALLS_IN_BINS;
+    if (step->noise_multiplier != price->noise_multiplier ||
+        is_dealt != (price->n_bins > 0)) {
+        return false;
+    }
+    if (is_dealt) {
+        return step->kind == MECHANISM_RANDOM_ALLOCATION &&
+               step->bins == (double)price->n_bins &&
+               price->n_steps % price->n_bins == 0;
+    }
+    return step->kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
+           step->sample_rate == price->sample_rate;
+}
+
 /* What runs must be what was priced: a step's noise and rate, and the unit whose
  * gradients are clipped. */
 static int check_price(const struct price *price, const struct spec *spec,
@@ -20,13 +38,9 @@ static int check_price(const struct price *price, const struct spec *spec,
         error_set(err, PPT_ESPEC, "privacy.unit: this kind of job clips per example");
         return error_hint(err, "use unit: example");
     }
-    const struct mechanism *step = &price->releases[PRICE_TRAINING_STEP].mechanism;
     bool is_paid = spec->training.evaluation == EVALUATION_PAID;
     if (!(privacy->clip_norm > 0.0) || !(price->noise_multiplier > 0.0) ||
-        step->kind != MECHANISM_SUBSAMPLED_GAUSSIAN ||
-        step->noise_multiplier != price->noise_multiplier ||
-        step->sample_rate != price->sample_rate ||
-        price->n_releases != (is_paid ? 2 : 1) ||
+        !is_step(price, spec) || price->n_releases != (is_paid ? 2 : 1) ||
         (is_paid && price->releases[PRICE_EVALUATION].mechanism.noise_multiplier !=
                         spec->training.evaluation_noise)) {
         return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");

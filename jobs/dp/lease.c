@@ -26,15 +26,41 @@ static int64_t lease_size(struct lease *lease, int64_t n_wanted)
     return n < n_wanted ? n : n_wanted;
 }
 
+/* Rank 0: steps of an epoch that is paid for, n of them at most; pays where it is not.
+ * Who begins in the middle of an epoch pays for a whole one: records are dealt anew
+ * then, so one may be in a step that an earlier process has made and in one of this
+ * one's. */
+static int charge_epoch(struct lease *lease, struct env *env, int64_t n_wanted,
+                        int64_t *n, struct error *err)
+{
+    if (lease->n_paid == 0) {
+        int rc = meter_charge(env->meter, PRICE_TRAINING_STEP, 1, err);
+        if (rc != 0) {
+            return rc;
+        }
+        lease->n_paid = (n_wanted - 1) % lease->n_bins + 1;
+    }
+    *n = *n < lease->n_paid ? *n : lease->n_paid;
+    lease->n_paid -= *n;
+    return 0;
+}
+
+/* Rank 0: steps that cost one use each, n of them at most. */
+static int charge_steps(struct env *env, int64_t *n, struct error *err)
+{
+    int64_t left = meter_left(env->meter, PRICE_TRAINING_STEP);
+    *n = left > 0 && left < *n ? left : *n;
+    return meter_charge(env->meter, PRICE_TRAINING_STEP, *n, err);
+}
+
 /* Rank 0: charges; *ret_n is 0 when the meter refuses. */
 static int charge(struct lease *lease, struct env *env, bool is_private,
                   int64_t n_wanted, int64_t *ret_n, struct error *err)
 {
     int64_t n = lease_size(lease, n_wanted);
     if (is_private) {
-        int64_t left = meter_left(env->meter, PRICE_TRAINING_STEP);
-        n = left > 0 && left < n ? left : n;
-        int rc = meter_charge(env->meter, PRICE_TRAINING_STEP, n, err);
+        int rc = lease->n_bins > 0 ? charge_epoch(lease, env, n_wanted, &n, err)
+                                   : charge_steps(env, &n, err);
         if (rc == -PPT_EMETER) {
             n = 0;
         } else if (rc != 0) {

@@ -20,15 +20,19 @@ enum lease_answer {
 };
 
 struct lease {
-    int64_t n_left;     /* charged and not yet run */
-    int64_t n_last;     /* size of the last one */
-    double started_s;   /* of the last one; rank 0 */
+    int64_t n_bins;   /* steps of an epoch that is paid for whole; 0: each for itself */
+    int64_t n_paid;   /* rank 0: of such an epoch, paid for and not leased yet */
+    int64_t n_left;   /* charged and not yet run */
+    int64_t n_last;   /* size of the last one */
+    double started_s; /* of the last one; rank 0 */
     double step_time_s; /* of the last lease; rank 0; 0 before the first */
 };
 
 /* Every rank calls it when n_left is 0. Asks the meter for as many steps as take about
- * LEASE_TARGET_S, 1 to LEASE_MAX_STEPS, at most n_wanted; jobs that are not private are
- * leased steps without a meter. Errors: PPT_EIO (the charge is unknown), PPT_ECOMM. */
+ * LEASE_TARGET_S, 1 to LEASE_MAX_STEPS, at most n_wanted, which is all that are left;
+ * with n_bins for an epoch before the first step that this process makes in it. Jobs
+ * that are not private are leased steps without a meter. Errors: PPT_EIO (the charge is
+ * unknown), PPT_ECOMM. */
 int lease_renew(struct lease *lease, struct env *env, bool is_private, int64_t n_wanted,
                 enum lease_answer *ret_answer, struct error *err);
 

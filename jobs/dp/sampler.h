@@ -1,13 +1,21 @@
-/* True Poisson samples of a rank's own records, in ascending order, a few at a time.
+/* The samples of a rank's own records, in ascending order, a few at a time: Poisson, or
+ * dealt (balls in bins).
  *
- * Each record is in a step's sample independently with probability k / 2^53, the exact
- * rate of the price; ranks draw independently. The gap before the next record is
- * geometric, and the binary digits of a geometric variable are independent: digit j is
- * 1 with probability r/(1+r), r = (1 - k/2^53)^(2^j). Each digit is drawn by comparing
- * random bits with a 128-bit threshold.
- * Guarantee: a gap's law is within 2^-112 (2/q + 64) in total variation of the exact
- * one: below 2^-57 for the smallest rate there is, below 2^-90 for q >= 2^-20. Gaps are
- * 64-bit. Cost: the sample's size times log2(1/q), whatever the number of records.
+ * Poisson: each record is in a step's sample independently with probability k / 2^53,
+ * the exact rate of the price; ranks draw independently. The gap before the next record
+ * is geometric, and the binary digits of a geometric variable are independent: digit j
+ * is 1 with probability r/(1+r), r = (1 - k/2^53)^(2^j). Each digit is drawn by
+ * comparing random bits with a 128-bit threshold. Guarantee: a gap's law is within
+ * 2^-112 (2/q + 64) in total variation of the exact one: below 2^-57 for the smallest
+ * rate there is, below 2^-90 for q >= 2^-20. Gaps are 64-bit. Cost: the sample's size
+ * times log2(1/q), whatever the number of records.
+ *
+ * Dealt: each record falls into one of the n_bins steps of an epoch, uniformly and
+ * independently of all else, afresh each epoch. Bin by bin: of the records that are
+ * left (deck.h), bin j takes each with probability 1/(n_bins - j), by the same gaps,
+ * whose q is that; the last bin takes all. The bound on a bin's law is the one above.
+ * Who begins in the middle of an epoch gets the rest of a whole deal: what falls into
+ * its earlier bins is drawn and dropped.
  */
 #ifndef PPT_JOBS_DP_SAMPLER_H
 #define PPT_JOBS_DP_SAMPLER_H
@@ -17,6 +25,7 @@
 
 #include "base/crypto.h"
 #include "base/error.h"
+#include "jobs/dp/deck.h"
 
 enum { SAMPLER_DIGITS = 61, SAMPLER_WORDS = 512 };
 
@@ -28,16 +37,27 @@ struct sampler {
     unsigned __int128 threshold[SAMPLER_DIGITS];
     uint64_t words[SAMPLER_WORDS];
     int n_used; /* of words */
+    /* Dealt only. */
+    int64_t n_bins; /* 0: Poisson */
+    int64_t step;   /* begun last; -1: none */
+    struct deck deck;
 };
 
 /* sample_rate is k / 2^53 with 1 <= k <= 2^53. Close with sampler_close, which wipes.
  * Errors: PPT_ERANGE (another rate). */
 int sampler_open(struct sampler *sampler, const unsigned char key[CRYPTO_KEY_SIZE],
                  double sample_rate, int64_t n_rows, struct error *err);
+
+/* The same for records that are dealt into n_bins >= 1 steps an epoch, the first of
+ * which is a multiple of n_bins. Errors: PPT_ENOMEM. */
+int sampler_open_dealt(struct sampler *sampler,
+                       const unsigned char key[CRYPTO_KEY_SIZE], int64_t n_bins,
+                       int64_t n_rows, struct error *err);
 void sampler_close(struct sampler *sampler);
 
-/* Starts the sample of a step; each step's is independent of all others and, under one
- * key, the same whenever it is asked for. */
+/* Starts the sample of a step; each step's (each epoch's, if dealt) is independent of
+ * all others and, under one key, the same whenever it is asked for. Dealt steps are
+ * cheap in their order. */
 void sampler_begin(struct sampler *sampler, int64_t step);
 
 /* The next at most max indices, ascending; returns how many: fewer than max only at the

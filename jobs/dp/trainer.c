@@ -214,7 +214,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     }
     if (rc == 0 && source == NULL) {
         rc = feed_open(&trainer->feed, env->io->train, env->sampling_key,
-                       trainer->sample_rate, trainer->n_steps,
+                       trainer->sample_rate, plan->price.n_bins, trainer->n_steps,
                        (size_t)trainer->net.max_n, err);
     }
     if (rc == 0 && trainer->adds_noise) {

@@ -15,8 +15,8 @@
 
 /* A plan whose training steps are looked for, and what else it releases. */
 struct target {
-    double epsilon, delta, sample_rate;
-    int64_t n_steps;
+    double epsilon, delta;
+    const struct renyi_release *training;
     const struct renyi_release *others;
     int n_others;
 };
@@ -51,11 +51,8 @@ static int epsilon_of_noise(const void *context, double x, double *ret_epsilon,
 {
     const struct target *t = context;
     struct renyi_release plan[RENYI_MAX_RELEASES];
-    plan[0] =
-        (struct renyi_release){.mechanism = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                             .noise_multiplier = noise_at(x),
-                                             .sample_rate = t->sample_rate},
-                               .count = t->n_steps};
+    plan[0] = *t->training;
+    plan[0].mechanism.noise_multiplier = noise_at(x);
     for (int i = 0; i < t->n_others; i++)
         plan[1 + i] = t->others[i];
     return renyi_epsilon(plan, 1 + t->n_others, t->delta, ret_epsilon, NULL, err);
@@ -66,7 +63,10 @@ static int epsilon_of_noise(const void *context, double x, double *ret_epsilon,
 static double guess(const struct target *t)
 {
     double tail = -log(t->delta), root = sqrt(tail + t->epsilon) - sqrt(tail);
-    double spread = t->sample_rate * t->sample_rate * (double)t->n_steps;
+    const struct mechanism *m = &t->training->mechanism;
+    double bins = m->kind == MECHANISM_RANDOM_ALLOCATION ? m->bins : 1;
+    double rate = m->sample_rate / bins, steps = (double)t->training->count * bins;
+    double spread = rate * rate * steps;
     double x = -0.5 * log(log1p(2 * root * root / spread));
     return fmin(fmax(x, log(CALIBRATE_MIN_NOISE) + 1), log(CALIBRATE_MAX_NOISE) - 1);
 }
@@ -187,15 +187,15 @@ static int check_others(const struct target *t, struct error *err)
     return rc;
 }
 
-int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
-                               int64_t n_steps, const struct renyi_release *others,
-                               int n_others, double *ret_noise_multiplier,
-                               struct error *err)
+int calibrate_noise_multiplier(double epsilon, double delta,
+                               const struct renyi_release *training,
+                               const struct renyi_release *others, int n_others,
+                               double *ret_noise_multiplier, struct error *err)
 {
-    struct target t = {epsilon, delta, sample_rate, n_steps, others, n_others};
+    struct target t = {epsilon, delta, training, others, n_others};
     int rc = check_target(epsilon, delta, err);
     if (rc == 0)
-        rc = check_steps("n_steps", n_steps, err);
+        rc = check_steps("n_steps", training->count, err);
     if (rc == 0)
         rc = check_others(&t, err);
     double x = 0, priced = 0;
@@ -208,9 +208,10 @@ int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
     if (rc > 0)
         return error_set(err, PPT_ERANGE,
                          "no noise_multiplier up to %g meets epsilon %g at delta "
-                         "%g over %lld steps at sample rate %g",
-                         CALIBRATE_MAX_NOISE, epsilon, delta, (long long)n_steps,
-                         sample_rate);
+                         "%g over %lld releases of %s",
+                         CALIBRATE_MAX_NOISE, epsilon, delta,
+                         (long long)training->count,
+                         mechanism_name(training->mechanism.kind));
     if (rc == 0)
         rc = epsilon_of_noise(&t, x, &priced, err);
     if (rc != 0)

@@ -17,16 +17,17 @@
 #define CALIBRATE_MAX_NOISE 1e6
 #define CALIBRATE_MAX_STEPS INT64_C(1000000000000)
 
-/* The smallest noise multiplier (to a relative 1e-5, rounded up) for which n_steps
- * subsampled Gaussian releases at sample_rate, and the n_others < RENYI_MAX_RELEASES
- * ones of the same plan (add/remove; NULL where n_others is 0), are (epsilon,
- * delta)-DP by renyi_epsilon. The answer is checked by pricing it.
+/* The smallest noise multiplier (to a relative 1e-5, rounded up) for which `training` -
+ * releases of SUBSAMPLED_GAUSSIAN or RANDOM_ALLOCATION, whose own multiplier is not
+ * looked at - and the n_others < RENYI_MAX_RELEASES ones of the same plan (add/remove;
+ * NULL where n_others is 0) are (epsilon, delta)-DP by renyi_epsilon. The answer is
+ * checked by pricing it.
  * Errors: PPT_ERANGE where no multiplier in [CALIBRATE_MIN_NOISE, CALIBRATE_MAX_NOISE]
- * suffices or a parameter is out of range (n_steps: [1, CALIBRATE_MAX_STEPS]). */
-int calibrate_noise_multiplier(double epsilon, double delta, double sample_rate,
-                               int64_t n_steps, const struct renyi_release *others,
-                               int n_others, double *ret_noise_multiplier,
-                               struct error *err);
+ * suffices or a parameter is out of range (count: [1, CALIBRATE_MAX_STEPS]). */
+int calibrate_noise_multiplier(double epsilon, double delta,
+                               const struct renyi_release *training,
+                               const struct renyi_release *others, int n_others,
+                               double *ret_noise_multiplier, struct error *err);
 
 /* epsilon of a plan at delta; must fall with noise and grow with counts and rates. A
  * PPT_ERANGE while searching counts as too much. */

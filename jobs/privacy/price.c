@@ -97,6 +97,10 @@ static int sampling(const struct spec *spec, const struct manifest_split *train,
                           train->name, (long long)count);
     }
     price->sample_rate = sample_rate_up(batch, count);
+    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS) {
+        price->n_bins = count / batch + (count % batch != 0);
+        price->sample_rate = 1 / (double)price->n_bins;
+    }
     int64_t steps = spec->training.steps, per_epoch = 1;
     if (steps == 0) { /* an epoch: the fewest steps that expect to see every record */
         steps = spec->training.epochs;
@@ -225,8 +229,9 @@ static int training_noise(const struct spec *spec, struct price *price,
         other.mechanism = price->releases[PRICE_EVALUATION].mechanism;
         other.count = price->releases[PRICE_EVALUATION].count;
     }
-    return price_memo_noise(spec->privacy.epsilon, spec->privacy.delta,
-                            price->sample_rate, price->n_steps,
+    const struct price_release *step = &price->releases[PRICE_TRAINING_STEP];
+    struct renyi_release training = {step->mechanism, step->count};
+    return price_memo_noise(spec->privacy.epsilon, spec->privacy.delta, &training,
                             has_other ? &other : NULL, &price->noise_multiplier, err);
 }
 
@@ -237,11 +242,19 @@ static int price_private(const struct spec *spec, struct price *price,
     price->unit = spec->privacy.unit;
     price->delta = spec->privacy.delta;
     /* A cohort's sum is what a step's is: each unit is in it with the same chance and
-     * adds a vector of norm clip_norm at most. */
-    add_release(price, spec->kind == JOB_FL ? "round" : "training-step",
-                (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                   .sample_rate = price->sample_rate},
-                price->n_steps);
+     * adds a vector of norm clip_norm at most. Dealt records are paid for epoch by
+     * epoch. */
+    if (price->n_bins > 0)
+        add_release(price, "epoch",
+                    (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
+                                       .sample_rate = 1,
+                                       .bins = (double)price->n_bins},
+                    price->n_steps / price->n_bins);
+    else
+        add_release(price, spec->kind == JOB_FL ? "round" : "training-step",
+                    (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                       .sample_rate = price->sample_rate},
+                    price->n_steps);
     struct cost evaluation = cost_zero(price->unit, price->relation);
     int rc = 0;
     if (spec->training.evaluation == EVALUATION_PAID) {
@@ -266,7 +279,8 @@ static int price_private(const struct spec *spec, struct price *price,
     if (rc != 0)
         return rc;
     struct cost training;
-    rc = release_cost(price, PRICE_TRAINING_STEP, price->n_steps, &training, err);
+    rc = release_cost(price, PRICE_TRAINING_STEP,
+                      price->releases[PRICE_TRAINING_STEP].count, &training, err);
     if (rc == 0)
         rc = cost_add(&training, &evaluation, &price->cost, err);
     int64_t all[PRICE_MAX_RELEASES] = {0};

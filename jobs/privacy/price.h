@@ -24,12 +24,13 @@ struct manifest;
 
 #define PRICE_MAX_RELEASES 8
 #define PRICE_TRAINING_STEP                                                            \
-    0                      /* releases[0]: one noisy gradient sum (dp), or sum of      \
-                              a cohort's updates (fl) */
+    0                      /* releases[0]: one noisy gradient sum (dp), or a whole     \
+                              epoch of them where records are dealt, or sum of a       \
+                              cohort's updates (fl) */
 #define PRICE_EVALUATION 1 /* releases[1], where paid for: one noisy test count */
 
 struct price_release {
-    char name[32]; /* "training-step", "round", "evaluation" */
+    char name[32]; /* "training-step", "epoch", "round", "evaluation" */
     struct mechanism mechanism;
     int64_t count; /* the most that may happen */
 };
@@ -43,9 +44,11 @@ struct price {
     double delta;            /* at which epsilon is shown */
     double epsilon;          /* at `delta`, over all orders; 0 if not private */
     double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
-                                of clients, rounded up to k/2^53 */
+                                of clients, rounded up to k/2^53; where records are
+                                dealt, 1 / bins: what a step expects of them */
     double noise_multiplier; /* of the training step */
     int64_t n_steps;         /* or rounds */
+    int64_t n_bins;          /* steps of an epoch where records are dealt, else 0 */
     struct cost cost;        /* has a mu2 where the rate is 1 */
 };
 

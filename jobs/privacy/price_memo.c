@@ -16,10 +16,9 @@ struct remembered_curve {
 
 struct remembered_noise {
     bool is_set;
-    double epsilon, delta, sample_rate;
-    int64_t n_steps;
+    double epsilon, delta;
     bool has_other;
-    struct renyi_release other;
+    struct renyi_release training, other;
     double noise;
 };
 
@@ -58,7 +57,7 @@ int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
     return 0;
 }
 
-int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n_steps,
+int price_memo_noise(double epsilon, double delta, const struct renyi_release *training,
                      const struct renyi_release *other, double *ret_noise,
                      struct error *err)
 {
@@ -66,8 +65,8 @@ int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n
         const struct remembered_noise *known = &noises[i];
         if (known->is_set && is_same(&known->epsilon, &epsilon, sizeof epsilon) &&
             is_same(&known->delta, &delta, sizeof delta) &&
-            is_same(&known->sample_rate, &sample_rate, sizeof sample_rate) &&
-            known->n_steps == n_steps && known->has_other == (other != NULL) &&
+            is_same(&known->training, training, sizeof *training) &&
+            known->has_other == (other != NULL) &&
             (other == NULL || is_same(&known->other, other, sizeof *other))) {
             *ret_noise = known->noise;
             return 0;
@@ -75,15 +74,14 @@ int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n
     }
     struct remembered_noise *slot = &noises[next_noise];
     double noise;
-    int rc = calibrate_noise_multiplier(epsilon, delta, sample_rate, n_steps, other,
-                                        other != NULL, &noise, err);
+    int rc = calibrate_noise_multiplier(epsilon, delta, training, other, other != NULL,
+                                        &noise, err);
     if (rc != 0)
         return rc;
     slot->is_set = true;
     slot->epsilon = epsilon;
     slot->delta = delta;
-    slot->sample_rate = sample_rate;
-    slot->n_steps = n_steps;
+    memcpy(&slot->training, training, sizeof *training);
     slot->has_other = other != NULL;
     if (other != NULL)
         memcpy(&slot->other, other, sizeof *other);

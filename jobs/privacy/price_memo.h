@@ -19,7 +19,7 @@ int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
 
 /* calibrate_noise_multiplier beside one other release or none (NULL), remembered.
  * Errors: as above. */
-int price_memo_noise(double epsilon, double delta, double sample_rate, int64_t n_steps,
+int price_memo_noise(double epsilon, double delta, const struct renyi_release *training,
                      const struct renyi_release *other, double *ret_noise,
                      struct error *err);
 

@@ -14,7 +14,7 @@
 #define NEGLIGIBLE 45.0
 
 /* An unamplified epoch that costs more is not looked at closer. */
-#define DEAR_RHO 100.0
+#define DEAR_RHO 30.0
 
 /* log(e^a + e^b), either may be -INFINITY. */
 static double log_add(double a, double b)
@@ -100,13 +100,20 @@ static void removing(double s, int64_t t, int n, double ret_log[MAX_ORDER + 1])
 
 /* Adding a record */
 
-#define MAX_NODES 1024
+#define MAX_NODES 1536
+
+/* Nodes reach so far: what lies beyond is below 1e-43. */
+#define REACH 14.0
+
+/* L is used down to this logarithm, where that is less than 1e-8 of it. */
+#define LEAST_LOG -80.0
 
 /* Nodes of the trapezoid rule for a mean over x ~ N(0,1). What is averaged is analytic
- * and at most 1 for |Im x| <= v, v = pi s/2, so the error is 2 e^(v^2/2 - 2 pi v/h):
- * below e^-36. */
+ * and at most 1 for |Im x| <= v, v < pi s/2, so the error is 2 e^(v^2/2 - 2 pi v/h): h
+ * is chosen to have it below e^-36. */
 struct nodes {
     int n;
+    double s, h, reach; /* reach: the largest useful v */
     double weight[MAX_NODES];
     double y[MAX_NODES];      /* Y at the node */
     double tilted[MAX_NODES]; /* the same under the law weighted by Y */
@@ -115,8 +122,11 @@ struct nodes {
 static void place_nodes(double s, struct nodes *nodes)
 {
     double v = fmin(M_PI * s / 2, 8.6), h = 2 * M_PI * v / (37 + v * v / 2);
-    int side = (int)ceil(10 / h);
+    int side = (int)ceil(REACH / h);
     nodes->n = 2 * side + 1;
+    nodes->s = s;
+    nodes->h = h;
+    nodes->reach = v;
     for (int i = 0; i < nodes->n; i++) {
         double x = (i - side) * h;
         nodes->weight[i] = h / sqrt(2 * M_PI) * exp(-x * x / 2);
@@ -125,8 +135,23 @@ static void place_nodes(double s, struct nodes *nodes)
     }
 }
 
-/* log E e^(-zY), rounded up. 1 - that is z E'[(1 - e^(-zY))/(zY)], E' the mean weighted
- * by Y, which keeps its digits where z is small. */
+/* The rule's relative error for E e^(-zY) = L, of which log_value - log 2 is a lower
+ * bound: |e^(-zY)| at Im x = v is e^(-zY cos(v/s)), whose mean is at most L^cos(v/s)
+ * (Jensen), for every v. */
+static double relative_error(const struct nodes *nodes, double log_value)
+{
+    double least = INFINITY;
+    for (int i = 1; i <= 8; i++) {
+        double v = nodes->reach * i / 8, lost = 1 - cos(v / nodes->s);
+        double exponent = v * v / 2 - 2 * M_PI * v / nodes->h;
+        least = fmin(least, exponent + lost * (M_LN2 - log_value));
+    }
+    return 2 * exp(least);
+}
+
+/* log E e^(-zY), rounded up. Where z is small, from 1 - z E'[(1 - e^(-zY))/(zY)], E'
+ * the mean weighted by Y, which keeps the digits. Else by the sum itself; what lies
+ * beyond 10 deviations is below 2e-23. */
 static double log_laplace(const struct nodes *nodes, double z)
 {
     double near = 0, whole = 0;
@@ -139,32 +164,32 @@ static double log_laplace(const struct nodes *nodes, double z)
         return log1p(-missing);
     for (int i = 0; i < nodes->n; i++)
         whole += nodes->weight[i] * exp(-z * nodes->y[i]);
-    return log(fmin(whole * (1 + 1e-12) + 1e-15, 1));
+    double error = relative_error(nodes, log(fmax(whole, DBL_MIN)));
+    double rough = fmin(whole * (1 + 1e-12) + 1e-15, 1);
+    double fine = error < 0.5 ? whole * (1 + 1e-12) / (1 - error) + 1e-43 : 1;
+    return log(fmin(rough, fine));
 }
 
-/* log of the integrand at x = e^v, per unit of v. Concave in v: so is log E e^(-xY/t)
- * (Prekopa: the exponent -e^(v+w) - (w + 1/2s^2)^2 s^2/2, w = log Y, is concave in v
- * and w together). */
-static double integrand(const struct nodes *nodes, double t, int k, double v)
-{
-    return k * v + t * log_laplace(nodes, exp(v) / t);
-}
-
-/* The sum from v on in strides of h until terms are negligible, and what a geometric
- * series of the last two's ratio could still add: concavity bounds the rest by it. */
+/* log of the integral's part from e^v on, in strides of h in the exponent: per stride,
+ * as a sum of e^(kv) L(e^v/t)^t. That is log-concave in v: so is L (Prekopa: the
+ * exponent -e^(v+w) - (w + 1/2s^2)^2 s^2/2, w = log Y, is concave in v and w together).
+ * So what is left where the sum ends, because terms are negligible or because L has no
+ * digits any more, is at most a geometric series of the last two's ratio. INFINITY
+ * where the terms do not fall by then. */
 static double sum_side(const struct nodes *nodes, double t, int k, double v, double h)
 {
     double sum = -INFINITY, largest = -INFINITY, last = -INFINITY, term;
     for (;; v += h) {
-        term = integrand(nodes, t, k, v);
+        double log_l = log_laplace(nodes, exp(v) / t);
+        term = k * v + t * log_l;
         sum = log_add(sum, term);
         largest = fmax(largest, term);
-        if (term < largest - NEGLIGIBLE)
+        if (term < largest - NEGLIGIBLE || log_l < LEAST_LOG)
             break;
         last = term;
     }
-    double ratio = exp(term - last);
-    return log_add(sum, term + log(ratio / (1 - ratio)));
+    double ratio = exp(term - last) * (1 + 1e-5);
+    return ratio < 1 ? log_add(sum, term + log(ratio / (1 - ratio))) : INFINITY;
 }
 
 /* D_(k+1) of adding, rounded up. With |E e^(-zY)| at z e^(i u) at most that at z cos u,
@@ -175,7 +200,7 @@ static double adding(const struct nodes *nodes, double s, int64_t bins, int k)
     double t = (double)bins, h = fmin(0.2, 0.7 / sqrt(k));
     /* W is at least its factors' geometric mean, whose moments are closed */
     double geometric = (1 + k / t) / (2 * s * s) * (1 + 8 * DBL_EPSILON);
-    if (k > 6 * s * t) /* L's last digits would be needed; removing is dearer there */
+    if (k > 6 * s * t) /* far out, where L has no digits and removing is dearer */
         return geometric;
     double u = atan(2 * M_PI / (h * k));
     double error = 2 * exp(-k * log(cos(u)) - 2 * M_PI * u / h);

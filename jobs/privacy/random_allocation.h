@@ -13,7 +13,7 @@
  *
  * Guarantee: upper bounds for both directions of add/remove, rounded up. Between whole
  * orders the convex (alpha-1) D is interpolated. Above RANDOM_ALLOCATION_MAX_ORDER, and
- * where the epoch costs more than 100 nats if nothing is amplified, the bound is that
+ * where the epoch costs more than 30 nats if nothing is amplified, the bound is that
  * of one Gaussian release, alpha/2s^2.
  */
 #ifndef PPT_JOBS_PRIVACY_RANDOM_ALLOCATION_H

@@ -11,8 +11,8 @@
  *
  * Guarantee: the releases cost at least what the training does, under add_remove and
  * with noise multipliers over the add/remove sensitivity. Balls in bins are releases of
- * random-allocation, an epoch each; balls_in_bins.h prices them tighter where they stand
- * alone.
+ * random-allocation, an epoch each; balls_in_bins.h prices them tighter where they
+ * stand alone.
  */
 #ifndef PPT_JOBS_PRIVACY_SCHEME_H
 #define PPT_JOBS_PRIVACY_SCHEME_H

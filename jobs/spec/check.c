@@ -38,7 +38,8 @@ static void check_target(struct ydoc_faults *faults, const struct ydoc_node *roo
                       "expected epsilon, or noise_multiplier in its place");
 }
 
-static void check_length(struct ydoc_faults *faults, const struct ydoc_node *root)
+static void check_length(struct ydoc_faults *faults, const struct ydoc_node *root,
+                         const struct spec *spec)
 {
     const struct ydoc_node *training = ydoc_get(root, "training");
     if (training == NULL || training->kind != YDOC_MAPPING)
@@ -48,6 +49,10 @@ static void check_length(struct ydoc_faults *faults, const struct ydoc_node *roo
     if (has_epochs && has_steps)
         ydoc_fault_at(faults, training, "steps",
                       "expected either epochs or steps, found both");
+    if (has_steps && spec->training.sampling == SAMPLE_BALLS_IN_BINS)
+        ydoc_fault_at(faults, training, "steps",
+                      "expected epochs in its place: with sampling balls_in_bins "
+                      "whole epochs are paid for");
     if (!has_epochs && !has_steps)
         ydoc_fault(faults, training, "expected epochs or steps, found neither");
 }
@@ -157,7 +162,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
 {
     check_kind(faults, root, spec);
     check_target(faults, root, spec);
-    check_length(faults, root);
+    check_length(faults, root, spec);
     check_evaluation(faults, root, spec);
     check_noise_floor(faults, root, spec);
     check_tokens(faults, root, spec);

@@ -472,6 +472,10 @@ static void check_training(struct ydoc_faults *faults, const struct ydoc_node *r
         ydoc_fault_at(faults, training, "evaluation",
                       "expected none or public: how far one user moves a count of "
                       "records is not bounded");
+    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS)
+        ydoc_fault_at(faults, training, "sampling",
+                      "expected no such key: it draws the records of kind dp, clients "
+                      "are drawn as federation.selection says");
     if (spec->training.sum == SUM_FIXED)
         ydoc_fault_at(faults, training, "sum",
                       "expected float: updates are added up in fixed point anyway");

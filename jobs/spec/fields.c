@@ -28,6 +28,11 @@ static const char *sum_word(int i)
     return spec_sum_name((enum spec_sum)i);
 }
 
+static const char *sampling_word(int i)
+{
+    return spec_sampling_name((enum spec_sampling)i);
+}
+
 static const char *loss_word(int i)
 {
     return spec_loss_name((enum spec_loss)i);
@@ -498,6 +503,13 @@ static const struct field training_fields[] = {
      .word = sum_word,
      .n_words = SUM_N,
      .n_default = SUM_FLOAT,
+     .hides_zero = true},
+    {.key = "sampling",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_training, sampling),
+     .word = sampling_word,
+     .n_words = SAMPLE_N,
+     .n_default = SAMPLE_POISSON,
      .hides_zero = true},
 };
 SECTION(training_section, "training", training_fields);

@@ -24,6 +24,11 @@ static const char *const sum_names[SUM_N] = {
     [SUM_FIXED] = "fixed",
 };
 
+static const char *const sampling_names[SAMPLE_N] = {
+    [SAMPLE_POISSON] = "poisson",
+    [SAMPLE_BALLS_IN_BINS] = "balls_in_bins",
+};
+
 static const char *const loss_names[LOSS_N] = {
     [LOSS_CROSS_ENTROPY] = "cross_entropy",
     [LOSS_MSE] = "mse",
@@ -78,6 +83,11 @@ const char *spec_layer_name(enum spec_layer_kind kind)
 const char *spec_sum_name(enum spec_sum sum)
 {
     return sum_names[sum];
+}
+
+const char *spec_sampling_name(enum spec_sampling sampling)
+{
+    return sampling_names[sampling];
 }
 
 const char *spec_loss_name(enum spec_loss loss)

@@ -71,6 +71,10 @@ enum spec_loss { LOSS_CROSS_ENTROPY, LOSS_MSE, LOSS_HINGE, LOSS_N };
  * the same bits for any number of ranks. */
 enum spec_sum { SUM_FLOAT, SUM_FIXED, SUM_N };
 
+/* How a step takes its records. BALLS_IN_BINS: each record falls into one step of every
+ * epoch, drawn evenly and afresh. */
+enum spec_sampling { SAMPLE_POISSON, SAMPLE_BALLS_IN_BINS, SAMPLE_N };
+
 enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
 enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
 
@@ -137,7 +141,7 @@ struct spec_privacy {
 struct spec_training {
     int64_t epochs; /* exactly one of epochs and steps is > 0 */
     int64_t steps;
-    int64_t batch_size; /* expected size of the Poisson sample */
+    int64_t batch_size; /* expected size of the sample; dealt: at most */
     enum spec_optimizer optimizer;
     double learning_rate;
     double momentum;     /* momentum; default 0.9; else 0 */
@@ -150,10 +154,11 @@ struct spec_training {
     double
         evaluation_noise; /* PAID: standard deviation of the noisy count; default 20 */
     int64_t evaluate_every; /* PUBLIC: steps between evaluations; 0: at the end only */
-    int64_t checkpoint_every; /* steps; default 500 */
-    enum spec_loss loss;      /* default cross_entropy */
-    double noise_floor;       /* adam: see ppt-jobspec(5); 0: plain Adam */
-    enum spec_sum sum;        /* default float */
+    int64_t checkpoint_every;    /* steps; default 500 */
+    enum spec_loss loss;         /* default cross_entropy */
+    double noise_floor;          /* adam: see ppt-jobspec(5); 0: plain Adam */
+    enum spec_sum sum;           /* default float */
+    enum spec_sampling sampling; /* default poisson */
 };
 
 /* How records become clients. USERS: by the data set's own units, so that a client is a
@@ -382,6 +387,7 @@ const char *spec_position_name(enum spec_position position);
 const char *spec_mask_name(enum spec_mask mask);
 const char *spec_loss_name(enum spec_loss loss);
 const char *spec_sum_name(enum spec_sum sum);
+const char *spec_sampling_name(enum spec_sampling sampling);
 const char *spec_optimizer_name(enum spec_optimizer optimizer);
 const char *spec_clip_mode_name(enum spec_clip_mode mode);
 const char *spec_schedule_name(enum spec_schedule schedule);

@@ -484,5 +484,17 @@ struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
                                                  .sample_rate = plan.price.sample_rate},
                                    .count = n_steps};
     }
+    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS) {
+        int64_t n = manifest->splits[0].nominal_count,
+                batch = spec->training.batch_size;
+        plan.price.n_bins = (n + batch - 1) / batch;
+        plan.price.sample_rate = 1.0 / (double)plan.price.n_bins;
+        plan.price.releases[0].mechanism =
+            (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
+                               .noise_multiplier = noise_multiplier,
+                               .sample_rate = 1.0,
+                               .bins = (double)plan.price.n_bins};
+        plan.price.releases[0].count = n_steps / plan.price.n_bins;
+    }
     return plan;
 }

@@ -41,8 +41,9 @@ static double calibrate(double epsilon, double delta, double rate, int64_t steps
 {
     double noise = NAN;
     struct error err = {0};
-    int rc = calibrate_noise_multiplier(epsilon, delta, rate, steps, other,
-                                        other != NULL, &noise, &err);
+    struct renyi_release plan = training(1, rate, steps);
+    int rc = calibrate_noise_multiplier(epsilon, delta, &plan, other, other != NULL,
+                                        &noise, &err);
     ck_assert_msg(rc == 0, "epsilon %g delta %g rate %g steps %lld: %s", epsilon, delta,
                   rate, (long long)steps, err.text);
     return noise;
@@ -88,11 +89,37 @@ START_TEST(other_releases_are_counted)
     other = training(1, 1, 1);
     double noise = 42;
     struct error err = {0};
+    struct renyi_release plan = training(1, 0.01, 1000);
     ck_assert_int_eq(
-        calibrate_noise_multiplier(1, 1e-6, 0.01, 1000, &other, 1, &noise, &err),
+        calibrate_noise_multiplier(1, 1e-6, &plan, &other, 1, &noise, &err),
         -PPT_ERANGE);
     ck_assert(strstr(err.text, "the other releases alone cost epsilon") != NULL);
     ck_assert(noise == 42);
+}
+END_TEST
+
+/* Dealt records: enough, no more, and hardly more than Poisson samples need (their best
+ * order may lie between two whole ones, where our curve is a chord). */
+START_TEST(noise_for_dealt_epochs)
+{
+    static const int64_t bins[] = {2, 59, 1000};
+    for (int i = 0; i < 9; i++) {
+        struct renyi_release plan = {mechanism_default(MECHANISM_RANDOM_ALLOCATION),
+                                     15};
+        double target = epsilons[1 + i / 3], noise = NAN, priced = NAN;
+        plan.mechanism.bins = (double)bins[i % 3];
+        ck_assert_int_eq(
+            calibrate_noise_multiplier(target, 1e-6, &plan, NULL, 0, &noise, NULL), 0);
+        plan.mechanism.noise_multiplier = noise;
+        ck_assert_int_eq(renyi_epsilon(&plan, 1, 1e-6, &priced, NULL, NULL), 0);
+        ck_assert_double_le(priced, target);
+        plan.mechanism.noise_multiplier = noise * (1 - 1.2e-5);
+        ck_assert_int_eq(renyi_epsilon(&plan, 1, 1e-6, &priced, NULL, NULL), 0);
+        ck_assert_double_gt(priced, target);
+        double sampled =
+            calibrate(target, 1e-6, 1 / (double)bins[i % 3], 15 * bins[i % 3], NULL);
+        ck_assert_double_le(noise, sampled * 1.02);
+    }
 }
 END_TEST
 
@@ -110,8 +137,9 @@ static void expect_range(double epsilon, double delta, double rate, int64_t n,
 {
     double noise = 42;
     struct error err = {0};
+    struct renyi_release plan = training(1, rate, n);
     ck_assert_int_eq(
-        calibrate_noise_multiplier(epsilon, delta, rate, n, NULL, 0, &noise, &err),
+        calibrate_noise_multiplier(epsilon, delta, &plan, NULL, 0, &noise, &err),
         -PPT_ERANGE);
     ck_assert_msg(strstr(err.text, text) != NULL, "'%s' lacks '%s'", err.text, text);
     ck_assert(noise == 42);
@@ -136,7 +164,8 @@ START_TEST(nonsense_is_refused)
         many[i] = training(1e4, 1, 1);
     double noise = 42;
     struct error err = {0};
-    ck_assert_int_eq(calibrate_noise_multiplier(1, 1e-6, 0.1, 10, many,
+    struct renyi_release plan = training(1, 0.1, 10);
+    ck_assert_int_eq(calibrate_noise_multiplier(1, 1e-6, &plan, many,
                                                 RENYI_MAX_RELEASES, &noise, &err),
                      -PPT_ERANGE);
     ck_assert(strstr(err.text, "64 other releases, expected [0, 63]") != NULL);
@@ -296,6 +325,7 @@ int main(void)
     tcase_set_timeout(tcase, 100);
     tcase_add_test(tcase, noise_is_enough_and_no_more);
     tcase_add_test(tcase, other_releases_are_counted);
+    tcase_add_test(tcase, noise_for_dealt_epochs);
     tcase_add_test(tcase, the_least_noise_is_a_floor);
     tcase_add_test(tcase, steps_fill_the_target);
     tcase_add_test(tcase, nonsense_is_refused);

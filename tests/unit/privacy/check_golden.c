@@ -128,8 +128,11 @@ static int check_sigma(const struct golden *row)
         return 0;
     struct error err = {0};
     double sensitivity = row->sensitivity, noise;
-    int rc = calibrate_noise_multiplier(row->epsilon, row->delta, row->rate, row->steps,
-                                        NULL, 0, &noise, &err);
+    struct renyi_release training = {mechanism_default(MECHANISM_SUBSAMPLED_GAUSSIAN),
+                                     row->steps};
+    training.mechanism.sample_rate = row->rate;
+    int rc = calibrate_noise_multiplier(row->epsilon, row->delta, &training, NULL, 0,
+                                        &noise, &err);
     ck_assert_msg(rc == 0, "%s: %s", row->id, err.text);
     ck_assert_msg(noise * sensitivity >= row->expected * (1 - 1e-3),
                   "%s: noise %.9g is less than %.9g", row->id, noise * sensitivity,

@@ -169,6 +169,41 @@ START_TEST(epsilon_follows_from_given_noise)
 }
 END_TEST
 
+/* Dealt records: an epoch is a release; the noise meets the target, and is not more
+ * than that of Poisson samples. What is used is whole epochs. */
+START_TEST(dealt_records_are_paid_by_the_epoch)
+{
+    struct spec s = spec();
+    struct manifest m = manifest();
+    struct price sampled = price_of(&s, &m);
+    s.training.sampling = SAMPLE_BALLS_IN_BINS;
+    struct price price = price_of(&s, &m);
+    ck_assert_str_eq(price.releases[0].name, "epoch");
+    ck_assert_int_eq(price.n_bins, 235);
+    ck_assert_int_eq(price.n_steps, 15 * 235);
+    ck_assert_int_eq(price.releases[0].count, 15);
+    ck_assert(price.releases[0].mechanism.kind == MECHANISM_RANDOM_ALLOCATION);
+    ck_assert(price.releases[0].mechanism.bins == 235);
+    ck_assert(price.releases[0].mechanism.noise_multiplier == price.noise_multiplier);
+    ck_assert_double_le(price.epsilon, 3);
+    ck_assert_double_gt(price.epsilon, 3 * (1 - 1e-5));
+    ck_assert_double_le(price.noise_multiplier, sampled.noise_multiplier);
+    ck_assert_double_le(price.epsilon, epsilon_of(&price.cost, 1e-6));
+    ck_assert_int_eq(price.cost.mu2, COST_INFINITE);
+    int64_t used[PRICE_MAX_RELEASES] = {7};
+    double part = NAN;
+    struct error err = {0};
+    ck_assert_int_eq(price_epsilon(&price, used, &part, &err), 0);
+    ck_assert(part > 0 && part < price.epsilon);
+    used[0] = 16;
+    ck_assert_int_eq(price_epsilon(&price, used, &part, &err), -PPT_ERANGE);
+    s.privacy.is_private = false;
+    price = price_of(&s, &m);
+    ck_assert_int_eq(price.n_bins, 235);
+    ck_assert_int_eq(price.n_releases, 0);
+}
+END_TEST
+
 START_TEST(rates_are_exact_thresholds)
 {
     struct spec s = spec();
@@ -496,16 +531,16 @@ START_TEST(what_is_remembered_is_what_is_computed)
         double rate = i & 4 ? 0.01 : 0.02;
         int64_t n_steps = i & 8 ? 10 : 20;
         const struct renyi_release *other = i & 16 ? &evaluation : NULL;
+        m.sample_rate = rate;
+        struct renyi_release training = {m, n_steps};
         ck_assert_int_eq(
-            price_memo_noise(epsilon, delta, rate, n_steps, other, &noise, NULL), 0);
-        ck_assert_int_eq(calibrate_noise_multiplier(epsilon, delta, rate, n_steps,
-                                                    other, other != NULL, &expected,
-                                                    NULL),
+            price_memo_noise(epsilon, delta, &training, other, &noise, NULL), 0);
+        ck_assert_int_eq(calibrate_noise_multiplier(epsilon, delta, &training, other,
+                                                    other != NULL, &expected, NULL),
                          0);
         ck_assert(noise == expected);
-        ck_assert_int_eq(
-            price_memo_noise(-1, delta, rate, n_steps, other, &noise, NULL),
-            -PPT_ERANGE);
+        ck_assert_int_eq(price_memo_noise(-1, delta, &training, other, &noise, NULL),
+                         -PPT_ERANGE);
     }
 }
 END_TEST
@@ -517,6 +552,7 @@ int main(void)
     tcase_add_test(tcase, noise_meets_the_target);
     tcase_add_test(tcase, the_price_is_the_least_over_all_orders);
     tcase_add_test(tcase, epsilon_follows_from_given_noise);
+    tcase_add_test(tcase, dealt_records_are_paid_by_the_epoch);
     tcase_add_test(tcase, rates_are_exact_thresholds);
     tcase_add_test(tcase, a_paid_evaluation_is_paid);
     tcase_add_test(tcase, a_clip_norm_that_follows_is_in_the_step);
