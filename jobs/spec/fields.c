@@ -9,6 +9,7 @@
 #include "jobs/spec/layer.h"
 #include "jobs/spec/notify.h"
 #include "jobs/spec/slurm.h"
+#include "jobs/spec/training.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define SECTION(name, path_, rows)                                                     \
@@ -16,27 +17,6 @@
 
 #define MOST_UNITS 65536
 #define MOST_BYTES ((int64_t)1 << 50)
-#define MOST_STEPS 1000000000
-
-static const char *optimizer_word(int i)
-{
-    return spec_optimizer_name((enum spec_optimizer)i);
-}
-
-static const char *sum_word(int i)
-{
-    return spec_sum_name((enum spec_sum)i);
-}
-
-static const char *sampling_word(int i)
-{
-    return spec_sampling_name((enum spec_sampling)i);
-}
-
-static const char *loss_word(int i)
-{
-    return spec_loss_name((enum spec_loss)i);
-}
 
 static const char *position_word(int i)
 {
@@ -46,11 +26,6 @@ static const char *position_word(int i)
 static const char *mask_word(int i)
 {
     return spec_mask_name((enum spec_mask)i);
-}
-
-static const char *evaluation_word(int i)
-{
-    return spec_evaluation_name((enum spec_evaluation)i);
 }
 
 static const char *unit_word(int i)
@@ -316,204 +291,6 @@ static void write_privacy(struct json *json, const struct field *field,
     json_close_object(json);
 }
 
-/* training */
-
-static const struct field step_fields[] = {
-    {.key = "every",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, schedule_every),
-     .is_required = true,
-     .n_least = 1,
-     .n_most = MOST_STEPS},
-    {.key = "factor",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, schedule_factor),
-     .is_required = true,
-     .range = {0, 1, true, false}},
-};
-SECTION(step_section, "training.schedule.step", step_fields);
-
-static const struct field schedule_fields[] = {
-    {.key = "step",
-     .type = FIELD_SECTION,
-     .is_required = true,
-     .section = &step_section},
-};
-SECTION(schedule_section, "training.schedule", schedule_fields);
-
-static void read_schedule(struct ydoc_faults *faults, const struct ydoc_node *node,
-                          void *base)
-{
-    struct spec_training *training = base;
-    training->schedule = SCHEDULE_CONSTANT;
-    if (node == NULL || is_word(node, spec_schedule_name(SCHEDULE_CONSTANT)))
-        return;
-    if (is_word(node, spec_schedule_name(SCHEDULE_COSINE))) {
-        training->schedule = SCHEDULE_COSINE;
-    } else if (node->kind == YDOC_MAPPING) {
-        training->schedule = SCHEDULE_STEP;
-        field_read(faults, node, &schedule_section, training);
-    } else {
-        ydoc_fault(faults, node,
-                   "expected constant, cosine or step: {every: STEPS, factor: F}");
-    }
-}
-
-static void write_schedule(struct json *json, const struct field *field,
-                           const void *base)
-{
-    const struct spec_training *training = base;
-    if (training->schedule != SCHEDULE_STEP) {
-        json_string(json, field->key, spec_schedule_name(training->schedule));
-        return;
-    }
-    json_object(json, field->key);
-    field_write(json, &schedule_section, training);
-    json_close_object(json);
-}
-
-static bool has_momentum(const void *base)
-{
-    const struct spec_training *training = base;
-    return training->optimizer == OPTIMIZER_MOMENTUM ||
-           training->optimizer == OPTIMIZER_N;
-}
-
-static bool has_betas(const void *base)
-{
-    const struct spec_training *training = base;
-    return training->optimizer == OPTIMIZER_ADAM || training->optimizer == OPTIMIZER_N;
-}
-
-static bool is_paid(const void *base)
-{
-    const struct spec_training *training = base;
-    return training->evaluation == EVALUATION_PAID ||
-           training->evaluation == EVALUATION_N;
-}
-
-static bool is_public(const void *base)
-{
-    const struct spec_training *training = base;
-    return training->evaluation == EVALUATION_PUBLIC ||
-           training->evaluation == EVALUATION_N;
-}
-
-static const struct field training_fields[] = {
-    {.key = "epochs",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, epochs),
-     .n_least = 1,
-     .n_most = 1000000,
-     .hides_zero = true},
-    {.key = "steps",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, steps),
-     .n_least = 1,
-     .n_most = MOST_STEPS,
-     .hides_zero = true},
-    {.key = "batch_size",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, batch_size),
-     .is_required = true,
-     .n_least = 1,
-     .n_most = INT32_MAX},
-    {.key = "optimizer",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_training, optimizer),
-     .word = optimizer_word,
-     .n_words = OPTIMIZER_N,
-     .n_default = OPTIMIZER_SGD},
-    {.key = "learning_rate",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, learning_rate),
-     .is_required = true,
-     .range = {0, 1000, true, false}},
-    {.key = "momentum",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, momentum),
-     .range = {0, 1, false, true},
-     .number_default = 0.9,
-     .applies = has_momentum,
-     .only_with = "optimizer: momentum"},
-    {.key = "beta1",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, beta1),
-     .range = {0, 1, false, true},
-     .number_default = 0.9,
-     .applies = has_betas,
-     .only_with = "optimizer: adam"},
-    {.key = "beta2",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, beta2),
-     .range = {0, 1, false, true},
-     .number_default = 0.999,
-     .applies = has_betas,
-     .only_with = "optimizer: adam"},
-    {.key = "schedule",
-     .type = FIELD_OWN,
-     .read = read_schedule,
-     .write = write_schedule},
-    {.key = "seed",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, seed),
-     .n_most = INT64_MAX},
-    {.key = "evaluation",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_training, evaluation),
-     .word = evaluation_word,
-     .n_words = EVALUATION_N,
-     .n_default = EVALUATION_NONE},
-    {.key = "evaluation_noise",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, evaluation_noise),
-     .range = {0.05, 1e6, false, false},
-     .number_default = 20,
-     .applies = is_paid,
-     .only_with = "evaluation: paid"},
-    {.key = "evaluate_every",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, evaluate_every),
-     .n_most = MOST_STEPS,
-     .applies = is_public,
-     .only_with = "evaluation: public"},
-    {.key = "checkpoint_every",
-     .type = FIELD_INTEGER,
-     .offset = offsetof(struct spec_training, checkpoint_every),
-     .n_least = 1,
-     .n_most = MOST_STEPS,
-     .n_default = 500},
-    {.key = "loss",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_training, loss),
-     .word = loss_word,
-     .n_words = LOSS_N,
-     .n_default = LOSS_CROSS_ENTROPY,
-     .hides_zero = true},
-    {.key = "noise_floor",
-     .type = FIELD_NUMBER,
-     .offset = offsetof(struct spec_training, noise_floor),
-     .range = {1e-20, 1, false, false},
-     .applies = has_betas,
-     .only_with = "optimizer: adam",
-     .hides_zero = true},
-    {.key = "sum",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_training, sum),
-     .word = sum_word,
-     .n_words = SUM_N,
-     .n_default = SUM_FLOAT,
-     .hides_zero = true},
-    {.key = "sampling",
-     .type = FIELD_WORD,
-     .offset = offsetof(struct spec_training, sampling),
-     .word = sampling_word,
-     .n_words = SAMPLE_N,
-     .n_default = SAMPLE_POISSON,
-     .hides_zero = true},
-};
-SECTION(training_section, "training", training_fields);
-
 static const struct field resources_fields[] = {
     {.key = "ranks",
      .type = FIELD_INTEGER,
@@ -613,7 +390,7 @@ static const struct field top_fields[] = {
      .type = FIELD_SECTION,
      .offset = offsetof(struct spec, training),
      .is_required = true,
-     .section = &training_section},
+     .section = &field_training},
     {.key = "resources",
      .type = FIELD_SECTION,
      .offset = offsetof(struct spec, resources),
@@ -794,9 +571,9 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_TOKEN_MEAN],
     &privacy_section,
     &field_clipping,
-    &training_section,
-    &schedule_section,
-    &step_section,
+    &field_training,
+    &field_schedule,
+    &field_step,
     &resources_section,
     &field_slurm,
     &output_section,
