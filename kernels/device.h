@@ -22,6 +22,18 @@
 
 extern const struct kernels kernels_cuda;
 
+/* What the module ppt-kernels-cuda.so hands out, under the name ppt_device_module. It
+ * and the program that opens it are of one build, or the tables differ. */
+struct device_module {
+    const char *version; /* PPT_VERSION */
+    size_t n_bytes;      /* sizeof(struct kernels) */
+    const struct kernels *kernels;
+    int (*count)(void); /* device_count, and so on */
+    bool (*use)(int device);
+    const char *(*error)(void);
+};
+#define DEVICE_MODULE_SYMBOL "ppt_device_module"
+
 /* Devices that can be used; 0 where there is no device or no driver. */
 int device_count(void);
 

@@ -1,29 +1,12 @@
 #include "worker/gpu.h"
 
-#ifndef PPT_HAVE_CUDA
-
-int gpu_choose(int64_t gpus_per_rank, int local_rank,
-               const struct kernels **ret_kernels, int *ret_device, struct error *err)
-{
-    (void)local_rank;
-    if (gpus_per_rank == 0) {
-        *ret_kernels = &kernels_cpu;
-        *ret_device = -1;
-        return 0;
-    }
-    error_set(err, PPT_ESTATE, "the job asks for a GPU and this program has no CUDA");
-    return error_hint(err, "build it where cmake finds a CUDA toolkit");
-}
-
-#else
-
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "kernels/device.h"
 #include "worker/claim.h"
+#include "worker/gpu_module.h"
 
 /* Both of this node, and empty after its next start. */
 #define SHARED_CLAIMS "/run/ppt/gpus" /* the administrator's, if there is one */
@@ -54,7 +37,14 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
                   (long long)gpus_per_rank);
         return error_hint(err, "use more ranks with gpus_per_rank: 1");
     }
-    int n_devices = device_count();
+    const struct device_module *module = NULL;
+    char path[GPU_MODULE_PATH_SIZE];
+    int rc = gpu_module_path(path, err);
+    if (rc == 0)
+        rc = gpu_module_open(path, &module, err);
+    if (rc != 0)
+        return rc;
+    int n_devices = module->count();
     if (n_devices == 0) {
         error_set(err, PPT_ESTATE, "the job asks for a GPU and there is none here");
         return error_hint(err, "does nvidia-smi see one? is CUDA_VISIBLE_DEVICES set?");
@@ -62,14 +52,12 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
     /* What Slurm lets a rank see is its own. */
     int device =
         claim_is_slurms() ? local_rank % n_devices : claim(n_devices, local_rank);
-    if (!device_use(device)) {
-        const char *text = device_error();
+    if (!module->use(device)) {
+        const char *text = module->error();
         return error_set(err, PPT_ESTATE, "the GPU cannot be used: %s",
                          text == NULL ? "no reason given" : text);
     }
-    *ret_kernels = &kernels_cuda;
+    *ret_kernels = module->kernels;
     *ret_device = device;
     return 0;
 }
-
-#endif

@@ -44,7 +44,7 @@ grep -q 'TresPerTask=gres:gpu:1' "$dir/out" || die "$(cat "$dir/out")"
 step "where there is none it fails, and has paid nothing"
 if [ ! -e /dev/nvidia0 ]; then
     [ "$(state "$id")" = failed ] || die "$(state "$id")"
-    grep -Eq 'there is none here|has no CUDA' "$dir/jobs/$id/log" || die "other words"
+    grep -Eq 'there is none here|there is no .*/ppt-kernels-cuda.so' "$dir/jobs/$id/log" || die "other words"
     holds "$(spent acme) == 0"
 fi
 holds "$(reserved acme) == 0"
