@@ -12,7 +12,6 @@
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/cause.h"
-#include "scheduler/hook_tell.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
@@ -69,8 +68,10 @@ static bool is_held_long(const struct queue_job *job)
 
 static int finish(const struct attempt_context *context, const struct queue_job *job,
                   const struct settle_verdict *verdict, const struct report *report,
-                  struct error *err)
+                  enum attempt_fate *ret_fate, struct error *err)
 {
+    const struct bills_payer payer = {
+        .db = context->db, .lease = context->lease, .hooks = context->loop->hooks};
     struct queue_outcome outcome = {.state = verdict->state,
                                     .error_code = verdict->error_code};
     struct cost reserved;
@@ -101,12 +102,12 @@ static int finish(const struct attempt_context *context, const struct queue_job 
         outcome.wall_s = report->wall_s;
         outcome.model = report->model;
     }
-    rc = queue_finish(context->db, context->lease, job->id, &outcome, err);
+    bool is_billed =
+        context->bills != NULL && bills_add(context->bills, job->id, &outcome);
+    if (!is_billed)
+        rc = bills_settle(&payer, job->id, &outcome, err);
     if (rc == 0)
-        hook_tell(context->loop->hooks, context->db, job->id);
-    if (rc == 0)
-        log_info("job %lld: %s%s%s", (long long)job->id,
-                 queue_state_name(outcome.state), *reason ? ": " : "", reason);
+        *ret_fate = is_billed ? ATTEMPT_BILLED : ATTEMPT_ENDED;
     return rc;
 }
 
@@ -254,6 +255,7 @@ static int give_up(const struct attempt_context *context, const struct queue_job
 {
     struct settle_verdict verdict = {.state = QUEUE_FAILED, .error_code = why->code};
     struct spool_state state = {0};
+    enum attempt_fate fate;
     if (job->attempt == 0)
         verdict.charge = SETTLE_NOTHING;
     else if (spool_load(job->directory, &state, NULL) != 0 || state.n_losses > 0)
@@ -262,7 +264,7 @@ static int give_up(const struct attempt_context *context, const struct queue_job
         verdict.charge = state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
     snprintf(verdict.reason, sizeof verdict.reason, "cannot be started: %.480s",
              why->text);
-    return finish(context, job, &verdict, NULL, err);
+    return finish(context, job, &verdict, NULL, &fate, err);
 }
 
 /* Is it the fault of this job or directory, or of the database and our right to it? */
@@ -296,6 +298,22 @@ struct draft {
     unsigned char signature[PLAN_SIGNATURE_SIZE];
 };
 
+/* Starts an attempt that is written down. Closes the lock. */
+static int run(const struct attempt_context *context, const struct queue_job *job,
+               const struct admission_job *prepared, const char *directory, int lock,
+               const struct draft *draft, int64_t attempt,
+               struct launcher_started *ret_started, struct error *err)
+{
+    int rc =
+        launch(context, job, prepared, directory, attempt, lock,
+               attempt == draft->attempt ? draft->signature : NULL, ret_started, err);
+    close(lock);
+    if (rc == 0)
+        log_info("job %lld: attempt %lld started, pid %lld", (long long)job->id,
+                 (long long)attempt, (long long)ret_started->pid);
+    return rc;
+}
+
 /* Writes the attempt down and starts it. Closes the lock. */
 static int begin(const struct attempt_context *context, const struct queue_job *job,
                  const struct admission_job *prepared, const char *directory, int lock,
@@ -305,16 +323,15 @@ static int begin(const struct attempt_context *context, const struct queue_job *
     int64_t attempt;
     int rc = queue_start(context->db, context->lease, job->id, directory, reason,
                          &attempt, err);
-    if (rc == 0)
-        rc = launch(context, job, prepared, directory, attempt, lock,
-                    attempt == draft->attempt ? draft->signature : NULL, &started, err);
-    close(lock);
-    if (rc != 0)
+    if (rc != 0) {
+        close(lock);
         return rc;
-    log_info("job %lld: attempt %lld started, pid %lld", (long long)job->id,
-             (long long)attempt, (long long)started.pid);
-    return queue_started(context->db, context->lease, job->id, attempt,
-                         context->loop->host, started.pid, started.start_time, err);
+    }
+    rc = run(context, job, prepared, directory, lock, draft, attempt, &started, err);
+    return rc != 0 ? rc
+                   : queue_started(context->db, context->lease, job->id, attempt,
+                                   context->loop->host, started.pid, started.start_time,
+                                   err);
 }
 
 /* What became of a start: the database's trouble is the caller's, the job's own ends
@@ -425,17 +442,51 @@ bool attempt_staged_is_fresh(const struct attempt_context *context,
     return staged->epoch == context->lease->epoch && age_s >= 0 && age_s < STAGED_S;
 }
 
-int attempt_start_staged(const struct attempt_context *context,
-                         struct attempt_staged *staged, struct error *err)
+/* A world was there before, and the row says already on which host it is. */
+static int start_written(const struct attempt_context *context,
+                         struct attempt_staged *staged, int64_t attempt,
+                         struct error *err)
 {
-    struct error why = {0};
-    int64_t job_id = staged->job.id;
+    struct launcher_started started = {0};
     int lock = staged->lock;
     staged->lock = -1;
-    int rc = begin(context, &staged->job, &staged->prepared, staged->directory, lock,
-                   &staged->draft, "", &why);
-    attempt_staged_free(staged);
-    return end_start(context, job_id, rc, &why, err);
+    int rc = run(context, &staged->job, &staged->prepared, staged->directory, lock,
+                 &staged->draft, attempt, &started, err);
+    if (rc == 0 && started.start_time != 0)
+        rc = queue_started(context->db, context->lease, staged->job.id, attempt,
+                           context->loop->host, started.pid, started.start_time, err);
+    return rc;
+}
+
+int attempt_start_group(const struct attempt_context *context,
+                        struct attempt_staged **staged, const bool *is_ahead, int n,
+                        int64_t *ret_job_id, struct error *err)
+{
+    struct attempt_context each = *context;
+    struct queue_start starts[ATTEMPT_MAX_GROUP] = {0};
+    each.ranks = NULL;
+    for (int i = 0; i < n; i++)
+        starts[i] = (struct queue_start){.job_id = staged[i]->job.id,
+                                         .directory = staged[i]->directory};
+    *ret_job_id = starts[0].job_id;
+    int rc = queue_start_group(context->db, context->lease, context->loop->host, starts,
+                               n, err);
+    for (int i = 0; i < n; i++) {
+        struct error why = {0}, end_err = {0};
+        int one_rc = 0;
+        each.is_ahead = is_ahead[i];
+        if (starts[i].attempt > 0 && db_is_alive(context->db)) {
+            one_rc = start_written(&each, staged[i], starts[i].attempt, &why);
+            one_rc = end_start(&each, starts[i].job_id, one_rc, &why, &end_err);
+        }
+        if (one_rc != 0 && rc == 0) {
+            rc = one_rc;
+            *ret_job_id = starts[i].job_id;
+            *err = end_err;
+        }
+        attempt_staged_free(staged[i]);
+    }
+    return rc;
 }
 
 /* ---- watching ---- */
@@ -605,13 +656,13 @@ static int settle_dead(const struct attempt_context *context,
                  (long long)job->attempt, verdict.reason);
         return attempt_start(context, job->id, verdict.reason, err);
     }
-    rc = finish(context, job, &verdict, facts.has_report ? &facts.report : NULL, err);
+    rc = finish(context, job, &verdict, facts.has_report ? &facts.report : NULL,
+                ret_fate, err);
     if (rc != 0)
         return rc;
     /* Not before: by this report a later look would decide otherwise. */
     if (verdict.is_loss)
         settle_tell(&facts, job->id, job->directory, context->loop->public_key);
-    *ret_fate = ATTEMPT_ENDED;
     return 0;
 }
 

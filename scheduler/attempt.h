@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "scheduler/bills.h"
 #include "scheduler/ledger.h"
 #include "scheduler/loop.h"
 #include "scheduler/queue.h"
@@ -19,8 +20,9 @@ struct attempt_context {
     const struct ledger_lease *lease;
     const int64_t *ranks; /* for attempt_start: on each node; NULL: not chosen */
     const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
-    bool is_ahead; /* for attempt_start: to follow what runs (launcher.h) */
-    bool is_due;   /* the clock's second has changed: the living are looked after */
+    bool is_ahead;       /* for attempt_start: to follow what runs (launcher.h) */
+    struct bills *bills; /* for attempt_watch: what may be paid later; or NULL */
+    bool is_due; /* the clock's second has changed: the living are looked after */
 };
 
 /* True where the job's processes have gone for sure, at no cost: its room is free
@@ -52,14 +54,20 @@ int64_t attempt_staged_id(const struct attempt_staged *staged);
 bool attempt_staged_is_fresh(const struct attempt_context *context,
                              const struct attempt_staged *staged);
 
-/* attempt_start of a fresh one, which it frees. */
-int attempt_start_staged(const struct attempt_context *context,
-                         struct attempt_staged *staged, struct error *err);
+/* attempt_start of fresh ones, written down by one call and begun one after the other;
+ * frees them. is_ahead[i] is that one's context->is_ahead; context->ranks is not used.
+ * *ret_job_id: of the one whose error is returned; the others may have been started.
+ * Errors: as attempt_start. */
+#define ATTEMPT_MAX_GROUP 32
+int attempt_start_group(const struct attempt_context *context,
+                        struct attempt_staged **staged, const bool *is_ahead, int n,
+                        int64_t *ret_job_id, struct error *err);
 
 /* What became of a running job that was looked after. */
 enum attempt_fate {
     ATTEMPT_RUNS,
     ATTEMPT_ENDED,   /* its room and maybe its reservation are free again */
+    ATTEMPT_BILLED,  /* the same once context->bills are paid */
     ATTEMPT_RETURNED /* not begun, and has no room: to be started when it has some */
 };
 #define ATTEMPT_AGAIN "was taken back before it began; trying again"

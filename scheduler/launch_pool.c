@@ -46,6 +46,10 @@ struct world {
     char login[POOL_LOGIN_SIZE];
     char directory[SPOOL_PATH_SIZE];
     struct world_orders orders;
+    /* What it will be told in this round. */
+    int n_promised;
+    int64_t promised_memory_bytes; /* of the last of them */
+    char promised_login[POOL_LOGIN_SIZE];
 };
 
 struct launch_pool {
@@ -365,6 +369,7 @@ static void tend(struct launcher *launcher)
     for (int i = pool->n_worlds - 1; i >= 0; i--) {
         struct world *world = pool->worlds[i];
         world->is_awaited = false;
+        world->n_promised = 0;
         hear(pool, world);
         if (age(pool, world))
             drop_world(pool, i);
@@ -407,14 +412,17 @@ static bool has_shape(const struct world *world, const struct launcher_request *
            world->cores_per_rank == request->cores_per_rank;
 }
 
-/* An idle world for it: one of this login before one of nobody's. */
+/* An idle world for it: one of this login before one of nobody's. Those that were
+ * promised to another job count as long as it has not been started. */
 static struct world *find_idle(struct launch_pool *pool,
-                               const struct launcher_request *request)
+                               const struct launcher_request *request,
+                               bool with_promised)
 {
     struct world *found = NULL;
     for (int i = 0; i < pool->n_worlds; i++) {
         struct world *world = pool->worlds[i];
-        if (world->state != WORLD_IDLE || !has_shape(world, request))
+        if (world->state != WORLD_IDLE || !has_shape(world, request) ||
+            (world->n_promised > 0 && !with_promised))
             continue;
         if (strcmp(world->login, request->login) == 0)
             return world;
@@ -445,7 +453,7 @@ static bool make_room(struct launch_pool *pool)
         struct world *world = pool->worlds[i];
         if (world->state == WORLD_LEAVING && !world->is_awaited)
             return world->is_awaited = true;
-        if (world->state == WORLD_IDLE &&
+        if (world->state == WORLD_IDLE && world->n_promised == 0 &&
             (oldest == NULL || world->since_ms < oldest->since_ms))
             oldest = world;
     }
@@ -455,11 +463,23 @@ static bool make_room(struct launch_pool *pool)
     return oldest->is_awaited = true;
 }
 
+static void promise(struct world *world, const struct launcher_request *request)
+{
+    world->n_promised++;
+    world->promised_memory_bytes = request->memory_bytes;
+    snprintf(world->promised_login, sizeof world->promised_login, "%s", request->login);
+}
+
 static bool is_ready(struct launcher *launcher, const struct launcher_request *request)
 {
     struct launch_pool *pool = launcher->state;
-    if (!is_for_pool(pool, request) || find_idle(pool, request) != NULL)
+    struct world *idle = find_idle(pool, request, false);
+    if (!is_for_pool(pool, request))
         return true;
+    if (idle != NULL) {
+        promise(idle, request);
+        return true;
+    }
     if (await_starting(pool, request))
         return false;
     if (count_ranks(pool) + request->n_ranks <= pool->max_ranks) {
@@ -493,27 +513,43 @@ static bool order(struct launch_pool *pool, struct world *world,
 
 /* ---- orders ahead ---- */
 
-/* It takes the place of those before it, so no more room than they. */
+/* It takes the place of those before it, so no more room than they. Those that were
+ * promised come before one that is not yet, and not before one that is being sent. */
 static bool may_follow(const struct launch_pool *pool, const struct world *world,
-                       const struct launcher_request *request)
+                       const struct launcher_request *request, bool with_promised)
 {
     const struct world_orders *orders = &world->orders;
-    return world->state == WORLD_BUSY && world->fd >= 0 && has_shape(world, request) &&
-           strcmp(world->login, request->login) == 0 && orders->n_open > 0 &&
-           world_orders_have_room(orders, pool->conf->ahead_ms) &&
-           orders->n_sent < pool->conf->max_jobs &&
-           request->memory_bytes <= orders->open[orders->n_open - 1].memory_bytes;
+    int n_promised = with_promised ? world->n_promised : 0;
+    if (world->fd < 0 || !has_shape(world, request) ||
+        orders->n_open + n_promised == 0 ||
+        (world->state != WORLD_BUSY && world->state != WORLD_IDLE))
+        return false;
+    const char *login =
+        world->state == WORLD_BUSY ? world->login : world->promised_login;
+    int64_t memory_bytes = n_promised > 0
+                               ? world->promised_memory_bytes
+                               : orders->open[orders->n_open - 1].memory_bytes;
+    return strcmp(login, request->login) == 0 &&
+           request->memory_bytes <= memory_bytes &&
+           orders->n_sent + n_promised < pool->conf->max_jobs &&
+           world_orders_have_room(orders, n_promised, pool->conf->ahead_ms);
+}
+
+static int count_before(const struct world *world)
+{
+    return world->orders.n_open + world->n_promised;
 }
 
 /* The one that has least before it. */
 static struct world *find_to_follow(struct launch_pool *pool,
-                                    const struct launcher_request *request)
+                                    const struct launcher_request *request,
+                                    bool with_promised)
 {
     struct world *found = NULL;
     for (int i = 0; i < pool->n_worlds; i++) {
         struct world *world = pool->worlds[i];
-        if (may_follow(pool, world, request) &&
-            (found == NULL || world->orders.n_open < found->orders.n_open))
+        if (may_follow(pool, world, request, with_promised) &&
+            (found == NULL || count_before(world) < count_before(found)))
             found = world;
     }
     return found;
@@ -523,14 +559,18 @@ static bool takes_ahead(struct launcher *launcher,
                         const struct launcher_request *request)
 {
     struct launch_pool *pool = launcher->state;
-    return is_for_pool(pool, request) && find_to_follow(pool, request) != NULL;
+    struct world *world =
+        is_for_pool(pool, request) ? find_to_follow(pool, request, true) : NULL;
+    if (world != NULL)
+        promise(world, request);
+    return world != NULL;
 }
 
 static int start_ahead(struct launch_pool *pool, const struct launcher_request *request,
                        int lock, struct launcher_started *ret_started,
                        struct error *err)
 {
-    struct world *world = find_to_follow(pool, request);
+    struct world *world = find_to_follow(pool, request, false);
     if (world == NULL || !world_orders_send(&world->orders, world->fd, request, lock)) {
         world_returned_add(&pool->returned, request->directory);
         return error_set(err, PPT_ESTATE, "no world takes it ahead any more");
@@ -555,7 +595,8 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
     forget(pool, request->directory);
     if (request->is_ahead)
         return start_ahead(pool, request, lock, ret_started, err);
-    while (is_for_pool(pool, request) && (world = find_idle(pool, request)) != NULL)
+    while (is_for_pool(pool, request) &&
+           (world = find_idle(pool, request, true)) != NULL)
         if (order(pool, world, request, lock)) {
             *ret_started = (struct launcher_started){.pid = world->pid};
             return 0;

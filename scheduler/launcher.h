@@ -69,11 +69,12 @@ struct launcher_ops {
     void (*tend)(struct launcher *launcher);
     /* Readable when there is something to tend; NULL: no such descriptor. */
     int (*wake_fd)(struct launcher *launcher);
-    /* Can a job like this start now? False: not yet, ask again in a later round; its
-     * directory need not be known. NULL: always. */
+    /* Can a job like this start now? True: a start in this round, before the next tend,
+     * is expected. False: not yet, ask again in a later round; its directory need not
+     * be known. NULL: always. */
     bool (*is_ready)(struct launcher *launcher, const struct launcher_request *request);
     /* Would a job like this be taken now although its room is not free, to follow those
-     * that have it? NULL: never. */
+     * that have it? True: as above. NULL: never. */
     bool (*takes_ahead)(struct launcher *launcher,
                         const struct launcher_request *request);
     /* Was it taken so, and others come first still? Then it has no room. NULL: no. */

@@ -39,6 +39,9 @@ struct state {
     int n_staged;
     int64_t next_ids[MAX_STAGED]; /* of the jobs that would have been started next */
     int n_next;
+    struct attempt_staged *group[ATTEMPT_MAX_GROUP]; /* that are started together */
+    bool is_ahead[ATTEMPT_MAX_GROUP];                /* each of these */
+    int n_group;
     bool has_admitted;    /* in this round */
     bool has_started;     /* the same */
     bool is_early;        /* the next round is due at once */
@@ -257,14 +260,36 @@ static int watch_running(struct state *state, struct running *running,
     return rc;
 }
 
+static int pay(struct state *state, struct bills *bills, struct error *err)
+{
+    const struct bills_payer payer = {
+        .db = state->db, .lease = &state->lease, .hooks = state->loop->hooks};
+    int64_t job_id = 0;
+    if (bills->n > 0)
+        state->waiting_may_fit = true;
+    int rc = bills_pay(bills, &payer, &job_id, err);
+    rc = after(state, rc, job_id, err);
+    return rc == 0 ? renew(state, err) : rc;
+}
+
 static int settle_over(struct state *state, const struct running *running,
                        struct error *err)
 {
     struct attempt_context context = context_of(state);
     enum attempt_fate fate;
     int rc = 0;
-    for (int i = 0; rc == 0 && i < running->n_over; i++)
+    struct bills *bills = calloc(1, sizeof *bills);
+    if (bills == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory settling jobs");
+    context.bills = bills;
+    for (int i = 0; rc == 0 && i < running->n_over; i++) {
         rc = watch_one(state, &context, &running->jobs.jobs[i], &fate, err);
+        if (rc == 0 && bills->n == BILLS_MAX)
+            rc = pay(state, bills, err);
+    }
+    if (rc == 0)
+        rc = pay(state, bills, err);
+    free(bills);
     return rc;
 }
 
@@ -391,22 +416,56 @@ static bool is_taken_ahead(const struct state *state, const struct queue_job *jo
            launcher->ops->takes_ahead(launcher, &request);
 }
 
-/* From where it was staged, if it was. */
-static int start_one(struct state *state, const struct attempt_context *context,
-                     const struct queue_job *job, struct error *err)
+/* From where it was staged, if it was. NULL: it cannot be; its start will say why. */
+static struct attempt_staged *stage(struct state *state,
+                                    const struct attempt_context *context, int64_t id)
 {
-    const int64_t id = job->id;
+    struct attempt_staged *staged = NULL;
     for (int i = 0; i < state->n_staged; i++) {
         if (attempt_staged_id(state->staged[i]) != id)
             continue;
-        struct attempt_staged *staged = take_staged(state, i);
+        staged = take_staged(state, i);
         if (attempt_staged_is_fresh(context, staged))
-            return attempt_start_staged(context, staged, err);
+            return staged;
         attempt_staged_free(staged);
         break;
     }
-    return attempt_start(context, id, job->state == QUEUE_RUNNING ? ATTEMPT_AGAIN : "",
-                         err);
+    return attempt_stage(context, id, &staged, NULL) == 0 ? staged : NULL;
+}
+
+static int start_group(struct state *state, const struct attempt_context *context,
+                       struct error *err)
+{
+    int64_t job_id = 0;
+    int n = state->n_group;
+    state->n_group = 0;
+    if (n == 0)
+        return 0;
+    int rc =
+        attempt_start_group(context, state->group, state->is_ahead, n, &job_id, err);
+    return after(state, rc, job_id, err);
+}
+
+/* Where short jobs follow each other those of a round are started together. */
+static int start_one(struct state *state, const struct attempt_context *context,
+                     const struct queue_job *job, struct error *err)
+{
+    struct attempt_staged *staged = NULL;
+    bool is_again = job->state == QUEUE_RUNNING;
+    if (state->loop->launcher->ops->is_over != NULL && !is_again &&
+        job->allocation[0] == '\0')
+        staged = stage(state, context, job->id);
+    if (staged != NULL) {
+        state->is_ahead[state->n_group] = context->is_ahead;
+        state->group[state->n_group++] = staged;
+        return state->n_group < ATTEMPT_MAX_GROUP ? 0
+                                                  : start_group(state, context, err);
+    }
+    int rc = start_group(state, context, err); /* those before it come first */
+    if (rc != 0)
+        return rc;
+    rc = attempt_start(context, job->id, is_again ? ATTEMPT_AGAIN : "", err);
+    return after(state, rc, job->id, err);
 }
 
 static bool is_staged(const struct state *state, int64_t id)
@@ -463,7 +522,6 @@ static int start_or_wait(struct state *state, struct attempt_context *context,
         context->ranks = choice->starts ? choice->ranks : NULL;
         rc = start_one(state, context, job, err);
         state->has_started = true;
-        rc = after(state, rc, job->id, err);
     } else {
         *is_first = false;
         if (!choice->starts && job->allocation[0] == '\0' &&
@@ -512,7 +570,11 @@ static int start_all(struct state *state, const struct policy_site *site,
     state->n_next = 0;
     for (int i = 0; rc == 0 && i < n; i++)
         rc = start_or_wait(state, &context, jobs[i], &choices[i], &is_first, err);
+    if (rc == 0)
+        rc = start_group(state, &context, err);
 out:
+    while (state->n_group > 0)
+        attempt_staged_free(state->group[--state->n_group]);
     free(candidates);
     free(choices);
     return rc;

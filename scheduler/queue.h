@@ -288,4 +288,32 @@ struct queue_outcome {
 int queue_finish(struct db *db, const struct ledger_lease *lease, int64_t job_id,
                  const struct queue_outcome *outcome, struct error *err);
 
+/* ---- several at once, each call one transaction ---- */
+
+struct queue_start {
+    int64_t job_id;
+    const char *directory;
+    int64_t pid; /* of the process that will run it; 0: not known */
+    int64_t
+        attempt; /* the answer; 0: it was not admitted any more, and stays as it is */
+};
+
+/* queue_start for admitted jobs, with what queue_started tells. Errors: PPT_ESTATE (the
+ * lease is lost); then none is started. */
+int queue_start_group(struct db *db, const struct ledger_lease *lease, const char *host,
+                      struct queue_start *starts, int n, struct error *err);
+
+struct queue_bill {
+    int64_t job_id;
+    struct queue_outcome outcome; /* QUEUE_DONE without a reason */
+};
+
+/* queue_finish for running jobs that have all spent the same. *ret_is_done false: none
+ * is settled, for they are not all running, not of one account and data set or have not
+ * reserved the same; finish each alone then. Errors: PPT_ESTATE (the lease is lost),
+ * PPT_ERANGE; none is settled. */
+int queue_done_group(struct db *db, const struct ledger_lease *lease,
+                     const struct queue_bill *bills, int n, bool *ret_is_done,
+                     struct error *err);
+
 #endif

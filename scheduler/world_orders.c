@@ -67,10 +67,12 @@ bool world_orders_send(struct world_orders *orders, int fd,
     return true;
 }
 
-bool world_orders_have_room(const struct world_orders *orders, int64_t ahead_ms)
+bool world_orders_have_room(const struct world_orders *orders, int n_promised,
+                            int64_t ahead_ms)
 {
-    return orders->lasted_us > 0 && orders->n_open < WORLD_ORDERS_MAX &&
-           orders->n_open * orders->lasted_us <= ahead_ms * 1000;
+    int n_before = orders->n_open + n_promised;
+    return orders->lasted_us > 0 && n_before < WORLD_ORDERS_MAX &&
+           n_before * orders->lasted_us <= ahead_ms * 1000;
 }
 
 static bool is_first(const struct world_orders *orders, const struct pool_message *word)

@@ -54,10 +54,11 @@ void world_orders_reset(struct world_orders *orders, struct turn *turn);
 bool world_orders_send(struct world_orders *orders, int fd,
                        const struct launcher_request *request, int lock);
 
-/* May one more order be sent ahead: are all that are open expected to end within
- * ahead_ms, if each lasts as long as the last one did? Nothing is expected of a world
- * whose jobs were not seen to end. */
-bool world_orders_have_room(const struct world_orders *orders, int64_t ahead_ms);
+/* May one more order be sent ahead, beside n_promised that will be: are all of them
+ * expected to end within ahead_ms, if each lasts as long as the last one did? Nothing
+ * is expected of a world whose jobs were not seen to end. */
+bool world_orders_have_room(const struct world_orders *orders, int n_promised,
+                            int64_t ahead_ms);
 
 /* The world says that it has begun the first open order. False: it is not that. */
 bool world_orders_begin(struct world_orders *orders, const struct pool_message *word);

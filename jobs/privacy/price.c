@@ -350,6 +350,7 @@ int price_epsilon(const struct price *price, const int64_t *used, double *ret_ep
 {
     struct renyi_release whole[PRICE_MAX_RELEASES], made[PRICE_MAX_RELEASES];
     int n_whole = 0, n_made = 0;
+    memset(whole, 0, sizeof whole); /* padding too: they are looked up by their bytes */
     bool is_whole = true;
     for (int i = 0; i < price->n_releases; i++) {
         const struct price_release *release = &price->releases[i];
@@ -364,7 +365,7 @@ int price_epsilon(const struct price *price, const int64_t *used, double *ret_ep
     double epsilon = 0, all = 0, order;
     int rc = 0;
     if (n_made > 0)
-        rc = renyi_epsilon(whole, n_whole, price->delta, &all, &order, err);
+        rc = price_memo_epsilon(whole, n_whole, price->delta, &all, &order, err);
     if (rc == 0 && all > 0) /* else even the whole tells nothing */
         rc = renyi_epsilon_stopped(made, n_made, price->delta, order, &epsilon, err);
     if (rc == 0)

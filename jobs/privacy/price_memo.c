@@ -6,6 +6,8 @@
 
 /* A busy site's kinds of job; a curve is 1 KB. The oldest makes room. */
 #define N_REMEMBERED 16
+/* Longer plans than a price has are not worth the memory. */
+#define MAX_RELEASES 8
 
 struct remembered_curve {
     bool is_set;
@@ -22,10 +24,19 @@ struct remembered_noise {
     double noise;
 };
 
+struct remembered_epsilon {
+    bool is_set;
+    int n;
+    struct renyi_release releases[MAX_RELEASES];
+    double delta, epsilon, order;
+};
+
 static _Thread_local struct remembered_curve curves[N_REMEMBERED];
 static _Thread_local int next_curve;
 static _Thread_local struct remembered_noise noises[N_REMEMBERED];
 static _Thread_local int next_noise;
+static _Thread_local struct remembered_epsilon epsilons[N_REMEMBERED];
+static _Thread_local int next_epsilon;
 
 /* All bytes alike: padding may differ where nothing else does, which costs a sum done
  * again and never a wrong answer. */
@@ -88,5 +99,38 @@ int price_memo_noise(double epsilon, double delta, const struct renyi_release *t
     slot->noise = noise;
     next_noise = (next_noise + 1) % N_REMEMBERED;
     *ret_noise = noise;
+    return 0;
+}
+
+int price_memo_epsilon(const struct renyi_release *releases, int n, double delta,
+                       double *ret_epsilon, double *ret_order, struct error *err)
+{
+    const size_t size = (size_t)n * sizeof *releases;
+    if (n < 1 || n > MAX_RELEASES)
+        return renyi_epsilon(releases, n, delta, ret_epsilon, ret_order, err);
+    for (int i = 0; i < N_REMEMBERED; i++) {
+        const struct remembered_epsilon *known = &epsilons[i];
+        if (known->is_set && known->n == n &&
+            is_same(&known->delta, &delta, sizeof delta) &&
+            is_same(known->releases, releases, size)) {
+            *ret_epsilon = known->epsilon;
+            *ret_order = known->order;
+            return 0;
+        }
+    }
+    double epsilon, order;
+    int rc = renyi_epsilon(releases, n, delta, &epsilon, &order, err);
+    if (rc != 0)
+        return rc;
+    struct remembered_epsilon *slot = &epsilons[next_epsilon];
+    slot->is_set = true;
+    slot->n = n;
+    memcpy(slot->releases, releases, size);
+    slot->delta = delta;
+    slot->epsilon = epsilon;
+    slot->order = order;
+    next_epsilon = (next_epsilon + 1) % N_REMEMBERED;
+    *ret_epsilon = epsilon;
+    *ret_order = order;
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Remembers the last few curves and calibrations: those who price the same kind of job
- * again and again do its sums once.
+/* Remembers the last few curves, calibrations and epsilons: those who price the same
+ * kind of job again and again do its sums once.
  *
- * Both are functions of their arguments alone, so what is remembered is bit for bit
+ * All are functions of their arguments alone, so what is remembered is bit for bit
  * what would be computed. Nothing here is secret: mechanisms and targets are public.
  * Each thread remembers for itself; a fixed amount of memory.
  */
@@ -22,5 +22,9 @@ int price_memo_curve(const struct mechanism *mechanism, enum privacy_unit unit,
 int price_memo_noise(double epsilon, double delta, const struct renyi_release *training,
                      const struct renyi_release *other, double *ret_noise,
                      struct error *err);
+
+/* renyi_epsilon, remembered. Errors: as above. */
+int price_memo_epsilon(const struct renyi_release *releases, int n, double delta,
+                       double *ret_epsilon, double *ret_order, struct error *err);
 
 #endif

@@ -539,6 +539,15 @@ START_TEST(what_is_remembered_is_what_is_computed)
                                                     other != NULL, &expected, NULL),
                          0);
         ck_assert(noise == expected);
+        const struct renyi_release plan[2] = {training, evaluation};
+        double order, true_order;
+        ck_assert_int_eq(
+            price_memo_epsilon(plan, other ? 2 : 1, delta, &noise, &order, NULL), 0);
+        ck_assert_int_eq(
+            renyi_epsilon(plan, other ? 2 : 1, delta, &expected, &true_order, NULL), 0);
+        ck_assert(noise == expected && order == true_order);
+        ck_assert_int_eq(price_memo_epsilon(plan, 0, delta, &noise, &order, NULL),
+                         -PPT_ERANGE);
         ck_assert_int_eq(price_memo_noise(-1, delta, &training, other, &noise, NULL),
                          -PPT_ERANGE);
     }

@@ -2,10 +2,12 @@
  * after the other, and a group that cannot be moved whole is left alone. */
 #include <check.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "scheduler/bills.h"
 #include "tests/ledger/world.h"
 
 #define OK(call)                                                                       \
@@ -204,10 +206,234 @@ START_TEST(no_cost_of_ours)
 }
 END_TEST
 
+/* ---- started ---- */
+
+static struct queue_start starts[N];
+
+static void start(const char *host)
+{
+    for (int i = 0; i < N; i++)
+        starts[i] = (struct queue_start){
+            .job_id = ids[i], .directory = "/spool/of it", .pid = 7, .attempt = -1};
+    OK(queue_start_group(world.scheduler, &world.lease, host, starts, N, &err));
+}
+
+START_TEST(started_together)
+{
+    struct cost cost = one_of(9);
+    ck_assert(reserve(&cost, ids, N));
+    start("node-a");
+    for (int i = 0; i < N; i++) {
+        struct queue_job job;
+        ck_assert_int_eq(starts[i].attempt, 1);
+        OK(queue_find(world.scheduler, ids[i], &job, &err));
+        ck_assert_int_eq(job.state, QUEUE_RUNNING);
+        ck_assert_int_eq(job.attempt, 1);
+        ck_assert_int_eq(job.epoch, world.lease.epoch);
+        ck_assert_int_eq(job.pid, 7);
+        ck_assert_str_eq(job.directory, "/spool/of it");
+        ck_assert_str_eq(job.host, "node-a");
+        ck_assert_int_gt(job.started_at_s, 0);
+        queue_job_free(&job);
+    }
+    start("node-b"); /* they run: nothing is started twice */
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(starts[i].attempt, 0);
+    ck_assert_str_eq(pg_query("SELECT string_agg(attempt || host, ' ') FROM ppt.job"),
+                     "1node-a 1node-a 1node-a");
+}
+END_TEST
+
+START_TEST(cancelled_before_its_start)
+{
+    struct cost cost = one_of(9);
+    enum queue_state state;
+    ck_assert(reserve(&cost, ids, N));
+    OK(queue_cancel(world.alice, ids[1], "", &state, &err));
+    start("a");
+    ck_assert_int_eq(starts[0].attempt, 1);
+    ck_assert_int_eq(starts[1].attempt, 0);
+    ck_assert_int_eq(starts[2].attempt, 1);
+    ck_assert_str_eq(states(), "running cancelled running");
+    struct ledger_lease old = world.lease;
+    OK(ledger_lease_acquire(world.scheduler, world.lease.holder, 60, &world.lease,
+                            &err));
+    FAILS(PPT_ESTATE, queue_start_group(world.scheduler, &old, "a", starts, N, &err));
+    FAILS(PPT_EPERM,
+          queue_start_group(world.alice, &world.lease, "a", starts, N, &err));
+}
+END_TEST
+
+/* ---- done ---- */
+
+static struct queue_bill bills[N];
+
+static bool finish(const struct cost *spent, int n)
+{
+    bool is_done = false;
+    for (int i = 0; i < N; i++)
+        bills[i] = (struct queue_bill){.job_id = ids[i],
+                                       .outcome = {.state = QUEUE_DONE,
+                                                   .spent = *spent,
+                                                   .epsilon_spent = 0.25,
+                                                   .n_steps_done = 10 + i,
+                                                   .wall_s = 1.5,
+                                                   .model = "/m \"1\".h5"}};
+    bills[1].outcome.has_test_accuracy = true;
+    bills[1].outcome.test_accuracy = 0.75;
+    OK(queue_done_group(world.scheduler, &world.lease, bills, n, &is_done, &err));
+    return is_done;
+}
+
+static struct cost half_of(struct cost cost)
+{
+    for (int i = 0; i < COST_N_ORDERS; i++)
+        cost.rho[i] /= 2;
+    return cost;
+}
+
+/* The same sums and rows as by a call for each. */
+START_TEST(settled_as_one_after_the_other)
+{
+    struct cost cost = one_of(9), half = half_of(cost);
+    ck_assert(reserve(&cost, ids, N));
+    start("a");
+    ck_assert(finish(&half, N));
+    ck_assert_str_eq(states(), "done done done");
+    struct ledger_pot pot = pot_of_acme();
+    for (int i = 0; i < COST_N_ORDERS; i++) {
+        ck_assert_int_eq(pot.reserved[i], 0);
+        ck_assert_int_eq(pot.spent[i], N * half.rho[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        struct queue_job job;
+        OK(queue_find(world.scheduler, ids[i], &job, &err));
+        ck_assert_int_eq(job.n_steps_done, 10 + i);
+        ck_assert_double_eq(job.epsilon_spent, 0.25);
+        ck_assert_double_eq(job.wall_s, 1.5);
+        ck_assert_int_eq(job.has_test_accuracy, i == 1);
+        ck_assert_str_eq(job.model, "/m \"1\".h5");
+        ck_assert_int_gt(job.ended_at_s, 0);
+        queue_job_free(&job);
+        /* a call for it alone finds its own work done */
+        OK(queue_finish(world.scheduler, &world.lease, ids[i], &bills[i].outcome,
+                        &err));
+    }
+    ck_assert_str_eq(pg_query("SELECT string_agg(kind, ' ' ORDER BY id)"
+                              " FROM ppt.ledger_entry WHERE job_id = 1"),
+                     "reserve spend release");
+    ck_assert(!finish(&half, N)); /* they have ended */
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.ledger_entry"), "9");
+}
+END_TEST
+
+START_TEST(unbounded_is_counted_anew)
+{
+    struct cost cost = world_cost_at(40, 1e-3);
+    ck_assert(reserve(&cost, ids, N));
+    start("a");
+    ck_assert(finish(&cost, 2));
+    struct ledger_pot pot = pot_of_acme();
+    ck_assert_int_eq(pot.reserved[41], COST_INFINITE); /* the third one's */
+    ck_assert_int_eq(pot.reserved[40], cost.rho[40]);
+    ck_assert_int_eq(pot.spent[41], COST_INFINITE);
+    ck_assert_int_eq(pot.spent[40], 2 * cost.rho[40]);
+}
+END_TEST
+
+START_TEST(settled_all_or_none)
+{
+    struct cost cost = one_of(9), half = half_of(cost), more = cost;
+    enum queue_state state;
+    more.rho[0]++;
+    ck_assert(!finish(&half, N)); /* not even reserved */
+    ck_assert(reserve(&half, ids, 1));
+    ck_assert(reserve(&cost, ids + 1, 2));
+    ck_assert(!finish(&half, N)); /* not running */
+    start("a");
+    ck_assert(!finish(&half, N)); /* not of one price */
+    ids[0] = ids[2];
+    ck_assert(!finish(&more, 2)); /* more than was reserved */
+    ck_assert(!finish(&half, N)); /* one of them twice */
+    ck_assert_str_eq(states(), "running running running");
+    OK(queue_cancel(world.alice, ids[1], "", &state, &err)); /* too late: it is done */
+    ck_assert(finish(&half, 2));
+    ck_assert_str_eq(states(), "running done done");
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.ledger_entry"), "7");
+}
+END_TEST
+
+START_TEST(settled_under_a_lost_lease)
+{
+    struct cost cost = one_of(9);
+    bool is_done = false;
+    ck_assert(reserve(&cost, ids, N));
+    start("a");
+    struct ledger_lease old = world.lease;
+    OK(ledger_lease_acquire(world.scheduler, world.lease.holder, 60, &world.lease,
+                            &err));
+    for (int i = 0; i < N; i++)
+        bills[i] = (struct queue_bill){.job_id = ids[i],
+                                       .outcome = {.state = QUEUE_DONE, .spent = cost}};
+    FAILS(PPT_ESTATE,
+          queue_done_group(world.scheduler, &old, bills, N, &is_done, &err));
+    FAILS(PPT_EPERM,
+          queue_done_group(world.alice, &world.lease, bills, N, &is_done, &err));
+    ck_assert_str_eq(states(), "running running running");
+}
+END_TEST
+
+/* ---- bills: whatever does not go together goes alone ---- */
+
+START_TEST(bills_of_all_kinds)
+{
+    static struct bills list;
+    const struct bills_payer payer = {.db = world.scheduler, .lease = &world.lease};
+    struct cost cost = one_of(9), half = half_of(cost), more = cost;
+    struct queue_outcome outcome = {.state = QUEUE_DONE, .spent = half};
+    int64_t job_id = 0, others[3];
+    more.rho[5]++;
+    ck_assert(reserve(&cost, ids, N));
+    start("a");
+    for (int i = 0; i < 3; i++) {
+        enum ledger_answer answer;
+        int64_t attempt;
+        others[i] = world_admit(&world, WORLD_ACCOUNT, &half, &answer);
+        OK(queue_start(world.scheduler, &world.lease, others[i], "/d", "", &attempt,
+                       &err));
+    }
+    outcome.spent = more;
+    ck_assert(bills_add(&list, ids[0], &outcome)); /* cannot be paid */
+    outcome.spent = half;
+    ck_assert(bills_add(&list, others[0], &outcome));
+    ck_assert(bills_add(&list, ids[1], &outcome)); /* the same of another price */
+    outcome.spent = cost;
+    ck_assert(bills_add(&list, ids[2], &outcome));
+    outcome.spent = half;
+    ck_assert(bills_add(&list, others[1], &outcome));
+    outcome.state = QUEUE_FAILED;
+    ck_assert(!bills_add(&list, others[2], &outcome));
+    outcome.state = QUEUE_DONE;
+    outcome.reason = "everything reserved is spent: its meter is damaged";
+    ck_assert(!bills_add(&list, others[2], &outcome));
+    outcome.reason = NULL;
+    outcome.epsilon_spent = INFINITY;
+    ck_assert(!bills_add(&list, others[2], &outcome));
+    FAILS(PPT_ERANGE, bills_pay(&list, &payer, &job_id, &err));
+    ck_assert_int_eq(job_id, ids[0]);
+    ck_assert_int_eq(list.n, 0);
+    ck_assert_str_eq(states(), "running done done done done running");
+    outcome.epsilon_spent = 0;
+    for (int i = 0; i < BILLS_MAX; i++)
+        ck_assert(bills_add(&list, others[2], &outcome));
+    ck_assert(!bills_add(&list, others[2], &outcome));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("job_groups");
-    TCase *tcase = tcase_create("reserve");
+    TCase *tcase = tcase_create("groups");
     tcase_add_unchecked_fixture(tcase, pg_start, pg_stop);
     tcase_add_checked_fixture(tcase, open_world, close_world);
     tcase_set_timeout(tcase, 60);
@@ -217,6 +443,13 @@ int main(void)
     tcase_add_test(tcase, unbounded_stays_unbounded);
     tcase_add_test(tcase, not_of_one_kind);
     tcase_add_test(tcase, no_cost_of_ours);
+    tcase_add_test(tcase, started_together);
+    tcase_add_test(tcase, cancelled_before_its_start);
+    tcase_add_test(tcase, settled_as_one_after_the_other);
+    tcase_add_test(tcase, unbounded_is_counted_anew);
+    tcase_add_test(tcase, settled_all_or_none);
+    tcase_add_test(tcase, settled_under_a_lost_lease);
+    tcase_add_test(tcase, bills_of_all_kinds);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

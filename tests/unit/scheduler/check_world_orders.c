@@ -218,20 +218,22 @@ START_TEST(as_many_as_end_in_time)
     struct pool_message end = word(1, 0), order;
     int lock;
     ck_assert(send_order(1));
-    ck_assert(!world_orders_have_room(&orders, 10000)); /* nothing is known of it */
+    ck_assert(!world_orders_have_room(&orders, 0, 10000)); /* nothing is known of it */
     ck_assert(begin_next(&order, &lock));
     close(lock);
     end.lasted_us = 4000;
     ck_assert(world_orders_end(&orders, &end));
     for (int job = 2; job <= 4; job++) {
-        ck_assert(world_orders_have_room(&orders, 10));
+        ck_assert(world_orders_have_room(&orders, 0, 10));
+        ck_assert(world_orders_have_room(&orders, 4 - job, 10));
+        ck_assert(!world_orders_have_room(&orders, 5 - job, 10));
         ck_assert(send_order(job));
     }
-    ck_assert(!world_orders_have_room(&orders, 10)); /* three are 12 ms */
-    ck_assert(!world_orders_have_room(&orders, 0));
+    ck_assert(!world_orders_have_room(&orders, 0, 10)); /* three are 12 ms */
+    ck_assert(!world_orders_have_room(&orders, 0, 0));
     for (int job = 5; job <= WORLD_ORDERS_MAX + 1; job++)
         ck_assert(send_order(job));
-    ck_assert(!world_orders_have_room(&orders, 10000));
+    ck_assert(!world_orders_have_room(&orders, 0, 10000));
     ck_assert(!send_order(WORLD_ORDERS_MAX + 2));
     ck_assert(!is_locked(WORLD_ORDERS_MAX + 2));
 }
