@@ -153,7 +153,8 @@ static int open_round(struct round *round, const struct spec *own,
         round->spec->federation.robust.is_on || round->spec->federation.attack.is_on;
     if (rc == 0 && round->is_gathered) {
         rc = robust_open(&round->robust, round->spec, &round->trainer, &round->local,
-                         &round->cohort, err);
+                         &round->cohort,
+                         round->secure.spec != NULL ? &round->secure : NULL, err);
     }
     return rc;
 }

@@ -15,16 +15,23 @@ int robust_n_states(const struct spec_robust *spec)
 }
 
 int robust_open(struct robust *robust, const struct spec *spec, struct trainer *trainer,
-                struct local *local, const struct cohort *cohort, struct error *err)
+                struct local *local, const struct cohort *cohort, struct secure *secure,
+                struct error *err)
 {
     const struct spec_robust *own = &spec->federation.robust;
     int64_t n = spec->federation.cohort, n_mixed = 0;
     unsigned char key[CRYPTO_KEY_SIZE];
-    *robust = (struct robust){
-        .spec = own, .trainer = trainer, .local = local, .cohort = cohort};
+    *robust = (struct robust){.spec = own,
+                              .secure = secure,
+                              .group = spec->federation.secagg.group,
+                              .trainer = trainer,
+                              .local = local,
+                              .cohort = cohort};
     draw_key_public(spec->training.seed, "buckets", key);
     robust->stream = crypto_stream_new(key);
-    if (own->before == BEFORE_NEAREST) {
+    if (secure != NULL) {
+        n_mixed = robust->group > 0 ? n / robust->group : 1;
+    } else if (own->before == BEFORE_NEAREST) {
         n_mixed = n;
     } else if (own->before == BEFORE_BUCKETS) {
         n_mixed = (n + own->bucket - 1) / own->bucket;
@@ -35,6 +42,14 @@ int robust_open(struct robust *robust, const struct spec *spec, struct trainer *
                         err);
     }
     robust->whole = calloc((size_t)trainer->n_padded, sizeof *robust->whole);
+    if (secure != NULL && spec->federation.attack.is_on) {
+        int64_t most = robust->group > 0 ? 2 * robust->group : n;
+        robust->given =
+            malloc((size_t)(most * trainer->n_padded) * sizeof *robust->given);
+        rc = robust->given == NULL && rc == 0
+                 ? error_set(err, PPT_ENOMEM, "no memory for a group's updates")
+                 : rc;
+    }
     robust->center = calloc((size_t)trainer->n_slice, sizeof *robust->center);
     robust->members = malloc((size_t)n * sizeof *robust->members);
     robust->turn = malloc((size_t)n * sizeof *robust->turn);
@@ -62,6 +77,7 @@ void robust_close(struct robust *robust)
         crypto_stream_free(robust->stream);
     }
     free(robust->whole);
+    free(robust->given);
     free(robust->center);
     free(robust->members);
     free(robust->turn);
@@ -311,9 +327,88 @@ static int apply(struct robust *robust, const struct stack *stack, int64_t n_byz
     return rc != 0 ? rc : trainer_apply(trainer, err);
 }
 
+/* The mean of one group, of the members `order`[n], becomes row b of `mixed`. */
+static int hide_group(struct robust *robust, const int64_t *order, int64_t n, int64_t b,
+                      int64_t *clients, struct error *err)
+{
+    const struct trainer *trainer = robust->trainer;
+    int rc = 0;
+    for (int64_t i = 0; i < n; i++) {
+        clients[i] = robust->members[order[i]];
+        if (rc == 0 && robust->given != NULL) {
+            rc = stack_whole(&robust->stack, order[i],
+                             robust->given + i * trainer->n_padded, err);
+        }
+    }
+    if (rc == 0) {
+        rc = secure_mean(robust->secure, clients, (uint32_t)n, robust->given,
+                         robust->whole, err);
+    }
+    if (rc == 0) {
+        memcpy(stack_row(&robust->mixed, b),
+               robust->whole + trainer->env->comm->rank * trainer->n_slice,
+               (size_t)trainer->n_slice * sizeof *robust->whole);
+    }
+    return rc;
+}
+
+/* Members dealt at random to as many groups as there may be; secure->n_survivors
+ * becomes that of all. */
+static int hide(struct robust *robust, struct error *err)
+{
+    int64_t n = robust->stack.n, n_groups = robust->group > 0 ? n / robust->group : 1;
+    uint32_t n_survivors = 0;
+    if (n_groups < 1) {
+        return error_set(err, PPT_ERANGE,
+                         "%lld clients with records, less than a group", (long long)n);
+    }
+    int64_t *order = malloc((size_t)(2 * n + 1) * sizeof *order);
+    if (order == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory to deal clients to groups");
+    }
+    for (int64_t i = 0; i < n; i++) {
+        order[i] = i;
+    }
+    crypto_stream_seek(robust->stream, (uint64_t)robust->trainer->step, 0);
+    draw_shuffle(robust->stream, order, n);
+    int rc = 0;
+    for (int64_t b = 0; rc == 0 && b < n_groups; b++) {
+        int64_t from = b * n / n_groups, to = (b + 1) * n / n_groups;
+        rc = hide_group(robust, order + from, to - from, b, order + n, err);
+        n_survivors += robust->secure->n_survivors;
+    }
+    robust->secure->n_survivors = n_survivors;
+    robust->mixed.n = n_groups;
+    free(order);
+    return rc;
+}
+
+/* Rules that do not count on `byzantine` get as many false groups as they bear. */
+static int run_hidden(struct robust *robust, struct error *err)
+{
+    int64_t n_byzantine = robust->spec->byzantine;
+    int rc = 0;
+    if (robust->given != NULL) {
+        rc = gather(robust, err);
+    } else {
+        find_members(robust);
+    }
+    if (rc == 0) {
+        rc = hide(robust, err);
+    }
+    int64_t most = (robust->mixed.n - 1) / 2;
+    if (rc == 0 && !spec_rule_counts(robust->spec->rule) && n_byzantine > most) {
+        n_byzantine = most;
+    }
+    return rc != 0 ? rc : apply(robust, &robust->mixed, n_byzantine, err);
+}
+
 int robust_run(struct robust *robust, struct error *err)
 {
     const struct stack *stack = NULL;
+    if (robust->secure != NULL) {
+        return run_hidden(robust, err);
+    }
     int rc = gather(robust, err);
     if (rc == 0) {
         rc = refuse(robust, err);

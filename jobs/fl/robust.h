@@ -7,6 +7,12 @@
  * - A client without records counts as absent; one that sends what is no update (a NaN,
  *   an infinity, a coordinate above STACK_MOST) is left out and was one of the
  *   `byzantine` that the rule is prepared for.
+ * - By secure aggregation the server sees means of groups, dealt at random in each
+ * round, of secagg.group clients or more: that is the anonymity set of a client, no
+ * larger. The rule chooses among groups, of which `byzantine` at most hold a false
+ * client. That a client keeps to max_norm is promised by its software and proven to
+ * nobody. With an attack, which knows all updates, the ranks that play the clients know
+ * them too; without one, nobody does.
  * - The model is the same bits for any number of ranks (stack.h).
  * Memory of a rank: 4 bytes for each client of the cohort and coordinate of its slice,
  * as much again with before: nearest (half of it and less with buckets), 44 bytes for
@@ -19,10 +25,14 @@
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
+#include "jobs/fl/secure.h"
 #include "jobs/fl/stack.h"
 
 struct robust {
     const struct spec_robust *spec;
+    struct secure *secure; /* NULL: the server sees each update */
+    int64_t group;         /* secagg.group; 0: all are one */
+    float *given;          /* [2 group][n_padded]: with secure and an attack */
     struct trainer *trainer;
     struct local *local;
     const struct cohort *cohort;
@@ -45,7 +55,8 @@ int robust_n_states(const struct spec_robust *spec);
 /* All of it is kept by the caller for as long. Close with robust_close.
  * Errors: PPT_ENOMEM. */
 int robust_open(struct robust *robust, const struct spec *spec, struct trainer *trainer,
-                struct local *local, const struct cohort *cohort, struct error *err);
+                struct local *local, const struct cohort *cohort, struct secure *secure,
+                struct error *err);
 void robust_close(struct robust *robust);
 
 /* The round trainer->step of the cohort that was drawn, and the model's update by it.

@@ -106,11 +106,11 @@ int round_run(struct round *round, struct error *err)
     if (cohort->n > MOST_MEMBERS) {
         return error_set(err, PPT_EINTERNAL, "a cohort is larger than 2^20 clients");
     }
-    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
-        return secure_run(&round->secure, err);
-    }
     if (round->is_gathered) {
         return robust_run(&round->robust, err);
+    }
+    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
+        return secure_run(&round->secure, err);
     }
     for (int64_t i = 0; i < cohort->n; i++) {
         total_weight += weight_of(round, cohort->members[i]);

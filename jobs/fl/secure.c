@@ -23,6 +23,9 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     double nominal = ceil(cohort / trainer->plan->price.sample_rate);
     bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
     double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
+    if (secure->spec->federation.secagg.group > 0) { /* groups.h */
+        size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);
+    }
     size = fmin(fmax(size, trainer->is_private ? 0.0 : 1.0), nominal);
     return secure->n_sharers > 0 ? (uint32_t)fmax(size, (double)secure->n_sharers)
                                  : (uint32_t)(size + (double)secure->n_stand_ins);
@@ -233,15 +236,31 @@ void secure_close(struct secure *secure)
 /* A cohort's member by its number in the session. */
 static int64_t client_of(const struct secure *secure, uint32_t number)
 {
-    const struct cohort *cohort = secure->cohort;
-    return number < cohort->n ? cohort->members[number]
-                              : secure->n_clients + number - cohort->n;
+    return number < secure->n_drawn ? secure->drawn[number]
+                                    : secure->n_clients + number - secure->n_drawn;
+}
+
+static int player_of(const struct secure *secure, uint32_t number)
+{
+    return keep_player(secure->local->keep, number, client_of(secure, number));
 }
 
 static bool is_mine(const struct secure *secure, uint32_t number)
 {
-    const struct comm *comm = secure->trainer->env->comm;
-    return number % (uint32_t)comm->size == (uint32_t)comm->rank;
+    return player_of(secure, number) == secure->trainer->env->comm->rank;
+}
+
+static uint32_t count_turns(const struct secure *secure)
+{
+    uint32_t most = 0;
+    for (int r = 0; r < secure->trainer->env->comm->size; r++) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < secure->n; i++) {
+            n += player_of(secure, i) == r;
+        }
+        most = n > most ? n : most;
+    }
+    return most;
 }
 
 /* Of a client that takes part for the first time. */
@@ -281,7 +300,7 @@ static uint32_t least_survivors(const struct secure *secure)
 /* All of them, or as many as fill the round up to those who add noise. */
 static uint32_t stand_ins_of_round(const struct secure *secure)
 {
-    int64_t n = secure->n_stand_ins, came = secure->cohort->n;
+    int64_t n = secure->n_stand_ins, came = secure->n_drawn;
     if (secure->n_sharers == 0) {
         return (uint32_t)n;
     }
@@ -310,7 +329,8 @@ static int open_session(struct secure *secure, struct error *err)
 /* Session, clients and server of this round. */
 static int begin_round(struct secure *secure, struct error *err)
 {
-    secure->n = (uint32_t)secure->cohort->n + stand_ins_of_round(secure);
+    secure->n = secure->n_drawn + stand_ins_of_round(secure);
+    secure->n_turns = count_turns(secure);
     for (uint32_t i = 0; i < secure->n; i++) {
         int64_t client = client_of(secure, i);
         make_identity(secure, client);
@@ -331,21 +351,35 @@ static int begin_round(struct secure *secure, struct error *err)
     return verdict_join(secure->trainer->env->comm, rc, err);
 }
 
-/* What the client has to say: its update, or a stand-in's zeros. */
-static int encode_client(struct secure *secure, int64_t client, struct error *err)
+/* What it trains, or what it is given. */
+static int find_update(struct secure *secure, uint32_t number, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
     int64_t n = trainer->net.n_params;
-    memset(secure->ring, 0, (size_t)n * sizeof *secure->ring);
+    if (secure->given != NULL) {
+        memcpy(secure->update, secure->given + number * trainer->n_padded,
+               (size_t)n * sizeof *secure->update);
+        return 0;
+    }
+    int rc = local_train(secure->local, client_of(secure, number), err);
+    for (int64_t j = 0; rc == 0 && j < n; j++) {
+        secure->update[j] = secure->local->params[j] - trainer->params[j];
+    }
+    return rc;
+}
+
+/* What the client has to say: its update, or a stand-in's zeros. */
+static int encode_client(struct secure *secure, uint32_t number, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    int64_t client = client_of(secure, number);
+    memset(secure->ring, 0, (size_t)trainer->net.n_params * sizeof *secure->ring);
     if (client >= secure->n_clients) {
         return 0;
     }
-    int rc = local_train(secure->local, client, err);
+    int rc = find_update(secure, number, err);
     if (rc != 0) {
         return rc;
-    }
-    for (int64_t j = 0; j < n; j++) {
-        secure->update[j] = secure->local->params[j] - trainer->params[j];
     }
     crypto_stream_seek(secure->rounding,
                        (uint64_t)trainer->step << 32 | (uint64_t)client, 0);
@@ -356,7 +390,7 @@ static int encode_client(struct secure *secure, int64_t client, struct error *er
 /* That, and its share of the noise. */
 static int encode_member(struct secure *secure, uint32_t number, struct error *err)
 {
-    int rc = encode_client(secure, client_of(secure, number), err);
+    int rc = encode_client(secure, number, err);
     if (rc == 0 && number < secure->n_sharers) {
         share_add(&secure->share, (uint64_t)secure->trainer->step << 32 | number,
                   secure->ring);
@@ -391,10 +425,10 @@ static int answer(struct secure *secure, enum secagg_stage stage, uint32_t numbe
 static int write_letters(struct secure *secure, enum secagg_stage stage, int to,
                          struct buf *ret_mail, struct error *err)
 {
-    int rc = 0, size = secure->trainer->env->comm->size;
+    int rc = 0;
     buf_clear(ret_mail);
-    for (uint32_t i = (uint32_t)to; rc == 0 && i < secure->n; i += (uint32_t)size) {
-        if (secure->leaves[i] <= stage) {
+    for (uint32_t i = 0; rc == 0 && i < secure->n; i++) {
+        if (player_of(secure, i) != to || secure->leaves[i] <= stage) {
             continue;
         }
         buf_clear(&secure->text);
@@ -489,14 +523,13 @@ static int answer_some(struct secure *secure, enum secagg_stage stage,
 static int run_stage(struct secure *secure, enum secagg_stage stage, struct error *err)
 {
     struct comm *comm = secure->trainer->env->comm;
-    uint32_t share = (secure->n + (uint32_t)comm->size - 1) / (uint32_t)comm->size;
-    uint32_t n_waves = stage == SECAGG_MASKED ? share : 1;
+    uint32_t n_waves = stage == SECAGG_MASKED ? secure->n_turns : 1;
     struct buf mail = {0};
     int rc = deliver(secure, stage, &mail, err);
     struct buf_reader letters = buf_reader(mail.data, mail.len);
     for (uint32_t w = 0; rc == 0 && w < n_waves; w++) {
-        rc = answer_some(secure, stage, &letters, stage == SECAGG_MASKED ? 1 : share,
-                         err);
+        rc = answer_some(secure, stage, &letters,
+                         stage == SECAGG_MASKED ? 1 : secure->n_turns, err);
     }
     buf_free(&mail);
     if (rc == 0) {
@@ -560,11 +593,12 @@ static int decode_total(struct secure *secure, struct error *err)
     return 0;
 }
 
-int secure_run(struct secure *secure, struct error *err)
+/* The protocol among those who are drawn, up to the server's sum. */
+static int run_session(struct secure *secure, struct error *err)
 {
-    struct trainer *trainer = secure->trainer;
     char purpose[48];
-    snprintf(purpose, sizeof purpose, "rotation %lld", (long long)trainer->step);
+    snprintf(purpose, sizeof purpose, "rotation %lld",
+             (long long)secure->trainer->step);
     draw_key_public(secure->spec->training.seed, purpose, secure->terms.rotation);
     int rc = begin_round(secure, err);
     for (int stage = SECAGG_KEYS; rc == 0 && stage < SECAGG_SUMMED; stage++) {
@@ -574,6 +608,15 @@ int secure_run(struct secure *secure, struct error *err)
         rc = take_sum(secure, err);
     }
     end_round(secure);
+    return rc;
+}
+
+int secure_run(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    secure->drawn = secure->cohort->members;
+    secure->n_drawn = (uint32_t)secure->cohort->n;
+    int rc = run_session(secure, err);
     if (rc == 0) {
         rc = trainer_total(trainer, err);
     }
@@ -581,4 +624,29 @@ int secure_run(struct secure *secure, struct error *err)
         rc = decode_total(secure, err);
     }
     return rc != 0 ? rc : trainer_apply(trainer, err);
+}
+
+int secure_mean(struct secure *secure, const int64_t *clients, uint32_t n,
+                const float *given, float *ret_mean, struct error *err)
+{
+    const struct trainer *trainer = secure->trainer;
+    struct comm *comm = trainer->env->comm;
+    int64_t n_params = trainer->net.n_params;
+    secure->drawn = clients;
+    secure->n_drawn = n;
+    secure->given = given;
+    int rc = run_session(secure, err);
+    secure->given = NULL;
+    if (rc == 0) {
+        rc = comm->ops->broadcast(comm, secure->ring,
+                                  (size_t)n_params * sizeof *secure->ring, 0, err);
+    }
+    if (rc == 0) {
+        rc = encode_decode(&secure->terms, secure->ring,
+                           (int)secure->spec->federation.secagg.bits, ret_mean, err);
+    }
+    for (int64_t j = 0; rc == 0 && j < n_params; j++) {
+        ret_mean[j] = (float)((double)ret_mean[j] / (double)secure->n_survivors);
+    }
+    return rc;
 }

@@ -52,7 +52,12 @@ struct secure {
     struct session session;
     struct secagg_server *server; /* rank 0 */
     unsigned char (*roster)[CRYPTO_KEY_SIZE];
-    uint32_t n;                     /* cohort and stand-ins */
+    const int64_t *drawn; /* [n_drawn]: the clients of it: the cohort, or a group */
+    uint32_t n_drawn;
+    const float *given;             /* [n_drawn][n_padded]: what they send; NULL: they
+                                       train */
+    uint32_t n;                     /* drawn and stand-ins */
+    uint32_t n_turns;               /* the most of them that one rank plays */
     struct secagg_client **clients; /* [n]: those of this rank */
     uint8_t *leaves;                /* [n]: at which stage, SECAGG_SUMMED: never */
     uint32_t *ring;                 /* [n_params] */
@@ -74,5 +79,11 @@ void secure_close(struct secure *secure);
  * Every rank calls it. Errors: PPT_EPOLICY and PPT_ETRUST with a cause (cause.h), those
  * of local_train, PPT_ECOMM, PPT_ENOMEM. */
 int secure_run(struct secure *secure, struct error *err);
+
+/* Plain jobs: the mean over the survivors of those clients in round trainer->step, in
+ * which each may be once. given[n][n_padded], on the ranks that play them, NULL: their
+ * training. ret_mean[n_padded], on all ranks. Every rank calls it. Errors: as above. */
+int secure_mean(struct secure *secure, const int64_t *clients, uint32_t n,
+                const float *given, float *ret_mean, struct error *err);
 
 #endif

@@ -41,6 +41,12 @@ int stack_put(struct stack *stack, int64_t i, int from, float *whole, struct err
     return rc;
 }
 
+int stack_whole(const struct stack *stack, int64_t i, float *ret, struct error *err)
+{
+    return stack->comm->ops->all_gather_f32(stack->comm, stack_row(stack, i), ret,
+                                            (size_t)stack->n_slice, err);
+}
+
 bool stack_is_update(const float *whole, int64_t n)
 {
     for (int64_t j = 0; j < n; j++) {

@@ -42,6 +42,10 @@ static inline float *stack_row(const struct stack *stack, int64_t i)
 int stack_put(struct stack *stack, int64_t i, int from, float *whole,
               struct error *err);
 
+/* Vector i from everybody's slices: ret[size * n_slice], on all ranks. Every rank calls
+ * it. Errors: PPT_ECOMM. */
+int stack_whole(const struct stack *stack, int64_t i, float *ret, struct error *err);
+
 /* Are these numbers an update: finite, at most STACK_MOST? */
 bool stack_is_update(const float *whole, int64_t n);
 

@@ -86,10 +86,6 @@ void attack_check(struct ydoc_faults *faults, const struct ydoc_node *node,
                       "simulated on data that are nobody's secret only");
         return;
     }
-    if (federation->aggregation == AGGREGATION_SECAGG)
-        ydoc_fault_at(faults, node, "attack",
-                      "expected no such section, or aggregation: clear: the false "
-                      "clients know all updates, and secagg hides them");
     if (federation->selection == SELECTION_POISSON && !federation->robust.is_on)
         ydoc_fault_at(faults, node, "selection",
                       "expected fixed with attack: its updates are gathered side by "

@@ -244,6 +244,12 @@ static const struct field secagg_fields[] = {
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_secagg, vanish),
      .range = {0, 1, false, true}},
+    {.key = "group",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_secagg, group),
+     .n_least = 2,
+     .n_most = MOST_CLIENTS / 2,
+     .hides_zero = true},
 };
 const struct field_section field_secagg = {"federation.secagg", secagg_fields,
                                            COUNT(secagg_fields)};
@@ -567,16 +573,11 @@ static void check_noise(struct ydoc_faults *faults, const struct ydoc_node *node
 static void check_memory(struct ydoc_faults *faults, const struct ydoc_node *node,
                          const struct spec *spec)
 {
-    if (!(spec->federation.client_momentum > 0))
-        return;
-    if (spec->privacy.is_private)
+    if (spec->federation.client_momentum > 0 && spec->privacy.is_private)
         ydoc_fault_at(
             faults, node, "client_momentum",
             "expected 0, or privacy: none: what a client sends would depend on "
             "the secret rounds that it was in before, which no price covers");
-    else if (spec->federation.aggregation == AGGREGATION_SECAGG)
-        ydoc_fault_at(faults, node, "client_momentum",
-                      "expected 0 with aggregation: secagg");
 }
 
 void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,

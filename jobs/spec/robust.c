@@ -1,5 +1,7 @@
 #include "jobs/spec/robust.h"
 
+#include <math.h>
+
 #include "jobs/spec/federation.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -39,6 +41,12 @@ int64_t spec_rule_least(enum spec_rule rule, int64_t n_byzantine)
     default:
         return 2 * n_byzantine + 1;
     }
+}
+
+bool spec_rule_counts(enum spec_rule rule)
+{
+    return rule == RULE_KRUM || rule == RULE_MULTI_KRUM || rule == RULE_TRIMMED_MEAN ||
+           rule == RULE_BULYAN;
 }
 
 static const char *rule_word(int i)
@@ -161,10 +169,10 @@ static void check_around(struct ydoc_faults *faults, const struct ydoc_node *nod
             "how far one user moves what a robust rule makes of the updates");
         return;
     }
-    if (federation->aggregation == AGGREGATION_SECAGG)
+    if (federation->aggregation == AGGREGATION_SECAGG && federation->secagg.group == 0)
         ydoc_fault_at(faults, node, "robust",
-                      "expected no such section, or aggregation: clear: a robust rule "
-                      "looks at each update, and secagg hides them");
+                      "expected no such section, aggregation: clear or secagg.group: a "
+                      "robust rule looks at each update, and secagg hides them");
     if (federation->selection == SELECTION_POISSON)
         ydoc_fault_at(faults, node, "selection",
                       "expected fixed with robust: its rules count on how many updates "
@@ -174,6 +182,45 @@ static void check_around(struct ydoc_faults *faults, const struct ydoc_node *nod
             faults, node, "weighting",
             "expected equal with robust: how many records a client has is its "
             "own word");
+}
+
+/* Groups that are summed are what the rule sees: the more clients are in one, the fewer
+ * groups are without a false client. */
+static void check_groups(struct ydoc_faults *faults, const struct ydoc_node *node,
+                         const struct spec *spec)
+{
+    const struct spec_federation *federation = &spec->federation;
+    const struct spec_robust *robust = &federation->robust;
+    const struct spec_secagg *secagg = &federation->secagg;
+    const struct ydoc_node *own = ydoc_get(node, "secagg");
+    int64_t n = federation->cohort, g = secagg->group, f = robust->byzantine;
+    if (g == 0 || n == 0)
+        return;
+    if (!robust->is_on) {
+        ydoc_fault_at(faults, own, "group", "expected only with robust");
+        return;
+    }
+    if (g > n)
+        ydoc_fault_at(faults, own, "group", "expected at most the cohort, %lld",
+                      (long long)n);
+    if (g < secagg->min_clients)
+        ydoc_fault_at(faults, own, "group",
+                      "expected at least min_clients, %lld: a client is hidden among "
+                      "its group only, and no sum of fewer may be seen",
+                      (long long)secagg->min_clients);
+    if (secagg->max_norm > 256)
+        ydoc_fault_at(faults, own, "max_norm", "expected at most 256 with group");
+    if (robust->before != BEFORE_NOTHING && robust->before != BEFORE_N)
+        ydoc_fault_at(faults, ydoc_get(node, "robust"), "before",
+                      "expected nothing with secagg.group: groups are means already");
+    double clean = pow(1.0 - (double)f / (double)n, (double)g);
+    if (robust->rule != RULE_N && !spec_rule_counts(robust->rule) && f <= n &&
+        clean <= 0.5)
+        ydoc_fault_at(faults, own, "group",
+                      "expected fewer, or fewer byzantine: of groups of %lld only %.0f "
+                      "percent are without one of %lld false clients of %lld, and a "
+                      "rule needs more than half",
+                      (long long)g, 100.0 * clean, (long long)f, (long long)n);
 }
 
 /* How many updates are left to the rule, and are they enough? */
@@ -194,6 +241,9 @@ static void check_numbers(struct ydoc_faults *faults, const struct ydoc_node *ow
                       (long long)n, MOST_PAIRED);
     if (robust->before == BEFORE_BUCKETS && robust->bucket > 0)
         n = (n + robust->bucket - 1) / robust->bucket;
+    if (federation->secagg.group > 0 && !spec_rule_counts(robust->rule))
+        return;
+    n = federation->secagg.group > 0 ? n / federation->secagg.group : n;
     int64_t least = spec_rule_least(robust->rule, f);
     if (n < least)
         ydoc_fault_at(faults, own, "byzantine",
@@ -208,6 +258,7 @@ void robust_check(struct ydoc_faults *faults, const struct ydoc_node *node,
 {
     const struct spec_robust *robust = &spec->federation.robust;
     const struct ydoc_node *own = ydoc_get(node, "robust");
+    check_groups(faults, node, spec);
     if (!robust->is_on)
         return;
     check_around(faults, node, spec);

@@ -195,6 +195,7 @@ struct spec_secagg {
     enum spec_trust server;  /* default honest: it keeps to the protocol */
     int64_t min_clients;     /* fewer survivors release nothing; default 10 */
     double vanish;           /* simulated: each client's chance; default 0 */
+    int64_t group;           /* with robust: clients that are summed together; else 0 */
 };
 
 /* How the server makes one update of a cohort's, some of which are false (jobs/fl). */
@@ -402,6 +403,10 @@ const char *spec_attack_name(enum spec_attack_kind kind);
 
 /* How many updates the rule needs where n_byzantine of them are false. */
 int64_t spec_rule_least(enum spec_rule rule, int64_t n_byzantine);
+
+/* Does the rule count on at most so many? The others count on most updates being true.
+ */
+bool spec_rule_counts(enum spec_rule rule);
 
 /* Cohorts of so many clients or more always have a graph for these rates
  * (jobs/fl/degree.h); infinite where large ones never have. */

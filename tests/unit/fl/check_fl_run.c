@@ -208,7 +208,8 @@ START_TEST(one_model_by_robust_rules)
 {
     static const int sizes[] = {3, 8};
     use_federation(PARTITION_IID, 15, 2);
-    use_rule((enum spec_rule)(_i % RULE_N), (enum spec_before)(_i / RULE_N));
+    use_rule(_i < RULE_N ? (enum spec_rule)_i : RULE_MULTI_KRUM,
+             _i < RULE_N ? BEFORE_NOTHING : (enum spec_before)(_i - RULE_N + 1));
     struct world one = world_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 2; i++) {
@@ -266,6 +267,71 @@ START_TEST(one_model_under_attack)
         memcmp(one.model, honest.model, (size_t)one.n_model * sizeof *one.model), 0);
     world_free(&honest);
     world_free(&one);
+}
+END_TEST
+
+/* And where the rule sees sums of groups only: with clients that remember, under attack
+ * (whose clients know all) and without. */
+START_TEST(one_model_by_groups)
+{
+    static const int sizes[] = {2, 5};
+    use_federation(PARTITION_IID, 14, 3);
+    use_secagg(2.0);
+    spec.federation.secagg.min_clients = 3;
+    spec.federation.secagg.group = 4;
+    use_rule(_i % 2 == 0 ? RULE_MEDIAN : RULE_CENTERED_CLIPPING, BEFORE_NOTHING);
+    spec.federation.client_momentum = 0.5;
+    if (_i >= 2) {
+        use_attack(ATTACK_ALIE);
+    }
+    struct world one = world_of(1);
+    run_well(&one, 1);
+    for (int i = 0; i < 2; i++) {
+        struct world many = world_of(sizes[i]);
+        many.sampling_key[3] = (unsigned char)i;
+        run_well(&many, 1);
+        expect_same_model(&one, &many);
+        world_free(&many);
+    }
+    spec.federation.secagg.group = 7;
+    struct world larger = world_of(1);
+    run_well(&larger, 1);
+    ck_assert_int_ne(
+        memcmp(one.model, larger.model, (size_t)one.n_model * sizeof *one.model), 0);
+    world_free(&larger);
+    world_free(&one);
+}
+END_TEST
+
+/* One group of all is the mean in the clear, but for the rounding; a group of fewer
+ * than its least has no sum. */
+START_TEST(groups_are_means)
+{
+    double worst = 0.0;
+    use_federation(PARTITION_IID, 14, 3);
+    use_attack(ATTACK_SIGN_FLIP);
+    struct world clear = world_of(2);
+    run_well(&clear, 1);
+    use_secagg(4.0);
+    spec.federation.secagg.bits = 24;
+    struct world secure = world_of(2);
+    run_well(&secure, 1);
+    for (int64_t j = 0; j < clear.n_model; j++) {
+        worst = fmax(worst, fabs((double)clear.model[j] - (double)secure.model[j]));
+    }
+    ck_assert_double_gt(worst, 0.0);
+    ck_assert_double_lt(worst, 1e-4);
+    world_free(&clear);
+    world_free(&secure);
+    use_rule(RULE_MEDIAN, BEFORE_NOTHING);
+    spec.federation.secagg.group = 3;
+    struct world small = world_of(2);
+    run(&small, 1);
+    ck_assert_int_eq(small.rc[0], -PPT_EPOLICY);
+    ck_assert_msg(strstr(small.err[0].text, "cohort_too_small: ") != NULL, "%s",
+                  small.err[0].text);
+    ck_assert_int_eq(small.n_models_saved, 0);
+    world_free(&small);
 }
 END_TEST
 
@@ -840,8 +906,10 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
     tcase_add_loop_test(tcase, one_model_by_secure_aggregation, 0, 2);
-    tcase_add_loop_test(tcase, one_model_by_robust_rules, 0, RULE_N * BEFORE_N);
+    tcase_add_loop_test(tcase, one_model_by_robust_rules, 0, RULE_N + BEFORE_N - 1);
     tcase_add_loop_test(tcase, one_model_under_attack, 0, ATTACK_N);
+    tcase_add_loop_test(tcase, one_model_by_groups, 0, 4);
+    tcase_add_test(tcase, groups_are_means);
     tcase_add_loop_test(tcase, rules_learn_under_attack, 0, 3);
     tcase_add_test(tcase, memories_resume);
     tcase_add_test(tcase, a_center_resumes);
