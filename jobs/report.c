@@ -72,6 +72,8 @@ int report_write(const char *path, const struct report *report, struct error *er
     json_number(&json, "wall_s", report->wall_s);
     json_number(&json, "expected_examples_per_s", report->expected_examples_per_s);
     json_bool(&json, "is_sealed", report->is_sealed);
+    if (report->n_damaged_checkpoints > 0)
+        json_integer(&json, "n_damaged_checkpoints", report->n_damaged_checkpoints);
     if (report->attack[0] != '\0')
         json_string(&json, "simulated_attack", report->attack);
     json_string(&json, "model", report->model);
@@ -172,6 +174,8 @@ static int parse(const char *text, size_t len, const char *path,
     ydoc_number(&faults, ydoc_need(&faults, root, "expected_examples_per_s"), positive,
                 &report.expected_examples_per_s);
     ydoc_bool(&faults, ydoc_need(&faults, root, "is_sealed"), &report.is_sealed);
+    ydoc_integer(&faults, ydoc_get(root, "n_damaged_checkpoints"), 0, INT32_MAX,
+                 &report.n_damaged_checkpoints);
     ydoc_string(&faults, ydoc_get(root, "simulated_attack"), sizeof report.attack,
                 report.attack);
     ydoc_string(&faults, ydoc_need(&faults, root, "model"), sizeof report.model,

@@ -58,6 +58,8 @@ struct report {
     double wall_s;                    /* training, without start-up */
     double expected_examples_per_s;   /* from the public expected batch size */
     bool is_sealed;                   /* messages between ranks were encrypted */
+    int64_t n_damaged_checkpoints;    /* newer than the one that this attempt began
+                                         from: their steps were paid for twice */
     char attack[REPORT_NAME_SIZE];    /* simulated false clients: "alie by 5 clients" */
     char model[1024];                 /* path, "" if none */
     struct report_places places;

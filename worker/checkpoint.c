@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,6 +42,7 @@ struct chunk {
 
 struct checkpoint_writer {
     int fd;
+    int n_kept;
     char *path;
     struct chunk chunk;
 };
@@ -106,6 +109,42 @@ static uint64_t file_bytes(uint64_t len)
     return sizeof(struct head) + len + n_chunks(len) * CRYPTO_TAG_SIZE;
 }
 
+/* ---- files ---- */
+
+/* The checkpoint that is `age` older than the newest: path, path.1, path.2 ... */
+static int name_of(const char *path, int age, char ret_name[PATH_MAX],
+                   struct error *err)
+{
+    int n = age == 0 ? snprintf(ret_name, PATH_MAX, "%s", path)
+                     : snprintf(ret_name, PATH_MAX, "%s.%d", path, age);
+    return n < PATH_MAX ? 0 : error_set(err, PPT_EIO, "the path %s is too long", path);
+}
+
+/* Each becomes one older, and the oldest goes; the newest keeps its own name as well,
+ * so that there is one under it at any time. */
+static int make_older(const char *path, int n_kept, struct error *err)
+{
+    char older[PATH_MAX], newer[PATH_MAX];
+    for (int age = n_kept - 1; age >= 1; age--) {
+        int rc = name_of(path, age, older, err);
+        if (rc == 0)
+            rc = name_of(path, age - 1, newer, err);
+        if (rc != 0)
+            return rc;
+        if (age > 1 && rename(newer, older) != 0 && errno != ENOENT)
+            return error_errno(err, PPT_EIO, "cannot keep %s", newer);
+    }
+    if (n_kept == 1)
+        return 0;
+    if (unlink(older) != 0 && errno != ENOENT)
+        return error_errno(err, PPT_EIO, "cannot remove %s", older);
+    if (link(path, older) == 0 || errno == ENOENT)
+        return 0;
+    /* A file system without links: for a moment path.1 is the newest. */
+    return rename(path, older) == 0 ? 0
+                                    : error_errno(err, PPT_EIO, "cannot keep %s", path);
+}
+
 /* ---- writing ---- */
 
 static void free_chunk(struct chunk *chunk)
@@ -162,6 +201,7 @@ int checkpoint_create(const char *path, const struct checkpoint_job *job, uint64
         return error_set(err, PPT_ENOMEM, "no memory for a checkpoint");
     }
     writer->path = name;
+    writer->n_kept = job->n_kept;
     int rc = fill_head(writer, job, len, err);
     if (rc == 0)
         rc = pathsafe_begin(path, 0600, &writer->fd, err);
@@ -219,6 +259,10 @@ int checkpoint_commit(struct checkpoint_writer *writer, struct error *err)
         rc = error_set(err, PPT_EINTERNAL, "less than the checkpoint's length");
     if (rc == 0 && (chunk->n > 0 || chunk->head.len == 0))
         rc = flush(writer, err);
+    if (rc == 0 && fsync(writer->fd) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot write %s", writer->path);
+    if (rc == 0)
+        rc = make_older(writer->path, writer->n_kept, err);
     if (rc != 0) {
         checkpoint_abandon(writer);
         return rc;
@@ -345,16 +389,14 @@ static int fetch(struct checkpoint_reader *reader, struct error *err)
     return 0;
 }
 
-int checkpoint_open(const char *path, const struct checkpoint_job *job,
-                    struct checkpoint_reader **ret_reader, uint64_t *ret_len,
-                    struct error *err)
+/* NULL if there is no such file. */
+static int open_file(const char *path, struct checkpoint_reader **ret_reader,
+                     struct error *err)
 {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) {
-        *ret_reader = NULL;
-        *ret_len = 0;
+    *ret_reader = NULL;
+    if (fd < 0 && errno == ENOENT)
         return 0;
-    }
     if (fd < 0)
         return errno == ELOOP ? refuse(err, path, "a symbolic link, not a checkpoint")
                               : error_errno(err, PPT_EIO, "cannot open %s", path);
@@ -368,18 +410,96 @@ int checkpoint_open(const char *path, const struct checkpoint_job *job,
     }
     reader->fd = fd;
     reader->path = name;
-    int rc = check_head(reader, job, err);
+    *ret_reader = reader;
+    return 0;
+}
+
+/* Every tag, then back to the first chunk. */
+static int check_whole(struct checkpoint_reader *reader, struct error *err)
+{
+    struct chunk *chunk = &reader->chunk;
+    uint64_t n = n_chunks(chunk->head.len);
+    int rc = 0;
+    while (rc == 0 && chunk->number < n)
+        rc = fetch(reader, err);
+    if (rc == 0 && lseek(reader->fd, sizeof(struct head), SEEK_SET) < 0)
+        rc = error_errno(err, PPT_EIO, "cannot read %s", reader->path);
+    chunk->number = 0;
+    return rc != 0 ? rc : fetch(reader, err);
+}
+
+/* One file, if it is this job's and whole. */
+static int open_whole(const char *path, const struct checkpoint_job *job,
+                      struct checkpoint_reader **ret_reader, struct error *err)
+{
+    struct checkpoint_reader *reader;
+    int rc = open_file(path, &reader, err);
+    if (rc != 0 || reader == NULL) {
+        *ret_reader = NULL;
+        return rc;
+    }
+    rc = check_head(reader, job, err);
     if (rc == 0)
         rc = unlock(reader, job, err);
-    /* The first chunk's tag is the head's as well. */
     if (rc == 0)
-        rc = fetch(reader, err);
+        rc = check_whole(reader, err);
+    if (rc != 0)
+        checkpoint_close(reader);
+    else
+        *ret_reader = reader;
+    return rc;
+}
+
+/* The newest takes the place of those that are damaged, or they would be kept as older
+ * ones instead of it. */
+static int take_place(const char *path, int age, struct error *err)
+{
+    char name[PATH_MAX], own[PATH_MAX];
+    int rc = name_of(path, age, own, err);
+    for (int younger = 1; rc == 0 && younger < age; younger++) {
+        rc = name_of(path, younger, name, err);
+        if (rc == 0 && unlink(name) != 0 && errno != ENOENT)
+            rc = error_errno(err, PPT_EIO, "cannot remove %s", name);
+    }
+    if (rc == 0 && age > 0 && rename(own, path) != 0)
+        rc = error_errno(err, PPT_EIO, "cannot put %s in place", own);
+    return rc;
+}
+
+int checkpoint_open(const char *path, const struct checkpoint_job *job,
+                    struct checkpoint_reader **ret_reader, uint64_t *ret_len,
+                    int *ret_n_damaged, struct error *err)
+{
+    struct error first = {0};
+    struct checkpoint_reader *reader = NULL;
+    int n_damaged = 0, rc = 0, age = 0;
+    for (; rc == 0 && reader == NULL && age < job->n_kept; age++) {
+        char name[PATH_MAX];
+        struct error own = {0};
+        rc = name_of(path, age, name, err);
+        int open_rc = rc == 0 ? open_whole(name, job, &reader, &own) : 0;
+        if (open_rc == -PPT_ETRUST && n_damaged++ == 0)
+            first = own;
+        if (open_rc != 0 && open_rc != -PPT_ETRUST) {
+            if (err != NULL)
+                *err = own;
+            rc = open_rc;
+        }
+    }
+    if (rc == 0 && reader == NULL && n_damaged > 0) {
+        if (err != NULL)
+            *err = first;
+        rc = -PPT_ETRUST;
+    }
+    if (rc == 0 && reader != NULL)
+        rc = take_place(path, age - 1, err);
     if (rc != 0) {
         checkpoint_close(reader);
         return rc;
     }
     *ret_reader = reader;
-    *ret_len = reader->chunk.head.len;
+    *ret_len = reader != NULL ? reader->chunk.head.len : 0;
+    *ret_n_damaged = n_damaged;
     return 0;
 }
 
@@ -416,8 +536,12 @@ void checkpoint_close(struct checkpoint_reader *reader)
 
 int checkpoint_forget(const char *path, const char *key_path, struct error *err)
 {
+    char name[PATH_MAX];
     int rc = pathsafe_wipe(key_path, CRYPTO_KEY_SIZE, err);
-    if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
-        rc = error_errno(err, PPT_EIO, "cannot remove %s", path);
+    for (int age = 0; rc == 0 && age < CHECKPOINT_MAX_KEPT; age++) {
+        rc = name_of(path, age, name, err);
+        if (rc == 0 && unlink(name) != 0 && errno != ENOENT)
+            rc = error_errno(err, PPT_EIO, "cannot remove %s", name);
+    }
     return rc;
 }

@@ -1,5 +1,9 @@
 /* Checkpoints: a job's state between attempts, one encrypted file replaced atomically.
  *
+ * The file that it replaces is kept as path.1, the one before as path.2, up to the
+ * number of files that the job keeps. A checkpoint is read to its end, tags and all,
+ * before a byte of it is used; where the newest is damaged the one before it is used.
+ *
  * File, little-endian: a head of 128 bytes, then chunks of at most 1 MiB, each with its
  * tag of 16 bytes. A chunk is AES-256-GCM under a key of this one file, HKDF-SHA256 of
  * the job's key and a fresh salt of 256 bits; its nonce is its number, its associated
@@ -34,7 +38,10 @@ struct checkpoint_job {
     int64_t id;
     const char *spec_sha256, *manifest_sha256;
     const char *key_path;
+    int n_kept; /* 1 .. CHECKPOINT_MAX_KEPT: the newest and those before it */
 };
+
+#define CHECKPOINT_MAX_KEPT 10
 
 struct checkpoint_writer;
 struct checkpoint_reader;
@@ -49,19 +56,21 @@ int checkpoint_create(const char *path, const struct checkpoint_job *job, uint64
 int checkpoint_put(struct checkpoint_writer *writer, const void *data, size_t len,
                    struct error *err);
 
-/* Ends it, in any case. All `len` bytes must have been put. After a crash the old or
- * the new file is there. Errors: PPT_EIO; the old file is then there. */
+/* Ends it, in any case. All `len` bytes must have been put. The old file becomes path.1
+ * and so on. After a crash at any point the old or the new file is `path`, and those
+ * behind it are whole. Errors: PPT_EIO; the old file is then there. */
 int checkpoint_commit(struct checkpoint_writer *writer, struct error *err);
 
 /* Ends it without a trace; NULL is allowed. */
 void checkpoint_abandon(struct checkpoint_writer *writer);
 
-/* *ret_reader NULL and *ret_len 0 if there is no file; else the caller closes it.
- * Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (damaged, of another job, spec, data set or
- * version, the key not there or another). */
+/* The newest that is whole; *ret_reader NULL and *ret_len 0 if there is no file, else
+ * the caller closes it. *ret_n_damaged newer ones were not; they are gone then, and it
+ * is `path`. Errors: PPT_EIO, PPT_ENOMEM, PPT_ETRUST (none is whole: the newest is
+ * damaged, of another job, spec, data set or version, the key not there or another). */
 int checkpoint_open(const char *path, const struct checkpoint_job *job,
                     struct checkpoint_reader **ret_reader, uint64_t *ret_len,
-                    struct error *err);
+                    int *ret_n_damaged, struct error *err);
 
 /* The next `len` bytes of the state; none that were not sealed so. Nothing may be made
  * of a part of a checkpoint until all of it has come out. Errors: PPT_EIO, PPT_ETRUST
@@ -72,7 +81,7 @@ int checkpoint_get(struct checkpoint_reader *reader, void *ret_data, size_t len,
 /* NULL is allowed. */
 void checkpoint_close(struct checkpoint_reader *reader);
 
-/* The job is done: wipes its key, then removes its checkpoint, which nobody can read
+/* The job is done: wipes its key, then removes its checkpoints, which nobody can read
  * any more. No error where they are not there. Errors: PPT_EIO. */
 int checkpoint_forget(const char *path, const char *key_path, struct error *err);
 

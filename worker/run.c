@@ -31,6 +31,7 @@
 #include "worker/stop.h"
 #include "worker/wireup.h"
 
+#define CHECKPOINTS_KEPT 2 /* where the spec does not say */
 #define CHECKPOINT_FILE "checkpoint"
 #define CHECKPOINT_KEY_FILE "checkpoint.key"
 #define REPORT_FILE "report.json"
@@ -52,6 +53,7 @@ struct run {
     struct report_places places;      /* rank 0 */
     struct checkpoint_writer *writer; /* rank 0, while it writes one */
     struct checkpoint_reader *reader; /* rank 0, while it reads one */
+    int n_damaged_checkpoints;        /* newer than the one that was read */
     FILE *journal;                    /* rank 0, from its first line on */
     double journal_told_s;
     struct io io;
@@ -63,10 +65,13 @@ static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                           char ret_key_path[PLAN_PATH_SIZE],
                           struct checkpoint_job *ret_job, struct error *err)
 {
-    *ret_job = (struct checkpoint_job){.id = run->plan.job_id,
-                                       .spec_sha256 = run->plan.spec_sha256,
-                                       .manifest_sha256 = run->plan.manifest_sha256,
-                                       .key_path = ret_key_path};
+    int64_t n_kept = run->spec.training.checkpoint_keep;
+    *ret_job =
+        (struct checkpoint_job){.id = run->plan.job_id,
+                                .spec_sha256 = run->plan.spec_sha256,
+                                .manifest_sha256 = run->plan.manifest_sha256,
+                                .key_path = ret_key_path,
+                                .n_kept = n_kept > 0 ? (int)n_kept : CHECKPOINTS_KEPT};
     int rc = plan_path(&run->plan, CHECKPOINT_FILE, ret_path, err);
     return rc != 0 ? rc : plan_path(&run->plan, CHECKPOINT_KEY_FILE, ret_key_path, err);
 }
@@ -106,7 +111,11 @@ static int job_checkpoint_open(struct io *io, bool *ret_is_there, uint64_t *ret_
     struct checkpoint_job job;
     int rc = job_checkpoint(run, path, key_path, &job, err);
     if (rc == 0)
-        rc = checkpoint_open(path, &job, &run->reader, ret_len, err);
+        rc = checkpoint_open(path, &job, &run->reader, ret_len,
+                             &run->n_damaged_checkpoints, err);
+    if (rc == 0 && run->n_damaged_checkpoints > 0)
+        log_warning("the newest checkpoint is damaged: the job goes on from the one "
+                    "before it, and pays again for the steps between");
     if (rc == 0)
         *ret_is_there = run->reader != NULL;
     return rc;
@@ -466,6 +475,7 @@ static int write_report(struct run *run, int rc, struct error *err)
                                                 : REPORT_FAILED;
     report->error_code = -rc;
     report->places = run->places;
+    report->n_damaged_checkpoints = run->n_damaged_checkpoints;
     if (rc != 0) {
         memcpy(report->error_text, err->text, sizeof report->error_text);
         report->model[0] = '\0';

@@ -155,6 +155,7 @@ struct spec_training {
         evaluation_noise; /* PAID: standard deviation of the noisy count; default 20 */
     int64_t evaluate_every; /* PUBLIC: steps between evaluations; 0: at the end only */
     int64_t checkpoint_every;    /* steps; default 500 */
+    int64_t checkpoint_keep;     /* files; 0: as the worker has it */
     enum spec_loss loss;         /* default cross_entropy */
     double noise_floor;          /* adam: see ppt-jobspec(5); 0: plain Adam */
     enum spec_sum sum;           /* default float */

@@ -247,15 +247,19 @@ resumes() {
     chmod 600 "$job/checkpoint.key"
     expect 13 'sealed by another key' run 2
     mv "$dir/key-kept" "$job/checkpoint.key"
-    # A damaged checkpoint is refused; from the one it wrote the job ends as if nothing had
-    # happened, but for the steps that were paid for and never made.
-    cp "$job/checkpoint" "$dir/good"
-    printf 'xxxxxxxx' | dd of="$job/checkpoint" bs=1 seek=200 conv=notrunc 2>/dev/null
+    # Where none is whole the job is refused. Where one before the newest is, the job ends
+    # from there as if nothing had happened, but for the steps that were paid for twice.
+    cp "$job/checkpoint.1" "$dir/good"
+    for file in checkpoint checkpoint.1; do
+        printf 'xxxxxxxx' | dd of="$job/$file" bs=1 seek=200 conv=notrunc 2>/dev/null
+    done
     expect 13 'damaged checkpoint' run 2
     report_says '"outcome": "failed"'
     plan 4
-    cp "$dir/good" "$job/checkpoint"
+    cp "$dir/good" "$job/checkpoint.1"
     run 2 2>"$dir/log" || die "$(cat "$dir/log")"
+    grep -q 'the newest checkpoint is damaged' "$dir/log" || die "no word of the damage"
+    report_says '"n_damaged_checkpoints": 1'
     report_says '"outcome": "done"'
     [ "$("$tool" used "$job" "$dir/key.pub")" -le 400000 ] || die "more than was reserved"
     [ ! -e "$job/checkpoint" ] && [ ! -e "$job/checkpoint.key" ] ||

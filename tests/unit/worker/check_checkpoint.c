@@ -32,13 +32,14 @@ static const char spec_b[] =
 
 static char path[512], key_path[512];
 static struct checkpoint_job job;
+static int n_damaged;
 
 static void setup(void)
 {
     scratch_setup();
     snprintf(path, sizeof path, "%s", scratch_path("checkpoint"));
     snprintf(key_path, sizeof key_path, "%s", scratch_path("checkpoint.key"));
-    job = (struct checkpoint_job){7, spec_a, spec_b, key_path};
+    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1};
 }
 
 /* Bytes that differ by position and seed. */
@@ -73,7 +74,7 @@ static int load(unsigned char **ret_data, uint64_t *ret_len, size_t piece)
     unsigned char *data = NULL;
     *ret_data = NULL;
     *ret_len = 0;
-    int rc = checkpoint_open(path, &job, &reader, &len, &err);
+    int rc = checkpoint_open(path, &job, &reader, &len, &n_damaged, &err);
     if (rc != 0 || reader == NULL)
         return rc;
     data = malloc(len + 1);
@@ -162,7 +163,7 @@ START_TEST(lengths_are_kept_to)
     ck_assert_int_eq(checkpoint_put(writer, "12345", 5, &err), -PPT_EINTERNAL);
     ck_assert_int_eq(checkpoint_put(writer, "123", 3, &err), 0);
     ck_assert_int_eq(checkpoint_commit(writer, &err), -PPT_EINTERNAL);
-    ck_assert_int_eq(checkpoint_open(path, &job, &reader, &len, &err), 0);
+    ck_assert_int_eq(checkpoint_open(path, &job, &reader, &len, &n_damaged, &err), 0);
     ck_assert_int_eq(checkpoint_get(reader, more, 6, &err), -PPT_ETRUST);
     checkpoint_close(reader);
     ck_assert(loads("first", 5));
@@ -211,11 +212,11 @@ START_TEST(another_job_is_told_apart)
     ck_assert_int_eq(save("state", 5, 5), 0);
     job.id = 8;
     refused("checkpoint of job 7, expected 8");
-    job = (struct checkpoint_job){7, spec_b, spec_b, key_path};
+    job = (struct checkpoint_job){7, spec_b, spec_b, key_path, 1};
     refused("checkpoint of another spec or data set");
-    job = (struct checkpoint_job){7, spec_a, spec_a, key_path};
+    job = (struct checkpoint_job){7, spec_a, spec_a, key_path, 1};
     refused("checkpoint of another spec or data set");
-    job = (struct checkpoint_job){7, spec_a, spec_b, key_path};
+    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1};
     ck_assert(loads("state", 5));
 }
 END_TEST
@@ -324,6 +325,89 @@ START_TEST(a_full_disk_leaves_the_old_one)
 }
 END_TEST
 
+/* ---- those before the newest ---- */
+
+static bool is_there(const char *name)
+{
+    return scratch_size(scratch_path(name)) >= 0;
+}
+
+static void save_four(void)
+{
+    job.n_kept = 3;
+    for (char c = '1'; c <= '4'; c++)
+        ck_assert_int_eq(save(&c, 1, 1), 0);
+    ck_assert(is_there("checkpoint.1") && is_there("checkpoint.2"));
+    ck_assert(!is_there("checkpoint.3"));
+}
+
+/* Damage in any byte, or a file that was cut short anywhere: as if it had not been
+ * written. What was damaged is not kept in the place of what is whole. */
+START_TEST(the_one_before_is_used)
+{
+    const int64_t size = HEAD + 1 + TAG;
+    for (int64_t at = 0; at < size; at += 9) {
+        save_four();
+        ck_assert(loads("4", 1));
+        ck_assert_int_eq(n_damaged, 0);
+        if (_i == 0)
+            scratch_flip(path, at);
+        else
+            scratch_truncate(path, at);
+        ck_assert(loads("3", 1));
+        ck_assert_int_eq(n_damaged, 1);
+        ck_assert(loads("3", 1));
+        ck_assert_int_eq(n_damaged, 0);
+        ck_assert_int_eq(save("5", 1, 1), 0);
+        scratch_flip(path, at);
+        ck_assert(loads("3", 1));
+        scratch_truncate(path, 0);
+        ck_assert(loads("2", 1));
+        ck_assert(!is_there("checkpoint.1"));
+        scratch_flip(path, HEAD);
+        refused("damaged checkpoint");
+        ck_assert(is_there("checkpoint"));
+    }
+    ck_assert_int_eq(save("6", 1, 1), 0);
+    ck_assert_int_eq(checkpoint_forget(path, key_path, &err), 0);
+    ck_assert(!is_there("checkpoint") && !is_there("checkpoint.1"));
+    ck_assert(!is_there("checkpoint.2") && !is_there("checkpoint.key"));
+}
+END_TEST
+
+/* Damage behind the first chunk is found before a byte of it is used. */
+START_TEST(the_last_chunk_counts_too)
+{
+    const size_t len = 2 * MIB + 5;
+    unsigned char *state = state_of(len, 9);
+    job.n_kept = 2;
+    ck_assert_int_eq(save("old", 3, 3), 0);
+    ck_assert_int_eq(save(state, len, MIB), 0);
+    scratch_flip(path, scratch_size(path) - 1);
+    ck_assert(loads("old", 3));
+    ck_assert_int_eq(n_damaged, 1);
+    free(state);
+}
+END_TEST
+
+START_TEST(older_ones_do_not_hide_a_missing_key)
+{
+    save_four();
+    ck_assert_int_eq(rename(key_path, scratch_path("elsewhere")), 0);
+    refused("is not there");
+    job.id = 8;
+    refused("checkpoint of job 7, expected 8");
+    job.id = 7;
+    ck_assert_int_eq(rename(scratch_path("elsewhere"), key_path), 0);
+    ck_assert(loads("4", 1));
+    ck_assert(is_there("checkpoint.1") && is_there("checkpoint.2"));
+    /* All in one file's place: none is there until the first is made again. */
+    unlink(path);
+    ck_assert(loads("3", 1));
+    ck_assert_int_eq(n_damaged, 0);
+}
+END_TEST
+
 /* ---- kill -9 ---- */
 
 /* Runs a save in a process that is killed as it enters its n-th system call from the
@@ -385,17 +469,27 @@ START_TEST(killed_at_any_call_a_whole_one_is_there)
     unsigned char *old = state_of(len, 4), *new = state_of(len, 5);
     long calls[256];
     int n_calls = 0, n = 1, n_old = 0, n_new = 0;
+    job.n_kept = _i == 0 ? 1 : 3;
+    ck_assert_int_eq(save(old, len, MIB), 0);
     ck_assert_int_eq(save(old, len, MIB), 0);
     for (; killed_at(n, new, len, calls, &n_calls); n++) {
         bool is_old = loads(old, len), is_new = loads(new, len);
         ck_assert_msg(is_old != is_new, "torn after %d calls", n);
-        /* The last call was not made any more. */
-        ck_assert_msg(is_new == (n_calls_of(calls, n_calls - 1, CALL_RENAME) > 0),
+        ck_assert_int_eq(n_damaged, 0);
+        /* The last call was not made any more. The others rename older ones. */
+        ck_assert_msg(_i > 0 ||
+                          is_new == (n_calls_of(calls, n_calls - 1, CALL_RENAME) > 0),
                       "wrong one after %d calls", n);
         ck_assert_msg(is_old || n_calls_of(calls, n_calls, SYS_fsync) > 0,
                       "named before it was synced");
         n_old += is_old;
         n_new += is_new;
+        if (_i > 0) {
+            scratch_flip(path, HEAD + 5);
+            ck_assert_msg(loads(old, len), "none before it after %d calls", n);
+            ck_assert_int_eq(save(old, len, MIB), 0);
+            continue;
+        }
         if (is_new)
             ck_assert_int_eq(save(old, len, MIB), 0);
     }
@@ -462,7 +556,10 @@ int main(void)
     tcase_add_test(tc, every_flipped_byte_is_noticed);
     tcase_add_test(tc, chunks_are_bound_to_their_places);
     tcase_add_test(tc, a_full_disk_leaves_the_old_one);
-    tcase_add_test(tc, killed_at_any_call_a_whole_one_is_there);
+    tcase_add_loop_test(tc, killed_at_any_call_a_whole_one_is_there, 0, 2);
+    tcase_add_loop_test(tc, the_one_before_is_used, 0, 2);
+    tcase_add_test(tc, the_last_chunk_counts_too);
+    tcase_add_test(tc, older_ones_do_not_hide_a_missing_key);
     tcase_add_test(tc, killed_while_the_key_is_made);
     tcase_add_test(tc, a_job_that_is_done_leaves_nothing);
     suite_add_tcase(suite, tc);
