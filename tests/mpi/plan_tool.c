@@ -5,9 +5,10 @@
  * manifest with the nominal count N rounded down to hundreds; spoil: the last training
  * label is out of range; nan: its record holds a NaN
  * plan_tool digest FILE.h5 N         the manifest anew, for what the file is now
- * plan_tool key FILE                 FILE (secret) and FILE.pub
- * plan_tool plan SPEC FILE.h5 KEY DIR ATTEMPT
- *                                    for $PLAN_UID (default: this user's), $PLAN_HOSTS
+ * plan_tool terabyte FILE.h5         2^28 train records of 2 classes in 1024
+ * dimensions, 1 TiB of which the file holds a few chunks, and the manifest; the others
+ * read as zeros plan_tool key FILE                 FILE (secret) and FILE.pub plan_tool
+ * plan SPEC FILE.h5 KEY DIR ATTEMPT for $PLAN_UID (default: this user's), $PLAN_HOSTS
  *                                    (default: any), with the demands in
  *                                    $PLAN_REQUIRE: "disk gpu"
  * plan_tool used DIR KEY.pub         prints what the meter holds for the training step
@@ -27,7 +28,8 @@
 #include "worker/digest.h"
 #include "worker/import.h"
 
-enum { N_FEATURES = 8, N_CLASSES = 3 };
+enum { N_FEATURES = 8, N_CLASSES = 3, TERABYTE_FEATURES = 1024, TERABYTE_PARTS = 16 };
+#define TERABYTE_ROWS ((int64_t)1 << 28)
 
 static struct error err;
 
@@ -65,18 +67,16 @@ static int add_split(struct data_h5 *data, const char *name, int64_t n, bool is_
     return rc;
 }
 
-static int write_manifest(const char *path, int64_t n)
+/* Of the splits "train" and, where n_splits is 2, "test". */
+static int write_manifest(const char *path, int n_splits,
+                          const struct manifest_split *split)
 {
     char manifest_path[MANIFEST_PATH_SIZE];
-    struct manifest manifest = {.name = "planes", .n_splits = 2};
+    struct manifest manifest = {.name = "planes", .n_splits = n_splits};
     const char *slash = strrchr(path, '/');
     snprintf(manifest.file, sizeof manifest.file, "%s", slash ? slash + 1 : path);
     for (int s = 0; s < 2; s++)
-        manifest.splits[s] = (struct manifest_split){.nominal_count = n / 100 * 100,
-                                                     .x_type = TYPE_FLOAT32,
-                                                     .n_dims = 1,
-                                                     .dims = {N_FEATURES},
-                                                     .n_classes = N_CLASSES};
+        manifest.splits[s] = *split;
     strcpy(manifest.splits[0].name, "train");
     strcpy(manifest.splits[1].name, "test");
     int rc = digest_file(path, &comm_alone, manifest.digest, &err);
@@ -90,6 +90,62 @@ static int write_manifest(const char *path, int64_t n)
     return rc;
 }
 
+static int write_planes(const char *path, int64_t n)
+{
+    const struct manifest_split split = {.nominal_count = n / 100 * 100,
+                                         .x_type = TYPE_FLOAT32,
+                                         .n_dims = 1,
+                                         .dims = {N_FEATURES},
+                                         .n_classes = N_CLASSES};
+    return write_manifest(path, 2, &split);
+}
+
+/* Chunked, so that what is not written takes no room; some of each rank's part is. */
+static int fill_terabyte(struct h5 *file)
+{
+    const struct h5_shape x_shape = {
+        .type = TYPE_FLOAT32, .n_dims = 2, .dims = {TERABYTE_ROWS, TERABYTE_FEATURES}};
+    const struct h5_shape y_shape = {
+        .type = TYPE_UINT8, .n_dims = 1, .dims = {TERABYTE_ROWS}};
+    struct h5_data *x = NULL, *y = NULL;
+    static float row[TERABYTE_FEATURES];
+    const unsigned char label = 1;
+    int rc = h5_group(file, "train", &err);
+    if (rc == 0)
+        rc = h5_set_integer(file, "train", "n_classes", 2, &err);
+    if (rc == 0)
+        rc = h5_data_create(file, "train/x", &x_shape, 8, &x, &err);
+    if (rc == 0)
+        rc = h5_data_create(file, "train/y", &y_shape, 1 << 16, &y, &err);
+    for (int j = 0; j < TERABYTE_FEATURES; j++)
+        row[j] = 1.0f / (float)(j + 1);
+    for (int64_t part = 0; rc == 0 && part < TERABYTE_PARTS; part++) {
+        int64_t at = TERABYTE_ROWS / TERABYTE_PARTS * part + part;
+        rc = h5_data_write(x, at, 1, row, &err);
+        if (rc == 0)
+            rc = h5_data_write(y, at, 1, &label, &err);
+    }
+    h5_data_close(x);
+    h5_data_close(y);
+    return rc;
+}
+
+static int make_terabyte(const char *path)
+{
+    const struct manifest_split split = {.nominal_count = TERABYTE_ROWS,
+                                         .x_type = TYPE_FLOAT32,
+                                         .n_dims = 1,
+                                         .dims = {TERABYTE_FEATURES},
+                                         .n_classes = 2};
+    struct data_h5 data;
+    int rc = data_h5_create(path, UNIT_EXAMPLE, RELATION_ADD_REMOVE, &data, &err);
+    if (rc == 0)
+        rc = fill_terabyte(data.file);
+    if (rc == 0)
+        rc = data_h5_close(&data, &err);
+    return rc != 0 ? rc : write_manifest(path, 1, &split);
+}
+
 static int make_data(const char *path, int64_t n, const char *fault)
 {
     struct data_h5 data;
@@ -101,7 +157,7 @@ static int make_data(const char *path, int64_t n, const char *fault)
         rc = add_split(&data, "test", n, false, false, 2);
     if (rc == 0)
         rc = data_h5_close(&data, &err);
-    return rc != 0 ? rc : write_manifest(path, n);
+    return rc != 0 ? rc : write_planes(path, n);
 }
 
 static int make_key(const char *path)
@@ -185,7 +241,9 @@ int main(int argc, char **argv)
     if (argc >= 4 && strcmp(argv[1], "data") == 0)
         rc = make_data(argv[2], atoll(argv[3]), argc > 4 ? argv[4] : "");
     else if (argc == 4 && strcmp(argv[1], "digest") == 0)
-        rc = write_manifest(argv[2], atoll(argv[3]));
+        rc = write_planes(argv[2], atoll(argv[3]));
+    else if (argc == 3 && strcmp(argv[1], "terabyte") == 0)
+        rc = make_terabyte(argv[2]);
     else if (argc == 3 && strcmp(argv[1], "key") == 0)
         rc = make_key(argv[2]);
     else if (argc == 7 && strcmp(argv[1], "plan") == 0)
@@ -193,6 +251,6 @@ int main(int argc, char **argv)
     else if (argc == 4 && strcmp(argv[1], "used") == 0)
         rc = print_used(argv[2], argv[3]);
     else
-        error_set(&err, PPT_EUSAGE, "plan_tool data|key|plan|used ...");
+        error_set(&err, PPT_EUSAGE, "plan_tool data|digest|terabyte|key|plan|used ...");
     return rc == 0 ? 0 : log_error(&err);
 }

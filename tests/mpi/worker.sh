@@ -48,8 +48,9 @@ progress() {
     sed -n 's/.*step \([0-9]*\)\/.*/\1/p' "$dir/log" | tail -1 | grep . || echo 0
 }
 
+# wait_for_progress [TENTHS OF A SECOND]
 wait_for_progress() {
-    for _ in $(seq 300); do
+    for _ in $(seq "${1:-300}"); do
         [ "$(progress)" -gt 0 ] && return
         sleep 0.1
     done
@@ -383,6 +384,53 @@ damaged_data() {
     expect 15 'ppt_data_version' run 2
     [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
     report_says '"error_code": 15'
+}
+
+# The data set that a plan was made for, and another of other records.
+wrong_schema() {
+    setup 50 "$private" none
+    "$tool" terabyte "$dir/other.h5"
+    cp "$dir/other.h5" "$dir/planes.h5"
+    "$tool" digest "$dir/planes.h5" $n_true && plan 1
+    expect 15 'dimension 1 of a record of train is 1024, the manifest says 8' run 2
+    report_says '"error_code": 15'
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+}
+
+# A pass over 1 TiB, most of which was never written, by eight ranks: it is planned and
+# under way, and no rank holds more than 512 MiB.
+terabyte() {
+    local status=0 rank peak
+    mpi_command[3]=240 # on a machine that does other work too
+    mkdir "$job"
+    "$tool" terabyte "$dir/planes.h5"
+    "$tool" key "$dir/key"
+    [ "$(stat -c %b "$dir/planes.h5")" -lt 16384 ] || die "the file takes room"
+    cat >"$dir/job.yaml" <<SPEC
+name: planes
+account: acme
+kind: dp
+dataset: {name: planes, train: train}
+model: logistic
+privacy: $private
+training: {epochs: 1, batch_size: 2048, learning_rate: 0.5}
+resources: {ranks: 8, cores_per_rank: 1, memory: 4GiB}
+SPEC
+    plan 1
+    start 8
+    wait_for_progress 1500
+    # shellcheck disable=SC2046
+    for rank in $(ranks_of $pid); do
+        peak=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$rank/status")
+        echo "a rank holds $peak kB at most"
+        [ "$peak" -lt $((512 << 10)) ] || die "more than 512 MiB"
+    done
+    # shellcheck disable=SC2046
+    kill -s TERM $(ranks_of $pid)
+    wait $pid || status=$?
+    [ $status = 75 ] || die "status $status: $(cat "$dir/log")"
+    report_says '"outcome": "interrupted"'
+    grep -q 'step [0-9]*/131072' "$dir/log" || die "not one pass: $(cat "$dir/log")"
 }
 
 # A NaN is met by the second rank only, in the middle of a step.
