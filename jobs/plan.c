@@ -73,6 +73,8 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
         json_string(&json, "hosts", plan->hosts);
     json_string(&json, "directory", plan->directory);
     json_string(&json, "data_file", plan->data_file);
+    if (plan->checkpoint_keys[0] != '\0')
+        json_string(&json, "checkpoint_keys", plan->checkpoint_keys);
     json_string(&json, "spec_sha256", plan->spec_sha256);
     json_string(&json, "manifest_sha256", plan->manifest_sha256);
     if (plan->needs_encrypted_disk)
@@ -250,6 +252,8 @@ static int from_json(const char *text, size_t len, const char *path,
                 plan.directory);
     ydoc_string(&faults, ydoc_need(&faults, root, "data_file"), sizeof plan.data_file,
                 plan.data_file);
+    ydoc_string(&faults, ydoc_get(root, "checkpoint_keys"), sizeof plan.checkpoint_keys,
+                plan.checkpoint_keys);
     ydoc_string(&faults, ydoc_need(&faults, root, "spec_sha256"),
                 sizeof plan.spec_sha256, plan.spec_sha256);
     ydoc_string(&faults, ydoc_need(&faults, root, "manifest_sha256"),

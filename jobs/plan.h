@@ -33,6 +33,9 @@ struct plan {
                                        known when it was signed */
     char directory[PLAN_PATH_SIZE]; /* absolute, of the job */
     char data_file[PLAN_PATH_SIZE]; /* absolute, of the HDF5 file */
+    char
+        checkpoint_keys[PLAN_PATH_SIZE]; /* absolute, of the directory where the worker
+                                            keeps the checkpoints' key; "": with them */
     char spec_sha256[SPEC_HEX_SIZE];
     char manifest_sha256[MANIFEST_HEX_SIZE];
     bool needs_encrypted_disk;   /* the site demands it of this directory ... */

@@ -175,6 +175,8 @@ static int draft_plan(const struct attempt_context *context,
     snprintf(plan.directory, sizeof plan.directory, "%s",
              is_users ? job->allocation : directory);
     snprintf(plan.data_file, sizeof plan.data_file, "%s", prepared->dataset.file);
+    snprintf(plan.checkpoint_keys, sizeof plan.checkpoint_keys, "%s",
+             context->loop->conf->checkpoint_keys);
     memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);

@@ -115,18 +115,20 @@ static const struct ydoc_node *section(struct ydoc_faults *faults,
     return node;
 }
 
-static void read_keys(struct ydoc_faults *faults, const struct ydoc_node *root,
-                      struct conf *conf)
-{
-    static const char *const keys[] = {"secret", "public"};
-    const struct ydoc_node *node = section(faults, root, "keys", keys, COUNT(keys));
-    read_absolute(faults, ydoc_get(node, "secret"), conf->secret_key);
-    read_absolute(faults, ydoc_get(node, "public"), conf->public_key);
-}
-
 static bool is_word(const struct ydoc_node *node, const char *word)
 {
     return node != NULL && node->kind == YDOC_SCALAR && strcmp(node->text, word) == 0;
+}
+
+static void read_keys(struct ydoc_faults *faults, const struct ydoc_node *root,
+                      struct conf *conf)
+{
+    static const char *const keys[] = {"secret", "public", "checkpoints"};
+    const struct ydoc_node *node = section(faults, root, "keys", keys, COUNT(keys));
+    read_absolute(faults, ydoc_get(node, "secret"), conf->secret_key);
+    read_absolute(faults, ydoc_get(node, "public"), conf->public_key);
+    if (!is_word(ydoc_get(node, "checkpoints"), "beside"))
+        read_absolute(faults, ydoc_get(node, "checkpoints"), conf->checkpoint_keys);
 }
 
 static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,

@@ -63,9 +63,11 @@ struct conf {
     char path[CONF_PATH_SIZE]; /* that was read; "" if only defaults stand here */
     /* libpq connection string or URI; "": libpq's own environment variables */
     char database[CONF_PATH_SIZE];
-    char spool[CONF_PATH_SIZE];      /* absolute; of the job directories */
-    char secret_key[CONF_PATH_SIZE]; /* absolute; signs plans (Ed25519 seed) */
-    char public_key[CONF_PATH_SIZE]; /* absolute; workers verify them by it */
+    char spool[CONF_PATH_SIZE];           /* absolute; of the job directories */
+    char secret_key[CONF_PATH_SIZE];      /* absolute; signs plans (Ed25519 seed) */
+    char public_key[CONF_PATH_SIZE];      /* absolute; workers verify them by it */
+    char checkpoint_keys[CONF_PATH_SIZE]; /* absolute; of the keys that workers make;
+                                             "": each beside its checkpoint */
 
     int64_t n_cores;      /* of this node for jobs; 0: all it has */
     int64_t memory_bytes; /* the same; 0: all it has */

@@ -18,8 +18,9 @@
  *
  * Against what: whoever has the checkpoint without the key (a copy, a backup or a disk
  * that the key file is not on) reads nothing of it but the head and cannot make one
- * that is resumed. The worker keeps the key beside the checkpoint, so a copy of the
- * whole directory has both: what then remains is that damage and mix-ups are noticed.
+ * that is resumed. Where the key lies beside the checkpoint, a copy of the whole
+ * directory has both, and what remains is that damage and mix-ups are noticed; a site
+ * may have keys kept in a directory of their own, on another disk (keys.checkpoints).
  * Nothing here helps against root or the job's user. An older checkpoint of the same
  * job that is put in place of a newer one is resumed: that is safe, since the meter,
  * not the checkpoint, says what may still be released, and noise and samples come from

@@ -60,6 +60,20 @@ struct run {
     struct report report;
 };
 
+/* Beside the checkpoint, or in the directory that the plan names: there keys of other
+ * jobs lie too, perhaps of other sites, whose numbers are the same. */
+static int key_path(const struct plan *plan, char ret_path[PLAN_PATH_SIZE],
+                    struct error *err)
+{
+    if (plan->checkpoint_keys[0] == '\0')
+        return plan_path(plan, CHECKPOINT_KEY_FILE, ret_path, err);
+    if (snprintf(ret_path, PLAN_PATH_SIZE, "%s/%lld-%.16s.key", plan->checkpoint_keys,
+                 (long long)plan->job_id, plan->spec_sha256) >= PLAN_PATH_SIZE)
+        return error_set(err, PPT_EIO, "the path %s is too long",
+                         plan->checkpoint_keys);
+    return 0;
+}
+
 /* Paths and names of this job's checkpoint. */
 static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                           char ret_key_path[PLAN_PATH_SIZE],
@@ -73,7 +87,7 @@ static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                                 .key_path = ret_key_path,
                                 .n_kept = n_kept > 0 ? (int)n_kept : CHECKPOINTS_KEPT};
     int rc = plan_path(&run->plan, CHECKPOINT_FILE, ret_path, err);
-    return rc != 0 ? rc : plan_path(&run->plan, CHECKPOINT_KEY_FILE, ret_key_path, err);
+    return rc != 0 ? rc : key_path(&run->plan, ret_key_path, err);
 }
 
 static int job_checkpoint_begin(struct io *io, uint64_t len, struct error *err)

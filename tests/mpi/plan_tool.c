@@ -9,7 +9,8 @@
  * dimensions, 1 TiB of which the file holds a few chunks, and the manifest; the others
  * read as zeros plan_tool key FILE                 FILE (secret) and FILE.pub plan_tool
  * plan SPEC FILE.h5 KEY DIR ATTEMPT for $PLAN_UID (default: this user's), $PLAN_HOSTS
- *                                    (default: any), with the demands in
+ *                                    (default: any), keys of checkpoints in $PLAN_KEYS
+ *                                    (default: beside them), with the demands in
  *                                    $PLAN_REQUIRE: "disk gpu"
  * plan_tool used DIR KEY.pub         prints what the meter holds for the training step
  */
@@ -176,7 +177,7 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
                      const char *directory, const char *attempt)
 {
     const char *uid = getenv("PLAN_UID"), *hosts = getenv("PLAN_HOSTS");
-    const char *demands = getenv("PLAN_REQUIRE");
+    const char *demands = getenv("PLAN_REQUIRE"), *keys = getenv("PLAN_KEYS");
     static struct spec spec;
     static struct manifest manifest;
     static struct plan plan;
@@ -203,6 +204,8 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
         plan.needs_confidential_gpu = demands != NULL && strstr(demands, "gpu") != NULL;
         plan.uid = uid == NULL ? (int64_t)getuid() : atoll(uid);
         snprintf(plan.hosts, sizeof plan.hosts, "%s", hosts == NULL ? "" : hosts);
+        snprintf(plan.checkpoint_keys, sizeof plan.checkpoint_keys, "%s",
+                 keys == NULL ? "" : keys);
         snprintf(plan.directory, sizeof plan.directory, "%s", directory);
         snprintf(plan.data_file, sizeof plan.data_file, "%s", data_path);
         memcpy(plan.spec_sha256, spec.sha256, sizeof spec.sha256);

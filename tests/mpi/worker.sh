@@ -267,6 +267,25 @@ resumes() {
         die "a job that is done keeps its checkpoint or its key"
 }
 
+# The site's directory of keys: with the job's alone there is nothing to read.
+keys_apart() {
+    export PLAN_KEYS=$dir/keys
+    mkdir -m 700 "$PLAN_KEYS"
+    setup 400000 "$private" none
+    stop_by TERM ranks
+    first=$stopped_at
+    [ ! -e "$job/checkpoint.key" ] || die "a key beside its checkpoint"
+    set -- "$PLAN_KEYS"/7-*.key
+    [ "$(stat -c '%a %s' "$1")" = '600 32' ] || die "not a key: $1"
+    mv "$1" "$dir/away"
+    plan 2
+    expect 13 '.key is not there' run 2
+    mv "$dir/away" "$1"
+    plan 3
+    stop_by TERM ranks
+    [ "$stopped_at" -gt "$first" ] || die "resumed at $stopped_at, not behind $first"
+}
+
 killed() {
     local status=0 steps used began
     setup 2000000 "$private" none

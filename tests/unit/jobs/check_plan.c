@@ -60,6 +60,7 @@ static void setup(void)
     strcpy(plan.hosts, "n1,n2.site");
     plan.needs_encrypted_disk = plan.needs_confidential_gpu = true;
     snprintf(plan.directory, sizeof plan.directory, "%s", directory);
+    strcpy(plan.checkpoint_keys, "/keys");
     snprintf(plan.data_file, sizeof plan.data_file, "/data/mnist.h5");
     snprintf(plan.spec_sha256, sizeof plan.spec_sha256, "%s", spec.sha256);
     crypto_sha256_hex(manifest_text, strlen(manifest_text), plan.manifest_sha256);
@@ -97,6 +98,7 @@ START_TEST(a_plan_comes_back_as_it_was)
     ck_assert_int_eq(loaded.uid, 1000);
     ck_assert_str_eq(loaded.hosts, "n1,n2.site");
     ck_assert(loaded.needs_encrypted_disk && loaded.needs_confidential_gpu);
+    ck_assert_str_eq(loaded.checkpoint_keys, "/keys");
     ck_assert_str_eq(loaded.data_file, plan.data_file);
     ck_assert_double_eq(loaded.price.noise_multiplier, plan.price.noise_multiplier);
     ck_assert_double_eq(loaded.price.sample_rate, plan.price.sample_rate);

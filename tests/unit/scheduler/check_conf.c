@@ -38,6 +38,7 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_int_eq(conf.lease_s, preset.lease_s);
     ck_assert_int_eq(conf.grace_s, preset.grace_s);
     ck_assert_int_eq(conf.patience_s, preset.patience_s);
+    ck_assert_str_eq(conf.checkpoint_keys, "");
     ck_assert(!preset.needs_encrypted_disk && !conf.needs_encrypted_disk);
     ck_assert(!preset.needs_confidential_gpu && !conf.needs_confidential_gpu);
     ck_assert(conf.policy.min_epsilon == preset.policy.min_epsilon);
@@ -55,7 +56,7 @@ START_TEST(every_knob_turns)
     static const char text[] =
         "database: postgresql://ppt@db.example/ppt\n"
         "spool: /srv/jobs\n"
-        "keys: {secret: /k/s, public: /k/p}\n"
+        "keys: {secret: /k/s, public: /k/p, checkpoints: /k/c}\n"
         "node: {cores: 12, memory: 20GiB}\n"
         "launcher: {kind: sbatch, mpirun: /opt/bin/mpirun, worker: w,\n"
         "  template: /etc/ppt/job.in, scratch: /run/ppt,\n"
@@ -111,6 +112,7 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.lease_s, 5);
     ck_assert_int_eq(conf.grace_s, 120);
     ck_assert_int_eq(conf.patience_s, 86400);
+    ck_assert_str_eq(conf.checkpoint_keys, "/k/c");
     ck_assert(conf.needs_encrypted_disk && conf.needs_confidential_gpu);
     ck_assert(conf.policy.min_epsilon == 0.5 && conf.policy.max_epsilon == 2);
     ck_assert(conf.policy.max_delta == 1e-7);
