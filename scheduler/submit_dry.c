@@ -1,4 +1,5 @@
 /* ppt-submit --dry-run: what a job would cost, and what would be left. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "jobs/privacy/price_split.h"
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
+#include "scheduler/estimate.h"
 #include "scheduler/figures.h"
 #include "scheduler/ledger.h"
 #include "scheduler/submit.h"
@@ -107,7 +109,30 @@ static void sampling_to_json(struct json *json, const struct admission_job *job)
     json_close_object(json);
 }
 
-static void print_price(const struct admission_job *job, bool is_here)
+/* Of jobs that ran, so that nothing is said where none did. */
+static void print_time(const struct estimate *estimate)
+{
+    char took[FIGURES_SIZE];
+    if (estimate->job_id == 0)
+        return;
+    figures_duration((int64_t)ceil(estimate->training_s), took);
+    printf(
+        "training          about %s: an estimate, by the %.3g s a step of job %lld\n",
+        took, estimate->step_s, (long long)estimate->job_id);
+}
+
+static void time_to_json(struct json *json, const struct estimate *estimate)
+{
+    if (estimate->job_id == 0)
+        return;
+    json_object(json, "estimate");
+    json_number(json, "training_s", estimate->training_s);
+    json_integer(json, "by_job", estimate->job_id);
+    json_close_object(json);
+}
+
+static void print_price(const struct admission_job *job,
+                        const struct estimate *estimate, bool is_here)
 {
     const struct price *price = &job->price;
     char epsilon[FIGURES_SIZE], delta[32];
@@ -129,6 +154,7 @@ static void print_price(const struct admission_job *job, bool is_here)
     printf("steps             %lld\n", (long long)price->n_steps);
     if (job->spec.kind == JOB_DP)
         print_sampling(job);
+    print_time(estimate);
     if (is_here && price->is_private)
         printf("charge            all of it, whatever is used: the ranks are yours\n");
     printf("\n");
@@ -157,7 +183,7 @@ void submit_levels_to_json(struct json *json, const struct ledger_pots *pots,
 static int print_dry_json(const struct admission_job *job,
                           const struct ledger_pots *pots,
                           const struct ledger_verdict *verdict, const char *reason,
-                          struct error *err)
+                          const struct estimate *estimate, struct error *err)
 {
     static const char *const answers[] = {"admitted", "waiting", "refused"};
     const struct price *price = &job->price;
@@ -180,6 +206,7 @@ static int print_dry_json(const struct admission_job *job,
     json_integer(&json, "steps", price->n_steps);
     if (job->spec.kind == JOB_DP)
         sampling_to_json(&json, job);
+    time_to_json(&json, estimate);
     json_string(&json, "answer", answers[verdict->answer]);
     json_string(&json, "reason", reason);
     submit_levels_to_json(&json, pots, &price->cost);
@@ -197,6 +224,7 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
     struct db *db = request->client.db;
     struct ledger_request asked = admission_request(0, job);
     struct ledger_pots pots = {0};
+    struct estimate estimate;
     char reason[ADMISSION_REASON_SIZE] = "";
     struct ledger_verdict *verdict = malloc(sizeof *verdict);
     if (verdict == NULL)
@@ -207,12 +235,14 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
         rc = ledger_path(db, job->spec.account, job->spec.dataset.name, &pots, err);
     if (rc == 0 && verdict->answer != LEDGER_ADMITTED)
         rc = admission_explain(db, job, verdict, policy, reason, err);
+    if (rc == 0)
+        rc = estimate_training(db, &job->spec, job->price.n_steps, &estimate, err);
     if (rc != 0)
         goto out;
     if (request->is_json) {
-        rc = print_dry_json(job, &pots, verdict, reason, err);
+        rc = print_dry_json(job, &pots, verdict, reason, &estimate, err);
     } else {
-        print_price(job, request->is_here);
+        print_price(job, &estimate, request->is_here);
         if (job->price.is_private)
             submit_print_levels(&pots, &job->price.cost);
     }

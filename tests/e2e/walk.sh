@@ -54,6 +54,18 @@ as bob ppt-queue --all | grep -q first && die "bob sees a job of alice's account
 as officer ppt-budget history acme | grep -q 'spend .* first' || die "history"
 as officer ppt-budget history 1 | grep -q 'reserve' || die "history of a job"
 
+step "a dry run tells how long such a job takes, once one has run"
+grep -q '^training' "$dir/dry" && die "an estimate by no job"
+spec longer 1.5 3000
+as alice ppt-submit --dry-run "$dir/longer.yaml" >"$dir/dry" || true
+grep -q '^training .*about .*: an estimate, by the .* s a step of job 1$' "$dir/dry" ||
+    die "no estimate: $(cat "$dir/dry")"
+sed 's/ranks: 2/ranks: 1/' "$dir/longer.yaml" >"$dir/alone.yaml"
+as alice ppt-submit --dry-run "$dir/alone.yaml" >"$dir/dry" || true
+grep -q '^training' "$dir/dry" && die "one rank is not two: $(cat "$dir/dry")"
+as alice ppt-submit --dry-run --json "$dir/longer.yaml" >"$dir/json" || true
+holds "$(sed -n 's/.*"training_s": \([0-9.e+-]*\).*/\1/p' "$dir/json") > 0"
+
 step "a job without privacy on public data costs nothing"
 spec plain none 200 "output: {model: plain.h5}"
 before=$(spent acme)
