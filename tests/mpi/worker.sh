@@ -8,10 +8,10 @@ trap 'rm -rf "$dir"' EXIT
 job=$dir/job
 n_true=1234 # the manifest says 1200
 
-# setup STEPS PRIVACY EVALUATION [spoil|nan]: data, keys and the plan of a job in $job.
+# setup STEPS PRIVACY EVALUATION [spoil|nan]: data where there is none, keys and the plan of a job in $job.
 setup() {
     mkdir "$job"
-    "$tool" data "$dir/planes.h5" $n_true ${4:+"$4"}
+    [ -e "$dir/planes.h5" ] || "$tool" data "$dir/planes.h5" $n_true ${4:+"$4"}
     "$tool" key "$dir/key"
     cat >"$dir/job.yaml" <<SPEC
 name: planes
@@ -403,6 +403,27 @@ damaged_data() {
     expect 15 'ppt_data_version' run 2
     [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
     report_says '"error_code": 15'
+}
+
+# One data set of two files; without one of them nothing runs, and with another in its
+# place neither.
+joined() {
+    "$tool" data "$dir/part1.h5" 700
+    "$tool" data "$dir/part2.h5" 534
+    "$PPT_BUILD_DIR/worker/ppt-data" join -q -o "$dir/planes.h5" "$dir"/part?.h5 >/dev/null
+    setup 200 "$private" public
+    mv "$dir/part2.h5" "$dir/away.h5"
+    expect 15 'its source part2.h5 is not there' run 2
+    report_says '"error_code": 15'
+    cp "$dir/part1.h5" "$dir/part2.h5"
+    expect 15 'part2.h5: its contents are not those' run 2
+    mv "$dir/away.h5" "$dir/part2.h5"
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+    plan 2
+    run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    accuracy=$(sed 's/.*"test_accuracy": \([0-9.]*\).*/\1/' "$job/report.json")
+    awk "BEGIN { exit !($accuracy > 0.9) }" || die "accuracy $accuracy"
 }
 
 # The data set that a plan was made for, and another of other records.
