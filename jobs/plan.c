@@ -198,6 +198,9 @@ static void read_release(struct ydoc_faults *faults, const struct ydoc_node *nod
                 (struct ydoc_range){1, 1e9, false, false}, &release->mechanism.bins);
     ydoc_integer(faults, ydoc_need(faults, node, "count"), 0, INT64_MAX,
                  &release->count);
+    const struct mechanism *read = &release->mechanism;
+    if (read->kind == MECHANISM_SKELLAM) /* these two say all of it */
+        release->mechanism = price_skellam(read->noise_multiplier, read->sample_rate);
 }
 
 static void read_price(struct ydoc_faults *faults, const struct ydoc_node *node,

@@ -29,14 +29,17 @@ static int check_price(const struct price *price, const struct spec *spec,
                          "job");
     }
     const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    bool is_skellam = federation->noise.by == NOISE_BY_CLIENTS &&
+                      federation->noise.kind == NOISE_SKELLAM;
+    enum mechanism_kind kind =
+        is_skellam ? MECHANISM_SKELLAM : MECHANISM_SUBSAMPLED_GAUSSIAN;
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
         federation->selection != SELECTION_POISSON ||
         federation->weighting != WEIGHTING_EQUAL ||
         spec->privacy.clipping.mode != CLIP_FLAT || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
-        round->kind != MECHANISM_SUBSAMPLED_GAUSSIAN ||
-        round->noise_multiplier != price->noise_multiplier ||
+        round->kind != kind || round->noise_multiplier != price->noise_multiplier ||
         round->sample_rate != price->sample_rate) {
         return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
     }

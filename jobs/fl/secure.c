@@ -11,9 +11,8 @@
 #include "jobs/fl/post.h"
 #include "kernels/ring.h"
 
-/* Standard deviations of a coordinate that the ring holds, and of a cohort's size that
- * the ring is planned for. */
-#define SPREAD 6.0
+/* Standard deviations of a cohort's size that the ring is planned for. */
+#define COHORT_SPREAD 6.0
 
 /* In public numbers: what depends on it, such as the scale, is known to all. */
 static uint32_t cohort_limit(const struct secure *secure, double side)
@@ -22,7 +21,7 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     double cohort = (double)secure->spec->federation.cohort;
     double nominal = ceil(cohort / trainer->plan->price.sample_rate);
     bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
-    double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
+    double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
     if (secure->spec->federation.secagg.group > 0) { /* groups.h */
         size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);
     }
@@ -104,8 +103,8 @@ static int plan_sum(struct secure *secure, struct error *err)
         .clip_norm = trainer->is_private ? spec->privacy.clip_norm : secagg->max_norm};
     double noise_std =
         multiplier * secure->terms.clip_norm * excess_of(secure) / sqrt((double)most);
-    int rc = encode_scale(&secure->terms, most, (int)secagg->bits, noise_std, SPREAD,
-                          &secure->terms.scale, err);
+    int rc = encode_scale(&secure->terms, most, (int)secagg->bits, noise_std,
+                          SECURE_SPREAD, &secure->terms.scale, err);
     return rc != 0 || !trainer->is_private ? rc : plan_grid(secure, multiplier, err);
 }
 

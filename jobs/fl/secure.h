@@ -33,6 +33,13 @@
 #include "jobs/fl/secagg_server.h"
 #include "jobs/fl/share.h"
 
+/* Standard deviations of a coordinate of the sum that the ring holds: the chance that
+ * one wraps around is below 2 e^{-SECURE_SPREAD^2 / 2} = 7.5e-6 even where all updates
+ * are alike (each is a sum of bounded terms with random signs of its own: Hoeffding). A
+ * larger one is paid in scale: 6 in the place of 5 raises the noise of 1,000 clients on
+ * 16 bits by 0.2 %. */
+#define SECURE_SPREAD 5.0
+
 struct secure {
     const struct spec *spec;
     struct trainer *trainer;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/privacy/price.h"
 #include "kernels/ring.h"
 
 /* Above the rounding of a few operations in double. */
@@ -23,13 +24,54 @@ static bool plan_discrete(double std, struct discrete *ret_discrete)
            discrete_gaussian((uint64_t)numerator, denominator, ret_discrete);
 }
 
-static bool plan_draws(struct share *share)
+static int refuse(const struct share *share, const struct share_plan *plan,
+                  struct error *err)
+{
+    error_set(err, PPT_ERANGE,
+              "noise multiplier %g by %lld clients: a client's share would have "
+              "standard deviation %g in whole numbers, which cannot be drawn",
+              plan->multiplier, (long long)plan->n_min, share->std);
+    return error_hint(err, "take fewer federation.secagg.bits");
+}
+
+static int check_plan(const struct share *share, const struct share_plan *plan,
+                      struct error *err)
+{
+    if (!(share->std >= SHARE_LEAST_STD)) {
+        error_set(err, PPT_ERANGE,
+                  "noise multiplier %g by %lld clients: a client's share would have "
+                  "standard deviation %g in whole numbers, expected at least %g",
+                  plan->multiplier, (long long)plan->n_min, share->std,
+                  SHARE_LEAST_STD);
+        return error_hint(err, "take more federation.secagg.bits, or fewer clients a "
+                               "round");
+    }
+    if (plan->kind == NOISE_SKELLAM && plan->sensitivity < PRICE_SKELLAM_SENSITIVITY) {
+        error_set(err, PPT_ERANGE,
+                  "clip_norm is %g whole numbers of the ring, expected at least %d, "
+                  "for which Skellam noise is priced",
+                  plan->sensitivity, PRICE_SKELLAM_SENSITIVITY);
+        return error_hint(err, "take more federation.secagg.bits, or fewer clients a "
+                               "round");
+    }
+    return 0;
+}
+
+static int plan_draws(struct share *share, const struct share_plan *plan,
+                      struct error *err)
 {
     switch (share->kind) {
     case NOISE_DISCRETE_GAUSSIAN:
-        return plan_discrete(share->std, &share->discrete);
+        return plan_discrete(share->std, &share->discrete) ? 0
+                                                           : refuse(share, plan, err);
+    case NOISE_SKELLAM:
+        return share->std * share->std > (double)SKELLAM_MOST_VARIANCE
+                   ? refuse(share, plan, err)
+                   : skellam_open(&share->skellam,
+                                  (int64_t)ceil(share->std * share->std * up), err);
     default:
-        return grid_for_integers(share->std, &share->grid);
+        return grid_for_integers(share->std, &share->grid) ? 0
+                                                           : refuse(share, plan, err);
     }
 }
 
@@ -39,7 +81,7 @@ static int open_draws(struct share *share, const struct kernels *kernels,
     size_t n = share->n_values < GRID_CHUNK ? share->n_values + share->n_values % 2
                                             : GRID_CHUNK;
     share->n_draws = (uint32_t)n;
-    if (share->kind == NOISE_DISCRETE_GAUSSIAN) {
+    if (share->kind != NOISE_ROUNDED_GAUSSIAN) {
         share->numbers = calloc(n, sizeof *share->numbers);
         share->stream = crypto_stream_new(key);
     } else {
@@ -61,17 +103,13 @@ int share_open(struct share *share, const struct share_plan *plan, uint32_t n_va
     double variance = (whole * whole + SHARE_EXTRA_VARIANCE) / (double)plan->n_min;
     *share = (struct share){
         .kind = plan->kind, .std = sqrt(variance) * up, .n_values = n_values};
-    if (!(share->std >= SHARE_LEAST_STD) || !plan_draws(share)) {
-        error_set(err, PPT_ERANGE,
-                  "noise multiplier %g by %lld clients: a client's share would have "
-                  "standard deviation %g in whole numbers, expected at least %g",
-                  plan->multiplier, (long long)plan->n_min, share->std,
-                  SHARE_LEAST_STD);
-        *share = (struct share){0};
-        return error_hint(err, "take more federation.secagg.bits, or fewer clients a "
-                               "round");
+    int rc = check_plan(share, plan, err);
+    if (rc == 0) {
+        rc = plan_draws(share, plan, err);
     }
-    int rc = open_draws(share, kernels, key, err);
+    if (rc == 0) {
+        rc = open_draws(share, kernels, key, err);
+    }
     if (rc != 0) {
         share_close(share);
     }
@@ -81,6 +119,7 @@ int share_open(struct share *share, const struct share_plan *plan, uint32_t n_va
 void share_close(struct share *share)
 {
     noise_close(&share->noise);
+    skellam_close(&share->skellam);
     if (share->stream != NULL) {
         crypto_stream_free(share->stream);
     }
@@ -109,7 +148,11 @@ static void add_rounded(struct share *share, uint64_t substream, int64_t first,
 static void add_discrete(struct share *share, uint32_t n, uint32_t *ring)
 {
     struct discrete_source source = {read_words, share->stream};
-    discrete_draw(&share->discrete, n, &source, share->numbers);
+    if (share->kind == NOISE_SKELLAM) {
+        skellam_draw(&share->skellam, n, share->stream, share->numbers);
+    } else {
+        discrete_draw(&share->discrete, n, &source, share->numbers);
+    }
     for (uint32_t j = 0; j < n; j++) {
         ring[j] += ring_of(share->numbers[j]);
     }
@@ -124,7 +167,7 @@ void share_add(struct share *share, uint64_t substream, uint32_t *ring)
     for (uint32_t at = 0; at < share->n_values; at += share->n_draws) {
         uint32_t left = share->n_values - at,
                  n = left < share->n_draws ? left : share->n_draws;
-        if (share->kind == NOISE_DISCRETE_GAUSSIAN) {
+        if (share->kind != NOISE_ROUNDED_GAUSSIAN) {
             add_discrete(share, n, ring + at);
         } else {
             add_rounded(share, substream, at, n, ring + at);

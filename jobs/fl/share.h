@@ -8,7 +8,9 @@
  * in both directions, what real Gaussian noise of `multiplier` times the sensitivity
  * does, but for 2^-180 nats (noise.md). For that a share has standard deviation
  * SHARE_LEAST_STD or more and all n_min of them together SHARE_EXTRA_VARIANCE more
- * variance than the real noise.
+ * variance than the real noise. Skellam: n_min or more shares are Skellam noise of
+ * `multiplier` times the sensitivity or more, and that is PRICE_SKELLAM_SENSITIVITY or
+ * more, as price_skellam prices it.
  * Draws of one substream of one key are the same draws: a substream is used once.
  */
 #ifndef PPT_JOBS_FL_SHARE_H
@@ -19,6 +21,7 @@
 #include "base/crypto.h"
 #include "base/error.h"
 #include "jobs/dp/noise.h"
+#include "jobs/fl/skellam.h"
 #include "jobs/spec/spec.h"
 #include "kernels/discrete.h"
 
@@ -42,15 +45,17 @@ struct share {
     struct noise noise;
     double *draws; /* [n_draws], zeros between calls */
     uint32_t n_draws;
-    /* discrete_gaussian */
+    /* discrete_gaussian, skellam */
     struct discrete discrete;
+    struct skellam skellam;
     struct crypto_stream *stream;
     int64_t *numbers; /* [n_draws] */
 };
 
 /* For vectors of n_values. Copies the key, which is secret and fresh. Close with
  * share_close, which wipes. Errors: PPT_ERANGE (noise so small that a share would have
- * less than SHARE_LEAST_STD, or larger than can be drawn), PPT_ENOMEM. */
+ * less than SHARE_LEAST_STD, or larger than can be drawn; Skellam: too small a
+ * sensitivity), PPT_ENOMEM. */
 int share_open(struct share *share, const struct share_plan *plan, uint32_t n_values,
                const struct kernels *kernels, const unsigned char key[CRYPTO_KEY_SIZE],
                struct error *err);

@@ -214,6 +214,44 @@ static int release_cost(const struct price *price, int i, int64_t count,
     return rc;
 }
 
+struct mechanism price_skellam(double noise_multiplier, double sample_rate)
+{
+    const double l2 = PRICE_SKELLAM_SENSITIVITY, std = noise_multiplier * l2;
+    return (struct mechanism){.kind = MECHANISM_SKELLAM,
+                              .sampling = SAMPLING_POISSON,
+                              .sample_rate = sample_rate,
+                              .noise_multiplier = noise_multiplier,
+                              .variance = std * std,
+                              .sensitivity = l2,
+                              .sensitivity_l1 = l2 * l2};
+}
+
+static int epsilon_of(const struct renyi_release *releases, int n, double delta,
+                      double *ret_epsilon, struct error *err)
+{
+    return renyi_epsilon(releases, n, delta, ret_epsilon, NULL, err);
+}
+
+/* A federation's rounds with Skellam noise, which are all that is priced. */
+static int skellam_noise(const struct spec *spec, struct price *price,
+                         struct error *err)
+{
+    const struct price_release *round = &price->releases[PRICE_TRAINING_STEP];
+    const struct renyi_release plan = {price_skellam(1, price->sample_rate),
+                                       round->count};
+    int n;
+    const struct mechanism_parameter *variance =
+        mechanism_parameters(MECHANISM_SKELLAM, &n);
+    double found;
+    int rc =
+        calibrate_parameter(epsilon_of, &plan, 1, 0, variance, spec->privacy.epsilon,
+                            spec->privacy.delta, &found, err);
+    if (rc == 0)
+        price->noise_multiplier =
+            sqrt(found) / PRICE_SKELLAM_SENSITIVITY * (1 + 4 * DBL_EPSILON);
+    return rc;
+}
+
 /* The noise of the training step: as given, or the least with which all releases
  * together meet the target. */
 static int training_noise(const struct spec *spec, struct price *price,
@@ -223,6 +261,8 @@ static int training_noise(const struct spec *spec, struct price *price,
         price->noise_multiplier = spec->privacy.noise_multiplier;
         return 0;
     }
+    if (price->releases[PRICE_TRAINING_STEP].mechanism.kind == MECHANISM_SKELLAM)
+        return skellam_noise(spec, price, err);
     struct renyi_release other = {0};
     bool has_other = price->n_releases > PRICE_EVALUATION;
     if (has_other) {
@@ -235,26 +275,37 @@ static int training_noise(const struct spec *spec, struct price *price,
                             has_other ? &other : NULL, &price->noise_multiplier, err);
 }
 
+/* A cohort's sum is what a step's is: each unit is in it with the same chance and adds
+ * a vector of norm clip_norm at most. Dealt records are paid for epoch by epoch. */
+static struct mechanism step_mechanism(const struct spec *spec,
+                                       const struct price *price)
+{
+    if (price->n_bins > 0)
+        return (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
+                                  .noise_multiplier = price->noise_multiplier,
+                                  .sample_rate = 1,
+                                  .bins = (double)price->n_bins};
+    if (spec->kind == JOB_FL && spec->federation.noise.by == NOISE_BY_CLIENTS &&
+        spec->federation.noise.kind == NOISE_SKELLAM)
+        return price_skellam(price->noise_multiplier, price->sample_rate);
+    return (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                              .noise_multiplier = price->noise_multiplier,
+                              .sample_rate = price->sample_rate};
+}
+
 static int price_private(const struct spec *spec, struct price *price,
                          struct error *err)
 {
     price->is_private = true;
     price->unit = spec->privacy.unit;
     price->delta = spec->privacy.delta;
-    /* A cohort's sum is what a step's is: each unit is in it with the same chance and
-     * adds a vector of norm clip_norm at most. Dealt records are paid for epoch by
-     * epoch. */
-    if (price->n_bins > 0)
-        add_release(price, "epoch",
-                    (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
-                                       .sample_rate = 1,
-                                       .bins = (double)price->n_bins},
-                    price->n_steps / price->n_bins);
-    else
-        add_release(price, spec->kind == JOB_FL ? "round" : "training-step",
-                    (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                                       .sample_rate = price->sample_rate},
-                    price->n_steps);
+    bool is_dealt = price->n_bins > 0;
+    add_release(price,
+                is_dealt               ? "epoch"
+                : spec->kind == JOB_FL ? "round"
+                                       : "training-step",
+                step_mechanism(spec, price),
+                is_dealt ? price->n_steps / price->n_bins : price->n_steps);
     struct cost evaluation = cost_zero(price->unit, price->relation);
     int rc = 0;
     if (spec->training.evaluation == EVALUATION_PAID) {
@@ -271,8 +322,7 @@ static int price_private(const struct spec *spec, struct price *price,
         rc = training_noise(spec, price, err);
     if (rc != 0)
         return rc;
-    price->releases[PRICE_TRAINING_STEP].mechanism.noise_multiplier =
-        price->noise_multiplier;
+    price->releases[PRICE_TRAINING_STEP].mechanism = step_mechanism(spec, price);
     double gradient_noise, count_noise;
     if (spec->privacy.clipping.mode == CLIP_QUANTILE)
         rc = price_split_noise(spec, price, &gradient_noise, &count_noise, err);

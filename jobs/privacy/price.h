@@ -52,6 +52,12 @@ struct price {
     struct cost cost;        /* has a mu2 where the rate is 1 */
 };
 
+/* A round whose Skellam noise has noise_multiplier times the L2 sensitivity of whole
+ * numbers. Its curve falls as that sensitivity grows, the L1 one being at most its
+ * square: it is that of PRICE_SKELLAM_SENSITIVITY, below which nothing may run. */
+#define PRICE_SKELLAM_SENSITIVITY 256
+struct mechanism price_skellam(double noise_multiplier, double sample_rate);
+
 /* Errors: PPT_ERANGE (no noise reaches the target, batch larger than the data set),
  * PPT_ESPEC (spec and manifest disagree). */
 int price_job(const struct spec *spec, const struct manifest *manifest,

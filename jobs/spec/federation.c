@@ -44,6 +44,7 @@ static const char *const noise_by_names[NOISE_BY_N] = {
 static const char *const noise_kind_names[NOISE_KIND_N] = {
     [NOISE_ROUNDED_GAUSSIAN] = "rounded_gaussian",
     [NOISE_DISCRETE_GAUSSIAN] = "discrete_gaussian",
+    [NOISE_SKELLAM] = "skellam",
 };
 
 const char *spec_noise_kind_name(enum spec_noise_kind kind)

@@ -233,6 +233,7 @@ enum spec_noise_by { NOISE_BY_SERVER, NOISE_BY_CLIENTS, NOISE_BY_N };
 enum spec_noise_kind {
     NOISE_ROUNDED_GAUSSIAN,  /* Gaussian draws, each rounded to a whole number */
     NOISE_DISCRETE_GAUSSIAN, /* mass ~ e^{-x^2 / 2 s^2} (Kairouz et al. 2021) */
+    NOISE_SKELLAM,           /* difference of two Poissons (Agarwal et al. 2021) */
     NOISE_KIND_N
 };
 

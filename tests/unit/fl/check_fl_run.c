@@ -632,8 +632,9 @@ START_TEST(one_user_moves_a_secure_sum_by_the_bound)
         square += d * d;
     }
     struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
-    ck_assert_int_eq(
-        encode_scale(&terms, 64, 20, 1e-9 * 0.25 / 8.0, 6.0, &terms.scale, NULL), 0);
+    ck_assert_int_eq(encode_scale(&terms, 64, 20, 1e-9 * 0.25 / 8.0, SECURE_SPREAD,
+                                  &terms.scale, NULL),
+                     0);
     double bound = encode_bound(&terms);
     ck_assert_double_le(sqrt(square), bound);
     ck_assert_double_gt(sqrt(square), 0.99 * bound);
@@ -667,8 +668,9 @@ START_TEST(one_user_moves_a_noisy_sum_by_the_bound)
     struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
     double std =
         3.0 * 0.25 * sqrt((_i == 0 ? 70.0 : 50.0) / 40.0) / sqrt(_i == 0 ? 70.0 : 60.0);
-    ck_assert_int_eq(
-        encode_scale(&terms, _i == 0 ? 70 : 60, 20, std, 6.0, &terms.scale, NULL), 0);
+    ck_assert_int_eq(encode_scale(&terms, _i == 0 ? 70 : 60, 20, std, SECURE_SPREAD,
+                                  &terms.scale, NULL),
+                     0);
     double bound = encode_bound(&terms);
     ck_assert_double_le(sqrt(square), bound);
     ck_assert_double_gt(sqrt(square), 0.99 * bound);
@@ -806,6 +808,9 @@ START_TEST(clients_noise_has_its_size)
     use_noise_by_clients(kind, is_double ? 100 : 12, is_double ? 50 : 12);
     plan.price.noise_multiplier = 2.0;
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
+    if (kind == NOISE_SKELLAM) {
+        plan.price.releases[0].mechanism = price_skellam(2.0, plan.price.sample_rate);
+    }
     struct world world = world_of(3);
     run_well(&world, 1);
     double std = std_of_first_step(&world), n = (double)world.n_model;

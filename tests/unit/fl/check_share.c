@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "jobs/fl/share.h"
-#include "jobs/privacy/mechanism.h"
+#include "jobs/privacy/price.h"
 #include "kernels/kernels.h"
 #include "kernels/ring.h"
 
@@ -32,6 +32,17 @@ static void open(struct share *share, const struct share_plan *plan, uint32_t n)
     ck_assert_msg(rc == 0, "%s", err.text);
 }
 
+/* Two Poisson variables of mean v/2 that are k apart. */
+static long double skellam_mass(long double variance, int64_t k)
+{
+    long double mean = variance / 2, sum = 0;
+    for (int j = 0; j < 400; j++) {
+        sum += expl((long double)(2 * j + k) * logl(mean) - variance -
+                    lgammal((long double)j + 1) - lgammal((long double)(j + k) + 1));
+    }
+    return sum;
+}
+
 /* Probability of k in a share of this standard deviation, not normalised where it is
  * discrete. */
 static long double mass_of(int kind, long double std, int64_t k)
@@ -39,6 +50,9 @@ static long double mass_of(int kind, long double std, int64_t k)
     long double x = (long double)llabs(k);
     if (kind == NOISE_DISCRETE_GAUSSIAN) {
         return expl(-x * x / (2 * std * std));
+    }
+    if (kind == NOISE_SKELLAM) {
+        return skellam_mass(ceill(std * std * (1 - 1e-15L)), llabs(k));
     }
     long double root = std * sqrtl(2.0L);
     return k == 0 ? erfl(0.5L / root)
@@ -105,8 +119,8 @@ static double divergence(const struct law *noise, int shift, double q, double al
 }
 
 /* What the price is: real Gaussian noise, at the variance that the shares have beyond
- * SHARE_EXTRA_VARIANCE. */
-static double price(double variance, int shift, double q, double alpha)
+ * SHARE_EXTRA_VARIANCE; or the Skellam mechanism's. */
+static double price(int kind, double variance, int shift, double q, double alpha)
 {
     struct mechanism m = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
                           .sampling = SAMPLING_POISSON,
@@ -114,6 +128,11 @@ static double price(double variance, int shift, double q, double alpha)
                           .noise_multiplier =
                               sqrt(variance - SHARE_EXTRA_VARIANCE) / shift};
     double rho;
+    if (kind == NOISE_SKELLAM) {
+        m.kind = MECHANISM_SKELLAM;
+        m.variance = variance;
+        m.sensitivity = m.sensitivity_l1 = shift;
+    }
     mechanism_rho(&m, &alpha, 1, &rho);
     return rho;
 }
@@ -128,7 +147,7 @@ START_TEST(sums_cost_what_real_noise_does)
         for (int a = 0; a < 5; a++) {
             for (int r = 0; r < 3; r++) {
                 for (int shift = 1; shift <= 9; shift += 4) {
-                    double most = price(variance, shift, rates[r], alphas[a]);
+                    double most = price(_i, variance, shift, rates[r], alphas[a]);
                     double there = divergence(&sum, shift, rates[r], alphas[a], false);
                     double back = divergence(&sum, shift, rates[r], alphas[a], true);
                     ck_assert_msg(there <= most && back <= most,
@@ -137,10 +156,11 @@ START_TEST(sums_cost_what_real_noise_does)
                                   most);
                 }
             }
-            /* and nearly as much: a rounding has a variance of 1/12 */
+            /* and nearly as much: a rounding has a variance of 1/12; Skellam noise
+             * has longer tails */
             double least = alphas[a] / (2 * (variance + shares[s] / 12.0));
             ck_assert_double_gt(divergence(&sum, 1, 1, alphas[a], false),
-                                0.999 * least);
+                                (_i == NOISE_SKELLAM ? 0.75 : 0.999) * least);
         }
     }
 }
@@ -161,8 +181,39 @@ START_TEST(small_shares_would_cost_more)
         -PPT_ERANGE);
     ck_assert_msg(strstr(err.text, "standard deviation 3.09") != NULL, "%s", err.text);
     plan.n_min = 9;
+    if (_i == NOISE_SKELLAM) { /* whose price is for larger sensitivities */
+        ck_assert_int_eq(
+            share_open(&share, &plan, 4, &kernels_cpu, (unsigned char[32]){0}, &err),
+            -PPT_ERANGE);
+        ck_assert_msg(strstr(err.text, "expected at least 256") != NULL, "%s",
+                      err.text);
+        plan.sensitivity = 256.0;
+    }
     open(&share, &plan, 4);
     share_close(&share);
+}
+END_TEST
+
+/* What is priced falls as the sensitivity grows at the same multiplier, whatever the
+ * vectors: their L1 norm is at most the square of the L2 norm. */
+START_TEST(the_coarsest_skellam_noise_is_priced)
+{
+    static const double alphas[] = {1.25, 2, 3.5, 8, 24, 200};
+    struct mechanism priced = price_skellam(0.7, 0.05);
+    for (int a = 0; a < 6; a++) {
+        double most, rho;
+        mechanism_rho(&priced, &alphas[a], 1, &most);
+        for (double l2 = 256; l2 < 1e6; l2 *= 3) {
+            for (double l1 = l2; l1 <= l2 * l2; l1 *= 10) {
+                struct mechanism m = priced;
+                m.variance = 0.7 * l2 * 0.7 * l2;
+                m.sensitivity = l2;
+                m.sensitivity_l1 = l1;
+                mechanism_rho(&m, &alphas[a], 1, &rho);
+                ck_assert_double_le(rho, most * (1 + 1e-9));
+            }
+        }
+    }
 }
 END_TEST
 
@@ -171,7 +222,7 @@ START_TEST(draws_have_their_law)
 {
     static uint32_t ring[N];
     struct share share;
-    struct share_plan plan = plan_of(_i, 2.0, 14.0, 4);
+    struct share_plan plan = plan_of(_i, 28.0 / 256.0, 256.0, 4);
     open(&share, &plan, N);
     memset(ring, 0, sizeof ring);
     share_add(&share, 5, ring);
@@ -243,7 +294,7 @@ START_TEST(no_noise_comes_twice)
     enum { M = 5000, N_SHARES = 4 };
     static uint32_t rings[N_SHARES][M];
     struct share share, other;
-    struct share_plan plan = plan_of(_i, 1.0, 100.0, 1);
+    struct share_plan plan = plan_of(_i, 100.0 / 256.0, 256.0, 1);
     open(&share, &plan, M);
     ck_assert_int_eq(
         share_open(&other, &plan, M, &kernels_cpu, (unsigned char[32]){8}, NULL), 0);
@@ -280,6 +331,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, sums_cost_what_real_noise_does, 0, NOISE_KIND_N);
     tcase_add_loop_test(tcase, small_shares_would_cost_more, 0, NOISE_KIND_N);
+    tcase_add_test(tcase, the_coarsest_skellam_noise_is_priced);
     tcase_add_loop_test(tcase, draws_have_their_law, 0, NOISE_KIND_N);
     tcase_add_loop_test(tcase, the_fewest_survivors_are_noise_enough, 0, NOISE_KIND_N);
     tcase_add_loop_test(tcase, no_noise_comes_twice, 0, NOISE_KIND_N);

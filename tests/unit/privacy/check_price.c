@@ -406,6 +406,39 @@ START_TEST(a_round_is_a_step_over_users)
 }
 END_TEST
 
+/* Noise by the clients: Gaussian kinds cost what the server's noise does, Skellam noise
+ * some per cent more: its bound is known at whole orders only, which a sample feels.
+ * Both meet the target. */
+START_TEST(noise_by_clients_is_priced_as_such)
+{
+    struct spec s = federation();
+    struct manifest m = manifest();
+    m.unit = UNIT_USER;
+    struct price server = price_of(&s, &m);
+    s.federation.aggregation = AGGREGATION_SECAGG;
+    s.federation.noise = (struct spec_noise){
+        .by = NOISE_BY_CLIENTS, .kind = NOISE_DISCRETE_GAUSSIAN, .min_survivors = 300};
+    struct price gaussian = price_of(&s, &m);
+    ck_assert(gaussian.noise_multiplier == server.noise_multiplier);
+    ck_assert_mem_eq(gaussian.cost.rho, server.cost.rho, sizeof server.cost.rho);
+    s.federation.noise.kind = NOISE_SKELLAM;
+    struct price skellam = price_of(&s, &m);
+    const struct mechanism *round = &skellam.releases[0].mechanism;
+    ck_assert_int_eq(round->kind, MECHANISM_SKELLAM);
+    ck_assert_int_eq(round->sampling, SAMPLING_POISSON);
+    ck_assert_double_eq_tol(sqrt(round->variance) / 256, skellam.noise_multiplier,
+                            1e-12);
+    ck_assert(skellam.epsilon <= s.privacy.epsilon);
+    ck_assert_double_gt(skellam.epsilon, 0.9999 * s.privacy.epsilon);
+    ck_assert_double_ge(skellam.noise_multiplier, server.noise_multiplier);
+    ck_assert_double_lt(skellam.noise_multiplier, 1.03 * server.noise_multiplier);
+    s.privacy.noise_multiplier = server.noise_multiplier;
+    skellam = price_of(&s, &m);
+    ck_assert_double_gt(skellam.epsilon, server.epsilon);
+    ck_assert_double_lt(skellam.epsilon, 1.05 * server.epsilon);
+}
+END_TEST
+
 /* Where the draw, the clients or the weights are others than the price's, it is not
  * claimed; without privacy they may be. */
 START_TEST(other_federations_have_no_price)
@@ -569,6 +602,7 @@ int main(void)
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);
     tcase_add_test(tcase, a_round_is_a_step_over_users);
+    tcase_add_test(tcase, noise_by_clients_is_priced_as_such);
     tcase_add_test(tcase, other_federations_have_no_price);
     tcase_add_test(tcase, nonsense_is_refused);
     tcase_add_test(tcase, what_is_remembered_is_what_is_computed);
