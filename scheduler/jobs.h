@@ -20,6 +20,15 @@ void jobs_to_json(struct json *json, const struct queue_job *job);
 /* Where a job's files lie: with ppt-submit --here at its user's, else in the spool. */
 const char *jobs_directory(const struct queue_job *job);
 
+/* How many GPUs a job was admitted with; 0: none, or not admitted. */
+int64_t jobs_n_gpus(const struct queue_job *job);
+
+/* Which rank had which: from the report in the job's directory, once there is one that
+ * this login may read; else nothing. The object's keys are gpus_per_rank, gpus and
+ * gpu_places; none where the job has no GPU. */
+void jobs_print_gpus(const struct queue_job *job);
+void jobs_gpus_to_json(struct json *json, const struct queue_job *job);
+
 /* The jobs of a sweep side by side. Errors: PPT_ENOTFOUND, those of client_connect. */
 int jobs_show_sweep(struct client *client, int64_t sweep_id, bool is_json,
                     struct error *err);

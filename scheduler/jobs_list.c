@@ -21,59 +21,91 @@ struct request {
     bool has_last;
 };
 
-/* Slurm's columns stand there where a job has anything to put in them. */
-static bool has_slurm(const struct queue_jobs *jobs)
+/* Columns that stand there where a job has anything to put in them; and the jobs of one
+ * sweep have one account, so their points say more. */
+struct columns {
+    bool with_point, with_gpus, with_slurm;
+};
+
+#define MAX_COLUMNS 12
+
+static int put_headings(const struct columns *columns,
+                        const char *ret_headings[MAX_COLUMNS])
 {
-    for (int i = 0; i < jobs->n; i++)
-        if (jobs->jobs[i].slurm.id != 0)
-            return true;
-    return false;
+    const char *const all[MAX_COLUMNS] = {">ID",
+                                          "NAME",
+                                          columns->with_point ? "POINT" : "ACCOUNT",
+                                          "USER",
+                                          "STATE",
+                                          ">EPSILON",
+                                          ">TIME",
+                                          columns->with_gpus ? ">GPUS" : NULL,
+                                          columns->with_slurm ? ">SLURM" : NULL,
+                                          columns->with_slurm ? "SLURM STATE" : NULL,
+                                          columns->with_slurm ? "SLURM REASON" : NULL,
+                                          "REASON"};
+    int n = 0;
+    for (int i = 0; i < MAX_COLUMNS; i++)
+        if (all[i] != NULL)
+            ret_headings[n++] = all[i];
+    return n;
 }
 
-static void print_row(struct table *table, const struct queue_job *job, bool with_slurm,
-                      bool with_point)
+static void number(int64_t value, char ret_text[24])
+{
+    ret_text[0] = '\0';
+    if (value != 0)
+        snprintf(ret_text, 24, "%lld", (long long)value);
+}
+
+static void print_row(struct table *table, const struct queue_job *job,
+                      const struct columns *columns)
 {
     char name[JOBS_NAME_SIZE], id[24], epsilon[FIGURES_SIZE] = "",
-                                       took[FIGURES_SIZE] = "", slurm[24] = "";
+                                       took[FIGURES_SIZE] = "", slurm[24], gpus[24];
     int64_t until_s = job->ended_at_s != 0 ? job->ended_at_s : time(NULL);
-    snprintf(id, sizeof id, "%lld", (long long)job->id);
     jobs_name(job, name);
+    number(job->id, id);
+    number(jobs_n_gpus(job), gpus);
+    number(job->slurm.id, slurm);
     if (job->is_private && job->admitted_at_s != 0)
         figures_up(queue_state_is_final(job->state) ? job->epsilon_spent : job->epsilon,
                    epsilon);
     if (job->started_at_s != 0)
         figures_duration(until_s - job->started_at_s, took);
-    if (job->slurm.id != 0)
-        snprintf(slurm, sizeof slurm, "%lld", (long long)job->slurm.id);
-    const char *cells[] = {id,
-                           name,
-                           with_point ? job->sweep.point : job->account,
-                           job->submitted_by,
-                           queue_state_name(job->state),
-                           epsilon,
-                           took,
-                           job->reason,
-                           job->slurm.state,
-                           job->slurm.reason,
-                           job->reason};
-    if (with_slurm)
-        cells[7] = slurm;
+    const char *const all[MAX_COLUMNS] = {
+        id,
+        name,
+        columns->with_point ? job->sweep.point : job->account,
+        job->submitted_by,
+        queue_state_name(job->state),
+        epsilon,
+        took,
+        columns->with_gpus ? gpus : NULL,
+        columns->with_slurm ? slurm : NULL,
+        columns->with_slurm ? job->slurm.state : NULL,
+        columns->with_slurm ? job->slurm.reason : NULL,
+        job->reason};
+    const char *cells[MAX_COLUMNS];
+    int n = 0;
+    for (int i = 0; i < MAX_COLUMNS; i++)
+        if (all[i] != NULL)
+            cells[n++] = all[i];
     table_row(table, cells);
 }
 
-/* The jobs of one sweep have one account: their points say more. */
 static void print_table(const struct queue_jobs *jobs, bool with_point)
 {
-    const char *const place = with_point ? "POINT" : "ACCOUNT";
-    const char *const headings[] = {">ID",   "NAME",     place,   "USER",
-                                    "STATE", ">EPSILON", ">TIME", "REASON"};
-    const char *const with_slurm[] = {">ID",         "NAME",         place,   "USER",
-                                      "STATE",       ">EPSILON",     ">TIME", ">SLURM",
-                                      "SLURM STATE", "SLURM REASON", "REASON"};
-    bool is_wide = has_slurm(jobs);
-    struct table *table = is_wide ? table_new(with_slurm, 11) : table_new(headings, 8);
+    struct columns columns = {.with_point = with_point};
+    const char *headings[MAX_COLUMNS];
+    for (int i = 0; i < jobs->n; i++) {
+        columns.with_gpus |= jobs_n_gpus(&jobs->jobs[i]) != 0;
+        columns.with_slurm |= jobs->jobs[i].slurm.id != 0;
+    }
+    int n_columns = put_headings(&columns, headings);
+    struct table *table = table_new(headings, n_columns);
     for (int i = 0; i < jobs->n; i++)
-        print_row(table, &jobs->jobs[i], is_wide, with_point);
+        print_row(table, &jobs->jobs[i], &columns);
     table_print(table, stdout, true);
     table_free(table);
 }

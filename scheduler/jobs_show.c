@@ -112,6 +112,7 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
         json_integer(json, "cores", job->n_cores);
         json_integer(json, "memory_bytes", job->memory_bytes);
         json_integer(json, "time_limit_s", job->time_limit_s);
+        jobs_gpus_to_json(json, job);
     }
     if (job->attempt > 0) {
         json_integer(json, "attempt", job->attempt);
@@ -143,6 +144,7 @@ static void print_time(const char *label, int64_t at_s)
 static void print_price(const struct queue_job *job)
 {
     char epsilon[FIGURES_SIZE], memory[FIGURES_SIZE], limit[FIGURES_SIZE];
+    char gpus[32] = "";
     if (job->is_private) {
         figures_up(job->epsilon, epsilon);
         printf("%-17s epsilon %s at delta %g\n", "reserved", epsilon, job->delta);
@@ -154,8 +156,10 @@ static void print_price(const struct queue_job *job)
     figures_duration(job->time_limit_s, limit);
     printf("%-17s %.6g\n", "sample rate", job->sample_rate);
     printf("%-17s %lld\n", "steps", (long long)job->n_steps);
-    printf("%-17s %lld ranks, %lld cores, %s, at most %s\n", "resources",
-           (long long)job->n_ranks, (long long)job->n_cores, memory, limit);
+    if (job->gpus_per_rank > 0)
+        snprintf(gpus, sizeof gpus, ", %lld GPUs", (long long)jobs_n_gpus(job));
+    printf("%-17s %lld ranks, %lld cores%s, %s, at most %s\n", "resources",
+           (long long)job->n_ranks, (long long)job->n_cores, gpus, memory, limit);
 }
 
 static void print_outcome(const struct queue_job *job)
@@ -206,6 +210,7 @@ static void print_job(const struct queue_job *job)
     if (job->attempt > 0) {
         printf("%-17s %lld\n", "attempt", (long long)job->attempt);
         printf("%-17s %s\n", "directory", jobs_directory(job));
+        jobs_print_gpus(job);
     }
     if (job->slurm.id != 0)
         printf("%-17s %lld, %s%s%s\n", "Slurm's job", (long long)job->slurm.id,

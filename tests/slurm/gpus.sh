@@ -29,7 +29,7 @@ step "more than the site has"
 with_gpus four 4
 id=$(submit four)
 wait_state "$id" refused
-[[ $(field "$id" reason) = *"with 3 GPUs, has room for 3 of them"* ]] ||
+[[ $(field "$id" reason) = *"with 3 GPUs, has room for 3 of them: write ranks: 3"* ]] ||
     die "$(field "$id" reason)"
 
 step "three ranks go to three nodes, and each is shown one GPU"
@@ -40,6 +40,14 @@ slurm scontrol show job "$(field "$id" slurm_job_id)" >"$dir/out"
 grep -q 'TresPerTask=gres:gpu:1' "$dir/out" || die "$(cat "$dir/out")"
 [ "$(cut -d' ' -f1 "$dir"/seen/? | sort -u | wc -l)" = 3 ] || die "$(cat "$dir"/seen/?)"
 [ "$(cut -d' ' -f2 "$dir"/seen/? | sort -u)" = 0 ] || die "$(cat "$dir"/seen/?)"
+
+step "how many it has is shown"
+[ "$(field "$id" gpus) $(field "$id" gpus_per_rank)" = "3 1" ] || die "$(as reader ppt-queue show "$id" --json)"
+as reader ppt-queue show "$id" >"$dir/out"
+grep -q "^resources  *3 ranks, 3 cores, 3 GPUs, " "$dir/out" || die "$(cat "$dir/out")"
+as alice ppt-queue list >"$dir/list"
+grep -q "^ *ID .* TIME  GPUS  SLURM  SLURM STATE" "$dir/list" || die "$(cat "$dir/list")"
+grep -qE "^ *$id .* 3  +$(field "$id" slurm_job_id)  " "$dir/list" || die "$(cat "$dir/list")"
 
 step "where there is none it fails, and has paid nothing"
 if [ ! -e /dev/nvidia0 ]; then
@@ -54,6 +62,7 @@ rm "$dir"/seen/*
 spec plain 0.2 20
 id=$(submit plain)
 wait_state "$id" "done"
+[ -z "$(field "$id" gpus)" ] || die "it has GPUs: $(field "$id" gpus)"
 [ "$(cut -d' ' -f2 "$dir"/seen/? | sort -u)" = none ] || die "$(cat "$dir"/seen/?)"
 check_ledger
 step "ok"
