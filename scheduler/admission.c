@@ -296,9 +296,11 @@ static int check_claims(const struct queue_job *row, const struct spec *spec,
     return 0;
 }
 
+#define ADVICE_SIZE 96
+
 /* Which limit is in the way, and the most of such ranks for which there is room. */
 static int refuse_gpus(const struct places *places, const struct places_room *rank,
-                       int64_t n_ranks, struct error *err)
+                       int64_t n_ranks, const char *advice, struct error *err)
 {
     int64_t n_gpus = 0, ranks[PLACES_MAX], most = n_ranks - 1;
     char each[FIGURES_SIZE];
@@ -306,15 +308,34 @@ static int refuse_gpus(const struct places *places, const struct places_room *ra
         n_gpus += places->nodes[i].n_gpus;
     if (n_gpus == 0)
         return error_set(err, PPT_EPOLICY,
-                         "it asks for GPUs and this site offers none");
+                         "it asks for GPUs and this site offers none: write "
+                         "gpus_per_rank: 0");
     while (most > 0 && !places_choose(places, rank, most, ranks))
         most--;
     figures_bytes(rank->memory_bytes, each);
     return error_set(err, PPT_EPOLICY,
                      "it asks for %lld ranks with a GPU, %lld cores and %s of memory "
-                     "each; this site, with %lld GPUs, has room for %lld of them",
+                     "each; this site, with %lld GPUs, has room for %lld of them: %s",
                      (long long)n_ranks, (long long)rank->n_cores, each,
-                     (long long)n_gpus, (long long)most);
+                     (long long)n_gpus, (long long)most, advice);
+}
+
+/* What would fit: the most ranks that share the job's memory out among them. */
+static void advise(const struct places *places, const struct spec_resources *resources,
+                   char ret_advice[ADVICE_SIZE])
+{
+    int64_t ranks[PLACES_MAX];
+    for (int64_t most = resources->ranks - 1; most > 0; most--) {
+        struct places_room rank = {.n_cores = resources->cores_per_rank,
+                                   .memory_bytes = resources->memory_bytes / most,
+                                   .n_gpus = resources->gpus_per_rank};
+        if (!places_choose(places, &rank, most, ranks))
+            continue;
+        snprintf(ret_advice, ADVICE_SIZE, "write ranks: %lld", (long long)most);
+        return;
+    }
+    snprintf(ret_advice, ADVICE_SIZE, "write a smaller memory or cores_per_rank%s",
+             resources->gpus_per_rank > 0 ? ", or gpus_per_rank: 0" : "");
 }
 
 /* Enough in all need not be enough on each host. */
@@ -327,36 +348,45 @@ static int check_places(const struct admission *admission, const struct spec *sp
                                    resources->memory_bytes / resources->ranks,
                                .n_gpus = resources->gpus_per_rank};
     int64_t ranks[PLACES_MAX];
-    char each[FIGURES_SIZE];
+    char each[FIGURES_SIZE], advice[ADVICE_SIZE];
     figures_bytes(rank.memory_bytes, each);
     if (places_choose(admission->places, &rank, resources->ranks, ranks))
         return 0;
+    advise(admission->places, resources, advice);
     if (rank.n_gpus > 0)
-        return refuse_gpus(admission->places, &rank, resources->ranks, err);
+        return refuse_gpus(admission->places, &rank, resources->ranks, advice, err);
     return error_set(err, PPT_EPOLICY,
                      "it asks for %lld ranks of %lld cores and %s of memory each, and "
-                     "the %d hosts cannot hold so many",
+                     "the %d hosts cannot hold so many: %s",
                      (long long)resources->ranks, (long long)resources->cores_per_rank,
-                     each, admission->places->n);
+                     each, admission->places->n, advice);
 }
 
 static int check_node(const struct admission *admission, const struct queue_job *row,
                       const struct spec *spec, struct error *err)
 {
     struct nodes_room need = admission_need(spec);
+    const int64_t n_cores = admission->node.n_cores;
+    const int64_t per_rank = spec->resources.cores_per_rank;
     char wanted[FIGURES_SIZE], there[FIGURES_SIZE];
     if (row->allocation[0] != '\0') /* there it needs no room of ours */
         return 0;
-    if (need.n_cores > admission->node.n_cores)
-        return error_set(err, PPT_EPOLICY,
-                         "it asks for %lld cores (ranks x cores_per_rank) and the node "
-                         "has %lld",
-                         (long long)need.n_cores, (long long)admission->node.n_cores);
+    if (need.n_cores > n_cores)
+        return error_set(
+            err, PPT_EPOLICY,
+            "it asks for %lld cores (ranks x cores_per_rank) and the node "
+            "has %lld: write %s: %lld",
+            (long long)need.n_cores, (long long)n_cores,
+            per_rank > n_cores ? "cores_per_rank" : "ranks",
+            (long long)(per_rank > n_cores ? n_cores : n_cores / per_rank));
     figures_bytes(need.memory_bytes, wanted);
     figures_bytes(admission->node.memory_bytes, there);
     if (need.memory_bytes > admission->node.memory_bytes)
         return error_set(err, PPT_EPOLICY,
-                         "it asks for %s of memory and the node has %s", wanted, there);
+                         "it asks for %s of memory and the node has %s: write memory: "
+                         "%lldMiB",
+                         wanted, there,
+                         (long long)(admission->node.memory_bytes >> 20));
     return check_places(admission, spec, err);
 }
 

@@ -34,8 +34,10 @@ static void check_target(struct ydoc_faults *faults, const struct ydoc_node *roo
     bool is_auto = noise == NULL ||
                    (noise->kind == YDOC_SCALAR && strcmp(noise->text, "auto") == 0);
     if (is_auto && !is_given(privacy, "epsilon"))
-        ydoc_fault_at(faults, privacy, "epsilon",
-                      "expected epsilon, or noise_multiplier in its place");
+        ydoc_fault_at(
+            faults, privacy, "epsilon",
+            "expected epsilon, such as epsilon: 3, or noise_multiplier in its "
+            "place");
 }
 
 static void check_length(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -54,7 +56,8 @@ static void check_length(struct ydoc_faults *faults, const struct ydoc_node *roo
                       "expected epochs in its place: with sampling balls_in_bins "
                       "whole epochs are paid for");
     if (!has_epochs && !has_steps)
-        ydoc_fault(faults, training, "expected epochs or steps, found neither");
+        ydoc_fault(faults, training,
+                   "expected epochs or steps (such as epochs: 10), found neither");
 }
 
 static void check_evaluation(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -68,7 +71,8 @@ static void check_evaluation(struct ydoc_faults *faults, const struct ydoc_node 
         is_given(dataset, "test") && !ydoc_is_null(ydoc_get(dataset, "test"));
     if (is_wanted && !has_test)
         ydoc_fault_at(faults, training, "evaluation",
-                      "expected none, or a test group in dataset.test");
+                      "expected none, or a test group in dataset.test, such as "
+                      "dataset: {test: test}");
     if (evaluation == EVALUATION_PAID && !spec->privacy.is_private)
         ydoc_fault_at(faults, training, "evaluation",
                       "expected none or public: privacy is none, so nothing can be "
@@ -115,7 +119,10 @@ static void check_base(struct ydoc_faults *faults, const struct ydoc_node *root,
     const struct ydoc_node *base = ydoc_get(model, "base");
     bool has_base = base != NULL && !ydoc_is_null(base);
     if (has_base && spec->model.preset != PRESET_LAYERS)
-        ydoc_fault_at(faults, model, "base", "expected layers beside it, not a preset");
+        ydoc_fault_at(
+            faults, model, "base",
+            "expected layers beside it, not a preset: write out the layers of "
+            "the frozen model");
     layer = layer != NULL && layer->kind == YDOC_SEQUENCE ? layer->first : NULL;
     for (; layer != NULL && layer->index < spec->model.n_layers; layer = layer->next) {
         bool is_last = layer->next == NULL;
@@ -134,9 +141,11 @@ static void check_devices(struct ydoc_faults *faults, const struct ydoc_node *ro
                           const struct spec *spec)
 {
     if (spec->resources.gpus_per_rank > 1)
-        ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
-                      "expected 0 or 1: a rank computes on one GPU, so ask for more "
-                      "ranks");
+        ydoc_fault_at(
+            faults, ydoc_get(root, "resources"), "gpus_per_rank",
+            "expected 0 or 1: a rank computes on one GPU, so write "
+            "gpus_per_rank: 1 and ranks: %lld",
+            (long long)(spec->resources.gpus_per_rank * spec->resources.ranks));
 }
 
 static void check_slurm(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -146,11 +155,13 @@ static void check_slurm(struct ydoc_faults *faults, const struct ydoc_node *root
     const struct spec_slurm *slurm = &spec->resources.slurm;
     if (slurm->n_nodes > spec->resources.ranks)
         ydoc_fault_at(faults, node, "nodes",
-                      "expected at most as many nodes as ranks, which are %lld",
-                      (long long)spec->resources.ranks);
+                      "expected at most as many nodes as ranks: write nodes: %lld, or "
+                      "ranks: %lld",
+                      (long long)spec->resources.ranks, (long long)slurm->n_nodes);
     if (is_given(node, "mail_type") && !is_given(node, "mail_user"))
         ydoc_fault_at(faults, node, "mail_user",
-                      "expected an address for the mails of mail_type");
+                      "expected an address for the mails of mail_type, such as "
+                      "ada@example.org");
     if (is_given(node, "mail_user") && !is_given(node, "mail_type"))
         ydoc_fault_at(
             faults, node, "mail_type",

@@ -502,7 +502,7 @@ static void check_secagg(struct ydoc_faults *faults, const struct ydoc_node *nod
         return;
     if (federation->weighting == WEIGHTING_EXAMPLES)
         ydoc_fault_at(faults, node, "weighting",
-                      "expected equal with aggregation: secagg");
+                      "expected equal, or aggregation: clear");
     if (!is_private && ydoc_get(own, "max_norm") == NULL)
         ydoc_fault_at(faults, own != NULL ? own : node,
                       own != NULL ? "max_norm" : "secagg",
@@ -548,7 +548,8 @@ static void check_noise(struct ydoc_faults *faults, const struct ydoc_node *node
     if (noise->by != NOISE_BY_CLIENTS)
         return;
     if (!spec->privacy.is_private)
-        ydoc_fault_at(faults, own, "by", "expected server with privacy: none");
+        ydoc_fault_at(faults, own, "by",
+                      "expected server: with privacy: none there is no noise to share");
     if (federation->aggregation == AGGREGATION_CLEAR)
         ydoc_fault_at(faults, own, "by",
                       "expected server, or aggregation: secagg: a share of the noise "
@@ -590,14 +591,16 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
         return;
     if (node == NULL) {
         ydoc_fault_at(faults, root, "federation",
-                      "expected a mapping with rounds, partition and cohort");
+                      "expected a mapping with rounds, partition and cohort, such as "
+                      "{rounds: 50, partition: users, cohort: 100}");
         return;
     }
     bool is_made_up = federation->partition != PARTITION_USERS &&
                       federation->partition != PARTITION_N;
     if (is_made_up && ydoc_get(node, "clients") == NULL)
         ydoc_fault_at(faults, node, "clients",
-                      "expected how many clients to make of the records");
+                      "expected how many clients to make of the records, such as "
+                      "clients: 100");
     if (is_made_up && federation->clients > 0 &&
         federation->cohort > federation->clients)
         ydoc_fault_at(faults, node, "cohort",

@@ -217,7 +217,9 @@ static void read_model(struct ydoc_faults *faults, const struct ydoc_node *node,
         ydoc_fault_at(faults, node, "layers",
                       "expected either a preset or layers, found both");
     if (!has_preset && !has_layers)
-        ydoc_fault(faults, node, "expected a preset or layers, found neither");
+        ydoc_fault(faults, node,
+                   "expected a preset or layers (such as preset: logistic), found "
+                   "neither");
 }
 
 static void write_model(struct json *json, const struct field *field, const void *base)

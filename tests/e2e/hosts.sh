@@ -57,7 +57,19 @@ ranks two 1
 sed -i 's/time_limit/cores_per_rank: 3, time_limit/' "$dir/two.yaml"
 id=$(submit two)
 wait_end "$id"
-field "$id" reason | grep -q 'the 3 hosts cannot hold so many' || die "$(field "$id" reason)"
+field "$id" reason |
+    grep -q 'the 3 hosts cannot hold so many: write a smaller memory or cores_per_rank' ||
+    die "$(field "$id" reason)"
+spec large 0.5 50
+ranks large 6
+id=$(submit large)
+wait_end "$id"
+field "$id" reason | grep -q 'asks for 6 cores .* has 5: write ranks: 5$' || die "$(field "$id" reason)"
+ranks large 2
+sed -i 's/memory: 1GiB/memory: 9GiB/' "$dir/large.yaml"
+id=$(submit large)
+wait_end "$id"
+field "$id" reason | grep -q 'has 8.*GiB: write memory: 8192MiB$' || die "$(field "$id" reason)"
 
 step "a host that cannot be reached: no rank has begun, so it is tried again and loses nothing"
 touch "$dir/down-node-a"
@@ -85,7 +97,7 @@ fi
 ranks gpus 3
 id=$(submit gpus)
 wait_state "$id" refused
-[[ $(field "$id" reason) = *"with 2 GPUs, has room for 2 of them"* ]] ||
+[[ $(field "$id" reason) = *"with 2 GPUs, has room for 2 of them: write ranks: 2"* ]] ||
     die "$(field "$id" reason)"
 
 step "side by side on hosts of their own; a third waits though cores are free"
