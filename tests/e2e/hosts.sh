@@ -47,6 +47,7 @@ grep -q '"is_sealed": false' "$dir/jobs/$id/report.json" || die "sealed on one h
 spec four 0.5 50
 ranks four 4
 id=$(submit four)
+four=$id
 wait_state "$id" "done"
 [ "$(hosts_of "$id")" = "node-a slots=2;node-b slots=2;" ] || die "$(hosts_of "$id")"
 grep -q '"is_sealed": true' "$dir/jobs/$id/report.json" || die "not sealed"
@@ -94,6 +95,15 @@ if [ ! -e /dev/nvidia0 ]; then # they found none there
     [ "$(state "$id")" = failed ] || die "$(state "$id")"
     holds "$(spent acme) == $before"
 fi
+# As a report tells it where there are some.
+sed -E "s/\"job_id\": $four/\"job_id\": $id/; s/\"attempt\": 1/\"attempt\": $(field "$id" attempt)/
+    s/(\"rank\": [0-9]+, \"cpus\": \"[^\"]*\")/\1, \"gpu\": 1/g" \
+    "$dir/jobs/$four/report.json" >"$dir/jobs/$id/report.json"
+as reader ppt-queue show "$id" >"$dir/out"
+grep -qx "GPUs  *rank 0 on node-a, GPU 1" "$dir/out" || die "$(cat "$dir/out")"
+as reader ppt-queue show "$id" --json |
+    grep -q '"gpus": 2, "gpu_places": \[{"rank": 0, "host": "node-a", "gpu": 1}, ' ||
+    die "$(as reader ppt-queue show "$id" --json)"
 ranks gpus 3
 id=$(submit gpus)
 wait_state "$id" refused
