@@ -58,18 +58,19 @@ wait_attempt() {
 
 # has_gone_on ID BEFORE: from a checkpoint, with the meter that had BEFORE bytes
 has_gone_on() {
-    local id=$1 first used done
+    local id=$1 first used n_done
     wait_state "$id" "done"
     [ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
     first=$(journal_of "$id" 2 | head -n 1)
-    [ "$first" -gt 1 ] && [ $((first % 5)) = 1 ] || die "attempt 2 begins with round $first"
+    if [ "$first" -le 1 ] || [ $((first % 5)) != 1 ]; then die "attempt 2 begins with round $first"; fi
     [ "$(journal_of "$id" 2 | tail -n 1)" = $((first + $(journal_of "$id" 2 | wc -l) - 1)) ] ||
         die "rounds are missing after $first"
     [ "$(stat -c %s "$dir/jobs/$id/meter")" -gt "$2" ] || die "its meter began again"
     used=$(sed -nE 's/.*"used": \[([0-9]+).*/\1/p' "$dir/jobs/$id/report.json")
-    done=$(field "$id" steps_done)
-    [ "$used" -le $rounds ] && [ "$done" -le "$used" ] ||
-        die "$used releases are paid for, the model has $done, the plan $rounds"
+    n_done=$(field "$id" steps_done)
+    if [ "$used" -gt $rounds ] || [ "$n_done" -gt "$used" ]; then
+        die "$used releases are paid for, the model has $n_done, the plan $rounds"
+    fi
     is_exact "$id"
 }
 

@@ -84,7 +84,8 @@ total=0
 for id in $(ids); do
     holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)"
     [ "$(field "$id" model)" = "$dir/alice/ppt-$id/model.h5" ] || die "$(field "$id" model)"
-    [ -s "$dir/alice/ppt-$id/model.h5" ] && [ -s "$dir/alice/ppt-$id/log" ] || die "no files of $id"
+    [ -s "$dir/alice/ppt-$id/model.h5" ] || die "no model of $id"
+    [ -s "$dir/alice/ppt-$id/log" ] || die "no log of $id"
     [ "$(field "$id" sweep_max_running)" = 1 ] || die "$(field "$id" sweep_max_running) at once"
     total=$((total + 1))
 done
