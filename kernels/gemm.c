@@ -2,6 +2,7 @@
 #include "kernels/cpu.h"
 
 #include <cblas.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,8 @@ static void choose_core(void)
 
 void gemm_set_threads(int n_threads)
 {
-    choose_core();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose_core);
     openblas_set_num_threads(n_threads);
 }
 

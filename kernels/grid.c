@@ -206,6 +206,13 @@ void grid_add_drawn(int64_t n, double *drawn, double *x)
     __asm__ volatile("" : : "r"(drawn) : "memory"); /* no dead stores */
 }
 
+CPU_CLONES void grid_add_sum(int64_t n, const double *restrict x, double *restrict sum)
+{
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] += x[i];
+    }
+}
+
 /* A pair is in doubt with probability at most p = std_steps 2^-43 + 2^-20
  * (samplers.md), and k of n with at most (n p)^k / k!. */
 int64_t grid_n_exact(double std_steps, int64_t n_pairs)

@@ -91,6 +91,9 @@ void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
  * host; floor: 32 n bytes. */
 void grid_add_drawn(int64_t n, double *drawn, double *x);
 
+/* sum[n] += x[n], rounded as doubles are. On the host; floor: 24 n bytes. */
+void grid_add_sum(int64_t n, const double *x, double *sum);
+
 /* Of n_pairs pairs, how many are always worked out exactly,
  * whether they need it or not: more than so many need it with probability below 2^-64.
  */

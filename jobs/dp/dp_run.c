@@ -82,13 +82,16 @@ int dp_run(const struct plan *plan, const struct spec *spec,
 {
     static const struct course_work work = {.noun = "step", .step = run_step};
     struct trainer trainer = {0};
-    env->kernels->set_threads(trainer_n_threads(env, spec));
     int rc = check_price(&plan->price, spec, err);
     if (rc == 0) {
         rc = check_env(spec, manifest, env, err);
     }
     if (rc == 0) {
         rc = trainer_open(&trainer, plan, spec, manifest, env, NULL, err);
+    }
+    if (rc == 0) { /* lanes have a core each, so that none is left for products */
+        env->kernels->set_threads(trainer.lanes.n > 1 ? 1
+                                                      : trainer_n_threads(env, spec));
     }
     rc = verdict_join(env->comm, rc, err);
     if (rc == 0) {

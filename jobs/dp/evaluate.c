@@ -5,27 +5,51 @@
 #include "jobs/dp/verdict.h"
 #include "jobs/privacy/meter.h"
 
+/* A round of n records; how many are correct in each lane's part. */
+struct round_count {
+    struct trainer *trainer;
+    int64_t n, n_correct[LANES_MOST];
+};
+
+static void count_part(void *state, int lane)
+{
+    struct round_count *count = state;
+    struct trainer *trainer = count->trainer;
+    const struct kernels *kernels = trainer->env->kernels;
+    int64_t n;
+    struct net *net = trainer_take_part(trainer, lane, count->n, &n);
+    count->n_correct[lane] = 0;
+    if (n > 0) {
+        const float *logits = net_forward(net, kernels, trainer->params, n);
+        count->n_correct[lane] =
+            kernels->xent_correct(n, net->n_classes, logits, net->target);
+    }
+}
+
 /* Correct ones among this rank's share of the split. */
 static int count_correct(struct trainer *trainer, double *ret_correct,
                          struct error *err)
 {
     struct rows *rows = trainer->env->io->test;
-    const struct kernels *kernels = trainer->env->kernels;
-    struct net *net = &trainer->net;
-    int64_t n_correct = 0;
-    for (int64_t at = 0; at < rows->n_rows; at += net->max_n) {
+    struct round_count count = {.trainer = trainer};
+    int32_t *label;
+    float *records = trainer_records(trainer, &label);
+    int64_t n_correct = 0, most = trainer_round(trainer);
+    for (int64_t at = 0; at < rows->n_rows; at += most) {
         int64_t left = rows->n_rows - at;
-        int64_t n = left < net->max_n ? left : net->max_n;
+        int64_t n = left < most ? left : most;
         for (int64_t i = 0; i < n; i++) {
             trainer->indices[i] = at + i;
         }
-        int rc =
-            rows->read(rows, trainer->indices, (size_t)n, net->read, net->label, err);
+        int rc = rows->read(rows, trainer->indices, (size_t)n, records, label, err);
         if (rc != 0) {
             return rc;
         }
-        const float *logits = net_forward(net, kernels, trainer->params, n);
-        n_correct += kernels->xent_correct(n, net->n_classes, logits, net->target);
+        count.n = n;
+        lanes_run(&trainer->lanes, count_part, &count);
+        for (int lane = 0; lane < trainer->lanes.n; lane++) {
+            n_correct += count.n_correct[lane];
+        }
     }
     *ret_correct = (double)n_correct;
     return trainer_check(trainer, err);

@@ -69,6 +69,24 @@ static size_t net_limit(const struct spec *spec, const struct memory *memory)
     return bytes > 0 ? (size_t)(bytes / ranks / 2) : (size_t)1 << 30;
 }
 
+/* One for each core, where memory allows; the host's only, as a device is shared out by
+ * itself. With one record a micro-batch there is nothing to share. */
+static int plan_lanes(const struct trainer *trainer, const struct memory *memory,
+                      const struct trainer_source *source)
+{
+    const struct net *net = &trainer->net;
+    int n = trainer_n_threads(trainer->env, trainer->spec);
+    size_t each = net_memory_bytes(net, memory, 1) -
+                  (size_t)net->n_frozen * sizeof *net->frozen +
+                  (size_t)net->n_params * sizeof *trainer->sum;
+    size_t room = net_limit(trainer->spec, memory) / (each > 0 ? each : 1);
+    if (!memory->is_host || is_fixed(trainer) || source != NULL) {
+        return 1;
+    }
+    n = n < LANES_MOST ? n : LANES_MOST;
+    return room >= (size_t)n ? n : room > 1 ? (int)room : 1;
+}
+
 /* Parameters that pad the last slice have no gradient, so they do not count. */
 static int plan_threshold(struct trainer *trainer, struct error *err)
 {
@@ -108,7 +126,7 @@ static int allocate(struct trainer *trainer, const struct memory *memory,
     trainer->n_slice = (share + 15) / 16 * 16; /* even: draws come in pairs */
     trainer->n_padded = trainer->n_slice * size;
     size_t padded = (size_t)trainer->n_padded, slice = (size_t)trainer->n_slice;
-    trainer->indices = calloc((size_t)trainer->net.max_n, sizeof *trainer->indices);
+    trainer->indices = calloc((size_t)trainer_round(trainer), sizeof *trainer->indices);
     trainer->params = memory->alloc(padded * sizeof *trainer->params);
     trainer->sum = memory->alloc(padded * sizeof *trainer->sum);
     trainer->slice = memory->alloc(slice * sizeof *trainer->slice);
@@ -124,6 +142,80 @@ static int allocate(struct trainer *trainer, const struct memory *memory,
                          (long long)trainer->net.n_params);
     }
     return 0;
+}
+
+static struct net *net_of(struct trainer *trainer, int lane)
+{
+    return lane == 0 ? &trainer->net : &trainer->more[lane - 1].net;
+}
+
+static double *sum_of(struct trainer *trainer, int lane)
+{
+    return lane == 0 ? trainer->sum : trainer->more[lane - 1].sum;
+}
+
+static struct noise *noise_of(struct trainer *trainer, int lane)
+{
+    return lane == 0 ? &trainer->noise : &trainer->more[lane - 1].noise;
+}
+
+/* The nets of all lanes, and where their records are read to. */
+static int allocate_lanes(struct trainer *trainer, const struct memory *memory, int n,
+                          struct error *err)
+{
+    struct net *net = &trainer->net;
+    const struct net built = *net;
+    size_t limit = net_limit(trainer->spec, memory) / (size_t)n;
+    int64_t max_n = is_fixed(trainer) ? 1 : net_micro_batch(net, memory, limit);
+    int rc = lanes_open(&trainer->lanes, n, err);
+    if (rc == 0) {
+        rc = net_alloc(net, memory, max_n, err);
+    }
+    if (rc != 0 || n == 1) {
+        return rc;
+    }
+    size_t most = (size_t)trainer_round(trainer);
+    trainer->more = calloc((size_t)n - 1, sizeof *trainer->more);
+    trainer->label = malloc(most * sizeof *trainer->label);
+    trainer->read = malloc(most * (size_t)net->n_features * sizeof *trainer->read);
+    if (trainer->more == NULL || trainer->label == NULL || trainer->read == NULL) {
+        return error_set(err, PPT_ENOMEM, "cannot allocate %zu records", most);
+    }
+    for (int i = 0; rc == 0 && i < n - 1; i++) {
+        trainer->more[i].net = built;
+        trainer->more[i].net.base = net;
+        rc = net_alloc(&trainer->more[i].net, memory, max_n, err);
+    }
+    return rc;
+}
+
+/* What else lanes have of their own, once the sum's length is known. */
+static int allocate_sums(struct trainer *trainer, const struct memory *memory,
+                         struct error *err)
+{
+    for (int i = 0; i < trainer->lanes.n - 1; i++) {
+        struct trainer_lane *lane = &trainer->more[i];
+        lane->sum = memory->alloc((size_t)trainer->n_padded * sizeof *lane->sum);
+        if (lane->sum == NULL) {
+            return error_set(err, PPT_ENOMEM, "cannot allocate %lld parameters",
+                             (long long)trainer->net.n_params);
+        }
+    }
+    return 0;
+}
+
+/* Each lane draws its part of the slice: by the same key, at other positions. */
+static int open_noise(struct trainer *trainer, struct error *err)
+{
+    struct env *env = trainer->env;
+    int rc = 0;
+    for (int lane = 0; rc == 0 && lane < trainer->lanes.n; lane++) {
+        int64_t from, to;
+        lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
+        rc = noise_open(noise_of(trainer, lane), env->kernels, env->noise_key,
+                        to > from ? to - from : 2, err);
+    }
+    return rc;
 }
 
 /* Initial weights are made on the host, where the seed means the same on every one. */
@@ -200,11 +292,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = fixed_plan(trainer, err);
     }
     if (rc == 0) {
-        rc = net_alloc(&trainer->net, memory,
-                       is_fixed(trainer) ? 1
-                                         : net_micro_batch(&trainer->net, memory,
-                                                           net_limit(spec, memory)),
-                       err);
+        rc = allocate_lanes(trainer, memory, plan_lanes(trainer, memory, source), err);
     }
     if (rc == 0) {
         rc = load_base(trainer, err);
@@ -212,14 +300,16 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     if (rc == 0) {
         rc = allocate(trainer, memory, err);
     }
+    if (rc == 0) {
+        rc = allocate_sums(trainer, memory, err);
+    }
     if (rc == 0 && source == NULL) {
         rc = feed_open(&trainer->feed, env->io->train, env->sampling_key,
                        trainer->sample_rate, plan->price.n_bins, trainer->n_steps,
-                       (size_t)trainer->net.max_n, err);
+                       (size_t)trainer_round(trainer), err);
     }
     if (rc == 0 && trainer->adds_noise) {
-        rc = noise_open(&trainer->noise, env->kernels, env->noise_key, trainer->n_slice,
-                        err);
+        rc = open_noise(trainer, err);
     }
     if (rc == 0) {
         rc = first_params(trainer, err);
@@ -233,8 +323,17 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
 void trainer_close(struct trainer *trainer)
 {
     feed_close(&trainer->feed);
+    for (int i = 0; trainer->more != NULL && i < trainer->lanes.n - 1; i++) {
+        noise_close(&trainer->more[i].noise);
+        net_free(&trainer->more[i].net);
+        trainer->env->kernels->memory->free(trainer->more[i].sum);
+    }
+    lanes_close(&trainer->lanes);
     noise_close(&trainer->noise);
     net_free(&trainer->net);
+    free(trainer->more);
+    free(trainer->read);
+    free(trainer->label);
     free(trainer->indices);
     if (trainer->env != NULL) {
         const struct memory *memory = trainer->env->kernels->memory;
@@ -263,10 +362,22 @@ size_t trainer_memory_bytes(const struct trainer *trainer)
         return padded * (sizeof *trainer->host_params + sizeof *trainer->host_sum) +
                slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice);
     }
-    bool is_ahead = trainer->spec->resources.cores_per_rank > 1;
+    size_t n_more = (size_t)trainer->lanes.n - 1;
+    size_t round = (size_t)trainer_round(trainer);
+    size_t record = (size_t)trainer->net.n_features * sizeof *trainer->read +
+                    sizeof *trainer->label;
+    if (n_more == 0) {
+        bool is_ahead = trainer_n_threads(trainer->env, trainer->spec) > 1;
+        own += noise_memory_bytes(&trainer->noise, is_ahead);
+    } else {
+        own += n_more * padded * sizeof *trainer->sum + round * record;
+        own += noise_memory_bytes(&trainer->noise, false) * (n_more + 1);
+    }
+    for (size_t i = 0; i < n_more; i++) {
+        own += net_memory_bytes(&trainer->more[i].net, memory, trainer->net.max_n);
+    }
     return own + net_memory_bytes(&trainer->net, memory, trainer->net.max_n) +
-           (size_t)trainer->net.max_n * sizeof *trainer->indices +
-           noise_memory_bytes(&trainer->noise, is_ahead);
+           round * sizeof *trainer->indices;
 }
 
 int trainer_check(const struct trainer *trainer, struct error *err)
@@ -296,30 +407,92 @@ void trainer_take_loss(struct trainer *trainer, double *ret_sum, double *ret_cou
     const struct memory *memory = trainer->env->kernels->memory;
     memory->download(ret_sum, trainer->loss, sizeof *ret_sum);
     memory->zero(trainer->loss, sizeof *trainer->loss);
+    for (int i = 0; i < trainer->lanes.n - 1; i++) {
+        *ret_sum += trainer->more[i].loss;
+        trainer->more[i].loss = 0.0;
+    }
     *ret_count = trainer->loss_count;
     trainer->loss_count = 0.0;
 }
 
-/* The first n records of net->read and net->label. */
-static void add_micro_batch(struct trainer *trainer, size_t n)
+int64_t trainer_round(const struct trainer *trainer)
 {
+    return trainer->lanes.n * trainer->net.max_n;
+}
+
+float *trainer_records(struct trainer *trainer, int32_t **ret_label)
+{
+    bool is_shared = trainer->lanes.n > 1;
+    *ret_label = is_shared ? trainer->label : trainer->net.label;
+    return is_shared ? trainer->read : trainer->net.read;
+}
+
+/* Copied by the lane itself, to the caches near its core. */
+struct net *trainer_take_part(struct trainer *trainer, int lane, int64_t n,
+                              int64_t *ret_n)
+{
+    struct net *net = net_of(trainer, lane);
+    int64_t n_lanes = trainer->lanes.n, width = net->n_features;
+    int64_t from = n * lane / n_lanes, to = n * (lane + 1) / n_lanes;
+    *ret_n = to - from;
+    if (n_lanes > 1) {
+        memcpy(net->read, trainer->read + from * width,
+               (size_t)((to - from) * width) * sizeof *net->read);
+        memcpy(net->label, trainer->label + from,
+               (size_t)(to - from) * sizeof *net->label);
+    }
+    return net;
+}
+
+/* A lane's part of a round's n records. */
+struct round_part {
+    struct trainer *trainer;
+    int64_t n;
+};
+
+static void add_micro_batch(void *state, int lane)
+{
+    const struct round_part *part = state;
+    struct trainer *trainer = part->trainer;
     const struct kernels *kernels = trainer->env->kernels;
-    struct net *net = &trainer->net;
-    net_forward(net, kernels, trainer->params, (int64_t)n);
-    net_backward(net, kernels, trainer->params, (int64_t)n);
+    int64_t n;
+    struct net *net = trainer_take_part(trainer, lane, part->n, &n);
+    double *sum = sum_of(trainer, lane);
+    if (n == 0) {
+        return;
+    }
+    net_forward(net, kernels, trainer->params, n);
+    net_backward(net, kernels, trainer->params, n);
     if (trainer->is_private) {
-        net_clipped_sum(net, kernels, trainer->threshold.clip, (int64_t)n);
-        votes_add(trainer, (int64_t)n);
+        net_clipped_sum(net, kernels, trainer->threshold.clip, n);
+        votes_add(trainer, net, sum, n);
     } else {
-        net_plain_sum(net, kernels, (int64_t)n);
-        kernels->add_total((int64_t)n, net->loss, trainer->loss);
-        trainer->loss_count += (double)n;
+        net_plain_sum(net, kernels, n);
+        kernels->add_total(n, net->loss,
+                           lane == 0 ? trainer->loss : &trainer->more[lane - 1].loss);
     }
     if (is_fixed(trainer)) { /* one record's gradient */
-        kernels->grid_add(&trainer->threshold.grid, net->n_params, net->grad,
-                          trainer->sum);
+        kernels->grid_add(&trainer->threshold.grid, net->n_params, net->grad, sum);
     } else {
-        kernels->accumulate(net->n_params, net->grad, trainer->sum);
+        kernels->accumulate(net->n_params, net->grad, sum);
+    }
+}
+
+static void clear_sum(void *state, int lane)
+{
+    struct trainer *trainer = state;
+    trainer->env->kernels->memory->zero(
+        sum_of(trainer, lane), (size_t)trainer->n_padded * sizeof *trainer->sum);
+}
+
+/* A lane's part of the parameters: the lanes' sums, in their order. */
+static void add_sums(void *state, int lane)
+{
+    struct trainer *trainer = state;
+    int64_t from, to;
+    lanes_part(&trainer->lanes, lane, trainer->n_padded, &from, &to);
+    for (int i = 1; i < trainer->lanes.n; i++) {
+        grid_add_sum(to - from, sum_of(trainer, i) + from, trainer->sum + from);
     }
 }
 
@@ -330,11 +503,12 @@ int trainer_n_threads(const struct env *env, const struct spec *spec)
 }
 
 /* The step is paid for: its noise may be drawn while its gradients are computed, where
- * the rank has a core to spare. With one, the thread would take it from other ranks. */
+ * the rank has a core to spare. With one, the thread would take it from other ranks,
+ * and several lanes use all cores anyway. */
 static void begin_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
-    if (trainer_n_threads(trainer->env, trainer->spec) < 2) {
+    if (trainer->lanes.n > 1 || trainer_n_threads(trainer->env, trainer->spec) < 2) {
         return;
     }
     noise_begin(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,
@@ -343,32 +517,52 @@ static void begin_noise(struct trainer *trainer)
 
 int trainer_gradient(struct trainer *trainer, struct error *err)
 {
-    trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
-                                                          sizeof *trainer->sum);
-    struct net *net = &trainer->net;
     size_t n = 0;
+    int32_t *label;
+    float *records = trainer_records(trainer, &label);
+    lanes_run(&trainer->lanes, clear_sum, trainer);
     if (trainer->is_private) {
         begin_noise(trainer);
     }
     feed_begin(&trainer->feed, trainer->step);
     do {
-        int rc = feed_next(&trainer->feed, (size_t)net->max_n, net->read, net->label,
-                           &n, err);
+        int rc = feed_next(&trainer->feed, (size_t)trainer_round(trainer), records,
+                           label, &n, err);
         if (rc != 0) {
             return rc;
         }
         if (n > 0) {
-            add_micro_batch(trainer, n);
+            struct round_part part = {trainer, (int64_t)n};
+            lanes_run(&trainer->lanes, add_micro_batch, &part);
+            trainer->loss_count += trainer->is_private ? 0.0 : (double)n;
         }
     } while (n > 0);
+    lanes_run(&trainer->lanes, add_sums, trainer);
     return 0;
+}
+
+/* To a lane's part of the slice; with one lane the noise may have been drawn ahead. */
+static void add_noise_part(void *state, int lane)
+{
+    struct trainer *trainer = state;
+    int64_t from, to, first = trainer->env->comm->rank * trainer->n_slice;
+    lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
+    noise_add(noise_of(trainer, lane), &trainer->threshold.grid,
+              (uint64_t)trainer->step, first + from, to - from, trainer->slice + from);
 }
 
 static void add_noise(struct trainer *trainer)
 {
-    int64_t n = trainer->n_slice;
-    noise_add(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,
-              trainer->env->comm->rank * n, n, trainer->slice);
+    lanes_run(&trainer->lanes, add_noise_part, trainer);
+}
+
+static void round_part(void *state, int lane)
+{
+    struct trainer *trainer = state;
+    int64_t from, to;
+    lanes_part(&trainer->lanes, lane, trainer->n_padded, &from, &to);
+    trainer->env->kernels->grid_round(&trainer->threshold.grid, to - from,
+                                      trainer->sum + from);
 }
 
 /* Of the noise in one value of the averaged gradient: public, like all that it is made
@@ -380,8 +574,10 @@ static double noise_variance(const struct trainer *trainer)
     return std * std;
 }
 
-static void update(struct trainer *trainer)
+/* Of a lane's part of the slice. */
+static void update(void *state, int lane)
 {
+    struct trainer *trainer = state;
     const struct kernels *kernels = trainer->env->kernels;
     const struct spec_training *training = &trainer->spec->training;
     struct optim optim = {
@@ -393,20 +589,24 @@ static void update(struct trainer *trainer)
         .noise_floor = training->noise_floor,
         .noise_square = training->noise_floor > 0.0 ? noise_variance(trainer) : 0.0,
     };
-    int64_t n = trainer->n_slice;
-    kernels->memory->copy(trainer->updated,
-                          trainer->params + trainer->env->comm->rank * n,
-                          (size_t)n * sizeof *trainer->updated);
+    int64_t from, to;
+    lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
+    int64_t n = to - from;
+    double *slice = trainer->slice + from;
+    float *updated = trainer->updated + from, *states = trainer->state + from;
+    kernels->divide(n, trainer->expected_batch, slice);
+    kernels->memory->copy(
+        updated, trainer->params + trainer->env->comm->rank * trainer->n_slice + from,
+        (size_t)n * sizeof *updated);
     switch (training->optimizer) {
     case OPTIMIZER_MOMENTUM:
-        kernels->momentum(&optim, n, trainer->slice, trainer->updated, trainer->state);
+        kernels->momentum(&optim, n, slice, updated, states);
         break;
     case OPTIMIZER_ADAM:
-        kernels->adam(&optim, n, trainer->slice, trainer->updated, trainer->state,
-                      trainer->state + n);
+        kernels->adam(&optim, n, slice, updated, states, states + trainer->n_slice);
         break;
     default:
-        kernels->sgd(&optim, n, trainer->slice, trainer->updated);
+        kernels->sgd(&optim, n, slice, updated);
     }
 }
 
@@ -465,10 +665,9 @@ static int gather(struct trainer *trainer, struct error *err)
 
 int trainer_total(struct trainer *trainer, struct error *err)
 {
-    const struct kernels *kernels = trainer->env->kernels;
     if (trainer->is_private) { /* before they are added up: whole steps add exactly */
         votes_weigh(trainer);
-        kernels->grid_round(&trainer->threshold.grid, trainer->n_padded, trainer->sum);
+        lanes_run(&trainer->lanes, round_part, trainer);
     }
     int rc = reduce(trainer, err);
     if (rc != 0) {
@@ -482,10 +681,8 @@ int trainer_total(struct trainer *trainer, struct error *err)
 
 int trainer_apply(struct trainer *trainer, struct error *err)
 {
-    const struct kernels *kernels = trainer->env->kernels;
     float next_norm = votes_take(trainer);
-    kernels->divide(trainer->n_slice, trainer->expected_batch, trainer->slice);
-    update(trainer);
+    lanes_run(&trainer->lanes, update, trainer);
     votes_tell(trainer, next_norm);
     int rc = gather(trainer, err);
     if (rc == 0) {

@@ -9,6 +9,15 @@
  * the net's (net.h), and for P padded parameters, s states of the optimizer and slices
  * of S: 4 P + 8 P + S (8 + 4 + 4 s), 8 more for each record of a micro-batch, in
  * private jobs also the noise's (noise.h).
+ *
+ * Lanes: a rank of several cores works on as many micro-batches at once, each in a lane
+ * with a net, a sum and noise of its own, and products are then one thread's. A step's
+ * records are shared out evenly by their number, and the lanes' sums are added in the
+ * lanes' order, so the model depends on the number of lanes, by rounding in the sums,
+ * but on no timing; the noise's bits depend on neither. L lanes take L times the net
+ * (a base once), 8 P (L - 1), and 4 + 4 features for each of L micro-batches' records.
+ * There is one lane on a device, with sums in fixed point, in federations, and where
+ * half of a rank's memory has no room for more.
  */
 #ifndef PPT_JOBS_DP_TRAINER_H
 #define PPT_JOBS_DP_TRAINER_H
@@ -17,6 +26,7 @@
 #include <stdint.h>
 
 #include "jobs/dp/feed.h"
+#include "jobs/dp/lanes.h"
 #include "jobs/dp/noise.h"
 #include "jobs/dp/threshold.h"
 #include "jobs/env.h"
@@ -45,6 +55,14 @@ struct trainer_store {
     void *state;
 };
 
+/* What a lane has of its own. */
+struct trainer_lane {
+    struct net net;
+    double *sum; /* n_padded */
+    double loss; /* plain jobs only */
+    struct noise noise;
+};
+
 struct trainer {
     const struct plan *plan;
     const struct spec *spec;
@@ -61,7 +79,14 @@ struct trainer {
     struct feed feed;
     struct noise noise;         /* private jobs only, and what follows */
     struct threshold threshold; /* how long a gradient may be; the sum's grid */
-    int64_t *indices;           /* net.max_n, on the host: for evaluation */
+    /* Threads that share a rank's step; the first one's net, sum and noise are the
+     * trainer's, the others' lie here. */
+    struct lanes lanes;
+    struct trainer_lane *more; /* lanes.n - 1 */
+    /* With more than one lane: the records of a round, lanes.n * net.max_n of them. */
+    float *read;
+    int32_t *label;
+    int64_t *indices; /* lanes.n * net.max_n, on the host: for evaluation */
     /* Parameters that checkpoints hold: the net's, and behind them the clip norm where
      * it follows a quantile (votes.h). */
     int64_t n_kept;
@@ -124,6 +149,14 @@ int trainer_check(const struct trainer *trainer, struct error *err);
 
 /* How many threads this rank may use, at least 1. */
 int trainer_n_threads(const struct env *env, const struct spec *spec);
+
+/* Records come in rounds of at most trainer_round: read to trainer_records, and then
+ * shared out, each lane calling trainer_take_part for its net with its part of the n
+ * records, *ret_n of them. */
+int64_t trainer_round(const struct trainer *trainer);
+float *trainer_records(struct trainer *trainer, int32_t **ret_label);
+struct net *trainer_take_part(struct trainer *trainer, int lane, int64_t n,
+                              int64_t *ret_n);
 
 /* How many arrays of n_slice there are in `state`. */
 int trainer_n_states(const struct trainer *trainer);

@@ -13,11 +13,11 @@ static int64_t place(const struct trainer *trainer)
     return is_mine ? at : -1;
 }
 
-void votes_add(struct trainer *trainer, int64_t n)
+void votes_add(const struct trainer *trainer, const struct net *net, double *sum,
+               int64_t n)
 {
     if (votes_are_taken(trainer)) {
-        trainer->env->kernels->add_votes(n, trainer->net.factor,
-                                         trainer->sum + trainer->net.n_params);
+        trainer->env->kernels->add_votes(n, net->factor, sum + net->n_params);
     }
 }
 

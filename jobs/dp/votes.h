@@ -14,8 +14,9 @@
 /* Does this job's clip norm follow a quantile? */
 bool votes_are_taken(const struct trainer *trainer);
 
-/* Of the n examples that were clipped last, in halves. */
-void votes_add(struct trainer *trainer, int64_t n);
+/* Of the n examples that this net clipped last, in halves, to a sum of n_padded. */
+void votes_add(const struct trainer *trainer, const struct net *net, double *sum,
+               int64_t n);
 
 /* This rank's votes as part of its sum: times their weight. Before grid_round. */
 void votes_weigh(struct trainer *trainer);

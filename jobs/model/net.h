@@ -15,8 +15,8 @@
  * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm, out for residual, heads
  * T^2 for attention, and n_params for a linear layer at T > 1 places where it keeps
  * gradients as conv2d does; 2 T rank for low-rank factors, and theirs where
- * they are kept; `shared` of embedding is twice its parameters. 4 n_frozen for a base.
- * Records with c > 1 channels add 4 m features.
+ * they are kept; `shared` of embedding is twice its parameters. 4 n_frozen for a base,
+ * unless another net's serve. Records with c > 1 channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
 #define PPT_JOBS_MODEL_NET_H
@@ -35,6 +35,9 @@ struct net {
     int64_t n_frozen; /* parameters of a base, which are never trained */
     int64_t n_tokens; /* 0: records are no tokens */
     bool is_private;
+    /* Of the same spec: its frozen parameters serve this net too. NULL: own ones. Set
+     * before net_alloc, valid until net_free. */
+    const struct net *base;
     enum spec_loss objective;      /* cross_entropy, unless the owner sets another */
     struct spec_clipping clipping; /* flat; the caller may set another */
 

@@ -133,7 +133,8 @@ static void bind(struct net *net, const struct memory *memory, struct carver *ca
     net->slack = carve(carver, n, sizeof *net->slack);
     net->factor = carve_floats(carver, net_n_factors(net) * max_n);
     net->grad = carve_floats(carver, net->n_params);
-    net->frozen = carve_floats(carver, net->n_frozen);
+    net->frozen =
+        net->base != NULL ? net->base->frozen : carve_floats(carver, net->n_frozen);
     for (int i = 0; i < net->n_layers; i++) {
         if (net->frozen != NULL) {
             net->layers[i].frozen = net->frozen + net->layers[i].frozen_offset;

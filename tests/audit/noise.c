@@ -240,7 +240,7 @@ static void use(int64_t n_records, double multiplier)
                (N_FEATURES - N_USED) * sizeof *data.x);
     }
     spec = world_spec(PRESET_MLP, true);
-    spec.resources.cores_per_rank = 2; /* noise is drawn by a thread */
+    spec.resources.cores_per_rank = 2; /* noise is drawn in two lanes */
     spec.model.hidden = HIDDEN;
     spec.training.batch_size = N_RECORDS / 2;
     spec.training.learning_rate = N_RECORDS / 2; /* noise moves parameters by about 1 */

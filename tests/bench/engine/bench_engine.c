@@ -1,10 +1,9 @@
 /* What privacy costs in time: private and plain steps of the same engine, model and
- * batch (one a transformer whose frozen base
- * gets low-rank factors), taken in turns on one core (and, for the noise, another where
- * there is one: `taskset -c 0` takes it away); examples a second beside Opacus and
- * PyTorch, where PPT_PYTHON names an interpreter that has them; and what a sample costs
- * out of 10^9 records. bench_engine [--json] [--batch N] [--pairs N]
- * [--only NAME] */
+ * batch (one a transformer whose frozen base gets low-rank factors), taken in turns, in
+ * a lane for each core; examples a second beside Opacus and PyTorch on as many threads,
+ * where PPT_PYTHON names an interpreter that has them; the two ways to norms; and what
+ * a sample costs out of 10^9 records. bench_engine [--json] [--batch N] [--pairs N]
+ * [--cores N] [--only NAME] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@ enum { N_RECORDS = 60000, MOST_PAIRS = 1000 };
 enum { LENGTH = 64, N_TOKENS = 256, WIDTH = 64, RANK = 4, N_BLOCKS = 2 };
 
 static bool is_json;
-static int64_t batch = 256, n_pairs = 40;
+static int64_t batch = 256, n_pairs = 40, n_cores = BESIDE_THREADS;
 static const char *only = "";
 
 /* One rank's view of records in memory. */
@@ -147,7 +146,7 @@ static int measure(const struct world_data *data, const struct spec_model *model
         envs[i].sampling_key[0] = (unsigned char)i;
         specs[i] = world_spec(PRESET_MLP, i == 0);
         specs[i].model = *model;
-        specs[i].resources.cores_per_rank = 2;
+        specs[i].resources.cores_per_rank = n_cores;
         specs[i].training.batch_size = batch;
         plans[i] = world_plan(&specs[i], &manifest, 1.0, n_pairs + 2);
         rc = trainer_open(&trainers[i], &plans[i], &specs[i], &manifest, &envs[i], NULL,
@@ -173,7 +172,7 @@ static bool is_wanted(const char *name)
 }
 
 static int compare(const struct world_data *data, const struct spec_model *model,
-                   const char *name, struct error *err)
+                   const char *name, bool has_peer, struct error *err)
 {
     char label[64];
     struct pair pair;
@@ -182,27 +181,14 @@ static int compare(const struct world_data *data, const struct spec_model *model
     }
     int rc = measure(data, model, &pair, err);
     if (rc == 0) {
-        snprintf(label, sizeof label, "%s dp step, batch %lld", name, (long long)batch);
+        snprintf(label, sizeof label, "%s dp step, batch %lld, %lld cores", name,
+                 (long long)batch, (long long)n_cores);
         figure_show(label, pair.private_s * 1e3, "ms", "plain step", pair.plain_s * 1e3,
                     pair.plain_s / pair.private_s);
         snprintf(label, sizeof label, "%s dp examples", name);
-        figure_show(label, (double)batch / pair.private_s, "1/s/core", NULL, 0.0, 0.0);
+        figure_show(label, (double)batch / pair.private_s, "1/s", NULL, 0.0, 0.0);
     }
-    return rc;
-}
-
-/* On as many threads as the peers have. */
-static int compare_peers(const struct world_data *data, const struct spec_model *model,
-                         const char *name, struct error *err)
-{
-    struct pair pair;
-    if (!is_wanted(name)) {
-        return 0;
-    }
-    kernels_cpu.set_threads(BESIDE_THREADS);
-    int rc = measure(data, model, &pair, err);
-    kernels_cpu.set_threads(1);
-    if (rc == 0) {
+    if (rc == 0 && has_peer && n_cores == BESIDE_THREADS) {
         beside_show(name, batch, n_pairs, pair.private_s, pair.plain_s);
     }
     return rc;
@@ -339,6 +325,11 @@ int main(int argc, char **argv)
          .value = &n_pairs,
          .argument = "N",
          .help = "steps of each sort (40)"},
+        {.name = "cores",
+         .type = OPT_INTEGER,
+         .value = &n_cores,
+         .argument = "N",
+         .help = "cores of a step (2, as the peers have)"},
         {.name = "only",
          .type = OPT_STRING,
          .value = &only,
@@ -349,7 +340,7 @@ int main(int argc, char **argv)
                                         .usage = "[--json]",
                                         .summary = "What privacy costs in time.",
                                         .options = options,
-                                        .n_options = 4};
+                                        .n_options = 5};
     struct error err = {0};
     int n_operands;
     log_init("bench_engine", false);
@@ -365,21 +356,15 @@ int main(int argc, char **argv)
     const struct spec_model logistic = {.preset = PRESET_LOGISTIC},
                             mlp = {.preset = PRESET_MLP, .hidden = 128},
                             cnn = {.preset = PRESET_CNN}, adapters = transformer();
-    int rc = compare(&data, &logistic, "logistic", &err);
+    int rc = compare(&data, &logistic, "logistic", false, &err);
     if (rc == 0) {
-        rc = compare(&data, &mlp, "mlp", &err);
+        rc = compare(&data, &mlp, "mlp", true, &err);
     }
     if (rc == 0) {
-        rc = compare(&data, &cnn, "cnn", &err);
+        rc = compare(&data, &cnn, "cnn", true, &err);
     }
     if (rc == 0) {
-        rc = compare(&words, &adapters, "transformer, lora", &err);
-    }
-    if (rc == 0) {
-        rc = compare_peers(&data, &mlp, "mlp", &err);
-    }
-    if (rc == 0) {
-        rc = compare_peers(&data, &cnn, "cnn", &err);
+        rc = compare(&words, &adapters, "transformer, lora", false, &err);
     }
     if (rc == 0) {
         rc = time_norms(&err);

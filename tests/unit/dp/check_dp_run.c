@@ -125,6 +125,34 @@ static bool same_bits(const struct world *a, const struct world *b)
 /* Everybody in every sample and no noise: in fixed point the model is the same bits for
  * 1, 2, 4 and 8 ranks. It is that of float sums but for rounding; and those are not the
  * same bits, or this test would show nothing. */
+/* Lanes of one rank: the same bits at every run whatever their timing, the same noise
+ * and clip norm as one lane's, and sums that differ from its by rounding only. */
+START_TEST(lanes_agree)
+{
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.privacy.is_private = _i >= OPTIMIZER_N;
+    spec.training.learning_rate =
+        spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
+    use_steps(1.0, 12, false);
+    struct world one = world_of(2);
+    run_well(&one, 1);
+    for (int cores = 2; cores <= 5; cores += 3) {
+        spec.resources.cores_per_rank = cores;
+        struct world many = world_of(2), again = world_of(2);
+        unlink(meter_path);
+        run_well(&many, 1);
+        unlink(meter_path);
+        run_well(&again, 1);
+        ck_assert_double_lt(distance(&one, &many), 1e-4);
+        ck_assert_double_eq(distance(&many, &again), 0.0);
+        ck_assert_double_eq(one.report[0].test_accuracy, many.report[0].test_accuracy);
+        world_free(&many);
+        world_free(&again);
+    }
+    world_free(&one);
+}
+END_TEST
+
 START_TEST(fixed_sums_are_the_same_bits)
 {
     spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
@@ -403,8 +431,9 @@ static double fraction_below(const struct world *world, double norm)
 }
 
 /* A model that hardly moves and little noise: from far above and from far below, the
- * clip norm comes to the quantile of the norms, by 1, 2 and 4 ranks and every
- * optimizer. The checkpoint holds it: who goes on from there ends at the same model. */
+ * clip norm comes to the quantile of the norms, by 1, 2 and 4 ranks, 1 and 2 lanes and
+ * every optimizer. The checkpoint holds it: who goes on from there ends at the same
+ * model. */
 START_TEST(clip_norm_follows_the_quantile)
 {
     const double quantiles[] = {0.3, 0.5, 0.9};
@@ -418,6 +447,7 @@ START_TEST(clip_norm_follows_the_quantile)
     spec.training.optimizer = (enum spec_optimizer)(_i / 3);
     spec.training.learning_rate = 1e-12;
     spec.training.checkpoint_every = 150;
+    spec.resources.cores_per_rank = 1 + _i % 2;
     use_steps(0.1, 151, true);
     struct world whole = world_of(size), last = world_of(4);
     run_well(&whole, 1);
@@ -794,6 +824,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
+    tcase_add_loop_test(tcase, lanes_agree, 0, 2 * OPTIMIZER_N);
     tcase_add_loop_test(tcase, fixed_sums_are_the_same_bits, 0, OPTIMIZER_N);
     tcase_add_loop_test(tcase, fixed_sums_meet_the_noise_alike, 0, CLIP_N);
     tcase_add_test(tcase, fixed_point_has_limits);

@@ -76,7 +76,7 @@ static void forget_most(void)
     }
 }
 
-/* Two steps of a trainer like that of one rank with a core to spare. */
+/* Two steps of a trainer like that of one rank with two cores. */
 static int work(const struct wish *wish, struct outcome *ret_outcome)
 {
     int64_t dims[2] = {28, 28};
@@ -155,8 +155,9 @@ static const struct {
 enum { N_MODELS = 4 };
 
 static const double mib = 1024.0 * 1024.0;
-/* What libraries and a thread take once, whatever the model. */
-static const double spare = 5.0 * 1024.0 * 1024.0;
+/* What libraries and a thread take once, whatever the model; the products' library
+ * keeps a buffer for each lane, of which a larger product touches more. */
+static const double spare = 6.0 * 1024.0 * 1024.0;
 
 /* The formula misses stacks, the table of pages and what malloc rounds up. */
 START_TEST(private_is_little_more_than_plain)
@@ -194,7 +195,7 @@ START_TEST(batches_cost_no_memory)
     struct outcome large = outcome_of(wish);
     ck_assert_double_eq(small.formula, large.formula);
     if (is_measured) {
-        ck_assert_double_le(large.most, small.most + mib);
+        ck_assert_double_le(large.most, small.most + 2.0 * mib);
     }
 }
 END_TEST

@@ -577,6 +577,34 @@ START_TEST(shapes_that_do_not_fit)
 END_TEST
 
 /* What is trained and what is not, by name; the factors begin as no change. */
+/* Two nets of one base: the second takes no memory for it, and computes the same. */
+START_TEST(nets_share_a_base)
+{
+    int i = 0;
+    while (strcmp(samples[i].name, "adapters") != 0) {
+        i++;
+    }
+    struct bench b = open_bench(i, true);
+    struct spec_model model = model_of(&samples[i]);
+    struct net second;
+    ck_assert_int_eq(net_build(&model, &samples[i].split, true, &second, NULL), 0);
+    size_t alone = net_memory_bytes(&second, k->memory, N);
+    second.base = &b.net;
+    ck_assert_uint_le(net_memory_bytes(&second, k->memory, N) +
+                          (size_t)second.n_frozen * sizeof(float),
+                      alone);
+    ck_assert_int_eq(net_alloc(&second, k->memory, N, NULL), 0);
+    memcpy(b.net.read, b.x, (size_t)(N * b.net.n_features) * sizeof *b.x);
+    memcpy(second.read, b.x, (size_t)(N * b.net.n_features) * sizeof *b.x);
+    const float *first = net_forward(&b.net, k, b.params, N);
+    const float *logits = net_forward(&second, k, b.params, N);
+    ck_assert_mem_eq(first, logits, (size_t)(N * second.n_classes) * sizeof *logits);
+    ck_assert_float_ne(logits[0], 0.0f);
+    net_free(&second);
+    close_bench(&b);
+}
+END_TEST
+
 START_TEST(a_base_is_frozen)
 {
     struct bench b = open_bench(ADAPTERS, true);
@@ -670,6 +698,7 @@ int main(void)
     tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, ADAPTERS * N_CLIPPINGS);
     tcase_add_test(tcase, padding_is_not_there);
     tcase_add_test(tcase, a_base_is_frozen);
+    tcase_add_test(tcase, nets_share_a_base);
     tcase_add_test(tcase, sequences_that_do_not_fit);
     tcase_add_test(tcase, memory);
     tcase_add_test(tcase, memory_of_adapters);
