@@ -24,6 +24,10 @@ struct rows {
      * Errors: PPT_EDATA (label out of range, damaged file), PPT_EIO. */
     int (*read)(struct rows *rows, const int64_t *indices, size_t n, float *x,
                 int32_t *y, struct error *err);
+    /* The id of each record's user, ret_users[n_rows]; it is the user's for ever,
+     * whoever else is in the data set. NULL: each record is another user's.
+     * Errors: PPT_EDATA, PPT_EIO. */
+    int (*users)(struct rows *rows, int64_t *ret_users, struct error *err);
     /* The same in two halves, for readers that look ahead: `fetch` brings the records
      * in their stored form, record_bytes each; `decode` makes one of them floats and a
      * label. ahead_bytes is the memory that looking ahead may take, 0 where it gains

@@ -99,14 +99,20 @@ static void read_tokens(struct ydoc_faults *faults, const struct ydoc_node *node
 static void read_split(struct ydoc_faults *faults, const struct ydoc_node *node,
                        struct manifest_split *split)
 {
-    static const char *const keys[] = {"name", "nominal_count", "x_type",
-                                       "dims", "n_classes",     "n_tokens"};
+    static const char *const keys[] = {"name",    "nominal_count", "nominal_users",
+                                       "x_type",  "dims",          "n_classes",
+                                       "n_tokens"};
     if (ydoc_only_keys(faults, node, keys, COUNT(keys)) != 0 &&
         node->kind != YDOC_MAPPING)
         return;
     name_read(faults, ydoc_need(faults, node, "name"), sizeof split->name, split->name);
     const struct ydoc_node *count = ydoc_get(node, "nominal_count");
     ydoc_integer(faults, count, 1, MOST_ROWS, &split->nominal_count);
+    ydoc_integer(faults, ydoc_get(node, "nominal_users"), 1, MOST_ROWS,
+                 &split->nominal_users);
+    if (split->nominal_users > split->nominal_count)
+        ydoc_fault_at(faults, node, "nominal_users",
+                      "expected at most nominal_count, a record at least for each");
     int type = TYPE_UINT8;
     ydoc_word(faults, ydoc_need(faults, node, "x_type"), type_names, TYPE_N, &type);
     split->x_type = (enum manifest_type)type;
@@ -139,6 +145,16 @@ static void read_splits(struct ydoc_faults *faults, const struct ydoc_node *node
     }
 }
 
+static void check_users(struct ydoc_faults *faults, const struct ydoc_node *splits,
+                        const struct manifest *manifest)
+{
+    const struct ydoc_node *node = splits == NULL ? NULL : splits->first;
+    for (int s = 0; s < manifest->n_splits; s++, node = node->next)
+        if (manifest->splits[s].nominal_users > 0 && manifest->unit != UNIT_USER)
+            ydoc_fault_at(faults, node, "nominal_users",
+                          "expected only with unit: user");
+}
+
 static void read_manifest(struct ydoc_faults *faults, const struct ydoc_node *root,
                           struct manifest *manifest)
 {
@@ -163,6 +179,7 @@ static void read_manifest(struct ydoc_faults *faults, const struct ydoc_node *ro
 
     read_digest(faults, ydoc_need(faults, root, "digest"), manifest);
     read_splits(faults, ydoc_need(faults, root, "splits"), manifest);
+    check_users(faults, ydoc_get(root, "splits"), manifest);
 }
 
 int manifest_parse(const char *text, size_t len, const char *path,
@@ -199,6 +216,8 @@ static void write_split(FILE *file, const struct manifest_split *split)
     fprintf(file, "  - name: \"%s\"\n", split->name);
     if (split->nominal_count > 0)
         fprintf(file, "    nominal_count: %lld\n", (long long)split->nominal_count);
+    if (split->nominal_users > 0)
+        fprintf(file, "    nominal_users: %lld\n", (long long)split->nominal_users);
     fprintf(file, "    x_type: %s\n    dims: [", type_names[split->x_type]);
     for (int d = 0; d < split->n_dims; d++)
         fprintf(file, "%s%lld", d > 0 ? ", " : "", (long long)split->dims[d]);
@@ -223,12 +242,12 @@ static int write_path(FILE *file, const char *path, struct error *err)
 
 int manifest_write(const struct manifest *manifest, FILE *file, struct error *err)
 {
-    fprintf(
-        file,
-        "# The public facts of a data set. nominal_count is fixed at import and may\n"
-        "# be told to anybody; the true number of records stands nowhere here.\n"
-        "name: \"%s\"\n",
-        manifest->name);
+    fprintf(file,
+            "# The public facts of a data set. nominal numbers are fixed at import and "
+            "may\n"
+            "# be told to anybody; the true number of records stands nowhere here.\n"
+            "name: \"%s\"\n",
+            manifest->name);
     int rc = write_path(file, manifest->file, err);
     if (rc != 0)
         return rc;
@@ -241,6 +260,14 @@ int manifest_write(const struct manifest *manifest, FILE *file, struct error *er
         return error_errno(err, PPT_EIO, "cannot write the manifest of '%s'",
                            manifest->name);
     return 0;
+}
+
+bool manifest_has_users(const struct manifest *manifest)
+{
+    for (int s = 0; s < manifest->n_splits; s++)
+        if (manifest->splits[s].nominal_users > 0)
+            return true;
+    return false;
 }
 
 const struct manifest_split *manifest_split(const struct manifest *manifest,

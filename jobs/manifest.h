@@ -7,6 +7,7 @@
 #ifndef PPT_JOBS_MANIFEST_H
 #define PPT_JOBS_MANIFEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -37,6 +38,8 @@ enum manifest_type {
 struct manifest_split {
     char name[MANIFEST_NAME_SIZE]; /* group, such as "train" */
     int64_t nominal_count;         /* 0: not stated (test splits only) */
+    int64_t nominal_users; /* whose records they are, several a user; 0: each record is
+                              another user's, or the unit is example */
     enum manifest_type x_type;
     int n_dims;                      /* of one record, 1..3 */
     int64_t dims[MANIFEST_MAX_DIMS]; /* such as {28, 28} or {1, 28, 28} */
@@ -67,6 +70,9 @@ int manifest_read(const char *path, struct manifest *ret_manifest, struct error 
 
 /* Writes it as YAML with a head comment. Errors: PPT_EIO. */
 int manifest_write(const struct manifest *manifest, FILE *file, struct error *err);
+
+/* Whether some split has users with several records. */
+bool manifest_has_users(const struct manifest *manifest);
 
 /* The split of that name, or NULL. */
 const struct manifest_split *manifest_split(const struct manifest *manifest,

@@ -54,10 +54,12 @@ static int add_group(struct data_h5 *data, const char *name,
 int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
                 struct error *err)
 {
-    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
+    char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME], u_path[2 * H5_MAX_NAME];
+    struct h5_shape u = {.type = TYPE_INT64, .n_dims = 1, .dims = {split->n_rows}};
     struct h5_shape x, y;
     member_path(name, 'x', x_path);
     member_path(name, 'y', y_path);
+    member_path(name, 'u', u_path);
     split_shapes(split, &x, &y);
     int rc = add_group(data, name, split, err);
     if (rc == 0)
@@ -65,10 +67,10 @@ int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split
     if (rc != 0)
         return rc;
     rc = h5_data_create(data->file, y_path, &y, 0, &split->y, err);
-    if (rc != 0) {
-        h5_data_close(split->x);
-        split->x = NULL;
-    }
+    if (rc == 0 && split->has_users)
+        rc = h5_data_create(data->file, u_path, &u, 0, &split->u, err);
+    if (rc != 0)
+        data_split_close(split);
     return rc;
 }
 
@@ -188,6 +190,27 @@ static int check_split(const char *path, const char *name, const struct h5_shape
     return 0;
 }
 
+/* Opens u, where it is there. */
+static int open_users(const struct data_h5 *data, const char *name,
+                      struct data_split *split, struct error *err)
+{
+    char path[2 * H5_MAX_NAME];
+    member_path(name, 'u', path);
+    split->has_users = h5_has_data(data->file, path);
+    if (!split->has_users)
+        return 0;
+    int rc = h5_data_open(data->file, path, &split->u, err);
+    if (rc != 0)
+        return rc;
+    const struct h5_shape *u = h5_data_shape(split->u);
+    if (u->type == TYPE_INT64 && u->n_dims == 1 &&
+        u->dims[0] == h5_data_shape(split->x)->dims[0])
+        return 0;
+    return error_set(err, PPT_EDATA,
+                     "%s: %s is not one int64 for each record, which says whose it is",
+                     h5_path(data->file), path);
+}
+
 int data_h5_split(const struct data_h5 *data, const char *name,
                   struct data_split *ret_split, struct error *err)
 {
@@ -209,6 +232,8 @@ int data_h5_split(const struct data_h5 *data, const char *name,
     rc = check_split(h5_path(data->file), name, x, y, split.n_classes, has_tokens, err);
     if (rc == 0 && has_tokens)
         rc = check_tokens(h5_path(data->file), name, x, split.n_tokens, err);
+    if (rc == 0)
+        rc = open_users(data, name, &split, err);
     if (rc != 0)
         goto out;
     split.n_rows = x->dims[0];
@@ -228,7 +253,8 @@ void data_split_close(struct data_split *split)
 {
     h5_data_close(split->x);
     h5_data_close(split->y);
-    split->x = split->y = NULL;
+    h5_data_close(split->u);
+    split->x = split->y = split->u = NULL;
 }
 
 int data_split_match(const struct data_split *split,
@@ -258,5 +284,14 @@ int data_split_match(const struct data_split *split,
         return error_set(
             err, PPT_EDATA, "%s: %s has %lld tokens, the manifest says %lld", path,
             stated->name, (long long)split->n_tokens, (long long)stated->n_tokens);
+    if (split->has_users != (stated->nominal_users > 0))
+        return error_set(
+            err, PPT_EDATA,
+            split->has_users
+                ? "%s: %s/u says whose each record is, but the manifest has "
+                  "no nominal_users"
+                : "%s: no %s/u says whose each record is, but the manifest "
+                  "has nominal_users",
+            path, stated->name);
     return 0;
 }

@@ -1,10 +1,11 @@
 /* The layout of a data set's HDF5 file, ppt-data(5): one group per split with arrays x
  * (count x dims; uint8 or float32, or ids of tokens as uint8, uint16 or int32) and y
- * (count; uint8 or int64), and attributes that say version, unit, relation and number
- * of classes. */
+ * (count; uint8 or int64), where users have several records also u (count; int64, whose
+ * each is), and attributes that say version, unit, relation and number of classes. */
 #ifndef PPT_WORKER_DATA_H5_H
 #define PPT_WORKER_DATA_H5_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -27,7 +28,8 @@ struct data_split {
     int64_t dims[MANIFEST_MAX_DIMS];
     int64_t n_classes;
     int64_t n_tokens; /* 0: records are numbers */
-    struct h5_data *x, *y;
+    bool has_users;
+    struct h5_data *x, *y, *u; /* u: with has_users, else NULL */
 };
 
 /* Starts a new file; caller closes. Errors: PPT_EIO. */
@@ -35,8 +37,8 @@ int data_h5_create(const char *path, enum privacy_unit unit,
                    enum privacy_relation relation, struct data_h5 *ret_data,
                    struct error *err);
 
-/* Adds a split of n_rows records to a new file; fill split->x and split->y by
- * h5_data_write, then data_split_close. On call the split's fields but x and y are set.
+/* Adds a split of n_rows records to a new file; fill its arrays by h5_data_write, then
+ * data_split_close. On call the split's fields but the arrays are set.
  * Labels are stored as uint8 where y_type says so. Errors: PPT_EIO. */
 int data_h5_add(struct data_h5 *data, const char *name, struct data_split *split,
                 struct error *err);
@@ -59,7 +61,8 @@ int data_h5_split(const struct data_h5 *data, const char *name,
 void data_split_close(struct data_split *split);
 
 /* PPT_EDATA unless file and manifest state the same record shape, type and number of
- * classes. The counts are not compared: one is public, the other private. */
+ * classes, and both or neither know users with several records. The counts are not
+ * compared: one is public, the other private. */
 int data_split_match(const struct data_split *split,
                      const struct manifest_split *stated, const char *path,
                      struct error *err);

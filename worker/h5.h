@@ -118,6 +118,9 @@ int h5_data_open(struct h5 *file, const char *name, struct h5_data **ret_data,
                  struct error *err);
 void h5_data_close(struct h5_data *data);
 
+/* Whether there is an array of that name to open. */
+bool h5_has_data(struct h5 *file, const char *name);
+
 /* Valid until the array is closed. */
 const struct h5_shape *h5_data_shape(const struct h5_data *data);
 size_t h5_data_row_bytes(const struct h5_data *data);

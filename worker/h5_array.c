@@ -356,6 +356,12 @@ out:
     return rc;
 }
 
+bool h5_has_data(struct h5 *file, const char *name)
+{
+    H5_HOLD_LIBRARY;
+    return h5_object_type(file, name) == H5O_TYPE_DATASET;
+}
+
 void h5_data_close(struct h5_data *data)
 {
     if (data == NULL)

@@ -68,6 +68,12 @@ static int check_splits(const struct import *import, int64_t n_classes,
                              "the records of split %s have another shape or type than "
                              "those of split %s",
                              import->splits[s].name, import->splits[0].name);
+        const struct users *users = import->splits[s].users;
+        if (users != NULL && users->n != source->n_rows)
+            return error_set(err, PPT_EDATA,
+                             "split %s: whose is stated of %s records than there are",
+                             import->splits[s].name,
+                             users->n > source->n_rows ? "more" : "fewer");
     }
     return 0;
 }
@@ -185,7 +191,8 @@ static int copy_split(const struct import *import, int s, struct data_h5 *data,
                                .y_type = n_classes <= 256 ? TYPE_UINT8 : TYPE_INT64,
                                .n_dims = source->n_dims,
                                .n_classes = n_classes,
-                               .n_tokens = source->n_tokens};
+                               .n_tokens = source->n_tokens,
+                               .has_users = import->splits[s].users != NULL};
     memcpy(split.dims, source->dims, sizeof split.dims);
     block.x = malloc(block.max_rows * row_bytes);
     block.y = malloc(block.max_rows * sizeof *block.y);
@@ -197,6 +204,9 @@ static int copy_split(const struct import *import, int s, struct data_h5 *data,
         rc = data_h5_add(data, import->splits[s].name, &split, err);
     if (rc == 0)
         rc = copy_rows(import, s, &split, &block, done, err);
+    if (rc == 0 && split.has_users)
+        rc = h5_data_write(split.u, 0, (size_t)split.n_rows,
+                           import->splits[s].users->ids, err);
     data_split_close(&split);
     free(block.x), free(block.y), free(block.y_bytes);
     return rc;
@@ -234,6 +244,7 @@ static void describe(const struct import *import, int64_t n_classes,
         const struct source *source = import->splits[s].source;
         snprintf(split->name, sizeof split->name, "%s", import->splits[s].name);
         split->nominal_count = import->splits[s].nominal_count;
+        split->nominal_users = import->splits[s].nominal_users;
         split->x_type = source->x_type;
         split->n_dims = source->n_dims;
         memcpy(split->dims, source->dims, sizeof split->dims);

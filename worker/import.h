@@ -9,11 +9,14 @@
 #include "base/error.h"
 #include "jobs/manifest.h"
 #include "worker/source.h"
+#include "worker/users.h"
 
 struct import_split {
     const char *name;      /* "train" */
     int64_t nominal_count; /* public; 0: not stated (test splits only) */
     struct source *source;
+    const struct users *users; /* NULL: each record is another unit's */
+    int64_t nominal_users;     /* public; with users */
 };
 
 struct import {
@@ -44,7 +47,8 @@ int import_check_absent(const char *path, struct error *err);
 /* Writes both files under temporary names and renames them, the data first; on failure
  * neither is left. *ret_manifest is what was written.
  * Errors: PPT_EEXISTS (and not may_replace), PPT_EDATA (a label out of range, splits
- * that differ in shape, a file that changed), PPT_EIO. */
+ * that differ in shape, users of more or fewer records, a file that changed), PPT_EIO.
+ */
 int import_run(const struct import *import, struct manifest *ret_manifest,
                struct error *err);
 

@@ -33,7 +33,9 @@ struct request {
     struct tokeniser *tokeniser;
     struct redact redact;
     struct columns *columns;
-    int64_t nominal_count, nominal_test_count, n_classes;
+    int64_t nominal_count, nominal_test_count, nominal_users, n_classes;
+    const char *users_path;
+    struct users users;
     bool has_nominal_count, may_replace, is_quiet;
 };
 
@@ -58,6 +60,17 @@ struct request {
          NULL},                                                                        \
         {"unit",     0,      OPT_STRING,                                               \
          &(r)->unit, "UNIT", "whose privacy: example (default) or user",               \
+         NULL},                                                                        \
+        {"train-users", 0,                                                             \
+         OPT_STRING,    &(r)->users_path,                                              \
+         "FILE",        "whose each training record is, a line each",                  \
+         NULL},                                                                        \
+        {"nominal-users",                                                              \
+         0,                                                                            \
+         OPT_INTEGER,                                                                  \
+         &(r)->nominal_users,                                                          \
+         "N",                                                                          \
+         "public number of their users",                                               \
          NULL},                                                                        \
         {"force", 'f', OPT_FLAG, &(r)->may_replace, NULL, "replace files that exist",  \
          NULL},                                                                        \
@@ -149,6 +162,22 @@ static int need(const char *value, const char *option, struct error *err)
     return error_hint(err, "run ppt-data import FORMAT --help");
 }
 
+static int check_users(const struct request *request, struct error *err)
+{
+    bool has_users = request->users_path != NULL;
+    if (has_users != (request->nominal_users != 0))
+        return error_set(err, PPT_EUSAGE,
+                         "--train-users FILE and --nominal-users N belong together");
+    if (has_users && unit_from_name(request->unit) != UNIT_USER)
+        return error_set(err, PPT_EUSAGE, "--train-users is for --unit user");
+    if (has_users &&
+        (request->nominal_users < 1 || request->nominal_users > request->nominal_count))
+        return error_set(err, PPT_EUSAGE,
+                         "--nominal-users is %lld, expected 1 to the nominal count",
+                         (long long)request->nominal_users);
+    return 0;
+}
+
 static int check_request(const struct request *request, struct error *err)
 {
     int rc = need(request->output, "-o FILE.h5", err);
@@ -172,7 +201,7 @@ static int check_request(const struct request *request, struct error *err)
         return error_set(err, PPT_EUSAGE,
                          "--unit is \"%s\", expected \"example\" or \"user\"",
                          request->unit);
-    return 0;
+    return check_users(request, err);
 }
 
 typedef int open_pair(const char *x_path, const char *y_path, struct source *ret_source,
@@ -322,8 +351,14 @@ static int import_sources(const struct request *request, struct source *sources,
         .unit = (enum privacy_unit)unit_from_name(request->unit),
         .n_classes = request->n_classes,
         .n_splits = n,
-        .splits = {{"train", request->nominal_count, &sources[0]},
-                   {"test", request->nominal_test_count, &sources[1]}},
+        .splits = {{.name = "train",
+                    .nominal_count = request->nominal_count,
+                    .source = &sources[0],
+                    .users = request->users_path != NULL ? &request->users : NULL,
+                    .nominal_users = request->nominal_users},
+                   {.name = "test",
+                    .nominal_count = request->nominal_test_count,
+                    .source = &sources[1]}},
         .path = request->output,
         .may_replace = request->may_replace,
         .progress = show_progress,
@@ -388,10 +423,13 @@ static int run_import(int argc, char **argv, struct error *err)
         rc = check_request(&request, err);
     if (rc == 0)
         rc = format->open(&request, sources, &n, err);
+    if (rc == 0 && request.users_path != NULL)
+        rc = users_read(request.users_path, &request.users, err);
     if (rc == 0)
         rc = import_sources(&request, sources, n, err);
     source_close(&sources[0]);
     source_close(&sources[1]);
+    users_free(&request.users);
     columns_free(request.columns);
     tokeniser_free(request.tokeniser);
     return rc;
@@ -489,6 +527,7 @@ static void split_json(struct json *json, const char *name,
     json_integer(json, "n_classes", split->n_classes);
     if (split->n_tokens > 0)
         json_integer(json, "n_tokens", split->n_tokens);
+    json_bool(json, "has_users", split->has_users);
     json_bool(json, "is_contiguous", h5_data_is_direct(split->x));
     json_integer(json, "n_sources", h5_data_n_parts(split->x));
     json_close_object(json);

@@ -253,6 +253,13 @@ static int shard_read(struct rows *rows, const int64_t *indices, size_t n, float
     return 0;
 }
 
+static int shard_users(struct rows *rows, int64_t *ret_users, struct error *err)
+{
+    const struct shard *shard = rows->state;
+    return h5_data_read(shard->split.u, shard->first, (size_t)shard->n_rows, ret_users,
+                        err);
+}
+
 /* Space for reading block by block. */
 static int make_blocks(struct shard *shard, struct error *err)
 {
@@ -324,6 +331,7 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
                               .record_bytes = row_bytes,
                               .ahead_bytes = shard->may_cache ? 0 : ahead,
                               .read = shard_read,
+                              .users = shard->split.has_users ? shard_users : NULL,
                               .fetch = shard_fetch,
                               .decode = shard_decode};
     return 0;

@@ -91,7 +91,9 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
         .n_states = robust_n_states(&spec->federation.robust),
         .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS};
     if (spec->privacy.is_private) {
-        source.divisor = plan->price.sample_rate * nominal;
+        bool has_users = train != NULL && train->nominal_users > 0;
+        source.divisor = plan->price.sample_rate *
+                         (has_users ? (double)train->nominal_users : nominal);
     }
     source.expected_examples =
         training->steps > 0

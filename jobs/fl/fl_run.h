@@ -1,5 +1,5 @@
-/* The kind `fl`: simulates a federation. Clients that are records of the data set train
- * on the ranks of the job, a server adds up their updates and moves the model.
+/* The kind `fl`: simulates a federation. Clients that are the data set's users train on
+ * the ranks of the job, a server adds up their updates and moves the model.
  *
  * Guarantees, for a job whose spec is private, under add/remove of one user with all of
  * its records:

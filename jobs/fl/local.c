@@ -165,8 +165,8 @@ int local_train(struct local *local, int64_t client, struct error *err)
            (size_t)trainer->net.n_params * sizeof *local->params);
     memcpy(local->order, partition->rows + partition->first[client],
            (size_t)n * sizeof *local->order);
-    crypto_stream_seek(local->stream, (uint64_t)trainer->step << 32 | (uint64_t)client,
-                       0);
+    crypto_stream_seek(local->stream, partition_id(partition, client),
+                       (uint64_t)trainer->step << 32);
     for (int64_t e = 0; rc == 0 && n > 0 && n_left > 0 && e < n_epochs; e++) {
         rc = run_epoch(local, n, &n_left, &optim, err);
     }

@@ -3,9 +3,9 @@
  * learning_rate with its schedule by rounds, loss) and federation.prox.
  *
  * What a client remembers between rounds lies in keep.h, so one object per rank plays
- * all of them. The
- * order of a client's records is drawn from (seed, round, client), so what comes out is
- * the same bits on whichever rank it runs.
+ * all of them. The order of a client's records is drawn from (seed, its id, round), so
+ * what comes out is the same bits on whichever rank it runs, and depends on no other
+ * client's records: a number that shifts when another user leaves would not do.
  */
 #ifndef PPT_JOBS_FL_LOCAL_H
 #define PPT_JOBS_FL_LOCAL_H

@@ -187,6 +187,70 @@ static int cut_shards(struct partition *partition, const struct spec *spec,
     return rc;
 }
 
+/* A record and whose it is. */
+struct owned {
+    int64_t user, row;
+};
+
+static int by_user(const void *a, const void *b)
+{
+    const struct owned *x = a, *y = b;
+    return x->user != y->user ? (x->user > y->user) - (x->user < y->user)
+                              : (x->row > y->row) - (x->row < y->row);
+}
+
+static int sort_by_user(struct rows *rows, struct owned *owned, struct error *err)
+{
+    int64_t n = rows->n_rows;
+    int64_t *users = malloc(((size_t)n + 1) * sizeof *users);
+    int rc = users == NULL ? error_set(err, PPT_ENOMEM, "no memory to read users")
+                           : rows->users(rows, users, err);
+    for (int64_t i = 0; rc == 0 && i < n; i++) {
+        owned[i] = (struct owned){users[i], i};
+    }
+    free(users);
+    if (rc == 0) {
+        qsort(owned, (size_t)n, sizeof *owned, by_user);
+    }
+    return rc;
+}
+
+/* Makes the arrays, whose size is known once the users are. */
+static int cut_users(struct partition *partition, struct rows *rows, struct error *err)
+{
+    size_t n = (size_t)rows->n_rows, n_clients = 0;
+    struct owned *owned = malloc((n + 1) * sizeof *owned);
+    int rc = owned == NULL ? error_set(err, PPT_ENOMEM, "no memory to sort users")
+                           : sort_by_user(rows, owned, err);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        n_clients += i == 0 || owned[i].user != owned[i - 1].user;
+    }
+    if (rc == 0) {
+        partition->first = malloc((n_clients + 1) * sizeof *partition->first);
+        partition->ids = malloc((n_clients + 1) * sizeof *partition->ids);
+        partition->rows = malloc((n + 1) * sizeof *partition->rows);
+        partition->n_clients = (int64_t)n_clients;
+        rc = partition->first == NULL || partition->ids == NULL ||
+                     partition->rows == NULL
+                 ? error_set(err, PPT_ENOMEM, "no memory for clients")
+                 : 0;
+    }
+    for (size_t i = 0, c = 0; rc == 0 && i < n; i++) {
+        if (i == 0 || owned[i].user != owned[i - 1].user) {
+            partition->ids[c] = owned[i].user;
+            partition->first[c++] = (int64_t)i;
+        }
+        partition->rows[i] = owned[i].row;
+    }
+    if (rc == 0) {
+        partition->first[n_clients] = (int64_t)n;
+    } else {
+        partition_close(partition);
+    }
+    free(owned);
+    return rc;
+}
+
 static int cut(struct partition *partition, const struct spec *spec, struct rows *rows,
                struct error *err)
 {
@@ -216,6 +280,9 @@ int partition_open(struct partition *partition, const struct spec *spec,
     bool is_users = spec->federation.partition == PARTITION_USERS;
     *partition = (struct partition){.n_clients = is_users ? rows->n_rows
                                                           : spec->federation.clients};
+    if (is_users && rows->users != NULL) {
+        return cut_users(partition, rows, err);
+    }
     size_t n = (size_t)rows->n_rows, n_clients = (size_t)partition->n_clients;
     partition->first = malloc((n_clients + 1) * sizeof *partition->first);
     partition->rows = malloc((n + 1) * sizeof *partition->rows);
@@ -244,5 +311,6 @@ void partition_close(struct partition *partition)
 {
     free(partition->first);
     free(partition->rows);
+    free(partition->ids);
     *partition = (struct partition){0};
 }

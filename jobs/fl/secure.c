@@ -380,8 +380,8 @@ static int encode_client(struct secure *secure, uint32_t number, struct error *e
     if (rc != 0) {
         return rc;
     }
-    crypto_stream_seek(secure->rounding,
-                       (uint64_t)trainer->step << 32 | (uint64_t)client, 0);
+    crypto_stream_seek(secure->rounding, partition_id(secure->local->partition, client),
+                       (uint64_t)trainer->step << 32);
     return encode_update(&secure->terms, secure->update, secure->rounding, secure->ring,
                          err);
 }

@@ -41,6 +41,26 @@ static int need_split(const struct manifest *manifest, const char *name,
     return -PPT_ESPEC;
 }
 
+/* A mechanism over records, each of which would count as a user. */
+static int check_users(const struct spec *spec, const struct manifest *manifest,
+                       const struct manifest_split *train, struct error *err)
+{
+    bool has_users = false;
+    for (int i = 0; i < manifest->n_splits; i++)
+        has_users = has_users || manifest->splits[i].nominal_users > 0;
+    if (!has_users || (spec->kind == JOB_FL && train->nominal_users > 0))
+        return 0;
+    error_set(err, PPT_ESPEC,
+              spec->kind == JOB_FL
+                  ? "data set '%s' has users with several records, but split '%s' does "
+                    "not say whose they are"
+                  : "data set '%s' has users with several records, and kind 'dp' would "
+                    "price the records of '%s' as if each were a user",
+              manifest->name, train->name);
+    return error_hint(err, "use kind: fl with partition: users on a split with "
+                           "nominal_users, or import one record per user");
+}
+
 static int check_unit(const struct spec *spec, const struct manifest *manifest,
                       struct error *err)
 {
@@ -125,7 +145,9 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
     const struct spec_federation *federation = &spec->federation;
     bool is_made_up = federation->partition != PARTITION_USERS;
     int64_t cohort = federation->cohort;
-    int64_t clients = is_made_up ? federation->clients : train->nominal_count;
+    int64_t clients = is_made_up                 ? federation->clients
+                      : train->nominal_users > 0 ? train->nominal_users
+                                                 : train->nominal_count;
     if (!is_made_up && manifest->unit != UNIT_USER) {
         error_set(err, PPT_ESPEC,
                   "federation.partition is 'users', but the records of data set '%s' "
@@ -355,6 +377,8 @@ int price_job(const struct spec *spec, const struct manifest *manifest,
         rc = check_evaluation(spec, manifest, err);
     if (rc == 0 && spec->privacy.is_private)
         rc = check_unit(spec, manifest, err);
+    if (rc == 0 && spec->privacy.is_private)
+        rc = check_users(spec, manifest, train, err);
     if (rc == 0)
         rc = check_nominal(train, err);
     if (rc == 0)

@@ -44,8 +44,8 @@ struct price {
     double delta;            /* at which epsilon is shown */
     double epsilon;          /* at `delta`, over all orders; 0 if not private */
     double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
-                                of clients, rounded up to k/2^53; where records are
-                                dealt, 1 / bins: what a step expects of them */
+                                of clients (users), rounded up to k/2^53; where records
+                                are dealt, 1 / bins: what a step expects of them */
     double noise_multiplier; /* of the training step */
     int64_t n_steps;         /* or rounds */
     int64_t n_bins;          /* steps of an epoch where records are dealt, else 0 */

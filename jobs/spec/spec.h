@@ -163,7 +163,8 @@ struct spec_training {
 };
 
 /* How records become clients. USERS: by the data set's own units, so that a client is a
- * person; the others make clients up, and no privacy per user can be claimed of them.
+ * person with all its records; the others make clients up, and no privacy per user can
+ * be claimed of them.
  */
 enum spec_partition {
     PARTITION_USERS,

@@ -77,6 +77,24 @@ as alice ppt-queue cancel "$id"
 wait_end "$id"
 holds "$(field "$id" epsilon_spent) > 0 && $(field "$id" epsilon_spent) <= $(field "$id" epsilon)"
 
+step "users with several records are priced by users, and only a federation trains on them"
+seq 1000 | awk '{ print "user " int(sqrt($1 * 90)) }' >"$dir/names.txt"
+ppt-data import csv --train "$dir/private.csv" --test "$dir/private.csv" --header no \
+    --nominal-count 1000 --unit user --train-users "$dir/names.txt" --nominal-users 250 \
+    --name crowd -o "$dir/crowd.h5" >/dev/null 2>&1
+as officer ppt-budget dataset add "$dir/crowd.manifest.yaml" -e 8 -d 1e-6
+federation crowd 2 2 "rounds: 40, partition: users, cohort: 50"
+sed -i 's/name: users/name: crowd/' "$dir/crowd.yaml"
+as alice ppt-submit --dry-run "$dir/crowd.yaml" >"$dir/dry"
+grep -q '^sample rate  *0.2$' "$dir/dry" || die "$(cat "$dir/dry")"
+id=$(submit crowd)
+wait_state "$id" "done"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 2"
+holds "$(field "$id" test_accuracy) > 0.6"
+sed -e 's/kind: fl/kind: dp/' -e '/^federation/d' "$dir/crowd.yaml" >"$dir/records.yaml"
+expect 10 "would price the records of 'train' as if each were a user" \
+    as alice ppt-submit --dry-run "$dir/records.yaml"
+
 step "by secure aggregation"
 federation secure 0.5 3 "rounds: 15, partition: users, cohort: 100, aggregation: secagg"
 id=$(submit secure)

@@ -288,6 +288,15 @@ static int model_save(struct io *io, const struct tensor_view *tensors, int n_te
     return 0;
 }
 
+static int read_users(struct rows *rows, int64_t *ret_users, struct error *err)
+{
+    struct seat *seat = rows->state;
+    (void)err;
+    memcpy(ret_users, seat->data->users + seat->first,
+           (size_t)rows->n_rows * sizeof *ret_users);
+    return 0;
+}
+
 static struct rows rows_of(struct seat *seat, const struct world_data *data,
                            int64_t first, int64_t end)
 {
@@ -301,6 +310,7 @@ static struct rows rows_of(struct seat *seat, const struct world_data *data,
                              data->n_features * sizeof(float) + sizeof(int32_t),
                          .ahead_bytes = seat->is_train ? seat->world->ahead_bytes : 0,
                          .read = read_rows,
+                         .users = data->users != NULL ? read_users : NULL,
                          .fetch = fetch_rows,
                          .decode = decode_row};
 }
@@ -421,6 +431,7 @@ void world_data_free(struct world_data *data)
 {
     free(data->x);
     free(data->y);
+    free(data->users);
 }
 
 struct manifest world_manifest(int64_t n_train, int64_t n_test, int n_dims,

@@ -21,6 +21,7 @@ enum { WORLD_MAX_RANKS = 8, WORLD_MAX_CALLS = 100000 };
 struct world_data {
     float *x;
     int32_t *y;
+    int64_t *users; /* NULL: each record is another user's */
     int64_t n;
     size_t n_features;
     int64_t n_classes;

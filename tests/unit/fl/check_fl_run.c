@@ -678,6 +678,90 @@ START_TEST(one_user_moves_a_noisy_sum_by_the_bound)
 }
 END_TEST
 
+/* Users of 1 to 40 records, whose ids are not in the order of the records. */
+static void use_users(void)
+{
+    train.users = calloc((size_t)train.n, sizeof *train.users);
+    for (int64_t i = 0; i < train.n; i++) {
+        train.users[i] = 1000 - (int64_t)sqrt(1.5 * (double)(i * 7 % train.n));
+    }
+    manifest.splits[0].nominal_users = 20;
+}
+
+static struct world_data without_user(int64_t user)
+{
+    struct world_data some = world_blobs(train.n, 12, 3, 0.8, 1);
+    some.users = calloc((size_t)train.n, sizeof *some.users);
+    some.n = 0;
+    for (int64_t i = 0; i < train.n; i++) {
+        if (train.users[i] != user) {
+            memcpy(some.x + 12 * some.n, train.x + 12 * i, 12 * sizeof *some.x);
+            some.y[some.n] = train.y[i];
+            some.users[some.n++] = train.users[i];
+        }
+    }
+    return some;
+}
+
+/* Whoever leaves with all his records, by the clear sum's clip norm or the secure one's
+ * bound at most: nobody else's update changes. */
+START_TEST(a_user_of_many_records_moves_the_sum_by_the_clip_norm)
+{
+    bool is_secure = _i >= 19;
+    spec.training.learning_rate = 5.0;
+    use_privacy(0.25);
+    use_users();
+    use_federation(PARTITION_USERS, 20, 1);
+    if (is_secure) {
+        use_secagg(0.0);
+    }
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
+    struct seen with = run_seen(2);
+    struct world_data all = train, some = without_user(1000 - _i % 19);
+    ck_assert_int_lt(some.n, all.n);
+    train = some;
+    struct seen without = run_seen(3);
+    train = all;
+    world_data_free(&some);
+    double square = 0.0, bound = 0.25;
+    for (size_t j = 0; j < (with.n > without.n ? with.n : without.n); j++) {
+        double d = with.sum[j] - without.sum[j];
+        square += d * d;
+    }
+    if (is_secure) {
+        struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
+        ck_assert_int_eq(encode_scale(&terms, 24, 20, 1e-9 * 0.25 / sqrt(24.0), 6.0,
+                                      &terms.scale, NULL),
+                         0);
+        bound = encode_bound(&terms);
+    }
+    ck_assert_double_le(sqrt(square), bound * (1 + 1e-12));
+    ck_assert_double_gt(sqrt(square), 0.95 * bound);
+}
+END_TEST
+
+/* Users of several records, in the clear and by secure aggregation. */
+START_TEST(users_train_on_all_their_records)
+{
+    use_users();
+    use_federation(PARTITION_USERS, 10, 30);
+    if (_i == 1) {
+        spec.federation.selection = SELECTION_FIXED;
+        spec.federation.rounds = plan.price.n_steps = 3;
+        use_secagg(2.0);
+    }
+    plan.price.sample_rate = 0.5;
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    struct world one = world_of(1), many = world_of(3);
+    run_well(&one, 1);
+    run_well(&many, 1);
+    expect_same_model(&one, &many);
+    ck_assert_double_gt(one.report[0].test_accuracy, _i == 0 ? 0.9 : 0.4);
+    world_free(&one);
+    world_free(&many);
+}
+END_TEST
+
 /* In whole numbers: no vector is longer than it may be, short ones stay as they are,
  * damaged ones are nothing. */
 START_TEST(clipping_is_exact)
@@ -920,6 +1004,9 @@ int main(void)
     tcase_add_test(tcase, prox_holds_back);
     tcase_add_test(tcase, resumes_on_other_ranks);
     tcase_add_loop_test(tcase, one_user_moves_the_sum_by_the_clip_norm, 0, 2);
+    tcase_add_loop_test(tcase, a_user_of_many_records_moves_the_sum_by_the_clip_norm, 0,
+                        38);
+    tcase_add_loop_test(tcase, users_train_on_all_their_records, 0, 2);
     tcase_add_test(tcase, clipping_is_exact);
     tcase_add_test(tcase, private_rounds_are_charged);
     tcase_add_loop_test(tcase, noise_has_its_size, 0, 2);

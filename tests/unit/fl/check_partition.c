@@ -125,6 +125,47 @@ START_TEST(labels_are_as_uneven_as_asked)
 }
 END_TEST
 
+static int read_users(struct rows *unused, int64_t *ret_users, struct error *err)
+{
+    (void)unused;
+    (void)err;
+    for (int64_t i = 0; i < N_ROWS; i++) {
+        ret_users[i] =
+            i * i % 37 % 2 == 0 ? i * i % 37 : -((i * i % 37) * ((int64_t)1 << 40));
+    }
+    return 0;
+}
+
+/* Clients are the users in the order of their ids, each with all its records. */
+START_TEST(users_have_all_their_records)
+{
+    struct spec spec = spec_of(PARTITION_USERS);
+    int64_t users[N_ROWS], n = 0;
+    rows.users = read_users;
+    read_users(NULL, users, NULL);
+    struct partition partition = open_for(&spec);
+    ck_assert_int_eq(partition.n_clients, 19); /* squares modulo 37 */
+    for (int64_t c = 0; c < partition.n_clients; c++) {
+        ck_assert(c == 0 || partition.ids[c] > partition.ids[c - 1]);
+        ck_assert(partition_id(&partition, c) == (uint64_t)partition.ids[c]);
+        ck_assert_int_gt(partition_size(&partition, c), 0);
+        for (int64_t i = partition.first[c]; i < partition.first[c + 1]; i++, n++) {
+            ck_assert(users[partition.rows[i]] == partition.ids[c]);
+            ck_assert(i == partition.first[c] ||
+                      partition.rows[i] > partition.rows[i - 1]);
+        }
+    }
+    ck_assert_int_eq(n, N_ROWS);
+    partition_close(&partition);
+    rows.n_rows = 0; /* nobody is left */
+    partition = open_for(&spec);
+    ck_assert_int_eq(partition.n_clients, 0);
+    partition_close(&partition);
+    rows.n_rows = N_ROWS;
+    rows.users = NULL;
+}
+END_TEST
+
 START_TEST(seeds_differ)
 {
     struct spec a = spec_of(PARTITION_IID), b = a;
@@ -194,6 +235,7 @@ int main(void)
     TCase *tcase = tcase_create("partition");
     tcase_add_loop_test(tcase, every_record_is_somebodys, 0, PARTITION_N);
     tcase_add_test(tcase, labels_are_as_uneven_as_asked);
+    tcase_add_test(tcase, users_have_all_their_records);
     tcase_add_test(tcase, seeds_differ);
     tcase_add_test(tcase, too_many_shards);
     tcase_add_loop_test(tcase, cohorts, 0, SELECTION_N);

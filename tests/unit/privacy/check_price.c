@@ -439,6 +439,32 @@ START_TEST(noise_by_clients_is_priced_as_such)
 }
 END_TEST
 
+/* With several records a user the rate is over users, and nothing that samples records
+ * has a price. */
+START_TEST(users_of_several_records)
+{
+    struct spec s = federation(), one = federation(), dp = spec();
+    struct manifest m = manifest(), few = manifest();
+    m.unit = few.unit = UNIT_USER;
+    m.splits[0].nominal_users = few.splits[0].nominal_count = 3000;
+    s.federation.cohort = one.federation.cohort = 60;
+    struct price price = price_of(&s, &m), same = price_of(&one, &few);
+    ck_assert(price.sample_rate == same.sample_rate);
+    ck_assert_double_eq_tol(price.sample_rate, 0.02, 1e-15);
+    ck_assert_mem_eq(price.cost.rho, same.cost.rho, sizeof same.cost.rho);
+    s.federation.cohort = 3001;
+    expect(&s, &m, PPT_ERANGE, "expected a number in [1, 3000]");
+    dp.privacy.unit = UNIT_USER;
+    expect(&dp, &m, PPT_ESPEC, "kind 'dp' would price the records of 'train'");
+    s = federation();
+    strcpy(s.dataset.train, "test");
+    m.splits[1].nominal_count = 10000;
+    expect(&s, &m, PPT_ESPEC, "split 'test' does not say whose they are");
+    s.privacy = (struct spec_privacy){.is_private = false};
+    ck_assert(!price_of(&s, &m).is_private);
+}
+END_TEST
+
 /* Where the draw, the clients or the weights are others than the price's, it is not
  * claimed; without privacy they may be. */
 START_TEST(other_federations_have_no_price)
@@ -603,6 +629,7 @@ int main(void)
     tcase_add_test(tcase, spec_and_manifest_must_agree);
     tcase_add_test(tcase, a_round_is_a_step_over_users);
     tcase_add_test(tcase, noise_by_clients_is_priced_as_such);
+    tcase_add_test(tcase, users_of_several_records);
     tcase_add_test(tcase, other_federations_have_no_price);
     tcase_add_test(tcase, nonsense_is_refused);
     tcase_add_test(tcase, what_is_remembered_is_what_is_computed);

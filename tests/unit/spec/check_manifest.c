@@ -30,6 +30,7 @@ static struct manifest sample(void)
     m.n_splits = 2;
     m.splits[0] = (struct manifest_split){.name = "train",
                                           .nominal_count = (int64_t)1 << 40,
+                                          .nominal_users = (int64_t)1 << 20,
                                           .x_type = TYPE_FLOAT32,
                                           .n_dims = 3,
                                           .dims = {1, 28, 28},
@@ -54,6 +55,7 @@ static void compare(const struct manifest *a, const struct manifest *b)
         const struct manifest_split *x = &a->splits[s], *y = &b->splits[s];
         ck_assert_str_eq(x->name, y->name);
         ck_assert(x->nominal_count == y->nominal_count);
+        ck_assert(x->nominal_users == y->nominal_users);
         ck_assert_int_eq(x->x_type, y->x_type);
         ck_assert_int_eq(x->n_dims, y->n_dims);
         ck_assert_mem_eq(x->dims, y->dims, sizeof x->dims);
@@ -100,8 +102,15 @@ static const struct {
      "splits"},
     {HEAD "splits:\n- {name: train, count: 59999, x_type: uint8, dims: [4], n_classes: "
           "2}\n",
-     "f:7:17: splits[0].count: expected one of the keys name, nominal_count, x_type, "
-     "dims, n_classes or n_tokens"},
+     "f:7:17: splits[0].count: expected one of the keys name, nominal_count, "
+     "nominal_users, x_type, dims, n_classes or n_tokens"},
+    {HEAD
+     "splits:\n- {name: a, nominal_count: 9, nominal_users: 10, x_type: uint8, dims: "
+     "[1], n_classes: 2}\n",
+     "f:7:46: splits[0].nominal_users: expected at most nominal_count, a record at "
+     "least "
+     "for each\n"
+     "f:7:46: splits[0].nominal_users: expected only with unit: user"},
     {HEAD "splits:\n- {name: a, x_type: int32, dims: [4], n_classes: 2}\n",
      "f:7:21: splits[0].x_type: expected uint8 or float32, or n_tokens with it: ids of "
      "tokens"},

@@ -105,6 +105,61 @@ START_TEST(many_classes_need_wide_labels)
 }
 END_TEST
 
+static void read_users(const char *text, struct users *users)
+{
+    const char *path = scratch_write("users.txt", text, strlen(text));
+    int rc = users_read(path, users, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+}
+
+/* Whose each record is comes along; an id is a name's, whoever else is there. */
+START_TEST(users_come_along)
+{
+    struct data_h5 data;
+    struct data_split split;
+    struct users users, fewer;
+    struct manifest read_back;
+    int64_t ids[3];
+    open_source(&train, "train.csv", "1,2,0\n3,4,1\n5,6,3\n");
+    read_users("ada lovelace\nbob\r\nada lovelace\n", &users);
+    read_users("bob\n", &fewer);
+    ck_assert_int_eq(users.n, 3);
+    ck_assert(users.ids[0] == users.ids[2] && users.ids[0] != users.ids[1]);
+    ck_assert(fewer.ids[0] == users.ids[1]);
+    struct import import = make_import(scratch_path("many.h5"));
+    import.n_splits = 1;
+    import.splits[0].users = &users;
+    import.splits[0].nominal_users = 2;
+    int rc = import_run(&import, &manifest, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    ck_assert_int_eq(
+        manifest_read(scratch_path("many.manifest.yaml"), &read_back, &err), 0);
+    ck_assert_int_eq(read_back.splits[0].nominal_users, 2);
+    ck_assert(manifest_has_users(&read_back));
+    ck_assert_int_eq(data_h5_open(import.path, &data, &err), 0);
+    ck_assert_int_eq(data_h5_split(&data, "train", &split, &err), 0);
+    ck_assert(split.has_users);
+    ck_assert_int_eq(h5_data_read(split.u, 0, 3, ids, &err), 0);
+    ck_assert_mem_eq(ids, users.ids, sizeof ids);
+    ck_assert_int_eq(data_split_match(&split, &read_back.splits[0], import.path, &err),
+                     0);
+    read_back.splits[0].nominal_users = 0;
+    ck_assert_int_eq(data_split_match(&split, &read_back.splits[0], import.path, &err),
+                     -PPT_EDATA);
+    scratch_expect(&err, "train/u says whose each record is, but the manifest");
+    data_split_close(&split);
+    data_h5_close(&data, NULL);
+
+    import.path = scratch_path("few.h5");
+    import.splits[0].users = &fewer;
+    ck_assert_int_eq(import_run(&import, &manifest, &err), -PPT_EDATA);
+    scratch_expect(&err,
+                   "split train: whose is stated of fewer records than there are");
+    source_close(&train);
+    users_free(&users), users_free(&fewer);
+}
+END_TEST
+
 static void check_nothing_left(const char *name)
 {
     char with_pid[64];
@@ -226,6 +281,7 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_add_test(tc, what_is_imported_can_be_read);
     tcase_add_test(tc, many_classes_need_wide_labels);
+    tcase_add_test(tc, users_come_along);
     tcase_add_loop_test(tc, floats_are_finite, 0, 3);
     tcase_add_test(tc, refusals_leave_nothing);
     tcase_add_test(tc, nothing_is_replaced_unasked);

@@ -87,6 +87,17 @@ grep -q '1000' "$dir/p.manifest.yaml" || die "the nominal count is lost"
 grep -qw '2' <(grep -i count "$dir/p.manifest.yaml") && die "the true count is told"
 expect 0 '' verify "$dir/p.h5"
 
+printf 'ada\nbob\n' >"$dir/users.txt"
+many=(import csv --train "$dir/people.csv" --nominal-count 2 -o "$dir/u.h5")
+expect 2 'belong together' "${many[@]}" --unit user --train-users "$dir/users.txt"
+expect 2 'is for --unit user' "${many[@]}" --train-users "$dir/users.txt" --nominal-users 2
+expect 2 '--nominal-users is 3' "${many[@]}" --unit user --train-users "$dir/users.txt" --nominal-users 3
+expect 5 'nowhere' "${many[@]}" --unit user --train-users "$dir/nowhere" --nominal-users 1
+expect 0 '' "${many[@]}" --unit user --train-users "$dir/users.txt" --nominal-users 1
+grep -q 'nominal_users: 1' "$dir/u.manifest.yaml" || die "the nominal users are lost"
+"$data" info --json "$dir/u.h5" 2>/dev/null | grep -q '"has_users": true' || die "no users"
+expect 0 '' verify "$dir/u.h5"
+
 printf '1\thi a@b.cd\n0\t+41 44 668 18 00\n' >"$dir/notes.tsv"
 text=(import text --train "$dir/notes.tsv" --nominal-count 2 -o "$dir/n.h5")
 expect 2 '--length is 0' "${text[@]}"
@@ -122,7 +133,7 @@ expect 2 'import what?' import
 expect 2 'unknown command "export"' export
 "$data" --help | grep -q '^Usage: ppt-data' || die "no help"
 for format in idx npy csv text; do
-    [ "$("$data" import $format --help | wc -l)" -le 24 ] || die "help of $format is long"
+    [ "$("$data" import $format --help | wc -l)" -le 25 ] || die "help of $format is long"
 done
 "$data" --version | grep -q '^ppt-data [0-9]' || die "no version"
 echo "ok"
