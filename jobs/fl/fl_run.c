@@ -9,6 +9,7 @@
 #include "jobs/fl/draw.h"
 #include "jobs/fl/journal.h"
 #include "jobs/fl/round.h"
+#include "jobs/fl/weight.h"
 
 /* What runs must be what was priced. */
 static int check_price(const struct price *price, const struct spec *spec,
@@ -36,7 +37,7 @@ static int check_price(const struct price *price, const struct spec *spec,
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
         federation->selection != SELECTION_POISSON ||
-        federation->weighting != WEIGHTING_EQUAL ||
+        (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
         spec->privacy.clipping.mode != CLIP_FLAT || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
         round->kind != kind || round->noise_multiplier != price->noise_multiplier ||
@@ -92,8 +93,9 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
         .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS};
     if (spec->privacy.is_private) {
         bool has_users = train != NULL && train->nominal_users > 0;
-        source.divisor = plan->price.sample_rate *
-                         (has_users ? (double)train->nominal_users : nominal);
+        double users = has_users ? (double)train->nominal_users : nominal;
+        source.divisor = plan->price.sample_rate * users *
+                         weight_expected(&spec->federation, nominal / users);
     }
     source.expected_examples =
         training->steps > 0

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "jobs/fl/weight.h"
+
 /* Plain updates are multiples of this; those longer than STACK_MOST are no updates. */
 #define PLAIN_STEP 0x1p-44
 /* Sums of so many clients' coordinates stay below 2^53 steps. */
@@ -36,14 +38,14 @@ static double norm_of(const float *after, const float *before, int64_t n)
 }
 
 void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
-                       double clip_norm, double step)
+                       double clip_norm, double share, double step)
 {
     double norm = norm_of(after, before, n), ratio = clip_norm / step;
     uint64_t most = (uint64_t)(ratio * ratio * (1.0 - 0x1p-50));
     if (!isfinite(norm)) {
         return;
     }
-    double scale = (norm > clip_norm ? clip_norm / norm : 1.0) / step;
+    double scale = share * (norm > clip_norm ? clip_norm / norm : 1.0) / step;
     while (square_of(after, before, n, scale) > most) {
         scale *= 1.0 - 0x1p-16; /* rounding has made it longer */
     }
@@ -68,11 +70,10 @@ static int add_weighted(struct round *round, double weight, struct error *err)
     return 0;
 }
 
-static double weight_of(const struct round *round, int64_t client)
+static double client_weight(const struct round *round, int64_t client)
 {
-    int64_t n = partition_size(&round->partition, client);
-    bool by_examples = round->spec->federation.weighting == WEIGHTING_EXAMPLES;
-    return by_examples ? (double)n : n > 0 ? 1.0 : 0.0;
+    return (double)weight_of(&round->spec->federation,
+                             partition_size(&round->partition, client));
 }
 
 static int add_client(struct round *round, int64_t client, double total_weight,
@@ -85,11 +86,14 @@ static int add_client(struct round *round, int64_t client, double total_weight,
     }
     if (!trainer->is_private) {
         return total_weight > 0.0
-                   ? add_weighted(round, weight_of(round, client) / total_weight, err)
+                   ? add_weighted(round, client_weight(round, client) / total_weight,
+                                  err)
                    : 0;
     }
     round_add_clipped(trainer->sum, round->local.params, trainer->params,
                       trainer->net.n_params, round->spec->privacy.clip_norm,
+                      weight_share(&round->spec->federation,
+                                   partition_size(&round->partition, client)),
                       trainer->threshold.grid.step);
     return 0;
 }
@@ -113,7 +117,7 @@ int round_run(struct round *round, struct error *err)
         return secure_run(&round->secure, err);
     }
     for (int64_t i = 0; i < cohort->n; i++) {
-        total_weight += weight_of(round, cohort->members[i]);
+        total_weight += client_weight(round, cohort->members[i]);
     }
     for (int64_t i = 0; rc == 0 && i < cohort->n; i++) {
         if (keep_player(&round->keep, i, cohort->members[i]) ==

@@ -6,9 +6,9 @@
  * Whole numbers add up exactly in any order, so the model is the same bits for any
  * number of ranks and any placement of clients.
  * Private jobs: what a client adds has L2 norm clip_norm at most, checked in whole
- * numbers after all rounding, so that is what one user moves the sum by; noise is added
- * once, by jobs/dp/trainer.h; the divisor is public. Plain jobs: the mean over the
- * cohort, by equal weights or numbers of examples.
+ * numbers after all rounding, so that is what one user moves the sum by, whatever its
+ * weight (weight.h); noise is added once, by jobs/dp/trainer.h; the divisor is public.
+ * Plain jobs: the mean over the cohort, by equal weights or numbers of examples.
  */
 #ifndef PPT_JOBS_FL_ROUND_H
 #define PPT_JOBS_FL_ROUND_H
@@ -42,11 +42,11 @@ struct round {
  * PPT_ECOMM, PPT_EINTERNAL (more clients than sums are exact for). */
 int round_run(struct round *round, struct error *err);
 
-/* sum[n] -= the update after - before, clipped to clip_norm and rounded to multiples of
- * `step`. Whatever the update, the vector's norm is at most clip_norm, in exact
- * arithmetic; one with a NaN or an infinity adds nothing. `step` is a power of two;
- * clip_norm / step is between 2^10 and 2^31. */
+/* sum[n] -= the update after - before, clipped to clip_norm, times share (above 0, at
+ * most 1) and rounded to multiples of `step`. Whatever the update, the vector's norm is
+ * at most clip_norm, in exact arithmetic; one with a NaN or an infinity adds nothing.
+ * `step` is a power of two; clip_norm / step is between 2^10 and 2^31. */
 void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
-                       double clip_norm, double step);
+                       double clip_norm, double share, double step);
 
 #endif

@@ -135,7 +135,8 @@ static int allocate(struct secure *secure, struct error *err)
     secure->roster = calloc(n, sizeof *secure->roster);
     secure->clients = calloc(n, sizeof(struct secagg_client *));
     secure->leaves = calloc(n, sizeof *secure->leaves);
-    secure->ring = calloc((size_t)trainer->n_padded, sizeof *secure->ring);
+    secure->ring =
+        calloc((size_t)trainer->n_padded + WEIGHT_MAX_DIGITS, sizeof *secure->ring);
     secure->update = calloc((size_t)trainer->n_padded, sizeof *secure->update);
     if (secure->members == NULL || secure->publics == NULL || secure->roster == NULL ||
         secure->clients == NULL || secure->leaves == NULL || secure->ring == NULL ||
@@ -314,7 +315,7 @@ static int open_session(struct secure *secure, struct error *err)
         .round = (uint64_t)trainer->step,
         .n_clients = secure->n,
         .min_clients = least_survivors(secure),
-        .n_coords = secure->terms.n_values,
+        .n_coords = secure->terms.n_values + (uint32_t)secure->digits.n,
         .n_bits = (int)secagg->bits,
         .roster = (const unsigned char(*)[CRYPTO_KEY_SIZE])secure->roster};
     crypto_sha256(trainer->plan->spec_sha256, sizeof trainer->plan->spec_sha256,
@@ -323,6 +324,18 @@ static int open_session(struct secure *secure, struct error *err)
                   terms.model);
     int rc = find_degree(secure, secure->n, &terms.degree, &terms.threshold, err);
     return rc != 0 ? rc : session_open(&secure->session, &terms, err);
+}
+
+/* In private jobs no weight is sent: the divisor is public. */
+static int plan_weights(struct secure *secure, struct error *err)
+{
+    const struct spec_federation *federation = &secure->spec->federation;
+    bool is_sent =
+        federation->weighting == WEIGHTING_EXAMPLES && !secure->trainer->is_private;
+    secure->digits = (struct weight_digits){0};
+    return is_sent ? weight_plan(federation->max_weight, (int)federation->secagg.bits,
+                                 secure->n, &secure->digits, err)
+                   : 0;
 }
 
 /* Session, clients and server of this round. */
@@ -336,7 +349,10 @@ static int begin_round(struct secure *secure, struct error *err)
         memcpy(secure->roster[i], secure->publics[client], CRYPTO_KEY_SIZE);
         secure->leaves[i] = fate_of(secure, client);
     }
-    int rc = open_session(secure, err);
+    int rc = plan_weights(secure, err);
+    if (rc == 0) {
+        rc = open_session(secure, err);
+    }
     for (uint32_t i = 0; rc == 0 && i < secure->n; i++) {
         if (is_mine(secure, i)) {
             rc = secagg_client_new(&secure->session, i,
@@ -367,12 +383,28 @@ static int find_update(struct secure *secure, uint32_t number, struct error *err
     return rc;
 }
 
+/* The update times the client's share, no longer than the clip norm before: what is
+ * longer than that already is not made shorter by a small share. */
+static void weigh(struct secure *secure, double share)
+{
+    const struct encode_terms *terms = &secure->terms;
+    double square = 0.0;
+    for (uint32_t j = 0; j < terms->n_values; j++) {
+        square += (double)secure->update[j] * (double)secure->update[j];
+    }
+    double factor = share * fmin(1.0, terms->clip_norm / sqrt(square));
+    for (uint32_t j = 0; share < 1.0 && j < terms->n_values; j++) {
+        secure->update[j] = (float)(factor * (double)secure->update[j]);
+    }
+}
+
 /* What the client has to say: its update, or a stand-in's zeros. */
 static int encode_client(struct secure *secure, uint32_t number, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
-    int64_t client = client_of(secure, number);
-    memset(secure->ring, 0, (size_t)trainer->net.n_params * sizeof *secure->ring);
+    int64_t client = client_of(secure, number), n = trainer->net.n_params;
+    int64_t n_records = 0;
+    memset(secure->ring, 0, (size_t)(n + secure->digits.n) * sizeof *secure->ring);
     if (client >= secure->n_clients) {
         return 0;
     }
@@ -380,6 +412,10 @@ static int encode_client(struct secure *secure, uint32_t number, struct error *e
     if (rc != 0) {
         return rc;
     }
+    n_records = partition_size(secure->local->partition, client);
+    weigh(secure, weight_share(&secure->spec->federation, n_records));
+    weight_write(&secure->digits, weight_of(&secure->spec->federation, n_records),
+                 secure->ring + n);
     crypto_stream_seek(secure->rounding, partition_id(secure->local->partition, client),
                        (uint64_t)trainer->step << 32);
     return encode_update(&secure->terms, secure->update, secure->rounding, secure->ring,
@@ -538,7 +574,8 @@ static int run_stage(struct secure *secure, enum secagg_stage stage, struct erro
     return rc;
 }
 
-/* Rank 0's sum into the trainer's as whole numbers; how many survived, to all. */
+/* Rank 0's sum into the trainer's as whole numbers; how many survived, and what they
+ * weigh, to all. */
 static int take_sum(struct secure *secure, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
@@ -550,11 +587,21 @@ static int take_sum(struct secure *secure, struct error *err)
             trainer->sum[j] =
                 (double)ring_signed(secure->ring[j], secure->session.terms.n_bits);
         }
+        secure->total_weight =
+            secure->digits.n > 0
+                ? (double)weight_read(&secure->digits,
+                                      secure->ring + trainer->net.n_params) /
+                      (double)secure->spec->federation.max_weight
+                : (double)secure->n_survivors;
     }
     rc = verdict_share(comm, rc, err);
     if (rc == 0) {
         rc = comm->ops->broadcast(comm, &secure->n_survivors,
                                   sizeof secure->n_survivors, 0, err);
+    }
+    if (rc == 0) {
+        rc = comm->ops->broadcast(comm, &secure->total_weight,
+                                  sizeof secure->total_weight, 0, err);
     }
     return rc;
 }
@@ -583,7 +630,8 @@ static int decode_total(struct secure *secure, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    double divisor = trainer->is_private ? 1.0 : (double)secure->n_survivors;
+    bool is_weighed = !trainer->is_private && secure->total_weight > 0.0;
+    double divisor = is_weighed ? secure->total_weight : 1.0;
     for (int64_t j = 0; j < n; j++) {
         bool is_there = first + j < trainer->net.n_params;
         trainer->slice[j] =

@@ -3,16 +3,16 @@
  * secagg_server.h as bytes. Private to this room, but for tests.
  *
  * Sensitivity (private jobs): a client's vector is whole numbers of L2 norm
- * encode_bound at most, checked after all rounding, and the released sum is that of a
- * set of clients in which one user is one client or none. Noise of noise_multiplier
- * times that bound, in whole numbers too, is added once to the unmasked sum, and only
- * then is it taken modulo the ring again: (sum mod 2^b + noise) mod 2^b is a function
- * of sum + noise, so a sum that leaves the ring spoils the model and not the privacy.
- * A round that fails for want of clients would tell how many came. So private cohorts
- * have min_clients stand-ins, who send zeros; nobody vanishes in them; and there is a
- * graph for every size from min_clients on, up to the protocol's 2^20 clients, which
- * half of is the most that a spec may expect. The ranks hold every client's keys: the
- * protocol is run, not its isolation.
+ * encode_bound at most, checked after all rounding, whatever its weight (weight.h), and
+ * the released sum is that of a set of clients in which one user is one client or none.
+ * Noise of noise_multiplier times that bound, in whole numbers too, is added once to
+ * the unmasked sum, and only then is it taken modulo the ring again: (sum mod 2^b +
+ * noise) mod 2^b is a function of sum + noise, so a sum that leaves the ring spoils the
+ * model and not the privacy. A round that fails for want of clients would tell how many
+ * came. So private cohorts have min_clients stand-ins, who send zeros; nobody vanishes
+ * in them; and there is a graph for every size from min_clients on, up to the
+ * protocol's 2^20 clients, which half of is the most that a spec may expect. The ranks
+ * hold every client's keys: the protocol is run, not its isolation.
  *
  * Noise by the clients (share.h): a user who takes part must not bring noise that would
  * be missing without it, or the size of the noise would tell. So stand-ins fill a round
@@ -32,6 +32,7 @@
 #include "jobs/fl/secagg_client.h"
 #include "jobs/fl/secagg_server.h"
 #include "jobs/fl/share.h"
+#include "jobs/fl/weight.h"
 
 /* Standard deviations of a coordinate of the sum that the ring holds: the chance that
  * one wraps around is below 2 e^{-SECURE_SPREAD^2 / 2} = 7.5e-6 even where all updates
@@ -49,6 +50,7 @@ struct secure {
     struct encode_terms terms;
     struct share share; /* noise by clients, else zeros, and so is what follows */
     uint32_t n_sharers; /* participants with a share: those with the lowest numbers */
+    struct weight_digits digits; /* of a weight behind the values, or none; a round's */
     struct crypto_stream *rounding;            /* of clients' encodings */
     struct crypto_stream *fate;                /* who vanishes, and when */
     unsigned char identities[CRYPTO_KEY_SIZE]; /* every identity is derived from it */
@@ -67,10 +69,12 @@ struct secure {
     uint32_t n_turns;               /* the most of them that one rank plays */
     struct secagg_client **clients; /* [n]: those of this rank */
     uint8_t *leaves;                /* [n]: at which stage, SECAGG_SUMMED: never */
-    uint32_t *ring;                 /* [n_params] */
+    uint32_t *ring;                 /* [n_params + WEIGHT_MAX_DIGITS] */
     float *update;                  /* [n_padded] */
     struct buf mail, text;
     uint32_t n_survivors; /* of the last round */
+    double
+        total_weight; /* their shares' sum, where weights are sent; else their number */
 };
 
 /* `master` is fresh, secret and the same on all ranks; all else is kept by the caller.

@@ -7,6 +7,7 @@
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
+#define MOST_WEIGHT (1 << 20)
 #define MOST_ROUNDS 1000000
 
 static const char *const partition_names[PARTITION_N] = {
@@ -150,6 +151,13 @@ static bool is_shards(const void *base)
     const struct spec_federation *federation = base;
     return federation->partition == PARTITION_SHARDS ||
            federation->partition == PARTITION_N;
+}
+
+static bool is_weighted(const void *base)
+{
+    const struct spec_federation *federation = base;
+    return federation->weighting == WEIGHTING_EXAMPLES ||
+           federation->weighting == WEIGHTING_N;
 }
 
 static bool has_momentum(const void *base)
@@ -384,6 +392,14 @@ static const struct field federation_fields[] = {
      .word = weighting_word,
      .n_words = WEIGHTING_N,
      .n_default = WEIGHTING_EQUAL},
+    {.key = "max_weight",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, max_weight),
+     .n_least = 1,
+     .n_most = MOST_WEIGHT,
+     .hides_zero = true,
+     .applies = is_weighted,
+     .only_with = "weighting: examples"},
     {.key = "prox",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_federation, prox),
@@ -460,10 +476,10 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
         ydoc_fault_at(
             faults, node, "selection",
             "expected poisson, or privacy: none: it is the one that is priced");
-    if (federation->weighting == WEIGHTING_EXAMPLES)
-        ydoc_fault_at(faults, node, "weighting",
-                      "expected equal, or privacy: none: how many records a client has "
-                      "is a secret");
+    if (federation->weighting == WEIGHTING_EXAMPLES && federation->max_weight == 0)
+        ydoc_fault_at(faults, node, "max_weight",
+                      "expected how many of a client's records count at the most, or "
+                      "weighting: equal: with privacy a client's weight has a bound");
 }
 
 static void check_training(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -500,9 +516,11 @@ static void check_secagg(struct ydoc_faults *faults, const struct ydoc_node *nod
     bool is_private = spec->privacy.is_private;
     if (federation->aggregation != AGGREGATION_SECAGG)
         return;
-    if (federation->weighting == WEIGHTING_EXAMPLES)
-        ydoc_fault_at(faults, node, "weighting",
-                      "expected equal, or aggregation: clear");
+    if (federation->weighting == WEIGHTING_EXAMPLES && !is_private &&
+        federation->max_weight == 0)
+        ydoc_fault_at(faults, node, "max_weight",
+                      "expected how many of a client's records count at the most: a "
+                      "sum that is hidden needs a bound");
     if (!is_private && ydoc_get(own, "max_norm") == NULL)
         ydoc_fault_at(faults, own != NULL ? own : node,
                       own != NULL ? "max_norm" : "secagg",

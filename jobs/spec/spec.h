@@ -275,6 +275,7 @@ struct spec_federation {
     int64_t cohort;  /* clients in a round: expected (poisson) or exact (fixed) */
     enum spec_selection selection;
     enum spec_weighting weighting;
+    int64_t max_weight; /* examples: so many count at the most; 0: all */
     double prox; /* FedProx: mu of mu/2 |w - w_t|^2 in a client's loss; default 0 */
     struct spec_server server;
     enum spec_aggregation aggregation;

@@ -390,13 +390,16 @@ START_TEST(memories_resume)
 END_TEST
 
 /* With room for every update the mean is that of the sum in the clear but for the
- * rounding; where updates are shortened it is another. */
+ * rounding; where updates are shortened it is another. In the second case clients of
+ * very different sizes count by their records, up to 25. */
 START_TEST(secure_sums_are_the_same_means)
 {
     double worst[2] = {0.0, 0.0};
     for (int i = 0; i < 2; i++) {
-        use_federation(PARTITION_IID, 20, 4);
+        use_federation(_i == 0 ? PARTITION_IID : PARTITION_DIRICHLET, 20, 4);
         spec.federation.selection = SELECTION_FIXED;
+        spec.federation.weighting = _i == 0 ? WEIGHTING_EQUAL : WEIGHTING_EXAMPLES;
+        spec.federation.max_weight = _i == 0 ? 0 : 25;
         struct world clear = world_of(2), secure = world_of(2);
         run_well(&clear, 1);
         use_secagg(i == 0 ? 4.0 : 0.01);
@@ -707,7 +710,7 @@ static struct world_data without_user(int64_t user)
  * bound at most: nobody else's update changes. */
 START_TEST(a_user_of_many_records_moves_the_sum_by_the_clip_norm)
 {
-    bool is_secure = _i >= 19;
+    bool is_secure = _i % 38 >= 19, is_weighted = _i >= 38;
     spec.training.learning_rate = 5.0;
     use_privacy(0.25);
     use_users();
@@ -715,10 +718,15 @@ START_TEST(a_user_of_many_records_moves_the_sum_by_the_clip_norm)
     if (is_secure) {
         use_secagg(0.0);
     }
+    if (is_weighted) {
+        spec.federation.weighting = WEIGHTING_EXAMPLES;
+        spec.federation.max_weight = 20;
+    }
     plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
     struct seen with = run_seen(2);
     struct world_data all = train, some = without_user(1000 - _i % 19);
     ck_assert_int_lt(some.n, all.n);
+    double share = is_weighted ? fmin(1.0, (double)(all.n - some.n) / 20.0) : 1.0;
     train = some;
     struct seen without = run_seen(3);
     train = all;
@@ -736,7 +744,8 @@ START_TEST(a_user_of_many_records_moves_the_sum_by_the_clip_norm)
         bound = encode_bound(&terms);
     }
     ck_assert_double_le(sqrt(square), bound * (1 + 1e-12));
-    ck_assert_double_gt(sqrt(square), 0.95 * bound);
+    ck_assert_double_gt(sqrt(square), (is_weighted ? 0.9 : 0.95) * share * bound);
+    ck_assert(is_secure || sqrt(square) <= share * bound * (1 + 1e-4));
 }
 END_TEST
 
@@ -781,7 +790,7 @@ START_TEST(clipping_is_exact)
         if (trial % 40 == 39) {
             after[trial] = trial % 80 == 79 ? NAN : INFINITY;
         }
-        round_add_clipped(sum, after, before, N, clip, step);
+        round_add_clipped(sum, after, before, N, clip, 1.0, step);
         double length = 0.0;
         unsigned __int128 square = 0;
         for (int j = 0; j < N; j++) {
@@ -860,7 +869,8 @@ static double std_of_first_step(const struct world *world)
 }
 
 /* After one round whose updates are nothing beside the noise; in the second case by
- * secure aggregation. */
+ * secure aggregation, in the third with a divisor for the weights of clients that have
+ * one record of four that would count. */
 START_TEST(noise_has_its_size)
 {
     use_privacy(1.0);
@@ -868,13 +878,17 @@ START_TEST(noise_has_its_size)
     use_federation(PARTITION_USERS, 40, 1);
     if (_i == 1) {
         use_secagg(0.0);
+    } else if (_i == 2) {
+        spec.federation.weighting = WEIGHTING_EXAMPLES;
+        spec.federation.max_weight = 4;
     }
     plan.price.noise_multiplier = 2.0;
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
     struct world world = world_of(3);
     run_well(&world, 1);
     double std = std_of_first_step(&world), n = (double)world.n_model;
-    ck_assert_double_eq_tol(std / (2.0 * 1.0 / 40.0), 1.0, 5.0 / sqrt(2.0 * n));
+    double expected = 2.0 * 1.0 / (_i == 2 ? 10.0 : 40.0);
+    ck_assert_double_eq_tol(std / expected, 1.0, 5.0 / sqrt(2.0 * n));
     world_free(&world);
 }
 END_TEST
@@ -997,7 +1011,7 @@ int main(void)
     tcase_add_test(tcase, memories_resume);
     tcase_add_test(tcase, a_center_resumes);
     tcase_add_test(tcase, refuses_private_rules);
-    tcase_add_test(tcase, secure_sums_are_the_same_means);
+    tcase_add_loop_test(tcase, secure_sums_are_the_same_means, 0, 2);
     tcase_add_loop_test(tcase, a_round_that_fails_releases_nothing, 0, 2);
     tcase_add_test(tcase, learns);
     tcase_add_test(tcase, one_client_is_gradient_descent);
@@ -1005,12 +1019,12 @@ int main(void)
     tcase_add_test(tcase, resumes_on_other_ranks);
     tcase_add_loop_test(tcase, one_user_moves_the_sum_by_the_clip_norm, 0, 2);
     tcase_add_loop_test(tcase, a_user_of_many_records_moves_the_sum_by_the_clip_norm, 0,
-                        38);
+                        76);
     tcase_add_loop_test(tcase, users_train_on_all_their_records, 0, 2);
     tcase_add_test(tcase, clipping_is_exact);
     tcase_add_test(tcase, private_rounds_are_charged);
-    tcase_add_loop_test(tcase, noise_has_its_size, 0, 2);
     tcase_add_loop_test(tcase, clients_noise_has_its_size, 0, 2 * NOISE_KIND_N);
+    tcase_add_loop_test(tcase, noise_has_its_size, 0, 3);
     tcase_add_test(tcase, one_user_moves_a_secure_sum_by_the_bound);
     tcase_add_loop_test(tcase, every_private_cohort_is_summed, 0, 40);
     tcase_add_test(tcase, refuses_too_few_stand_ins);

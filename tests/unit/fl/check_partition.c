@@ -129,7 +129,7 @@ static int read_users(struct rows *unused, int64_t *ret_users, struct error *err
 {
     (void)unused;
     (void)err;
-    for (int64_t i = 0; i < N_ROWS; i++) {
+    for (int64_t i = 0; i < rows.n_rows; i++) {
         ret_users[i] =
             i * i % 37 % 2 == 0 ? i * i % 37 : -((i * i % 37) * ((int64_t)1 << 40));
     }

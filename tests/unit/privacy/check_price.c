@@ -452,6 +452,10 @@ START_TEST(users_of_several_records)
     ck_assert(price.sample_rate == same.sample_rate);
     ck_assert_double_eq_tol(price.sample_rate, 0.02, 1e-15);
     ck_assert_mem_eq(price.cost.rho, same.cost.rho, sizeof same.cost.rho);
+    s.federation.weighting = WEIGHTING_EXAMPLES;
+    s.federation.max_weight = 30;
+    struct price weighted = price_of(&s, &m);
+    ck_assert_mem_eq(weighted.cost.rho, price.cost.rho, sizeof price.cost.rho);
     s.federation.cohort = 3001;
     expect(&s, &m, PPT_ERANGE, "expected a number in [1, 3000]");
     dp.privacy.unit = UNIT_USER;
@@ -469,7 +473,8 @@ END_TEST
  * claimed; without privacy they may be. */
 START_TEST(other_federations_have_no_price)
 {
-    const char *text = "real users, a Poisson cohort, equal weights and flat clipping";
+    const char *text =
+        "real users, a Poisson cohort, bounded weights and flat clipping";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
