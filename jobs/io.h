@@ -73,6 +73,10 @@ struct io {
      * another shape or type), PPT_EIO. */
     int (*base_read)(struct io *io, const struct tensor_view *wanted, float *ret_values,
                      struct error *err);
+    /* Rank 0 only: the list of consents beside the data set (jobs/fl/consent.h) as it
+     * is now; caller frees. *ret_text is NULL where it is as it was at the call before.
+     * May be NULL: nobody keeps one. Errors: PPT_ENOTFOUND, PPT_EIO, PPT_ENOMEM. */
+    int (*consents)(struct io *io, char **ret_text, size_t *ret_len, struct error *err);
     /* Rank 0 only: adds a line, which ends in a newline, to the journal of the job's
      * directory, behind those that are there. Not synced, and seen by others a second
      * later at times, so that it does not tell when it was written. May be NULL: nobody

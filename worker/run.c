@@ -20,6 +20,7 @@
 #include "worker/base_model.h"
 #include "worker/binding.h"
 #include "worker/checkpoint.h"
+#include "worker/consents.h"
 #include "worker/demands.h"
 #include "worker/digest.h"
 #include "worker/environment.h"
@@ -56,6 +57,7 @@ struct run {
     int n_damaged_checkpoints;        /* newer than the one that was read */
     FILE *journal;                    /* rank 0, from its first line on */
     double journal_told_s;
+    struct consents consents; /* rank 0 */
     struct io io;
     struct report report;
 };
@@ -229,6 +231,13 @@ static int job_note(struct io *io, const char *line, struct error *err)
         return 0;
     run->journal_told_s = clock_s();
     return fflush(run->journal) == 0 ? 0 : journal_error(err);
+}
+
+static int job_consents(struct io *io, char **ret_text, size_t *ret_len,
+                        struct error *err)
+{
+    struct run *run = io->state;
+    return consents_read(&run->consents, run->plan.data_file, ret_text, ret_len, err);
 }
 
 /* What is lost of a journal is worth a warning. */
@@ -455,6 +464,7 @@ static int train(struct run *run, struct error *err)
                           .checkpoint_get = job_checkpoint_get,
                           .checkpoint_close = job_checkpoint_close,
                           .base_read = run->base != NULL ? job_base_read : NULL,
+                          .consents = job_consents,
                           .note = job_note,
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);

@@ -23,6 +23,9 @@
     X(CAUSE_BOTH_SHARES, "both_shares", PPT_ETRUST)                                    \
     X(CAUSE_WRONG_SHARE, "wrong_share", PPT_ETRUST)                                    \
     X(CAUSE_NOT_REBUILT, "not_rebuilt", PPT_ETRUST)                                    \
+    X(CAUSE_TOO_FEW_CONSENT, "too_few_consent", PPT_EPOLICY)                           \
+    X(CAUSE_SHARE_TOO_SMALL, "share_too_small", PPT_EPOLICY)                           \
+    X(CAUSE_TOO_MANY_LEAVE, "too_many_leave", PPT_EPOLICY)                             \
     X(CAUSE_TOO_LATE, "too_late", PPT_ESTATE)                                          \
     X(CAUSE_RELEASED, "released", PPT_ESTATE)
 

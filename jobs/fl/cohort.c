@@ -57,28 +57,38 @@ static int compare(const void *a, const void *b)
 }
 
 /* The first n_fixed of a shuffle. */
-static void draw_fixed(struct cohort *cohort, int64_t round)
+static void draw_fixed(struct cohort *cohort, int64_t round, const bool *is_able)
 {
+    int64_t n = 0;
     crypto_stream_seek(cohort->stream, (uint64_t)round, 0);
     for (int64_t c = 0; c < cohort->n_clients; c++) {
-        cohort->scratch[c] = c;
+        if (is_able == NULL || is_able[c]) {
+            cohort->scratch[n++] = c;
+        }
     }
-    for (int64_t i = 0; i < cohort->n_fixed; i++) {
-        int64_t j = i + draw_below(cohort->stream, cohort->n_clients - i);
+    cohort->n = cohort->n_fixed < n ? cohort->n_fixed : n;
+    for (int64_t i = 0; i < cohort->n; i++) {
+        int64_t j = i + draw_below(cohort->stream, n - i);
         cohort->members[i] = cohort->scratch[j];
         cohort->scratch[j] = cohort->scratch[i];
     }
-    cohort->n = cohort->n_fixed;
     qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
 }
 
-void cohort_draw(struct cohort *cohort, int64_t round)
+void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able)
 {
     if (cohort->selection == SELECTION_FIXED) {
-        draw_fixed(cohort, round);
+        draw_fixed(cohort, round, is_able);
         return;
     }
     sampler_begin(&cohort->sampler, round);
     cohort->n = (int64_t)sampler_next(&cohort->sampler, cohort->members,
                                       (size_t)cohort->n_clients);
+    int64_t n = 0;
+    for (int64_t i = 0; i < cohort->n; i++) {
+        if (is_able == NULL || is_able[cohort->members[i]]) {
+            cohort->members[n++] = cohort->members[i];
+        }
+    }
+    cohort->n = n;
 }

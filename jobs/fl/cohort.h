@@ -8,6 +8,7 @@
 #ifndef PPT_JOBS_FL_COHORT_H
 #define PPT_JOBS_FL_COHORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "jobs/dp/sampler.h"
@@ -30,7 +31,9 @@ int cohort_open(struct cohort *cohort, const struct spec_federation *federation,
                 const unsigned char key[CRYPTO_KEY_SIZE], struct error *err);
 void cohort_close(struct cohort *cohort);
 
-/* Draws the members of a round into the cohort. */
-void cohort_draw(struct cohort *cohort, int64_t round);
+/* Draws the members of a round into the cohort, of those who are able:
+ * is_able[n_clients] or NULL for all. Poisson: each of them with the same rate whoever
+ * else is; fixed: all of them where they are fewer. */
+void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able);
 
 #endif

@@ -149,12 +149,15 @@ static int open_round(struct round *round, const struct spec *own,
         rc = keep_open(&round->keep, round->spec, &round->trainer, n_clients, err);
     }
     if (rc == 0) {
+        rc = consent_open(&round->consent, round->spec, &round->partition, env, err);
+    }
+    if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
                         &round->attack, &round->keep, err);
     }
     if (rc == 0 && round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
-                         &round->cohort, n_clients, master, err);
+                         &round->cohort, &round->consent, master, err);
     }
     round->is_gathered =
         round->spec->federation.robust.is_on || round->spec->federation.attack.is_on;
@@ -173,6 +176,7 @@ static void close_round(struct round *round)
     local_close(&round->local);
     keep_close(&round->keep);
     attack_close(&round->attack);
+    consent_close(&round->consent);
     cohort_close(&round->cohort);
     partition_close(&round->partition);
     trainer_close(&round->trainer);

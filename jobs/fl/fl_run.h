@@ -16,6 +16,8 @@
  * Plain jobs: from one spec comes one model, the same bits for any number of ranks.
  * With aggregation: secagg the updates are encoded, masked and added up by the protocol
  * of secagg_client.h, which clients and server run; the price is the same (secure.h).
+ * With consent nobody's records are used in a round who does not consent at its end
+ * (consent.h).
  * Limits: the server is trusted with the sum before noise, and without secagg with
  * every update. Time depends on the size of the cohort.
  */

@@ -8,22 +8,22 @@
 
 #define EPSILON_EVERY_S 0.1
 
-static bool is_wanted(const struct round *round)
+static bool is_wanted(const struct trainer *trainer)
 {
-    const struct env *env = round->trainer.env;
+    const struct env *env = trainer->env;
     return env->comm->rank == 0 && env->io->note != NULL;
 }
 
-static void begin(const struct round *round, struct json *json)
+static void begin(const struct trainer *trainer, int64_t round, struct json *json)
 {
     json_object(json, NULL);
-    json_integer(json, "attempt", round->trainer.plan->attempt);
-    json_integer(json, "round", round->trainer.step);
+    json_integer(json, "attempt", trainer->plan->attempt);
+    json_integer(json, "round", round);
 }
 
-static int end(struct round *round, struct json *json, struct error *err)
+static int end(const struct trainer *trainer, struct json *json, struct error *err)
 {
-    struct io *io = round->trainer.env->io;
+    struct io *io = trainer->env->io;
     char *text = NULL;
     json_close_object(json);
     int rc = json_end(json, &text, err);
@@ -39,10 +39,10 @@ int journal_round(struct round *round, struct error *err)
     const struct trainer *trainer = &round->trainer;
     struct json json = {0};
     double now_s = lease_clock_s();
-    if (!is_wanted(round)) {
+    if (!is_wanted(&round->trainer)) {
         return 0;
     }
-    begin(round, &json);
+    begin(&round->trainer, round->trainer.step, &json);
     if (!trainer->is_private) {
         json_integer(&json, "clients", round->cohort.n);
         if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
@@ -58,16 +58,48 @@ int journal_round(struct round *round, struct error *err)
         json_number(&json, "epsilon", course_epsilon(trainer));
         round->epsilon_told_s = now_s;
     }
-    return end(round, &json, err);
+    return end(&round->trainer, &json, err);
+}
+
+int journal_consent(const struct trainer *trainer, const struct consent *consent,
+                    enum consent_when when, int rc, struct error *err)
+{
+    static const char *const words[] = {[CONSENT_BEFORE] = "before",
+                                        [CONSENT_BETWEEN] = "between",
+                                        [CONSENT_END] = "end"};
+    struct json json = {0};
+    bool is_news = consent->has_changed || rc == -PPT_EPOLICY;
+    if (consent->allows == NULL || !is_news || !is_wanted(trainer)) {
+        return rc;
+    }
+    begin(trainer, trainer->step + 1, &json);
+    json_string(&json, "consent", words[when]);
+    json_integer(&json, "registered", consent->n_entries);
+    json_integer(&json, "consenting", consent->n_consenting);
+    json_integer(&json, "withdrawn", consent->n_withdrawn);
+    json_bool(&json, "runs", rc == 0);
+    int note_rc = end(trainer, &json, rc == 0 ? err : NULL);
+    return rc != 0 ? rc : note_rc;
+}
+
+int journal_excluded(const struct trainer *trainer, int64_t n, struct error *err)
+{
+    struct json json = {0};
+    if (trainer->is_private || !is_wanted(trainer)) {
+        return 0;
+    }
+    begin(trainer, trainer->step + 1, &json);
+    json_integer(&json, "excluded", n);
+    return end(trainer, &json, err);
 }
 
 int journal_look(struct round *round, double accuracy, struct error *err)
 {
     struct json json = {0};
-    if (!is_wanted(round)) {
+    if (!is_wanted(&round->trainer)) {
         return 0;
     }
-    begin(round, &json);
+    begin(&round->trainer, round->trainer.step, &json);
     json_number(&json, "test_accuracy", accuracy);
-    return end(round, &json, err);
+    return end(&round->trainer, &json, err);
 }

@@ -3,6 +3,9 @@
  *
  * {"attempt": 1, "round": 17, "clients": 10, "survivors": 10, "epsilon": 0.5}
  * {"attempt": 1, "round": 20, "test_accuracy": 0.91}
+ * {"attempt": 1, "round": 21, "consent": "between", "registered": 100, "consenting":
+ * 80, "withdrawn": 3, "runs": true}
+ * {"attempt": 1, "round": 21, "excluded": 2}
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
  * is no update, where a robust rule goes on without them) and `attackers` (of a
  * simulated attack) stand in plain jobs only: in private ones they are secrets.
@@ -18,6 +21,18 @@
 /* Rank 0: the round that was made last. Does nothing where io takes no notes.
  * Errors: PPT_EIO, PPT_ENOMEM. */
 int journal_round(struct round *round, struct error *err);
+
+/* Rank 0: what a look at the list of consents in the round that is being made came to;
+ * `rc` is consent_look's, which is returned if it is not 0. It is told where the list
+ * has changed or the round must not go on; that a round is in the journal says that its
+ * other looks allowed it. Numbers are the list's, which is public: nothing of who was
+ * drawn. Errors: as above. */
+int journal_consent(const struct trainer *trainer, const struct consent *consent,
+                    enum consent_when when, int rc, struct error *err);
+
+/* Rank 0 of a plain job: so many of the cohort withdrew and were taken out of the sum.
+ * Errors: as above. */
+int journal_excluded(const struct trainer *trainer, int64_t n, struct error *err);
 
 /* Rank 0: a public look at the test split after that round. Errors: as above. */
 int journal_look(struct round *round, double accuracy, struct error *err);

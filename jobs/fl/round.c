@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "jobs/fl/journal.h"
 #include "jobs/fl/weight.h"
 
 /* Plain updates are multiples of this; those longer than STACK_MOST are no updates. */
@@ -98,24 +99,21 @@ static int add_client(struct round *round, int64_t client, double total_weight,
     return 0;
 }
 
-int round_run(struct round *round, struct error *err)
+static int look(struct round *round, enum consent_when when, struct error *err)
+{
+    int rc = consent_look(&round->consent, err);
+    return journal_consent(&round->trainer, &round->consent, when, rc, err);
+}
+
+/* The cohort's updates, in the clear. */
+static int add_clients(struct round *round, struct error *err)
 {
     struct trainer *trainer = &round->trainer;
-    struct cohort *cohort = &round->cohort;
+    const struct cohort *cohort = &round->cohort;
     double total_weight = 0.0;
     int rc = 0;
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
                                                           sizeof *trainer->sum);
-    cohort_draw(cohort, trainer->step);
-    if (cohort->n > MOST_MEMBERS) {
-        return error_set(err, PPT_EINTERNAL, "a cohort is larger than 2^20 clients");
-    }
-    if (round->is_gathered) {
-        return robust_run(&round->robust, err);
-    }
-    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
-        return secure_run(&round->secure, err);
-    }
     for (int64_t i = 0; i < cohort->n; i++) {
         total_weight += client_weight(round, cohort->members[i]);
     }
@@ -125,5 +123,57 @@ int round_run(struct round *round, struct error *err)
             rc = add_client(round, cohort->members[i], total_weight, err);
         }
     }
+    return rc;
+}
+
+/* Adds up until nobody has withdrawn meanwhile: whoever did is in none of the sum, nor
+ * in the losses since the last look at them. Each time the cohort is smaller. */
+static int sum_in_the_clear(struct round *round, struct error *err)
+{
+    struct cohort *cohort = &round->cohort;
+    int64_t n_before;
+    int rc = add_clients(round, err);
+    for (enum consent_when when = CONSENT_BETWEEN; rc == 0; when = CONSENT_END) {
+        n_before = cohort->n;
+        rc = look(round, when, err);
+        cohort->n = consent_filter(&round->consent, cohort->members, cohort->n);
+        if (rc == 0 && cohort->n < n_before) {
+            double loss, count;
+            trainer_take_loss(&round->trainer, &loss, &count);
+            rc = journal_excluded(&round->trainer, n_before - cohort->n, err);
+            rc = rc != 0 ? rc : consent_enough(&round->consent, cohort->n, err);
+            rc = rc != 0 ? rc : add_clients(round, err);
+        } else if (when == CONSENT_END) {
+            break;
+        }
+    }
+    return rc;
+}
+
+int round_run(struct round *round, struct error *err)
+{
+    struct trainer *trainer = &round->trainer;
+    struct cohort *cohort = &round->cohort;
+    int rc = look(round, CONSENT_BEFORE, err);
+    if (rc != 0) {
+        return rc;
+    }
+    trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
+                                                          sizeof *trainer->sum);
+    cohort_draw(cohort, trainer->step, round->consent.allows);
+    if (cohort->n > MOST_MEMBERS) {
+        return error_set(err, PPT_EINTERNAL, "a cohort is larger than 2^20 clients");
+    }
+    rc = consent_enough(&round->consent, cohort->n, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (round->is_gathered) {
+        return robust_run(&round->robust, err);
+    }
+    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
+        return secure_run(&round->secure, err);
+    }
+    rc = sum_in_the_clear(round, err);
     return rc != 0 ? rc : trainer_release(trainer, err);
 }

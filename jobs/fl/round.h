@@ -16,6 +16,7 @@
 #include "jobs/dp/trainer.h"
 #include "jobs/fl/attack.h"
 #include "jobs/fl/cohort.h"
+#include "jobs/fl/consent.h"
 #include "jobs/fl/keep.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
@@ -30,6 +31,7 @@ struct round {
     struct attack attack;
     struct keep keep;
     struct local local;
+    struct consent consent;
     struct secure secure;  /* aggregation: secagg */
     struct robust robust;  /* robust.h: where the spec has a rule, or an attack */
     bool is_gathered;      /* by robust */
@@ -37,9 +39,9 @@ struct round {
 };
 
 /* Runs round trainer.step, which must have been charged; every rank calls it. Errors:
- * those of rows->read, PPT_ERANGE (plain: a client's update is not finite or longer
- * than 256 somewhere: training diverged), those of secure_run and robust_run,
- * PPT_ECOMM, PPT_EINTERNAL (more clients than sums are exact for). */
+ * those of rows->read and consent_look, PPT_ERANGE (plain: a client's update is not
+ * finite or longer than 256 somewhere: training diverged), those of secure_run and
+ * robust_run, PPT_ECOMM, PPT_EINTERNAL (more clients than sums are exact for). */
 int round_run(struct round *round, struct error *err);
 
 /* sum[n] -= the update after - before, clipped to clip_norm, times share (above 0, at

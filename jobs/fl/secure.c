@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "jobs/dp/verdict.h"
+#include "jobs/fl/cause.h"
 #include "jobs/fl/degree.h"
 #include "jobs/fl/draw.h"
+#include "jobs/fl/journal.h"
 #include "jobs/fl/post.h"
 #include "kernels/ring.h"
 
@@ -135,12 +137,13 @@ static int allocate(struct secure *secure, struct error *err)
     secure->roster = calloc(n, sizeof *secure->roster);
     secure->clients = calloc(n, sizeof(struct secagg_client *));
     secure->leaves = calloc(n, sizeof *secure->leaves);
+    secure->sent = calloc(n, sizeof *secure->sent);
     secure->ring =
         calloc((size_t)trainer->n_padded + WEIGHT_MAX_DIGITS, sizeof *secure->ring);
     secure->update = calloc((size_t)trainer->n_padded, sizeof *secure->update);
     if (secure->members == NULL || secure->publics == NULL || secure->roster == NULL ||
-        secure->clients == NULL || secure->leaves == NULL || secure->ring == NULL ||
-        secure->update == NULL) {
+        secure->clients == NULL || secure->leaves == NULL || secure->sent == NULL ||
+        secure->ring == NULL || secure->update == NULL) {
         return error_set(err, PPT_ENOMEM, "no memory for secure aggregation");
     }
     return 0;
@@ -164,14 +167,15 @@ static void open_streams(struct secure *secure,
 }
 
 int secure_open(struct secure *secure, const struct spec *spec, struct trainer *trainer,
-                struct local *local, struct cohort *cohort, int64_t n_clients,
+                struct local *local, struct cohort *cohort, struct consent *consent,
                 const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
 {
     *secure = (struct secure){.spec = spec,
                               .trainer = trainer,
                               .local = local,
                               .cohort = cohort,
-                              .n_clients = n_clients};
+                              .consent = consent,
+                              .n_clients = local->partition->n_clients};
     secure->n_stand_ins = trainer->is_private ? spec->federation.secagg.min_clients : 0;
     if (trainer->is_private && spec->federation.noise.by == NOISE_BY_CLIENTS) {
         secure->n_sharers = (uint32_t)spec_noise_participants(&spec->federation);
@@ -200,6 +204,7 @@ static void end_round(struct secure *secure)
     for (uint32_t i = 0; secure->clients != NULL && i < secure->n; i++) {
         secagg_client_free(secure->clients[i]);
         secure->clients[i] = NULL;
+        buf_free(&secure->sent[i]);
     }
     secagg_server_free(secure->server);
     session_close(&secure->session);
@@ -225,6 +230,7 @@ void secure_close(struct secure *secure)
     free(secure->roster);
     free(secure->clients);
     free(secure->leaves);
+    free(secure->sent);
     free(secure->ring);
     free(secure->update);
     buf_free(&secure->mail);
@@ -518,6 +524,15 @@ static bool is_stop(int rc)
     return rc == -PPT_ETRUST || rc == -PPT_EPOLICY || rc == -PPT_ESTATE;
 }
 
+/* A masked vector that may have to be taken out again. */
+static void keep_sent(struct secure *secure, enum secagg_stage stage, uint32_t number)
+{
+    if (stage == SECAGG_MASKED && secure->consent->allows != NULL) {
+        buf_clear(&secure->sent[number]);
+        buf_bytes(&secure->sent[number], secure->text.data, secure->text.len);
+    }
+}
+
 /* Answers to at most `most` of the letters that are left, one mail to rank 0 from each
  * rank in its turn. Every rank calls it as often. */
 static int answer_some(struct secure *secure, enum secagg_stage stage,
@@ -534,6 +549,7 @@ static int answer_some(struct secure *secure, enum secagg_stage stage,
         rc = answer(secure, stage, number, text, len, err);
         if (rc == 0) {
             post_write(&secure->mail, number, secure->text.data, secure->text.len);
+            keep_sent(secure, stage, number);
         }
         rc = is_stop(rc) ? 0 : rc;
     }
@@ -640,6 +656,64 @@ static int decode_total(struct secure *secure, struct error *err)
     return 0;
 }
 
+/* One client leaves, by the vector that its rank has kept. */
+static int withdraw(struct secure *secure, uint32_t number, struct error *err)
+{
+    struct comm *comm = secure->trainer->env->comm;
+    int owner = (int)(number % (uint32_t)comm->size), rc = 0;
+    struct buf passing = {0};
+    struct buf *mail = comm->rank == owner ? &secure->sent[number] : &passing;
+    if (owner > 0) {
+        rc = post_send(comm, owner, mail, err);
+    }
+    if (rc == 0 && comm->rank == 0) {
+        rc = secagg_server_withdraw(secure->server, number, mail->data, mail->len, err);
+        rc = rc == -PPT_ESTATE ? 0 : rc; /* it has vanished before */
+    }
+    buf_free(&passing);
+    secure->leaves[number] = 0;
+    return verdict_share(comm, rc, err);
+}
+
+/* A threshold bears floor(dropout n) that leave, which is least in the smallest cohort.
+ */
+static int check_leavers(const struct secure *secure, struct error *err)
+{
+    double dropout = secure->spec->federation.secagg.dropout;
+    double most = floor(dropout * (double)secure->n_stand_ins + 1e-9);
+    if (!secure->trainer->is_private || (double)secure->consent->n_leavers <= most) {
+        return 0;
+    }
+    return cause_set(err, CAUSE_TOO_MANY_LEAVE,
+                     "%lld clients withdrew in the middle of a round, and a cohort of "
+                     "any size bears %.0f",
+                     (long long)secure->consent->n_leavers, most);
+}
+
+/* Between the masked vectors and the list of survivors. */
+static int let_leave(struct secure *secure, struct error *err)
+{
+    int64_t n_left = 0, n_excluded = 0;
+    int rc = consent_look(secure->consent, err);
+    rc = journal_consent(secure->trainer, secure->consent, CONSENT_BETWEEN, rc, err);
+    if (rc == 0) {
+        rc = check_leavers(secure, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < secure->n; i++) {
+        int64_t client = client_of(secure, i);
+        if (client >= secure->n_clients || consent_allows(secure->consent, client)) {
+            n_left += client < secure->n_clients;
+            continue;
+        }
+        rc = withdraw(secure, i, err);
+        n_excluded++;
+    }
+    if (rc == 0 && n_excluded > 0) {
+        rc = journal_excluded(secure->trainer, n_excluded, err);
+    }
+    return rc != 0 ? rc : consent_enough(secure->consent, n_left, err);
+}
+
 /* The protocol among those who are drawn, up to the server's sum. */
 static int run_session(struct secure *secure, struct error *err)
 {
@@ -650,6 +724,9 @@ static int run_session(struct secure *secure, struct error *err)
     int rc = begin_round(secure, err);
     for (int stage = SECAGG_KEYS; rc == 0 && stage < SECAGG_SUMMED; stage++) {
         rc = run_stage(secure, (enum secagg_stage)stage, err);
+        if (rc == 0 && stage == SECAGG_MASKED) {
+            rc = let_leave(secure, err);
+        }
     }
     if (rc == 0) {
         rc = take_sum(secure, err);
@@ -664,6 +741,10 @@ int secure_run(struct secure *secure, struct error *err)
     secure->drawn = secure->cohort->members;
     secure->n_drawn = (uint32_t)secure->cohort->n;
     int rc = run_session(secure, err);
+    if (rc == 0) {
+        rc = consent_look(secure->consent, err);
+        rc = journal_consent(trainer, secure->consent, CONSENT_END, rc, err);
+    }
     if (rc == 0) {
         rc = trainer_total(trainer, err);
     }

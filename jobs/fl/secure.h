@@ -27,6 +27,7 @@
 
 #include "jobs/dp/trainer.h"
 #include "jobs/fl/cohort.h"
+#include "jobs/fl/consent.h"
 #include "jobs/fl/encode.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/secagg_client.h"
@@ -46,6 +47,7 @@ struct secure {
     struct trainer *trainer;
     struct local *local;
     struct cohort *cohort;
+    struct consent *consent;
     int64_t n_clients, n_stand_ins; /* stand-ins are numbered behind the clients */
     struct encode_terms terms;
     struct share share; /* noise by clients, else zeros, and so is what follows */
@@ -68,6 +70,7 @@ struct secure {
     uint32_t n;                     /* drawn and stand-ins */
     uint32_t n_turns;               /* the most of them that one rank plays */
     struct secagg_client **clients; /* [n]: those of this rank */
+    struct buf *sent;               /* [n]: this rank's masked vectors, with consent */
     uint8_t *leaves;                /* [n]: at which stage, SECAGG_SUMMED: never */
     uint32_t *ring;                 /* [n_params + WEIGHT_MAX_DIGITS] */
     float *update;                  /* [n_padded] */
@@ -82,11 +85,15 @@ struct secure {
  * Errors: PPT_ERANGE (too few bits, or no graph for cohorts of this size), PPT_ENOMEM.
  */
 int secure_open(struct secure *secure, const struct spec *spec, struct trainer *trainer,
-                struct local *local, struct cohort *cohort, int64_t n_clients,
+                struct local *local, struct cohort *cohort, struct consent *consent,
                 const unsigned char master[CRYPTO_KEY_SIZE], struct error *err);
 void secure_close(struct secure *secure);
 
 /* The round trainer->step of the cohort that was drawn, and the model's update by it.
+ * Who withdraws its consent before anybody is told who survives is taken out of the
+ * sum; for that each rank keeps its clients' masked vectors until then. In private jobs
+ * no more clients of the whole list may withdraw in that time than any cohort bears
+ * drop-outs: one that failed would tell who was in it.
  * Every rank calls it. Errors: PPT_EPOLICY and PPT_ETRUST with a cause (cause.h), those
  * of local_train, PPT_ECOMM, PPT_ENOMEM. */
 int secure_run(struct secure *secure, struct error *err);

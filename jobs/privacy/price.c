@@ -156,6 +156,13 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
         return error_hint(err, "use iid, dirichlet or shards, which make clients up, "
                                "or a data set whose unit is user");
     }
+    if (federation->consent.is_asked && !is_made_up && train->nominal_users < 1) {
+        error_set(err, PPT_ESPEC,
+                  "federation.consent is asked for, but data set '%s' does not say "
+                  "whose its records are",
+                  manifest->name);
+        return error_hint(err, "import it with ppt-data import --train-users");
+    }
     if (spec->privacy.is_private &&
         (is_made_up || federation->selection != SELECTION_POISSON ||
          (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||

@@ -415,6 +415,7 @@ static const struct field federation_fields[] = {
      .n_words = AGGREGATION_N,
      .n_default = AGGREGATION_CLEAR},
     {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
+    {.key = "consent", .type = FIELD_OWN, .read = consent_read, .write = consent_write},
     {.key = "robust", .type = FIELD_OWN, .read = robust_read, .write = robust_write},
     {.key = "noise", .type = FIELD_OWN, .read = read_noise, .write = write_noise},
     {.key = "attack", .type = FIELD_OWN, .read = attack_read, .write = attack_write},
@@ -627,6 +628,7 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_privacy(faults, root, spec);
     check_training(faults, root, spec);
     check_secagg(faults, node, spec);
+    consent_check(faults, node, spec);
     robust_check(faults, node, spec);
     check_noise(faults, node, spec);
     attack_check(faults, node, spec);

@@ -2,6 +2,7 @@
 #ifndef PPT_JOBS_SPEC_FEDERATION_H
 #define PPT_JOBS_SPEC_FEDERATION_H
 
+#include "jobs/spec/consent.h"
 #include "jobs/spec/field.h"
 
 /* The tables, for fields.c; those of robust.c and attack.c are among them. */

@@ -582,6 +582,7 @@ const struct field_section *const field_sections[] = {
     &field_federation,
     &field_server,
     &field_secagg,
+    &field_consent,
     &field_robust,
     &field_noise,
     &field_attack,

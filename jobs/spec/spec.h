@@ -227,6 +227,13 @@ struct spec_robust {
     double smoothing;   /* geometric_median; default 1e-6; else 0 */
 };
 
+/* Whether a round runs, by the clients' consent (jobs/fl/consent.h). */
+struct spec_consent {
+    bool is_asked;       /* the file has the section; else zeros */
+    int64_t min_clients; /* so many consent at least; default 10 */
+    double min_share;    /* and this share of those registered; default 0.75 */
+};
+
 /* Who makes a private sum noisy: the server once it has it, or the clients, each by a
  * share of the noise in its masked vector (jobs/fl/share.h); CLIENTS with aggregation:
  * secagg only. */
@@ -280,6 +287,7 @@ struct spec_federation {
     struct spec_server server;
     enum spec_aggregation aggregation;
     struct spec_secagg secagg;
+    struct spec_consent consent;
     struct spec_robust robust;
     struct spec_noise noise;
     struct spec_attack attack;

@@ -95,6 +95,21 @@ sed -e 's/kind: fl/kind: dp/' -e '/^federation/d' "$dir/crowd.yaml" >"$dir/recor
 expect 10 "would price the records of 'train' as if each were a user" \
     as alice ppt-submit --dry-run "$dir/records.yaml"
 
+step "clients consent, withdraw, and the job ends when too few are left"
+seq 300 | awk '{ print "consents user " $1 }' >"$dir/crowd.consents"
+federation willing 2 2 "rounds: 40, partition: users, cohort: 50, consent: {min_clients: 200}"
+sed -i 's/name: users/name: crowd/' "$dir/willing.yaml"
+id=$(submit willing)
+wait_state "$id" "done"
+head -n 1 "$dir/jobs/$id/rounds.jsonl" | grep -q '"consent": "before", "registered": 300, "consenting": 300, "withdrawn": 0, "runs": true}' ||
+    die "$(head -n 1 "$dir/jobs/$id/rounds.jsonl")"
+seq 100 | awk '{ print "withdrawn user " $1 }' >>"$dir/crowd.consents"
+id=$(submit willing)
+wait_state "$id" failed
+field "$id" reason | grep -q 'share_too_small: 200 of 300' || die "$(field "$id" reason)"
+grep -q '"consenting": 200, "withdrawn": 100, "runs": false}' "$dir/jobs/$id/rounds.jsonl" ||
+    die "$(cat "$dir/jobs/$id/rounds.jsonl")"
+
 step "by secure aggregation"
 federation secure 0.5 3 "rounds: 15, partition: users, cohort: 100, aggregation: secagg"
 id=$(submit secure)

@@ -297,6 +297,27 @@ static int read_users(struct rows *rows, int64_t *ret_users, struct error *err)
     return 0;
 }
 
+static int consents(struct io *io, char **ret_text, size_t *ret_len, struct error *err)
+{
+    struct world *world = io->state;
+    int last = world->n_consents - 1, at = world->n_looks++;
+    const char *now = world->consents[at < last ? at : last];
+    const char *before =
+        at == 0 ? NULL : world->consents[at - 1 < last ? at - 1 : last];
+    (void)err;
+    *ret_text = now == before ? NULL : strdup(now);
+    *ret_len = now == before ? 0 : strlen(now);
+    return 0;
+}
+
+static int note(struct io *io, const char *line, struct error *err)
+{
+    struct world *world = io->state;
+    (void)err;
+    strncat(world->notes, line, world->notes_size - strlen(world->notes) - 1);
+    return 0;
+}
+
 static struct rows rows_of(struct seat *seat, const struct world_data *data,
                            int64_t first, int64_t end)
 {
@@ -341,7 +362,9 @@ static void *run_rank(void *state)
                     .checkpoint_open = checkpoint_open,
                     .checkpoint_get = checkpoint_get,
                     .checkpoint_close = checkpoint_close,
-                    .model_save = model_save};
+                    .model_save = model_save,
+                    .consents = world->consents != NULL ? consents : NULL,
+                    .note = world->notes != NULL ? note : NULL};
     if (world->test != NULL) {
         n = world->test->n;
         test = rows_of(&test_seat, world->test, n * rank / world->size,
@@ -369,6 +392,7 @@ static void *run_rank(void *state)
 
 void world_run(struct world *world)
 {
+    world->n_looks = 0;
     struct seat seats[WORLD_MAX_RANKS];
     pthread_t threads[WORLD_MAX_RANKS];
     pthread_barrier_init(&world->barrier, NULL, (unsigned)world->size);

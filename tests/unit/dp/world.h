@@ -64,6 +64,13 @@ struct world {
     void (*on_sum)(void *state, int rank, const double *send, size_t n);
     void *on_sum_state;
     bool keeps_calls;
+    /* Lists of consents by the look at which they hold, the last one from then on; rank
+     * 0 gets each that is another than the one before. NULL: nobody keeps one. */
+    const char *const *consents;
+    int n_consents;
+    /* Keeps what rank 0 notes where it has room; may be NULL. */
+    char *notes;
+    size_t notes_size;
 
     /* Kept between runs: free with world_free. */
     void *checkpoint, *checkpoint_new;
@@ -80,6 +87,8 @@ struct world {
     struct error err[WORLD_MAX_RANKS];
     struct world_call *calls[WORLD_MAX_RANKS];
     size_t n_calls[WORLD_MAX_RANKS];
+
+    int n_looks; /* at consents */
 
     /* The implementation's. */
     pthread_barrier_t barrier;

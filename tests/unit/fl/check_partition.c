@@ -201,7 +201,7 @@ START_TEST(cohorts)
     ck_assert_int_eq(cohort_open(&cohort, &federation, rate, N, key, NULL), 0);
     ck_assert_int_eq(cohort_open(&twin, &federation, rate, N, key, NULL), 0);
     for (int64_t round = 0; round < ROUNDS; round++) {
-        cohort_draw(&cohort, round);
+        cohort_draw(&cohort, round, NULL);
         for (int64_t i = 0; i < cohort.n; i++) {
             ck_assert(i == 0 || cohort.members[i] > cohort.members[i - 1]);
             ck_assert(cohort.members[i] >= 0 && cohort.members[i] < N);
@@ -210,8 +210,8 @@ START_TEST(cohorts)
         ck_assert(_i == SELECTION_POISSON || cohort.n == COHORT);
         total += cohort.n;
     }
-    cohort_draw(&cohort, 3); /* asked for again, and elsewhere: the same */
-    cohort_draw(&twin, 3);
+    cohort_draw(&cohort, 3, NULL); /* asked for again, and elsewhere: the same */
+    cohort_draw(&twin, 3, NULL);
     ck_assert_int_eq(cohort.n, twin.n);
     ck_assert_mem_eq(cohort.members, twin.members,
                      (size_t)cohort.n * sizeof *twin.members);

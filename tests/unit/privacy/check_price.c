@@ -456,6 +456,10 @@ START_TEST(users_of_several_records)
     s.federation.max_weight = 30;
     struct price weighted = price_of(&s, &m);
     ck_assert_mem_eq(weighted.cost.rho, price.cost.rho, sizeof price.cost.rho);
+    s.federation.consent.is_asked = one.federation.consent.is_asked = true;
+    weighted = price_of(&s, &m);
+    ck_assert_mem_eq(weighted.cost.rho, price.cost.rho, sizeof price.cost.rho);
+    expect(&one, &few, PPT_ESPEC, "does not say whose its records are");
     s.federation.cohort = 3001;
     expect(&s, &m, PPT_ERANGE, "expected a number in [1, 3000]");
     dp.privacy.unit = UNIT_USER;
