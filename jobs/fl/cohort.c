@@ -1,31 +1,46 @@
 #include "jobs/fl/cohort.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "jobs/fl/draw.h"
 
-int cohort_open(struct cohort *cohort, const struct spec_federation *federation,
-                double sample_rate, int64_t n_clients,
-                const unsigned char key[CRYPTO_KEY_SIZE], struct error *err)
+struct lot {
+    double key; /* larger ones first */
+    int64_t client;
+};
+
+static int allocate(struct cohort *cohort, struct error *err)
 {
-    bool is_fixed = federation->selection == SELECTION_FIXED;
-    size_t n = (size_t)n_clients + 1;
-    *cohort = (struct cohort){.selection = federation->selection,
-                              .n_clients = n_clients,
-                              .n_fixed = federation->cohort};
-    if (is_fixed && cohort->n_fixed > n_clients) {
-        return error_set(err, PPT_ERANGE, "federation.cohort is %lld of %lld clients",
-                         (long long)cohort->n_fixed, (long long)n_clients);
-    }
+    size_t n = (size_t)cohort->n_clients + 1;
+    bool is_fixed = cohort->selection == SELECTION_FIXED;
+    bool is_weighted = cohort->selection == SELECTION_WEIGHTED;
     cohort->members = malloc(n * sizeof *cohort->members);
     cohort->scratch = is_fixed ? malloc(n * sizeof *cohort->scratch) : NULL;
-    int rc = cohort->members == NULL || (is_fixed && cohort->scratch == NULL)
-                 ? error_set(err, PPT_ENOMEM, "no memory for a cohort")
-                 : 0;
-    if (rc == 0 && is_fixed) {
+    cohort->lots = is_weighted ? malloc(n * sizeof *cohort->lots) : NULL;
+    bool has_all = cohort->members != NULL && (cohort->scratch != NULL || !is_fixed) &&
+                   (cohort->lots != NULL || !is_weighted);
+    return has_all ? 0 : error_set(err, PPT_ENOMEM, "no memory for a cohort");
+}
+
+int cohort_open(struct cohort *cohort, enum spec_selection selection,
+                double sample_rate, int64_t n_fixed, const struct partition *partition,
+                const unsigned char key[CRYPTO_KEY_SIZE], struct error *err)
+{
+    *cohort = (struct cohort){.selection = selection,
+                              .partition = partition,
+                              .n_clients = partition->n_clients,
+                              .n_fixed = n_fixed};
+    if (selection != SELECTION_POISSON && n_fixed > partition->n_clients) {
+        return error_set(err, PPT_ERANGE, "federation.cohort is %lld of %lld clients",
+                         (long long)n_fixed, (long long)partition->n_clients);
+    }
+    int rc = allocate(cohort, err);
+    if (rc == 0 && selection != SELECTION_POISSON) {
         cohort->stream = crypto_stream_new(key);
     } else if (rc == 0) {
-        rc = sampler_open(&cohort->sampler, key, sample_rate, n_clients, err);
+        rc =
+            sampler_open(&cohort->sampler, key, sample_rate, partition->n_clients, err);
     }
     if (rc != 0) {
         cohort_close(cohort);
@@ -47,6 +62,7 @@ void cohort_close(struct cohort *cohort)
     }
     free(cohort->members);
     free(cohort->scratch);
+    free(cohort->lots);
     *cohort = (struct cohort){0};
 }
 
@@ -75,10 +91,41 @@ static void draw_fixed(struct cohort *cohort, int64_t round, const bool *is_able
     qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const struct lot *x = a, *y = b;
+    return x->key != y->key ? (x->key < y->key) - (x->key > y->key)
+                            : (x->client > y->client) - (x->client < y->client);
+}
+
+/* The largest of ln(U) / records; those without records come last. */
+static void draw_weighted(struct cohort *cohort, int64_t round, const bool *is_able)
+{
+    int64_t n = 0;
+    crypto_stream_seek(cohort->stream, (uint64_t)round, 0);
+    for (int64_t c = 0; c < cohort->n_clients; c++) {
+        double u = draw_uniform(cohort->stream);
+        double size = (double)partition_size(cohort->partition, c);
+        if (is_able == NULL || is_able[c]) {
+            cohort->lots[n++] = (struct lot){log(u) / size, c};
+        }
+    }
+    qsort(cohort->lots, (size_t)n, sizeof *cohort->lots, by_key);
+    cohort->n = cohort->n_fixed < n ? cohort->n_fixed : n;
+    for (int64_t i = 0; i < cohort->n; i++) {
+        cohort->members[i] = cohort->lots[i].client;
+    }
+    qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
+}
+
 void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able)
 {
     if (cohort->selection == SELECTION_FIXED) {
         draw_fixed(cohort, round, is_able);
+        return;
+    }
+    if (cohort->selection == SELECTION_WEIGHTED) {
+        draw_weighted(cohort, round, is_able);
         return;
     }
     sampler_begin(&cohort->sampler, round);

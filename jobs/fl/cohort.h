@@ -1,7 +1,9 @@
 /* Who takes part in a round: the same on every rank that has the same key.
  *
  * Poisson: each client independently with the price's rate, exactly
- * (jobs/dp/sampler.h). Fixed: a uniform set of `cohort` clients. A price that counts on
+ * (jobs/dp/sampler.h). Fixed: a uniform set of `cohort` clients. Weighted: drawn one
+ * after the other, each with a chance in proportion to its records among those that are
+ * left (Efraimidis, Spirakis 2006). A price that counts on
  * the draw holds only where the key is secret and nobody is told who was drawn, or how
  * many.
  */
@@ -12,22 +14,26 @@
 #include <stdint.h>
 
 #include "jobs/dp/sampler.h"
+#include "jobs/fl/partition.h"
 #include "jobs/spec/spec.h"
 
 struct cohort {
     enum spec_selection selection;
     struct sampler sampler;       /* poisson */
-    struct crypto_stream *stream; /* fixed */
+    struct crypto_stream *stream; /* fixed, weighted */
+    const struct partition *partition;
     int64_t n_clients, n_fixed;
     int64_t *scratch; /* fixed: [n_clients] */
+    struct lot *lots; /* weighted: [n_clients] */
     int64_t *members; /* ascending; those of the last draw */
     int64_t n;
 };
 
-/* Close with cohort_close, which wipes. Errors: PPT_ERANGE (no such rate, or more than
- * there are clients), PPT_ENOMEM. */
-int cohort_open(struct cohort *cohort, const struct spec_federation *federation,
-                double sample_rate, int64_t n_clients,
+/* Of `n_fixed` clients where they are fixed or weighted. The partition is kept by the
+ * caller. Close with cohort_close, which wipes. Errors: PPT_ERANGE (no such rate, or
+ * more than there are clients), PPT_ENOMEM. */
+int cohort_open(struct cohort *cohort, enum spec_selection selection,
+                double sample_rate, int64_t n_fixed, const struct partition *partition,
                 const unsigned char key[CRYPTO_KEY_SIZE], struct error *err);
 void cohort_close(struct cohort *cohort);
 

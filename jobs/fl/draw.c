@@ -38,7 +38,7 @@ double draw_uniform(struct crypto_stream *stream)
     return ((double)(draw_word(stream) >> 11) + 0.5) * 0x1p-53;
 }
 
-static double normal(struct crypto_stream *stream)
+double draw_normal(struct crypto_stream *stream)
 {
     double radius = sqrt(-2.0 * log(draw_uniform(stream)));
     return radius * cos(6.28318530717958648 * draw_uniform(stream));
@@ -52,7 +52,7 @@ double draw_gamma(struct crypto_stream *stream, double shape)
     }
     double d = shape - 1.0 / 3.0, c = 1.0 / sqrt(9.0 * d);
     for (;;) {
-        double x = normal(stream), v = 1.0 + c * x;
+        double x = draw_normal(stream), v = 1.0 + c * x;
         v = v * v * v;
         if (v > 0.0 &&
             log(draw_uniform(stream)) < 0.5 * x * x + d - d * v + d * log(v)) {

@@ -22,6 +22,9 @@ int64_t draw_below(struct crypto_stream *stream, int64_t n);
 /* Uniform on (0, 1), a multiple of 2^-53. */
 double draw_uniform(struct crypto_stream *stream);
 
+/* With mean 0 and standard deviation 1 (Box, Muller 1958): not for what is priced. */
+double draw_normal(struct crypto_stream *stream);
+
 /* Gamma with this shape > 0 and scale 1 (Marsaglia, Tsang 2000). */
 double draw_gamma(struct crypto_stream *stream, double shape);
 

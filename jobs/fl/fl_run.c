@@ -122,8 +122,13 @@ static int open_cohort(struct round *round, double sample_rate,
     } else {
         draw_key_public(round->spec->training.seed, "cohort", key);
     }
-    int rc = cohort_open(&round->cohort, &round->spec->federation, sample_rate,
-                         round->partition.n_clients, key, err);
+    const struct spec_federation *federation = &round->spec->federation;
+    int64_t n_clients = round->partition.n_clients;
+    int64_t n_fixed = federation->cohort > n_clients
+                          ? federation->cohort
+                          : device_asked(federation, n_clients);
+    int rc = cohort_open(&round->cohort, federation->selection, sample_rate, n_fixed,
+                         &round->partition, key, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }
@@ -147,6 +152,10 @@ static int open_round(struct round *round, const struct spec *own,
     }
     if (rc == 0) {
         rc = keep_open(&round->keep, round->spec, &round->trainer, n_clients, err);
+    }
+    if (rc == 0) {
+        rc = device_open(&round->device, round->spec, &round->partition,
+                         round->trainer.net.n_params, err);
     }
     if (rc == 0) {
         rc = consent_open(&round->consent, round->spec, &round->partition, env, err);
@@ -177,6 +186,7 @@ static void close_round(struct round *round)
     keep_close(&round->keep);
     attack_close(&round->attack);
     consent_close(&round->consent);
+    device_close(&round->device);
     cohort_close(&round->cohort);
     partition_close(&round->partition);
     trainer_close(&round->trainer);

@@ -48,6 +48,10 @@ int journal_round(struct round *round, struct error *err)
         if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
             json_integer(&json, "survivors", round->secure.n_survivors);
         }
+        if (round->device.terms != NULL) {
+            json_integer(&json, "stragglers", round->device.n_late);
+            json_number(&json, "virtual_s", round->device.clock_s);
+        }
         if (round->is_gathered) {
             json_integer(&json, "refused", round->robust.n_refused);
         }

@@ -160,7 +160,11 @@ int round_run(struct round *round, struct error *err)
     }
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
                                                           sizeof *trainer->sum);
-    cohort_draw(cohort, trainer->step, round->consent.allows);
+    if (round->device.terms != NULL) {
+        device_draw(&round->device, cohort, trainer->step);
+    } else {
+        cohort_draw(cohort, trainer->step, round->consent.allows);
+    }
     if (cohort->n > MOST_MEMBERS) {
         return error_set(err, PPT_EINTERNAL, "a cohort is larger than 2^20 clients");
     }

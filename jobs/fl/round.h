@@ -17,6 +17,7 @@
 #include "jobs/fl/attack.h"
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/consent.h"
+#include "jobs/fl/device.h"
 #include "jobs/fl/keep.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
@@ -32,6 +33,7 @@ struct round {
     struct keep keep;
     struct local local;
     struct consent consent;
+    struct device device;
     struct secure secure;  /* aggregation: secagg */
     struct robust robust;  /* robust.h: where the spec has a rule, or an attack */
     bool is_gathered;      /* by robust */

@@ -22,8 +22,13 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     const struct trainer *trainer = secure->trainer;
     double cohort = (double)secure->spec->federation.cohort;
     double nominal = ceil(cohort / trainer->plan->price.sample_rate);
+<<<<<<< HEAD
     bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
     double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
+=======
+    bool is_fixed = secure->spec->federation.selection != SELECTION_POISSON;
+    double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
+>>>>>>> 79db017 (jobs/fl, jobs/spec: devices with a virtual clock, and weighted cohorts)
     if (secure->spec->federation.secagg.group > 0) { /* groups.h */
         size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);
     }

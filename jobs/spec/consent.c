@@ -51,9 +51,10 @@ void consent_check(struct ydoc_faults *faults, const struct ydoc_node *node,
             "expected no such section with consent: a rule counts on how many "
             "updates there are");
     if (federation->attack.is_on)
-        ydoc_fault_at(faults, node, "attack",
-                      "expected no such section with consent: its updates are looked at "
-                      "side by side");
+        ydoc_fault_at(
+            faults, node, "attack",
+            "expected no such section with consent: its updates are looked at "
+            "side by side");
     if (federation->client_momentum > 0)
         ydoc_fault_at(faults, node, "client_momentum",
                       "expected 0 with consent: a sum that is made anew would move it "

@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "jobs/spec/attack.h"
-#include "jobs/spec/robust.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
@@ -20,6 +19,7 @@ static const char *const partition_names[PARTITION_N] = {
 static const char *const selection_names[SELECTION_N] = {
     [SELECTION_POISSON] = "poisson",
     [SELECTION_FIXED] = "fixed",
+    [SELECTION_WEIGHTED] = "weighted",
 };
 
 static const char *const weighting_names[WEIGHTING_N] = {
@@ -416,6 +416,7 @@ static const struct field federation_fields[] = {
      .n_default = AGGREGATION_CLEAR},
     {.key = "secagg", .type = FIELD_OWN, .read = read_secagg, .write = write_secagg},
     {.key = "consent", .type = FIELD_OWN, .read = consent_read, .write = consent_write},
+    {.key = "devices", .type = FIELD_OWN, .read = devices_read, .write = devices_write},
     {.key = "robust", .type = FIELD_OWN, .read = robust_read, .write = robust_write},
     {.key = "noise", .type = FIELD_OWN, .read = read_noise, .write = write_noise},
     {.key = "attack", .type = FIELD_OWN, .read = attack_read, .write = attack_write},
@@ -473,7 +474,8 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
             "expected users, or privacy: none: a record in or out moves other "
             "records between clients that are made up, so a price per client "
             "would not hold");
-    if (federation->selection == SELECTION_FIXED)
+    if (federation->selection == SELECTION_FIXED ||
+        federation->selection == SELECTION_WEIGHTED)
         ydoc_fault_at(
             faults, node, "selection",
             "expected poisson, or privacy: none: it is the one that is priced");
@@ -629,6 +631,7 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_training(faults, root, spec);
     check_secagg(faults, node, spec);
     consent_check(faults, node, spec);
+    devices_check(faults, node, spec);
     robust_check(faults, node, spec);
     check_noise(faults, node, spec);
     attack_check(faults, node, spec);

@@ -3,7 +3,9 @@
 #define PPT_JOBS_SPEC_FEDERATION_H
 
 #include "jobs/spec/consent.h"
+#include "jobs/spec/devices.h"
 #include "jobs/spec/field.h"
+#include "jobs/spec/robust.h"
 
 /* The tables, for fields.c; those of robust.c and attack.c are among them. */
 extern const struct field_section field_federation, field_server, field_secagg,

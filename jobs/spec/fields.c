@@ -583,6 +583,7 @@ const struct field_section *const field_sections[] = {
     &field_server,
     &field_secagg,
     &field_consent,
+    &field_devices,
     &field_robust,
     &field_noise,
     &field_attack,

@@ -174,8 +174,14 @@ enum spec_partition {
     PARTITION_N
 };
 
-/* POISSON: each client independently; FIXED: exactly so many, without privacy only. */
-enum spec_selection { SELECTION_POISSON, SELECTION_FIXED, SELECTION_N };
+/* POISSON: each client independently. Without privacy only: FIXED, exactly so many;
+ * WEIGHTED, the same with chances in proportion to their records. */
+enum spec_selection {
+    SELECTION_POISSON,
+    SELECTION_FIXED,
+    SELECTION_WEIGHTED,
+    SELECTION_N
+};
 enum spec_weighting { WEIGHTING_EQUAL, WEIGHTING_EXAMPLES, WEIGHTING_N };
 
 /* What the server does with the mean update, as if it were a gradient's opposite. */
@@ -225,6 +231,16 @@ struct spec_robust {
     double clip_norm;   /* centered_clipping, norm_bound: L2; else 0 */
     int64_t iterations; /* geometric_median, centered_clipping; default 3; else 0 */
     double smoothing;   /* geometric_median; default 1e-6; else 0 */
+};
+
+/* Clients as devices, by a virtual clock (jobs/fl/device.h). */
+struct spec_devices {
+    bool is_on;                         /* the file has the section; else zeros */
+    double over_commit;                 /* so many times the cohort are asked */
+    double examples_per_s, bytes_per_s; /* the median client's */
+    double spread;                      /* standard deviation of both's logarithms */
+    double availability;                /* share of a period that a client is there */
+    int64_t period_s;
 };
 
 /* Whether a round runs, by the clients' consent (jobs/fl/consent.h). */
@@ -288,6 +304,7 @@ struct spec_federation {
     enum spec_aggregation aggregation;
     struct spec_secagg secagg;
     struct spec_consent consent;
+    struct spec_devices devices;
     struct spec_robust robust;
     struct spec_noise noise;
     struct spec_attack attack;

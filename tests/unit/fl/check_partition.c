@@ -192,14 +192,20 @@ END_TEST
 START_TEST(cohorts)
 {
     enum { N = 400, ROUNDS = 500, COHORT = 20 };
-    struct spec_federation federation = {.cohort = COHORT,
-                                         .selection = (enum spec_selection)_i};
+    enum spec_selection selection = (enum spec_selection)_i;
+    int64_t first[N + 1];
+    struct partition partition = {.n_clients = N, .first = first};
+    for (int c = 0; c <= N; c++) {
+        first[c] = 3 * c;
+    }
     unsigned char key[CRYPTO_KEY_SIZE] = {(unsigned char)(_i + 1)};
     struct cohort cohort, twin;
     int64_t times[N] = {0}, total = 0;
     double rate = floor((double)COHORT / N * 0x1p53) * 0x1p-53;
-    ck_assert_int_eq(cohort_open(&cohort, &federation, rate, N, key, NULL), 0);
-    ck_assert_int_eq(cohort_open(&twin, &federation, rate, N, key, NULL), 0);
+    ck_assert_int_eq(
+        cohort_open(&cohort, selection, rate, COHORT, &partition, key, NULL), 0);
+    ck_assert_int_eq(cohort_open(&twin, selection, rate, COHORT, &partition, key, NULL),
+                     0);
     for (int64_t round = 0; round < ROUNDS; round++) {
         cohort_draw(&cohort, round, NULL);
         for (int64_t i = 0; i < cohort.n; i++) {
@@ -222,10 +228,74 @@ START_TEST(cohorts)
     }
     cohort_close(&cohort);
     cohort_close(&twin);
-    if (_i == SELECTION_FIXED) {
-        ck_assert_int_eq(cohort_open(&cohort, &federation, rate, COHORT - 1, key, NULL),
-                         -PPT_ERANGE);
+    if (_i != SELECTION_POISSON) {
+        partition.n_clients = COHORT - 1;
+        ck_assert_int_eq(
+            cohort_open(&cohort, selection, rate, COHORT, &partition, key, NULL),
+            -PPT_ERANGE);
     }
+}
+END_TEST
+
+/* Only of those who are able, and the chances of the others do not change by it. */
+START_TEST(only_able_ones_are_drawn)
+{
+    enum { N = 60 };
+    int64_t first[N + 1], times = 0;
+    bool is_able[N];
+    unsigned char key[CRYPTO_KEY_SIZE] = {9};
+    struct partition partition = {.n_clients = N, .first = first};
+    struct cohort cohort;
+    for (int c = 0; c <= N; c++) {
+        first[c] = c;
+        is_able[c % N] = c % 3 == 0;
+    }
+    ck_assert_int_eq(
+        cohort_open(&cohort, (enum spec_selection)_i, 0.5, 30, &partition, key, NULL),
+        0);
+    for (int64_t round = 0; round < 400; round++) {
+        cohort_draw(&cohort, round, is_able);
+        for (int64_t i = 0; i < cohort.n; i++) {
+            ck_assert(is_able[cohort.members[i]]);
+        }
+        times += cohort.n;
+    }
+    if (_i == SELECTION_POISSON) { /* 4000 expected, standard deviation 45 */
+        ck_assert(times > 3700 && times < 4300);
+    } else {
+        ck_assert_int_eq(times, 400 * 20);
+    }
+    cohort_close(&cohort);
+}
+END_TEST
+
+/* Chances in proportion to records; who has none comes when nobody else is left. */
+START_TEST(weighted_cohorts)
+{
+    enum { ROUNDS = 4000 };
+    int64_t first[] = {0, 1, 3, 3, 7};
+    unsigned char key[CRYPTO_KEY_SIZE] = {3};
+    struct partition partition = {.n_clients = 4, .first = first};
+    struct cohort cohort;
+    double times[4] = {0};
+    ck_assert_int_eq(
+        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 1, &partition, key, NULL), 0);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        cohort_draw(&cohort, round, NULL);
+        ck_assert_int_eq(cohort.n, 1);
+        times[cohort.members[0]]++;
+    }
+    const double expected[] = {1.0 / 7, 2.0 / 7, 0, 4.0 / 7};
+    for (int c = 0; c < 4; c++) { /* standard deviations below 0.008 */
+        ck_assert_double_le(fabs(times[c] / ROUNDS - expected[c]), 0.04);
+    }
+    ck_assert_double_eq(times[2], 0.0);
+    cohort_close(&cohort);
+    ck_assert_int_eq(
+        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 4, &partition, key, NULL), 0);
+    cohort_draw(&cohort, 0, NULL);
+    ck_assert_int_eq(cohort.n, 4);
+    cohort_close(&cohort);
 }
 END_TEST
 
@@ -239,6 +309,8 @@ int main(void)
     tcase_add_test(tcase, seeds_differ);
     tcase_add_test(tcase, too_many_shards);
     tcase_add_loop_test(tcase, cohorts, 0, SELECTION_N);
+    tcase_add_loop_test(tcase, only_able_ones_are_drawn, 0, SELECTION_N);
+    tcase_add_test(tcase, weighted_cohorts);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
