@@ -22,6 +22,9 @@ struct progress {
     double loss;
     bool has_test_accuracy; /* only where evaluation is public */
     double test_accuracy;
+    bool is_round;   /* the step is a federation's round */
+    bool has_cohort; /* only where the job is not private; of the last round: */
+    int64_t n_clients, n_dropped, n_late, n_bytes;
 };
 
 struct env {

@@ -21,6 +21,7 @@
 #define PLAN_PATH_SIZE 1024
 #define PLAN_HOSTS_SIZE 4096
 #define PLAN_METER "meter"
+#define PLAN_PLOT "rounds.svg" /* of a federation that is done */
 #define PLAN_SIGNATURE_SIZE 64 /* Ed25519 */
 
 struct plan {

@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "jobs/kind.h"
+#include "jobs/plan.h"
 #include "scheduler/allocation.h"
 #include "scheduler/client.h"
 #include "scheduler/figures.h"
@@ -44,6 +46,16 @@ static void times_to_json(struct json *json, const struct queue_job *job)
             json_integer(json, times[i].key, times[i].at_s);
 }
 
+static bool has_plot(const struct queue_job *job)
+{
+    return job->state == QUEUE_DONE && strcmp(job->kind, job_kinds[JOB_FL].name) == 0;
+}
+
+static void plot_path(const struct queue_job *job, char ret_path[LEDGER_PATH_SIZE + 16])
+{
+    snprintf(ret_path, LEDGER_PATH_SIZE + 16, "%s/" PLAN_PLOT, jobs_directory(job));
+}
+
 static void outcome_to_json(struct json *json, const struct queue_job *job)
 {
     json_integer(json, "error_code", job->error_code);
@@ -53,6 +65,11 @@ static void outcome_to_json(struct json *json, const struct queue_job *job)
         json_number(json, "test_accuracy", job->test_accuracy);
     json_number(json, "wall_s", job->wall_s);
     json_string(json, "model", job->model);
+    if (has_plot(job)) {
+        char path[LEDGER_PATH_SIZE + 16];
+        plot_path(job, path);
+        json_string(json, "plot", path);
+    }
 }
 
 static void after_to_json(struct json *json, const char *ids)
@@ -177,6 +194,11 @@ static void print_outcome(const struct queue_job *job)
         printf("%-17s %.2f %%\n", "test accuracy", 100 * job->test_accuracy);
     if (job->model[0] != '\0')
         printf("%-17s %s\n", "model", job->model);
+    if (has_plot(job)) {
+        char path[LEDGER_PATH_SIZE + 16];
+        plot_path(job, path);
+        printf("%-17s %s\n", "plot", path);
+    }
 }
 
 static void print_job(const struct queue_job *job)

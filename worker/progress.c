@@ -42,6 +42,55 @@ static void print_line(const struct progress_line *line, const struct progress *
     }
 }
 
+/* A cell that is right-aligned; "-" where there is nothing to tell. */
+static void print_number(FILE *file, int width, bool is_known, const char *format,
+                         double value)
+{
+    char text[32] = "-";
+    if (is_known)
+        snprintf(text, sizeof text, format, value);
+    fprintf(file, " %*s", width, text);
+}
+
+static void print_row(const struct progress_line *line, const struct progress *p,
+                      double now)
+{
+    FILE *file = line->file;
+    int64_t done = p->step - line->first_step;
+    char round[48];
+    snprintf(round, sizeof round, "%lld/%lld", (long long)p->step,
+             (long long)p->n_steps);
+    fprintf(file, "%15s", round);
+    print_number(file, 8, p->has_test_accuracy, "%.2f %%", 100 * p->test_accuracy);
+    print_number(file, 8, p->has_loss, "%.4f", p->loss);
+    print_number(file, 8, p->epsilon > 0, "%.3f", p->epsilon);
+    print_number(file, 8, p->has_cohort, "%.0f", (double)p->n_clients);
+    print_number(file, 8, p->has_cohort, "%.0f", (double)p->n_dropped);
+    print_number(file, 8, p->has_cohort, "%.0f", (double)p->n_late);
+    print_number(file, 10, p->has_cohort, "%.3g MB", 1e-6 * (double)p->n_bytes);
+    if (done > 0 && p->step < p->n_steps) {
+        fprintf(file, "  ");
+        print_duration(file, (now - line->started_s) / (double)done *
+                                 (double)(p->n_steps - p->step));
+        fprintf(file, " left");
+    }
+    fputc('\n', file);
+}
+
+/* Rows of a table stay; its head comes before the first. */
+static void show_round(struct progress_line *line, const struct progress *progress,
+                       double now)
+{
+    const char *start = line->is_terminal ? "" : "ppt-worker: ";
+    if (!line->has_head)
+        fprintf(line->file, "%s%15s %8s %8s %8s %8s %8s %8s %10s\n", start, "round",
+                "accuracy", "loss", "epsilon", "clients", "dropped", "late", "sent");
+    line->has_head = true;
+    fputs(start, line->file);
+    print_row(line, progress, now);
+    fflush(line->file);
+}
+
 void progress_show(void *state, const struct progress *progress)
 {
     struct progress_line *line = state;
@@ -55,6 +104,10 @@ void progress_show(void *state, const struct progress *progress)
         return;
     }
     line->shown_s = now;
+    if (progress->is_round) {
+        show_round(line, progress, now);
+        return;
+    }
     fputs(line->is_terminal ? "\r\033[K" : "ppt-worker: ", line->file);
     print_line(line, progress, now);
     line->is_open = line->is_terminal;

@@ -1,5 +1,6 @@
 /* Progress on stderr: one line a second at most; on a terminal the line is rewritten.
- * Shows nothing but what struct progress holds, which is public or paid for. */
+ * A federation's rounds are rows of a table instead. Shows nothing but what struct
+ * progress holds, which is public or paid for. */
 #ifndef PPT_WORKER_PROGRESS_H
 #define PPT_WORKER_PROGRESS_H
 
@@ -13,7 +14,7 @@
 struct progress_line {
     FILE *file;
     bool is_terminal;
-    bool has_started, is_open;
+    bool has_started, is_open, has_head;
     double started_s, shown_s; /* monotonic clock */
     int64_t first_step;
 };

@@ -27,6 +27,7 @@
 #include "worker/gpu.h"
 #include "worker/model_h5.h"
 #include "worker/model_safetensors.h"
+#include "worker/plot.h"
 #include "worker/progress.h"
 #include "worker/shard.h"
 #include "worker/stop.h"
@@ -246,6 +247,25 @@ static void close_journal(struct run *run)
     if (run->journal != NULL && fclose(run->journal) != 0)
         log_warning("the last lines of " JOURNAL_FILE " could not be written");
     run->journal = NULL;
+}
+
+/* Rank 0 of a federation that is done: its rounds as a picture. The model is there: a
+ * picture that cannot be drawn is worth a warning. */
+static void plot_journal(const struct run *run)
+{
+    char journal[PLAN_PATH_SIZE], svg[PLAN_PATH_SIZE], title[SPEC_NAME_SIZE + 32];
+    struct error err = {0};
+    if (run->spec.kind != JOB_FL || run->comm->rank != 0)
+        return;
+    snprintf(title, sizeof title, "job %lld: %s", (long long)run->plan.job_id,
+             run->spec.name);
+    int rc = plan_path(&run->plan, JOURNAL_FILE, journal, &err);
+    if (rc == 0)
+        rc = plan_path(&run->plan, PLAN_PLOT, svg, &err);
+    if (rc == 0)
+        rc = plot_rounds(journal, svg, title, run->plan.price.n_steps, &err);
+    if (rc != 0)
+        log_warning("no plot of the rounds: %s", err.text);
 }
 
 _Static_assert(sizeof((struct report){0}).model == PLAN_PATH_SIZE, "a path fits");
@@ -476,6 +496,8 @@ static int train(struct run *run, struct error *err)
     crypto_wipe(env.sampling_key, sizeof env.sampling_key);
     progress_end(&line);
     close_journal(run);
+    if (rc == 0)
+        plot_journal(run);
     memcpy(report.model, run->report.model, sizeof report.model);
     run->report = report;
     if (rc != 0)

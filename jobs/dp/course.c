@@ -71,6 +71,9 @@ static void tell(const struct trainer *trainer, struct course *course, bool is_e
                              trainer->spec->training.evaluation == EVALUATION_PUBLIC,
         .test_accuracy = course->accuracy,
     };
+    if (course->work->describe != NULL) {
+        course->work->describe(trainer, course->work->state, &progress);
+    }
     env->progress(env->progress_state, &progress);
     course->told_s = now_s;
 }

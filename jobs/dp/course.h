@@ -16,6 +16,9 @@ struct course_work {
     /* May be NULL: after a public look at the test split, on every rank. */
     int (*looked)(struct trainer *trainer, void *state, double accuracy,
                   struct error *err);
+    /* May be NULL: on rank 0, what else is to be told of the last step. */
+    void (*describe)(const struct trainer *trainer, const void *state,
+                     struct progress *progress);
     void *state;
 };
 

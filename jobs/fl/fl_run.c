@@ -215,13 +215,31 @@ static void mark_attack(const struct spec_attack *attack, struct report *report)
     }
 }
 
+/* How many came is a secret of private jobs. */
+static void describe(const struct trainer *trainer, const void *state,
+                     struct progress *progress)
+{
+    const struct round *round = state;
+    progress->is_round = true;
+    if (!trainer->is_private && trainer->step > 0) {
+        progress->has_cohort = true;
+        progress->n_clients = round->cohort.n;
+        progress->n_dropped = round_dropped(round);
+        progress->n_late = round->device.n_late;
+        progress->n_bytes = round_bytes(round);
+    }
+}
+
 int fl_run(const struct plan *plan, const struct spec *spec,
            const struct manifest *manifest, struct env *env, struct report *ret_report,
            struct error *err)
 {
     struct round round = {.spec = spec};
-    struct course_work work = {
-        .noun = "round", .step = run_round, .looked = note_look, .state = &round};
+    struct course_work work = {.noun = "round",
+                               .step = run_round,
+                               .looked = note_look,
+                               .describe = describe,
+                               .state = &round};
     unsigned char master[CRYPTO_KEY_SIZE];
     struct spec *own = malloc(sizeof *own);
     int64_t n_threads =

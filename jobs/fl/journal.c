@@ -45,6 +45,7 @@ int journal_round(struct round *round, struct error *err)
     begin(&round->trainer, round->trainer.step, &json);
     if (!trainer->is_private) {
         json_integer(&json, "clients", round->cohort.n);
+        json_integer(&json, "bytes", round_bytes(round));
         if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
             json_integer(&json, "survivors", round->secure.n_survivors);
         }
@@ -58,7 +59,8 @@ int journal_round(struct round *round, struct error *err)
         if (round->spec->federation.attack.is_on) {
             json_integer(&json, "attackers", round->robust.n_false);
         }
-    } else if (now_s - round->epsilon_told_s >= EPSILON_EVERY_S) {
+    } else if (now_s - round->epsilon_told_s >= EPSILON_EVERY_S ||
+               trainer->step == trainer->n_steps) {
         json_number(&json, "epsilon", course_epsilon(trainer));
         round->epsilon_told_s = now_s;
     }

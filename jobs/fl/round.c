@@ -155,6 +155,7 @@ int round_run(struct round *round, struct error *err)
     struct trainer *trainer = &round->trainer;
     struct cohort *cohort = &round->cohort;
     int rc = look(round, CONSENT_BEFORE, err);
+    round->secure.n_bytes = 0;
     if (rc != 0) {
         return rc;
     }
@@ -180,4 +181,24 @@ int round_run(struct round *round, struct error *err)
     }
     rc = sum_in_the_clear(round, err);
     return rc != 0 ? rc : trainer_release(trainer, err);
+}
+
+static bool is_secure(const struct round *round)
+{
+    return round->spec->federation.aggregation == AGGREGATION_SECAGG;
+}
+
+int64_t round_dropped(const struct round *round)
+{
+    return is_secure(round) && !round->is_gathered
+               ? round->cohort.n - (int64_t)round->secure.n_survivors
+               : 0;
+}
+
+int64_t round_bytes(const struct round *round)
+{
+    int64_t model = (int64_t)sizeof(float) * round->trainer.net.n_params;
+    int64_t asked = round->cohort.n + round->device.n_late;
+    return model * asked +
+           (is_secure(round) ? round->secure.n_bytes : model * round->cohort.n);
 }

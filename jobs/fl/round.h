@@ -46,6 +46,12 @@ struct round {
  * robust_run, PPT_ECOMM, PPT_EINTERNAL (more clients than sums are exact for). */
 int round_run(struct round *round, struct error *err);
 
+/* Of the last round: members that secure aggregation went on without; and bytes that
+ * went between server and clients, the model to each and an update back, or by secure
+ * aggregation all messages and the model. Secrets of private jobs. */
+int64_t round_dropped(const struct round *round);
+int64_t round_bytes(const struct round *round);
+
 /* sum[n] -= the update after - before, clipped to clip_norm, times share (above 0, at
  * most 1) and rounded to multiples of `step`. Whatever the update, the vector's norm is
  * at most clip_norm, in exact arithmetic; one with a NaN or an infinity adds nothing.

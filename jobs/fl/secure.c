@@ -22,13 +22,8 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     const struct trainer *trainer = secure->trainer;
     double cohort = (double)secure->spec->federation.cohort;
     double nominal = ceil(cohort / trainer->plan->price.sample_rate);
-<<<<<<< HEAD
-    bool is_fixed = secure->spec->federation.selection == SELECTION_FIXED;
-    double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
-=======
     bool is_fixed = secure->spec->federation.selection != SELECTION_POISSON;
-    double size = is_fixed ? cohort : cohort + side * SPREAD * sqrt(cohort);
->>>>>>> 79db017 (jobs/fl, jobs/spec: devices with a virtual clock, and weighted cohorts)
+    double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
     if (secure->spec->federation.secagg.group > 0) { /* groups.h */
         size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);
     }
@@ -487,6 +482,7 @@ static int write_letters(struct secure *secure, enum secagg_stage stage, int to,
             continue;
         }
         post_write(ret_mail, i, secure->text.data, secure->text.len);
+        secure->n_bytes += (int64_t)secure->text.len;
     }
     return rc != 0 ? rc : buf_check(ret_mail, err);
 }
@@ -519,6 +515,7 @@ static void take_letters(struct secure *secure, const struct buf *mail)
     size_t len;
     while (post_read(&reader, &number, &text, &len)) {
         (void)secagg_server_take(secure->server, number, text, len, NULL);
+        secure->n_bytes += (int64_t)len;
     }
 }
 

@@ -76,6 +76,7 @@ struct secure {
     float *update;                  /* [n_padded] */
     struct buf mail, text;
     uint32_t n_survivors; /* of the last round */
+    int64_t n_bytes;      /* rank 0: of the round's messages */
     double
         total_weight; /* their shares' sum, where weights are sent; else their number */
 };

@@ -61,6 +61,17 @@ head -n 1 "$journal" | grep -q '^{"attempt": 1, "round": 1, "epsilon": [0-9]' ||
 tail -n 1 "$journal" | grep -q '"round": 150, "test_accuracy": [01]' || die "$(tail -n 1 "$journal")"
 ! grep -qE 'clients|survivors' "$journal" || die "a cohort's size is told"
 
+step "it has a plot, and its log a table"
+plot=$(field "$id" plot)
+[ "$plot" = "$dir/jobs/$id/rounds.svg" ] || die "plot: $plot"
+grep -q 'class="line accuracy"' "$plot" && grep -q 'class="line epsilon"' "$plot" || die "$(head -c 2000 "$plot")"
+tail -n 1 "$plot" | grep -qx '</svg>' || die "$(tail -n 1 "$plot")"
+as alice ppt-queue show "$id" | grep -q "^plot .*/rounds.svg$" || die "the plot is not shown"
+grep -qE '^ppt-worker: +round accuracy +loss +epsilon +clients +dropped +late +sent$' "$dir/jobs/$id/log" ||
+    die "$(cat "$dir/jobs/$id/log")"
+grep -qE '^ppt-worker: +150/150 +[0-9.]+ % +- +[0-9.]+ +- +- +- +-$' "$dir/jobs/$id/log" ||
+    die "$(cat "$dir/jobs/$id/log")"
+
 step "interrupted in the middle: a second attempt goes on and pays no more than the price"
 model="{preset: mlp, hidden: 512}" epochs=40 federation long 2 2 \
     "rounds: 3000, partition: users, cohort: 200"
@@ -140,7 +151,7 @@ for ranks in 1 2 4 8; do
     path=$(field "$id" model)
     head=$(od -An -t u8 -N 8 "$path")
     sum=$(tail -c "+$((head + 9))" "$path" | sha256sum)
-    head -n 1 "$dir/jobs/$id/rounds.jsonl" | grep -qE '"round": 1, "clients": [0-9]+}' ||
+    head -n 1 "$dir/jobs/$id/rounds.jsonl" | grep -qE '"round": 1, "clients": [0-9]+, "bytes": [0-9]+}' ||
         die "$(head -n 1 "$dir/jobs/$id/rounds.jsonl")"
     [ -z "$want" ] || [ "$sum" = "$want" ] || die "$ranks ranks: $sum and not $want"
     want=$sum

@@ -244,7 +244,7 @@ START_TEST(only_who_consents_is_drawn)
     spec.federation.cohort = 18;
     world = run(2, lists, 1); /* there are 16 */
     ck_assert_int_eq(world.rc[0], 0);
-    ck_assert_ptr_nonnull(strstr(notes, "\"round\": 1, \"clients\": 16"));
+    ck_assert_ptr_nonnull(strstr(notes, "\"round\": 1, \"clients\": 16, \"bytes\": "));
     world_free(&world);
     spec.federation.selection = SELECTION_POISSON;
     plan.price.sample_rate = 0.25;
