@@ -36,11 +36,10 @@
 #include "jobs/fl/weight.h"
 
 /* Standard deviations of a coordinate of the sum that the ring holds: the chance that
- * one wraps around is below 2 e^{-SECURE_SPREAD^2 / 2} = 7.5e-6 even where all updates
+ * one wraps around is below 2 e^{-SECURE_SPREAD^2 / 2} = 5.4e-7 even where all updates
  * are alike (each is a sum of bounded terms with random signs of its own: Hoeffding). A
- * larger one is paid in scale: 6 in the place of 5 raises the noise of 1,000 clients on
- * 16 bits by 0.2 %. */
-#define SECURE_SPREAD 5.0
+ * larger one is paid in scale, a smaller one by errors of 2^bits. */
+#define SECURE_SPREAD 5.5
 
 struct secure {
     const struct spec *spec;
