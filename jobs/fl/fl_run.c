@@ -29,6 +29,9 @@ static int check_price(const struct price *price, const struct spec *spec,
                          "a robust rule, an attack or a client's momentum in a private "
                          "job");
     }
+    if (federation->personal.is_on) {
+        return error_set(err, PPT_EINTERNAL, "single clients told of in a private job");
+    }
     const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
     bool is_skellam = federation->noise.by == NOISE_BY_CLIENTS &&
                       federation->noise.kind == NOISE_SKELLAM;
@@ -140,8 +143,13 @@ static int open_round(struct round *round, const struct spec *own,
 {
     struct trainer_source source = source_of(plan, round->spec, manifest);
     int rc = trainer_open(&round->trainer, plan, own, manifest, env, &source, err);
+    const struct spec_personal *personal = &round->spec->federation.personal;
     if (rc == 0) {
         rc = partition_open(&round->partition, round->spec, env->io->train, err);
+    }
+    if (rc == 0 && personal->is_on) {
+        rc = partition_hold_out(&round->partition, personal->holdout,
+                                round->spec->training.seed, err);
     }
     if (rc == 0) {
         rc = open_cohort(round, plan->price.sample_rate, master, err);
@@ -206,6 +214,13 @@ static int note_look(struct trainer *trainer, void *state, double accuracy,
     return journal_look(state, accuracy, err);
 }
 
+static int personalise(struct round *round, struct error *err)
+{
+    struct personal_outcome outcome;
+    int rc = personal_run(round, &outcome, err);
+    return rc != 0 ? rc : journal_personal(round, &outcome, err);
+}
+
 /* Nobody shall take such a model for another one. */
 static void mark_attack(const struct spec_attack *attack, struct report *report)
 {
@@ -267,6 +282,9 @@ int fl_run(const struct plan *plan, const struct spec *spec,
     }
     if (rc == 0 || rc == -PPT_EINTERRUPTED) {
         mark_attack(&spec->federation.attack, ret_report);
+    }
+    if (rc == 0 && spec->federation.personal.is_on) {
+        rc = personalise(&round, err);
     }
     close_round(&round);
     free(own);

@@ -109,3 +109,32 @@ int journal_look(struct round *round, double accuracy, struct error *err)
     json_number(&json, "test_accuracy", accuracy);
     return end(&round->trainer, &json, err);
 }
+
+static void spread_to_json(struct json *json, const char *name,
+                           const struct personal_spread *spread)
+{
+    json_object(json, name);
+    json_number(json, "mean", spread->mean);
+    json_number(json, "p10", spread->low);
+    json_number(json, "median", spread->median);
+    json_number(json, "p90", spread->high);
+    json_close_object(json);
+}
+
+int journal_personal(struct round *round, const struct personal_outcome *outcome,
+                     struct error *err)
+{
+    const struct trainer *trainer = &round->trainer;
+    enum spec_personal_kind kind = round->spec->federation.personal.kind;
+    struct json json = {0};
+    if (!is_wanted(trainer)) {
+        return 0;
+    }
+    begin(trainer, trainer->step, &json);
+    json_string(&json, "personal", spec_personal_name(kind));
+    json_integer(&json, "clients", outcome->n_clients);
+    json_integer(&json, "held_out", outcome->n_records);
+    spread_to_json(&json, "common", &outcome->common);
+    spread_to_json(&json, "own", &outcome->own);
+    return end(trainer, &json, err);
+}

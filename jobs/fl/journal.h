@@ -8,6 +8,8 @@
  * {"attempt": 1, "round": 21, "consent": "between", "registered": 100, "consenting":
  * 80, "withdrawn": 3, "runs": true}
  * {"attempt": 1, "round": 21, "excluded": 2}
+ * {"attempt": 1, "round": 100, "personal": "ditto", "clients": 950, "held_out": 11873,
+ * "common": {"mean": 0.9, "p10": 0.8, "median": 0.9, "p90": 1}, "own": {...}}
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
  * is no update, where a robust rule goes on without them) and `attackers` (of a
  * simulated attack) and `bytes` (round.h) stand in plain jobs only: in private ones
@@ -19,6 +21,7 @@
 #ifndef PPT_JOBS_FL_JOURNAL_H
 #define PPT_JOBS_FL_JOURNAL_H
 
+#include "jobs/fl/personal.h"
 #include "jobs/fl/round.h"
 
 /* Rank 0: the round that was made last. Does nothing where io takes no notes.
@@ -39,5 +42,9 @@ int journal_excluded(const struct trainer *trainer, int64_t n, struct error *err
 
 /* Rank 0: a public look at the test split after that round. Errors: as above. */
 int journal_look(struct round *round, double accuracy, struct error *err);
+
+/* Rank 0 of a plain job: how well the clients' own models do. Errors: as above. */
+int journal_personal(struct round *round, const struct personal_outcome *outcome,
+                     struct error *err);
 
 #endif

@@ -85,18 +85,18 @@ static int add_gradients(struct local *local, const int64_t *indices, int64_t n,
 /* FedProx (Li et al. 2020, arXiv 1812.06127): the gradient of mu/2 |w - w_t|^2. */
 static void add_prox(struct local *local)
 {
-    double mu = local->spec->federation.prox;
-    for (int64_t j = 0; mu > 0.0 && j < local->trainer->net.n_params; j++) {
-        local->grad[j] +=
-            mu * ((double)local->params[j] - (double)local->trainer->params[j]);
+    for (int64_t j = local->from; local->prox > 0.0 && j < local->to; j++) {
+        local->grad[j] += local->prox * ((double)local->params[j] -
+                                         (double)local->trainer->params[j]);
     }
 }
 
 static int run_batch(struct local *local, const int64_t *records, int64_t n,
-                     const struct optim *optim, struct error *err)
+                     struct error *err)
 {
     struct trainer *trainer = local->trainer;
     const struct kernels *kernels = trainer->env->kernels;
+    const struct optim optim = {.learning_rate = local->learning_rate};
     int64_t n_params = trainer->net.n_params, max_n = trainer->net.max_n;
     memcpy(local->batch, records, (size_t)n * sizeof *local->batch);
     qsort(local->batch, (size_t)n, sizeof *local->batch, compare);
@@ -110,20 +110,20 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
     }
     kernels->divide(n_params, (double)n, local->grad);
     add_prox(local);
-    kernels->sgd(optim, n_params, local->grad, local->params);
+    kernels->sgd(&optim, local->to - local->from, local->grad + local->from,
+                 local->params + local->from);
     return 0;
 }
 
 /* One pass over the client's records in a new order, at most *n_left steps. */
-static int run_epoch(struct local *local, int64_t n, int64_t *n_left,
-                     const struct optim *optim, struct error *err)
+static int run_epoch(struct local *local, int64_t n, int64_t *n_left, struct error *err)
 {
     int64_t batch = local->spec->training.batch_size;
     int rc = 0;
     draw_shuffle(local->stream, local->order, n);
     for (int64_t at = 0; rc == 0 && at<n && * n_left> 0; at += batch) {
         int64_t part = n - at < batch ? n - at : batch;
-        rc = run_batch(local, local->order + at, part, optim, err);
+        rc = run_batch(local, local->order + at, part, err);
         (*n_left)--;
     }
     return rc;
@@ -149,26 +149,88 @@ static int add_momentum(struct local *local, int64_t client, struct error *err)
     return 0;
 }
 
-int local_train(struct local *local, int64_t client, struct error *err)
+/* Trains the parameters from .. to - 1 for so many passes or steps. */
+static int fit(struct local *local, int64_t client, int64_t from, int64_t to,
+               int64_t n_epochs, int64_t n_steps, struct error *err)
 {
-    struct trainer *trainer = local->trainer;
-    const struct spec_training *training = &local->spec->training;
-    const struct partition *partition = local->partition;
-    int64_t n = partition_size(partition, client);
-    int64_t n_left = training->steps > 0 ? training->steps : INT64_MAX;
-    int64_t n_epochs = training->steps > 0 ? INT64_MAX : training->epochs;
-    struct optim optim = {.learning_rate =
-                              schedule_rate(training, trainer->step, trainer->n_steps)};
+    int64_t n = partition_size(local->partition, client);
     int rc = 0;
-    local->is_turned = attack_turns_labels(local->attack, client);
+    local->from = from;
+    local->to = to;
+    for (int64_t e = 0; rc == 0 && n > 0 && n_steps > 0 && e < n_epochs; e++) {
+        rc = run_epoch(local, n, &n_steps, err);
+    }
+    return rc;
+}
+
+/* The model that was handed out, the client's records, and its draws of this round; of
+ * the one that never comes, for a model of its own. */
+static void begin(struct local *local, int64_t client, int64_t round)
+{
+    const struct partition *partition = local->partition;
+    const struct trainer *trainer = local->trainer;
+    int64_t last = trainer->n_steps - 1;
     memcpy(local->params, trainer->params,
            (size_t)trainer->net.n_params * sizeof *local->params);
     memcpy(local->order, partition->rows + partition->first[client],
-           (size_t)n * sizeof *local->order);
+           (size_t)partition_size(partition, client) * sizeof *local->order);
     crypto_stream_seek(local->stream, partition_id(partition, client),
-                       (uint64_t)trainer->step << 32);
-    for (int64_t e = 0; rc == 0 && n > 0 && n_left > 0 && e < n_epochs; e++) {
-        rc = run_epoch(local, n, &n_left, &optim, err);
+                       (uint64_t)round << 32);
+    local->learning_rate = schedule_rate(&local->spec->training,
+                                         round < last ? round : last, trainer->n_steps);
+}
+
+/* Where the last layer's parameters begin. */
+static int64_t head_of(const struct net *net)
+{
+    return net->layers[net->n_layers - 1].offset;
+}
+
+/* The last layer alone, from the one that was handed out. */
+static int fit_head(struct local *local, int64_t client, struct error *err)
+{
+    const struct net *net = &local->trainer->net;
+    local->prox = 0.0;
+    return fit(local, client, head_of(net), net->n_params,
+               local->spec->federation.personal.epochs, INT64_MAX, err);
+}
+
+int local_train(struct local *local, int64_t client, struct error *err)
+{
+    const struct trainer *trainer = local->trainer;
+    const struct spec_training *training = &local->spec->training;
+    const struct spec_personal *personal = &local->spec->federation.personal;
+    bool has_head = personal->is_on && personal->kind == PERSONAL_FEDREP;
+    int64_t n_params = trainer->net.n_params, head = head_of(&trainer->net);
+    int rc = 0;
+    local->is_turned = attack_turns_labels(local->attack, client);
+    begin(local, client, trainer->step);
+    if (has_head) {
+        rc = fit_head(local, client, err);
     }
-    return rc != 0 || n == 0 ? rc : add_momentum(local, client, err);
+    if (rc == 0) {
+        local->prox = local->spec->federation.prox;
+        rc = fit(local, client, 0, has_head ? head : n_params,
+                 training->steps > 0 ? INT64_MAX : training->epochs,
+                 training->steps > 0 ? training->steps : INT64_MAX, err);
+    }
+    if (has_head) {
+        memcpy(local->params + head, trainer->params + head,
+               (size_t)(n_params - head) * sizeof *local->params);
+    }
+    bool has_records = partition_size(local->partition, client) > 0;
+    return rc == 0 && has_records ? add_momentum(local, client, err) : rc;
+}
+
+int local_personalise(struct local *local, int64_t client, struct error *err)
+{
+    const struct spec_personal *personal = &local->spec->federation.personal;
+    local->is_turned = false;
+    begin(local, client, local->trainer->n_steps);
+    if (personal->kind == PERSONAL_FEDREP) {
+        return fit_head(local, client, err);
+    }
+    local->prox = personal->lambda; /* 0 with fine_tune */
+    return fit(local, client, 0, local->trainer->net.n_params, personal->epochs,
+               INT64_MAX, err);
 }

@@ -2,6 +2,10 @@
  * handed out, by the spec's `training` (epochs or steps of one round, batch_size,
  * learning_rate with its schedule by rounds, loss) and federation.prox.
  *
+ * With federation.personal: fedrep the client's first passes fit the last layer alone,
+ * training then goes over the others, and what comes out has the last layer that was
+ * handed out (personal.h).
+ *
  * What a client remembers between rounds lies in keep.h, so one object per rank plays
  * all of them. The order of a client's records is drawn from (seed, its id, round), so
  * what comes out is the same bits on whichever rank it runs, and depends on no other
@@ -28,6 +32,10 @@ struct local {
     int64_t *batch; /* batch_size, or order's size if that is less */
     float *params;  /* [n_params]: after training */
     double *grad;   /* [n_params] */
+    /* Of what is being trained: the parameters from .. to - 1, the pull towards the
+     * model that was handed out, and the rate. */
+    int64_t from, to;
+    double prox, learning_rate;
 };
 
 /* All of it is kept by the caller for as long. Close with local_close.
@@ -43,5 +51,10 @@ void local_close(struct local *local);
  * m + (1 - beta) u (Karimireddy, He, Jaggi, ICML 2021, arXiv 2012.10333).
  * Errors: those of rows->read, PPT_ENOMEM. */
 int local_train(struct local *local, int64_t client, struct error *err);
+
+/* Makes the client's own model of the present one as federation.personal says; leaves
+ * it in local->params. Plain jobs, after the last round. Errors: those of rows->read.
+ */
+int local_personalise(struct local *local, int64_t client, struct error *err);
 
 #endif

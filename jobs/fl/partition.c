@@ -307,6 +307,35 @@ int partition_open(struct partition *partition, const struct spec *spec,
     return rc;
 }
 
+static int by_row(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+int partition_hold_out(struct partition *partition, double share, int64_t seed,
+                       struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    draw_key_public(seed, "hold out", key);
+    struct crypto_stream *stream = crypto_stream_new(key);
+    if (stream == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory to hold records out");
+    }
+    partition->holdout = share;
+    for (int64_t c = 0; c < partition->n_clients; c++) {
+        int64_t *rows = partition->rows + partition->first[c];
+        int64_t n_held = partition_n_held(partition, c);
+        int64_t n_left = partition_size(partition, c);
+        crypto_stream_seek(stream, partition_id(partition, c), 0);
+        draw_shuffle(stream, rows, n_left + n_held);
+        qsort(rows, (size_t)n_left, sizeof *rows, by_row);
+        qsort(rows + n_left, (size_t)n_held, sizeof *rows, by_row);
+    }
+    crypto_stream_free(stream);
+    return 0;
+}
+
 void partition_close(struct partition *partition)
 {
     free(partition->first);

@@ -18,8 +18,9 @@
 struct partition {
     int64_t n_clients;
     int64_t *first; /* [n_clients + 1]: client c has rows[first[c] .. first[c + 1]) */
-    int64_t *rows;  /* ascending within a client */
+    int64_t *rows;  /* ascending within a client; those held out behind the others */
     int64_t *ids;   /* [n_clients] ascending, the data set's; NULL: their numbers */
+    double holdout; /* partition_hold_out; 0: nothing is held out */
 };
 
 /* By spec->federation, with draws from spec->training.seed:
@@ -37,9 +38,31 @@ int partition_open(struct partition *partition, const struct spec *spec,
                    struct rows *rows, struct error *err);
 void partition_close(struct partition *partition);
 
+/* Sets this share of each client's records aside, rounded down, by draws from the
+ * spec's seed; who they are does not depend on other clients. Errors: PPT_ENOMEM. */
+int partition_hold_out(struct partition *partition, double share, int64_t seed,
+                       struct error *err);
+
+static inline int64_t partition_n_held(const struct partition *partition,
+                                       int64_t client)
+{
+    int64_t n = partition->first[client + 1] - partition->first[client];
+    return (int64_t)((double)n * partition->holdout);
+}
+
+/* How many records a client trains on. */
 static inline int64_t partition_size(const struct partition *partition, int64_t client)
 {
-    return partition->first[client + 1] - partition->first[client];
+    return partition->first[client + 1] - partition->first[client] -
+           partition_n_held(partition, client);
+}
+
+/* Its n_held records that are held out, ascending. */
+static inline const int64_t *partition_held(const struct partition *partition,
+                                            int64_t client)
+{
+    return partition->rows + partition->first[client + 1] -
+           partition_n_held(partition, client);
 }
 
 /* Who a client is whoever else takes part: what is drawn for it goes by this, so that

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "jobs/spec/attack.h"
+#include "jobs/spec/personal.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 #define MOST_CLIENTS (1 << 20) /* as many as secure aggregation knows */
@@ -425,6 +426,10 @@ static const struct field federation_fields[] = {
      .offset = offsetof(struct spec_federation, client_momentum),
      .range = {0, 1, false, true},
      .hides_zero = true},
+    {.key = "personal",
+     .type = FIELD_OWN,
+     .read = personal_read,
+     .write = personal_write},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -633,6 +638,7 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     consent_check(faults, node, spec);
     devices_check(faults, node, spec);
     robust_check(faults, node, spec);
+    personal_check(faults, root, spec);
     check_noise(faults, node, spec);
     attack_check(faults, node, spec);
     check_memory(faults, node, spec);

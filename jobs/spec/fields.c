@@ -8,6 +8,7 @@
 #include "jobs/spec/field.h"
 #include "jobs/spec/layer.h"
 #include "jobs/spec/notify.h"
+#include "jobs/spec/personal.h"
 #include "jobs/spec/slurm.h"
 #include "jobs/spec/training.h"
 
@@ -587,6 +588,7 @@ const struct field_section *const field_sections[] = {
     &field_robust,
     &field_noise,
     &field_attack,
+    &field_personal,
     &field_notify,
     NULL,
 };

@@ -288,6 +288,22 @@ struct spec_attack {
     double strength; /* ipm; default 0.1; else 0 */
 };
 
+/* Models of the clients' own (jobs/fl/personal.h); without privacy only. */
+enum spec_personal_kind {
+    PERSONAL_FINE_TUNE,
+    PERSONAL_DITTO,
+    PERSONAL_FEDREP,
+    PERSONAL_N
+};
+
+struct spec_personal {
+    bool is_on; /* the file has the section; else zeros */
+    enum spec_personal_kind kind;
+    int64_t epochs; /* over a client's records; default 5 */
+    double lambda;  /* ditto; default 0.1; else 0 */
+    double holdout; /* share of its records that no round trains on; default 0.2 */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -309,6 +325,7 @@ struct spec_federation {
     struct spec_noise noise;
     struct spec_attack attack;
     double client_momentum; /* of updates, kept by each client; default 0 */
+    struct spec_personal personal;
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -425,6 +442,7 @@ const char *spec_evaluation_name(enum spec_evaluation evaluation);
 const char *spec_partition_name(enum spec_partition partition);
 const char *spec_selection_name(enum spec_selection selection);
 const char *spec_weighting_name(enum spec_weighting weighting);
+const char *spec_personal_name(enum spec_personal_kind kind);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);
 const char *spec_trust_name(enum spec_trust trust);
 const char *spec_rule_name(enum spec_rule rule);

@@ -139,6 +139,17 @@ step "clients that are made up have no price per user"
 federation sly 2 2 "rounds: 10, partition: iid, clients: 100, cohort: 10"
 expect 10 "federation.partition: expected users" as alice ppt-submit "$dir/sly.yaml"
 
+step "clients make models of their own, and the journal tells how well those do"
+federation own none 2 \
+    "rounds: 20, partition: shards, clients: 20, shards: 1, cohort: 10, personal: {kind: ditto}"
+id=$(submit own)
+wait_state "$id" "done"
+line=$(tail -n 1 "$dir/jobs/$id/rounds.jsonl")
+grep -q '"round": 20, "personal": "ditto", "clients": 20, "held_out": 200, "common": ' <<<"$line" ||
+    die "$line"
+means=$(grep -o '"mean": [0-9.]*' <<<"$line" | cut -d' ' -f2)
+holds "$(sed -n 2p <<<"$means") >= $(sed -n 1p <<<"$means")"
+
 step "the same model, byte for byte, from 1, 2, 4 and 8 ranks"
 want=
 for ranks in 1 2 4 8; do
