@@ -25,18 +25,20 @@ static bool is_step(const struct price *price, const struct spec *spec)
 /* What runs must be what was priced: a step's noise and rate, and the unit whose
  * gradients are clipped. */
 static int check_price(const struct price *price, const struct spec *spec,
-                       struct error *err)
+                       const struct manifest *manifest, struct error *err)
 {
     const struct spec_privacy *privacy = &spec->privacy;
+    const struct manifest_split *train = manifest_split(manifest, spec->dataset.train);
     if (privacy->is_private != price->is_private) {
         return error_set(err, PPT_EINTERNAL, "spec and price disagree on privacy");
     }
     if (!privacy->is_private) {
         return 0;
     }
-    if (privacy->unit != UNIT_EXAMPLE) {
-        error_set(err, PPT_ESPEC, "privacy.unit: this kind of job clips per example");
-        return error_hint(err, "use unit: example");
+    if (train != NULL && train->nominal_users > 0) {
+        error_set(err, PPT_ESPEC,
+                  "dataset: this kind of job clips per record, and users have several");
+        return error_hint(err, "use kind: fl with partition: users");
     }
     bool is_paid = spec->training.evaluation == EVALUATION_PAID;
     if (!(privacy->clip_norm > 0.0) || !(price->noise_multiplier > 0.0) ||
@@ -82,7 +84,7 @@ int dp_run(const struct plan *plan, const struct spec *spec,
 {
     static const struct course_work work = {.noun = "step", .step = run_step};
     struct trainer trainer = {0};
-    int rc = check_price(&plan->price, spec, err);
+    int rc = check_price(&plan->price, spec, manifest, err);
     if (rc == 0) {
         rc = check_env(spec, manifest, env, err);
     }

@@ -105,6 +105,21 @@ sed -e 's/kind: fl/kind: dp/' -e '/^federation/d' "$dir/crowd.yaml" >"$dir/recor
 expect 10 "would price the records of 'train' as if each were a user" \
     as alice ppt-submit --dry-run "$dir/records.yaml"
 
+step "where each record is a user, a job of kind dp protects users"
+cat >"$dir/single.yaml" <<END
+name: single
+account: people
+kind: dp
+dataset: {name: users, test: test}
+model: logistic
+privacy: {unit: user, epsilon: 0.5, delta: 1e-6, clip_norm: 1}
+training: {steps: 30, batch_size: 50, learning_rate: 0.1}
+resources: {ranks: 2, time_limit: 10m, memory: 1GiB}
+END
+id=$(submit single)
+wait_state "$id" "done"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 0.5"
+
 step "clients consent, withdraw, and the job ends when too few are left"
 seq 300 | awk '{ print "consents user " $1 }' >"$dir/crowd.consents"
 federation willing 2 2 "rounds: 40, partition: users, cohort: 50, consent: {min_clients: 200}"

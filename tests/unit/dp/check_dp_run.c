@@ -751,6 +751,20 @@ START_TEST(faults_are_everybodys)
 }
 END_TEST
 
+/* Where each record is a user, clipping records clips users. */
+START_TEST(users_of_one_record_each)
+{
+    spec.privacy.is_private = true;
+    struct world by_user = world_of(2);
+    use_steps(1.0, 20, false);
+    spec.privacy.unit = manifest.unit = plan.price.unit = UNIT_USER;
+    run_well(&by_user, 1);
+    ck_assert_int_eq(by_user.report[0].n_steps, 20);
+    ck_assert_int_eq(by_user.report[0].used[0], 20);
+    world_free(&by_user);
+}
+END_TEST
+
 /* A plan whose price is of another job than the spec must not run. */
 START_TEST(only_what_was_priced)
 {
@@ -758,7 +772,7 @@ START_TEST(only_what_was_priced)
     for (int fault = 0; fault < 6; fault++) {
         struct world world = world_of(2);
         use_steps(1.0, 3, false);
-        spec.privacy.unit = fault == 0 ? UNIT_USER : UNIT_EXAMPLE;
+        manifest.splits[0].nominal_users = fault == 0 ? 10 : 0;
         spec.privacy.clip_norm = fault == 1 ? 0.0 : 1.0;
         plan.price.noise_multiplier *= fault == 2 ? 0.5 : 1.0;
         plan.price.sample_rate *= fault == 3 ? 2.0 : 1.0;
@@ -841,6 +855,7 @@ int main(void)
     tcase_add_test(tcase, paid_evaluation);
     tcase_add_test(tcase, faults_are_everybodys);
     tcase_add_loop_test(tcase, progress_tells_no_secret, 0, 2);
+    tcase_add_test(tcase, users_of_one_record_each);
     tcase_add_test(tcase, only_what_was_priced);
     tcase_add_test(tcase, schedules);
     suite_add_tcase(suite, tcase);
