@@ -160,7 +160,6 @@ expect 10 'wrong.yaml:10:33: training.learning_rate: expected a number' \
     as alice ppt-submit "$dir/wrong.yaml"
 sweep much 100 '  training.learning_rate: [0.1, 0.5]' '  privacy.epsilon: [1, 2]'
 expect 12 '2 of its 4 jobs would not be admitted: acme (all data) has epsilon' as alice ppt-submit --dry-run "$dir/much.yaml"
-expect 2 '--here runs one job' as alice ppt-submit --here "$dir/grid.yaml"
 expect 2 'is not the number of a job (12) or of a sweep (s12)' as alice ppt-queue wait t12
 expect 2 "lists a sweep's jobs" as alice ppt-queue log "$sweep"
 step "ok"
