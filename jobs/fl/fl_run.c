@@ -24,10 +24,11 @@ static int check_price(const struct price *price, const struct spec *spec,
         return 0;
     }
     if (federation->robust.is_on || federation->attack.is_on ||
-        federation->client_momentum > 0.0) { /* whose sensitivity is not shown */
+        federation->client_momentum > 0.0 ||
+        federation->compress.is_on) { /* whose sensitivity is not shown */
         return error_set(err, PPT_EINTERNAL,
-                         "a robust rule, an attack or a client's momentum in a private "
-                         "job");
+                         "a robust rule, an attack, a client's momentum or compression "
+                         "in a private job");
     }
     if (federation->personal.is_on) {
         return error_set(err, PPT_EINTERNAL, "single clients told of in a private job");
@@ -169,8 +170,12 @@ static int open_round(struct round *round, const struct spec *own,
         rc = consent_open(&round->consent, round->spec, &round->partition, env, err);
     }
     if (rc == 0) {
+        rc = compress_open(&round->compress, round->spec, round->trainer.net.n_params,
+                           err);
+    }
+    if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
-                        &round->attack, &round->keep, err);
+                        &round->attack, &round->keep, &round->compress, err);
     }
     if (rc == 0 && round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
@@ -191,6 +196,7 @@ static void close_round(struct round *round)
     robust_close(&round->robust);
     secure_close(&round->secure);
     local_close(&round->local);
+    compress_close(&round->compress);
     keep_close(&round->keep);
     attack_close(&round->attack);
     consent_close(&round->consent);
@@ -204,6 +210,9 @@ static int run_round(struct trainer *trainer, void *state, struct error *err)
 {
     (void)trainer;
     int rc = round_run(state, err);
+    if (rc == 0) {
+        rc = round_count_bytes(state, err);
+    }
     return rc != 0 ? rc : journal_round(state, err);
 }
 

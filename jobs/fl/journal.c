@@ -56,6 +56,9 @@ int journal_round(struct round *round, struct error *err)
         if (round->is_gathered) {
             json_integer(&json, "refused", round->robust.n_refused);
         }
+        if (round->spec->federation.compress.is_on) {
+            json_integer(&json, "client_bytes", round->client_bytes);
+        }
         if (round->spec->federation.attack.is_on) {
             json_integer(&json, "attackers", round->robust.n_false);
         }

@@ -12,11 +12,11 @@
  * "common": {"mean": 0.9, "p10": 0.8, "median": 0.9, "p90": 1}, "own": {...}}
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
  * is no update, where a robust rule goes on without them) and `attackers` (of a
- * simulated attack) and `bytes` (round.h) stand in plain jobs only: in private ones
- * they are secrets. `epsilon` stands in private jobs, in the first and the last round
- * and between them ten times a second at most. There are no times but those of the
- * virtual clock (device.h). An attempt that goes on from a checkpoint tells rounds
- * again that were lost with the one before.
+ * simulated attack), `bytes` (round.h) and `client_bytes` (the longest compressed
+ * message) stand in plain jobs only: in private ones they are secrets. `epsilon` stands
+ * in private jobs, in the first and the last round and between them ten times a second
+ * at most. There are no times but those of the virtual clock (device.h). An attempt
+ * that goes on from a checkpoint tells rounds again that were lost with the one before.
  */
 #ifndef PPT_JOBS_FL_JOURNAL_H
 #define PPT_JOBS_FL_JOURNAL_H

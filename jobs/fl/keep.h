@@ -17,6 +17,7 @@
 /* What there may be to remember. */
 enum keep_what {
     KEEP_MOMENTUM, /* federation.client_momentum */
+    KEEP_RESIDUAL, /* what compression has left out (compress.h) */
     KEEP_N
 };
 

@@ -9,7 +9,7 @@
 
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
-               struct keep *keep, struct error *err)
+               struct keep *keep, struct compress *compress, struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
     size_t n_params = (size_t)trainer->net.n_params;
@@ -23,7 +23,8 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
                             .spec = spec,
                             .partition = partition,
                             .attack = attack,
-                            .keep = keep};
+                            .keep = keep,
+                            .compress = compress};
     local->order = malloc((size_t)largest * sizeof *local->order);
     local->batch = malloc((size_t)batch * sizeof *local->batch);
     local->params = malloc(n_params * sizeof *local->params);
@@ -149,6 +150,36 @@ static int add_momentum(struct local *local, int64_t client, struct error *err)
     return 0;
 }
 
+/* What is no update is sent as it is, for the server to refuse. */
+static int send(struct local *local, int64_t client, struct error *err)
+{
+    const struct trainer *trainer = local->trainer;
+    const struct spec_federation *federation = &local->spec->federation;
+    int64_t n = trainer->net.n_params;
+    if (!federation->compress.is_on) {
+        return 0;
+    }
+    float *residual = NULL;
+    if (federation->compress.kind != COMPRESS_QSGD) {
+        residual = keep_vector(local->keep, client, KEEP_RESIDUAL);
+        if (residual == NULL) {
+            return error_set(err, PPT_ENOMEM, "no memory for what a client left out");
+        }
+    }
+    for (int64_t j = 0; j < n; j++) {
+        local->params[j] -= trainer->params[j];
+    }
+    int rc =
+        stack_is_update(local->params, n)
+            ? compress_send(local->compress, trainer->step, client,
+                            federation->max_client_bytes, local->params, residual, err)
+            : 0;
+    for (int64_t j = 0; j < n; j++) {
+        local->params[j] += trainer->params[j];
+    }
+    return rc;
+}
+
 /* Trains the parameters from .. to - 1 for so many passes or steps. */
 static int fit(struct local *local, int64_t client, int64_t from, int64_t to,
                int64_t n_epochs, int64_t n_steps, struct error *err)
@@ -218,8 +249,11 @@ int local_train(struct local *local, int64_t client, struct error *err)
         memcpy(local->params + head, trainer->params + head,
                (size_t)(n_params - head) * sizeof *local->params);
     }
-    bool has_records = partition_size(local->partition, client) > 0;
-    return rc == 0 && has_records ? add_momentum(local, client, err) : rc;
+    if (rc != 0 || partition_size(local->partition, client) == 0) {
+        return rc;
+    }
+    rc = add_momentum(local, client, err);
+    return rc != 0 ? rc : send(local, client, err);
 }
 
 int local_personalise(struct local *local, int64_t client, struct error *err)

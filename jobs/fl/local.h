@@ -16,6 +16,7 @@
 
 #include "jobs/dp/trainer.h"
 #include "jobs/fl/attack.h"
+#include "jobs/fl/compress.h"
 #include "jobs/fl/keep.h"
 #include "jobs/fl/partition.h"
 
@@ -26,6 +27,7 @@ struct local {
     const struct partition *partition;
     const struct attack *attack; /* who turns labels */
     struct keep *keep;
+    struct compress *compress;
     bool is_turned; /* the client that trains */
     struct crypto_stream *stream;
     int64_t *order; /* the client's records: as many as the largest has */
@@ -42,14 +44,15 @@ struct local {
  * Errors: PPT_ENOMEM. */
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
-               struct keep *keep, struct error *err);
+               struct keep *keep, struct compress *compress, struct error *err);
 void local_close(struct local *local);
 
 /* Trains in round trainer->step; leaves local->params. A client without records leaves
  * the model as it is. In plain jobs the examples' losses go to the trainer's. With
  * federation.client_momentum, beta, the client's update u becomes its momentum m = beta
  * m + (1 - beta) u (Karimireddy, He, Jaggi, ICML 2021, arXiv 2012.10333).
- * Errors: those of rows->read, PPT_ENOMEM. */
+ * With federation.compress params are what the server reads in the client's message.
+ * Errors: those of rows->read, PPT_ENOMEM, PPT_EPOLICY (the message is too long). */
 int local_train(struct local *local, int64_t client, struct error *err);
 
 /* Makes the client's own model of the present one as federation.personal says; leaves

@@ -199,6 +199,18 @@ int64_t round_bytes(const struct round *round)
 {
     int64_t model = (int64_t)sizeof(float) * round->trainer.net.n_params;
     int64_t asked = round->cohort.n + round->device.n_late;
+    int64_t sent = round->spec->federation.compress.is_on ? round->client_bytes : model;
     return model * asked +
-           (is_secure(round) ? round->secure.n_bytes : model * round->cohort.n);
+           (is_secure(round) ? round->secure.n_bytes : sent * round->cohort.n);
+}
+
+int round_count_bytes(struct round *round, struct error *err)
+{
+    struct comm *comm = round->trainer.env->comm;
+    if (!round->spec->federation.compress.is_on) {
+        return 0;
+    }
+    round->client_bytes = round->compress.most_bytes;
+    round->compress.most_bytes = 0;
+    return comm->ops->max_i64(comm, &round->client_bytes, 1, err);
 }

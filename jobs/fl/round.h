@@ -31,6 +31,8 @@ struct round {
     struct cohort cohort;
     struct attack attack;
     struct keep keep;
+    struct compress compress;
+    int64_t client_bytes; /* compress: the longest message of the last round */
     struct local local;
     struct consent consent;
     struct device device;
@@ -40,6 +42,10 @@ struct round {
     double epsilon_told_s; /* journal.h; 0: never */
 };
 
+/* Where clients compress: the longest message of the last round, over all ranks, to
+ * round->client_bytes. Every rank calls it. Errors: PPT_ECOMM. */
+int round_count_bytes(struct round *round, struct error *err);
+
 /* Runs round trainer.step, which must have been charged; every rank calls it. Errors:
  * those of rows->read and consent_look, PPT_ERANGE (plain: a client's update is not
  * finite or longer than 256 somewhere: training diverged), those of secure_run and
@@ -47,8 +53,9 @@ struct round {
 int round_run(struct round *round, struct error *err);
 
 /* Of the last round: members that secure aggregation went on without; and bytes that
- * went between server and clients, the model to each and an update back, or by secure
- * aggregation all messages and the model. Secrets of private jobs. */
+ * went between server and clients, the model to each and an update back (compressed: at
+ * most so many), or by secure aggregation all messages and the model. Secrets of
+ * private jobs. */
 int64_t round_dropped(const struct round *round);
 int64_t round_bytes(const struct round *round);
 

@@ -59,6 +59,10 @@ void consent_check(struct ydoc_faults *faults, const struct ydoc_node *node,
         ydoc_fault_at(faults, node, "client_momentum",
                       "expected 0 with consent: a sum that is made anew would move it "
                       "twice");
+    if (federation->compress.is_on)
+        ydoc_fault_at(faults, node, "compress",
+                      "expected no such section with consent: a sum that is made anew "
+                      "would move what clients left out twice");
     if (federation->noise.by == NOISE_BY_CLIENTS)
         ydoc_fault_at(faults, node, "noise",
                       "expected by: server with consent: noise that leaves with a "

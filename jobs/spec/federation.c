@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "jobs/spec/attack.h"
+#include "jobs/spec/compress.h"
 #include "jobs/spec/personal.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -430,6 +431,16 @@ static const struct field federation_fields[] = {
      .type = FIELD_OWN,
      .read = personal_read,
      .write = personal_write},
+    {.key = "compress",
+     .type = FIELD_OWN,
+     .read = compress_read,
+     .write = compress_write},
+    {.key = "max_client_bytes",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, max_client_bytes),
+     .n_least = 1,
+     .n_most = INT64_MAX,
+     .hides_zero = true},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -641,5 +652,6 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     personal_check(faults, root, spec);
     check_noise(faults, node, spec);
     attack_check(faults, node, spec);
+    compress_check(faults, node, spec);
     check_memory(faults, node, spec);
 }

@@ -7,9 +7,10 @@
 #include "jobs/spec/field.h"
 #include "jobs/spec/robust.h"
 
-/* The tables, for fields.c; those of robust.c and attack.c are among them. */
+/* The tables, for fields.c; those of robust.c, attack.c and compress.c are among them.
+ */
 extern const struct field_section field_federation, field_server, field_secagg,
-    field_robust, field_noise, field_attack;
+    field_robust, field_noise, field_attack, field_compress;
 
 /* Reads `federation` of a whole spec, whose kind was read before: it must be there with
  * kind fl and nowhere else. Writes it with kind fl only. */

@@ -6,7 +6,7 @@
 
 #include "jobs/spec/name.h"
 
-#define MAX_FIELDS 20
+#define MAX_FIELDS 32
 #define MAX_WORDS 8
 
 static int read_word(struct ydoc_faults *faults, const struct ydoc_node *node,

@@ -589,6 +589,7 @@ const struct field_section *const field_sections[] = {
     &field_noise,
     &field_attack,
     &field_personal,
+    &field_compress,
     &field_notify,
     NULL,
 };

@@ -304,6 +304,21 @@ struct spec_personal {
     double holdout; /* share of its records that no round trains on; default 0.2 */
 };
 
+/* How clients send fewer bytes (jobs/fl/compress.h). */
+enum spec_compress_kind {
+    COMPRESS_TOP_K,
+    COMPRESS_RANDOM_K,
+    COMPRESS_QSGD,
+    COMPRESS_N
+};
+
+struct spec_compress {
+    bool is_on; /* the file has the section; else zeros */
+    enum spec_compress_kind kind;
+    double fraction; /* top_k, random_k: of the values; default 0.01; else 0 */
+    int64_t levels;  /* qsgd; default 255; else 0 */
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -326,6 +341,8 @@ struct spec_federation {
     struct spec_attack attack;
     double client_momentum; /* of updates, kept by each client; default 0 */
     struct spec_personal personal;
+    struct spec_compress compress;
+    int64_t max_client_bytes; /* with compress: of a client's message; 0: no limit */
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */

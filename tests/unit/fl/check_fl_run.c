@@ -366,6 +366,36 @@ START_TEST(groups_are_means)
 }
 END_TEST
 
+/* And where clients compress; what is left out is remembered, also in a checkpoint. */
+START_TEST(one_model_compressed)
+{
+    use_federation(PARTITION_IID, 6, 120);
+    spec.federation.compress =
+        (struct spec_compress){.is_on = true,
+                               .kind = (enum spec_compress_kind)_i,
+                               .fraction = 0.1,
+                               .levels = 15};
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    struct world whole = world_of(1), parts = world_of(2);
+    run_well(&whole, 1);
+    ck_assert_double_gt(whole.report[0].test_accuracy, 0.9);
+    parts.stop_after_reads = 40;
+    run(&parts, 1);
+    ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
+    parts.size = 3;
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    expect_same_model(&whole, &parts);
+    world_free(&parts);
+    world_free(&whole);
+    spec.federation.max_client_bytes = 50;
+    struct world limited = world_of(1);
+    run(&limited, 1);
+    ck_assert_int_eq(limited.rc[0], -PPT_EPOLICY);
+    world_free(&limited);
+}
+END_TEST
+
 /* Where the mean goes the other way, or nowhere, a rule learns. */
 START_TEST(rules_learn_under_attack)
 {
@@ -862,9 +892,8 @@ START_TEST(refuses_private_rules)
     struct world world = world_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
-    ck_assert_str_eq(
-        world.err[0].text,
-        "a robust rule, an attack or a client's momentum in a private job");
+    ck_assert_str_eq(world.err[0].text, "a robust rule, an attack, a client's momentum "
+                                        "or compression in a private job");
     world_free(&world);
 }
 END_TEST
@@ -1045,6 +1074,7 @@ int main(void)
     tcase_add_loop_test(tcase, one_model_under_attack, 0, ATTACK_N);
     tcase_add_loop_test(tcase, one_model_by_groups, 0, 4);
     tcase_add_test(tcase, groups_are_means);
+    tcase_add_loop_test(tcase, one_model_compressed, 0, COMPRESS_N);
     tcase_add_loop_test(tcase, rules_learn_under_attack, 0, 3);
     tcase_add_test(tcase, memories_resume);
     tcase_add_test(tcase, a_center_resumes);

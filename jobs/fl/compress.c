@@ -1,0 +1,309 @@
+#include "jobs/fl/compress.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/fl/draw.h"
+
+int compress_open(struct compress *compress, const struct spec *spec, int64_t n,
+                  struct error *err)
+{
+    const struct spec_compress *own = &spec->federation.compress;
+    unsigned char key[CRYPTO_KEY_SIZE];
+    *compress = (struct compress){.spec = own, .n = n};
+    if (!own->is_on) {
+        return 0;
+    }
+    compress->k = (int64_t)ceil(own->fraction * (double)n);
+    draw_key_public(spec->training.seed, "places", key);
+    compress->places = crypto_stream_new(key);
+    draw_key_public(spec->training.seed, "levels", key);
+    compress->rounding = crypto_stream_new(key);
+    compress->sizes = malloc((size_t)n * sizeof *compress->sizes);
+    if (compress->sizes == NULL) {
+        compress_close(compress);
+        return error_set(err, PPT_ENOMEM, "no memory to compress updates");
+    }
+    return 0;
+}
+
+void compress_close(struct compress *compress)
+{
+    if (compress->places != NULL) {
+        crypto_stream_free(compress->places);
+    }
+    if (compress->rounding != NULL) {
+        crypto_stream_free(compress->rounding);
+    }
+    free(compress->sizes);
+    buf_free(&compress->message);
+    *compress = (struct compress){0};
+}
+
+static void put_float(struct buf *buf, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    buf_u32(buf, bits);
+}
+
+static float read_float(struct buf_reader *reader)
+{
+    uint32_t bits = buf_read_u32(reader);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Seven bits a byte, the lowest first; the last byte is below 128. */
+static void put_gap(struct buf *buf, uint64_t gap)
+{
+    for (; gap >= 128; gap >>= 7) {
+        buf_u8(buf, (uint8_t)(gap | 128));
+    }
+    buf_u8(buf, (uint8_t)gap);
+}
+
+static uint64_t read_gap(struct buf_reader *reader)
+{
+    uint64_t gap = 0;
+    for (int shift = 0; shift < 63; shift += 7) {
+        uint8_t byte = buf_read_u8(reader);
+        gap |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128) {
+            break;
+        }
+    }
+    return gap;
+}
+
+/* The k-th largest of x[n], which is shuffled (Hoare's selection). */
+static float kth_largest(float *x, int64_t n, int64_t k)
+{
+    int64_t low = 0, high = n - 1;
+    while (low < high) {
+        float pivot = x[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            for (; x[i] > pivot; i++) {
+            }
+            for (; x[j] < pivot; j--) {
+            }
+            if (i <= j) {
+                float value = x[i];
+                x[i++] = x[j];
+                x[j--] = value;
+            }
+        }
+        if (k - 1 <= j) {
+            high = j;
+        } else if (k - 1 >= i) {
+            low = i;
+        } else {
+            break;
+        }
+    }
+    return x[k - 1];
+}
+
+/* Of values equally large those at the lower places. */
+static void pack_largest(struct compress *compress, const float *update)
+{
+    int64_t n = compress->n, n_equal = compress->k, last = -1;
+    for (int64_t j = 0; j < n; j++) {
+        compress->sizes[j] = fabsf(update[j]);
+    }
+    float least = kth_largest(compress->sizes, n, compress->k);
+    for (int64_t j = 0; j < n; j++) {
+        n_equal -= fabsf(update[j]) > least;
+    }
+    for (int64_t j = 0; j < n; j++) {
+        bool is_sent = fabsf(update[j]) > least;
+        if (!is_sent && fabsf(update[j]) == least && n_equal > 0) {
+            is_sent = true;
+            n_equal--;
+        }
+        if (is_sent) {
+            put_gap(&compress->message, (uint64_t)(j - last - 1));
+            put_float(&compress->message, update[j]);
+            last = j;
+        }
+    }
+}
+
+static int unpack_largest(struct compress *compress, struct buf_reader *reader,
+                          float *ret)
+{
+    int64_t at = -1;
+    for (int64_t i = 0; i < compress->k; i++) {
+        uint64_t gap = read_gap(reader);
+        if (gap >= (uint64_t)(compress->n - 1 - at)) {
+            return -1;
+        }
+        at += (int64_t)gap + 1;
+        ret[at] = read_float(reader);
+    }
+    return 0;
+}
+
+/* Does the next place, `left` before the end, belong to the k that are still wanted?
+ * (Knuth's selection sampling.) */
+static bool is_drawn(struct compress *compress, int64_t left, int64_t k)
+{
+    return draw_uniform(compress->places) * (double)left < (double)k;
+}
+
+static void pack_random(struct compress *compress, int64_t round, const float *update)
+{
+    int64_t k = compress->k;
+    crypto_stream_seek(compress->places, (uint64_t)round, 0);
+    for (int64_t j = 0; j < compress->n && k > 0; j++) {
+        if (is_drawn(compress, compress->n - j, k)) {
+            put_float(&compress->message, update[j]);
+            k--;
+        }
+    }
+}
+
+static void unpack_random(struct compress *compress, int64_t round,
+                          struct buf_reader *reader, float *ret)
+{
+    int64_t k = compress->k;
+    crypto_stream_seek(compress->places, (uint64_t)round, 0);
+    for (int64_t j = 0; j < compress->n && k > 0; j++) {
+        if (is_drawn(compress, compress->n - j, k)) {
+            ret[j] = read_float(reader);
+            k--;
+        }
+    }
+}
+
+/* Of a value: its sign and a level from 0 to `levels`. */
+static int width_of(int64_t levels)
+{
+    int width = 1;
+    for (; levels > 0; levels >>= 1) {
+        width++;
+    }
+    return width;
+}
+
+static void pack_levels(struct compress *compress, int64_t round, int64_t client,
+                        const float *update)
+{
+    struct buf *out = &compress->message;
+    int64_t n = compress->n, levels = compress->spec->levels;
+    int width = width_of(levels), n_bits = 0;
+    uint64_t bits = 0;
+    double square = 0.0;
+    for (int64_t j = 0; j < n; j++) {
+        square += (double)update[j] * (double)update[j];
+    }
+    double norm = (double)nextafterf((float)sqrt(square), INFINITY);
+    put_float(out, (float)norm);
+    crypto_stream_seek(compress->rounding, (uint64_t)round << 32 | (uint64_t)client, 0);
+    for (int64_t j = 0; j < n; j++) {
+        double level = fabs((double)update[j]) / norm * (double)levels;
+        uint64_t code = (uint64_t)level;
+        code += draw_uniform(compress->rounding) < level - (double)code;
+        code = code << 1 | (update[j] < 0.0f);
+        bits |= code << n_bits;
+        for (n_bits += width; n_bits >= 8; n_bits -= 8, bits >>= 8) {
+            buf_u8(out, (uint8_t)bits);
+        }
+    }
+    if (n_bits > 0) {
+        buf_u8(out, (uint8_t)bits);
+    }
+}
+
+static int unpack_levels(const struct compress *compress, struct buf_reader *reader,
+                         float *ret)
+{
+    int64_t levels = compress->spec->levels;
+    int width = width_of(levels), n_bits = 0;
+    uint64_t bits = 0;
+    double norm = (double)read_float(reader);
+    for (int64_t j = 0; j < compress->n; j++) {
+        for (; n_bits < width; n_bits += 8) {
+            bits |= (uint64_t)buf_read_u8(reader) << n_bits;
+        }
+        uint64_t code = bits & (((uint64_t)1 << width) - 1);
+        bits >>= width;
+        n_bits -= width;
+        double value = norm * (double)(code >> 1) / (double)levels;
+        if ((int64_t)(code >> 1) > levels) {
+            return -1;
+        }
+        ret[j] = (float)((code & 1) != 0 ? -value : value);
+    }
+    return isfinite(norm) ? 0 : -1;
+}
+
+int compress_pack(struct compress *compress, int64_t round, int64_t client,
+                  const float *update, struct error *err)
+{
+    buf_clear(&compress->message);
+    switch (compress->spec->kind) {
+    case COMPRESS_TOP_K:
+        pack_largest(compress, update);
+        break;
+    case COMPRESS_RANDOM_K:
+        pack_random(compress, round, update);
+        break;
+    default:
+        pack_levels(compress, round, client, update);
+    }
+    return buf_check(&compress->message, err);
+}
+
+int compress_unpack(struct compress *compress, int64_t round, const struct buf *message,
+                    float *ret_update, struct error *err)
+{
+    struct buf_reader reader = buf_reader(message->data, message->len);
+    int rc = 0;
+    memset(ret_update, 0, (size_t)compress->n * sizeof *ret_update);
+    switch (compress->spec->kind) {
+    case COMPRESS_TOP_K:
+        rc = unpack_largest(compress, &reader, ret_update);
+        break;
+    case COMPRESS_RANDOM_K:
+        unpack_random(compress, round, &reader, ret_update);
+        break;
+    default:
+        rc = unpack_levels(compress, &reader, ret_update);
+    }
+    if (rc != 0 || !buf_is_done(&reader)) {
+        return error_set(err, PPT_ETRUST, "a client's message is no compressed update");
+    }
+    return 0;
+}
+
+int compress_send(struct compress *compress, int64_t round, int64_t client,
+                  int64_t max_bytes, float *update, float *residual, struct error *err)
+{
+    for (int64_t j = 0; residual != NULL && j < compress->n; j++) {
+        update[j] += residual[j];
+        residual[j] = update[j];
+    }
+    int rc = compress_pack(compress, round, client, update, err);
+    int64_t n_bytes = (int64_t)compress->message.len;
+    if (rc == 0 && max_bytes > 0 && n_bytes > max_bytes) {
+        error_set(err, PPT_EPOLICY,
+                  "a client's message is %lld bytes, more than "
+                  "federation.max_client_bytes",
+                  (long long)n_bytes);
+        return error_hint(err, "compress it more");
+    }
+    if (rc == 0) {
+        rc = compress_unpack(compress, round, &compress->message, update, err);
+    }
+    for (int64_t j = 0; rc == 0 && residual != NULL && j < compress->n; j++) {
+        residual[j] -= update[j];
+    }
+    if (rc == 0 && n_bytes > compress->most_bytes) {
+        compress->most_bytes = n_bytes;
+    }
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* A client's update as few bytes, and back; plain jobs, in the clear. Private to this
+ * room, but for tests.
+ *
+ *   top_k     the k values that are largest in size, k = fraction n rounded up, as
+ *             float32 with the gaps between their places (Aji, Heafield 2017, arXiv
+ *             1704.05021)
+ *   random_k  k values at places drawn from the seed and the round, the same for all
+ *             clients, so that no place is sent
+ *   qsgd      the L2 norm, and each value as a sign and one of `levels` + 1 parts of
+ * it, rounded at random: right on average (Alistarh et al., NeurIPS 2017, arXiv
+ *             1610.02132, with fixed widths in the place of its code)
+ * What top_k and random_k leave out the client adds to its next update (error feedback:
+ * Stich et al., NeurIPS 2018, arXiv 1809.07599), which it remembers in keep.h.
+ */
+#ifndef PPT_JOBS_FL_COMPRESS_H
+#define PPT_JOBS_FL_COMPRESS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/crypto.h"
+#include "jobs/spec/spec.h"
+
+struct compress {
+    const struct spec_compress *spec;
+    int64_t n;                      /* values of an update */
+    int64_t k;                      /* of them that are sent: top_k, random_k */
+    struct crypto_stream *places;   /* random_k: of a round */
+    struct crypto_stream *rounding; /* qsgd: of a client in a round */
+    float *sizes;                   /* [n]: top_k */
+    struct buf message;
+    int64_t most_bytes; /* the longest message since it was set to 0 */
+};
+
+/* Does nothing where the spec has no such section. Close with compress_close.
+ * Errors: PPT_ENOMEM. */
+int compress_open(struct compress *compress, const struct spec *spec, int64_t n,
+                  struct error *err);
+void compress_close(struct compress *compress);
+
+/* Packs update[n], which is finite, as `client` sends it in this round, into
+ * compress->message. Errors: PPT_ENOMEM. */
+int compress_pack(struct compress *compress, int64_t round, int64_t client,
+                  const float *update, struct error *err);
+
+/* What the server reads in a message of that round. Errors: PPT_ETRUST (it is none). */
+int compress_unpack(struct compress *compress, int64_t round, const struct buf *message,
+                    float *ret_update, struct error *err);
+
+/* Both: update[n] becomes what arrives of it. residual[n], NULL without error feedback:
+ * what was left out before is added first, what is left out now takes its place.
+ * Errors: PPT_ENOMEM, PPT_EPOLICY (longer than federation.max_client_bytes). */
+int compress_send(struct compress *compress, int64_t round, int64_t client,
+                  int64_t max_bytes, float *update, float *residual, struct error *err);
+
+#endif
