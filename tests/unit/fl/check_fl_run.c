@@ -805,8 +805,8 @@ START_TEST(a_user_of_many_records_moves_the_sum_by_the_clip_norm)
     }
     if (is_secure) {
         struct encode_terms terms = {.n_values = 259, .clip_norm = 0.25};
-        ck_assert_int_eq(encode_scale(&terms, 24, 20, 1e-9 * 0.25 / sqrt(24.0), 6.0,
-                                      &terms.scale, NULL),
+        ck_assert_int_eq(encode_scale(&terms, 24, 20, 1e-9 * 0.25 / sqrt(24.0),
+                                      SECURE_SPREAD, &terms.scale, NULL),
                          0);
         bound = encode_bound(&terms);
     }
