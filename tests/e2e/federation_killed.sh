@@ -30,9 +30,10 @@ federation: {rounds: $rounds, partition: users, cohort: 100${2:+, $2}}
 END
 }
 
-# journal_of ID ATTEMPT: the numbers of its rounds, but of the last second if it was killed
+# journal_of ID ATTEMPT: the numbers of its rounds, many of which tell no epsilon; those of
+# the last second are lost if it was killed
 journal_of() {
-    sed -nE "s/^\{\"attempt\": $2, \"round\": ([0-9]+), \"epsilon.*/\1/p" \
+    sed -nE "s/^\{\"attempt\": $2, \"round\": ([0-9]+)(, \"epsilon\": [^,}]*)?\}$/\1/p" \
         "$dir/jobs/$1/rounds.jsonl" 2>/dev/null || true
 }
 
