@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a rank of a large federation takes: bench_fl_memory.sh [--json]
 #
-# MNIST dealt to 10,000 clients, a network of 100,152 parameters, 8 ranks, three rounds of
+# MNIST dealt to 10,000 clients, a network of 100,180 parameters, 8 ranks, three rounds of
 # 100 and of 1,000 clients in the clear, and of 100 and 300 by secure aggregation; each
 # rank's peak resident set, the largest, beside the training records that it holds.
 set -euo pipefail
