@@ -95,9 +95,10 @@ step "all are cancelled by one command"
 sweep long 1000000 '  training.learning_rate: [0.1, 0.5, 0.7]' '  privacy.epsilon: [0.3]'
 sed -i 's/batch_size: 50/batch_size: 500/; s/ranks: 2/ranks: 4/' "$dir/long.yaml"
 long=$(as alice ppt-submit --json "$dir/long.yaml" 2>/dev/null)
-read -r begun _ waits <<<"$(sed -nE 's/^\{"sweep": ([0-9]+), "ids": \[\1, ([0-9]+), ([0-9]+)\]\}$/\1 \2 \3/p' <<<"$long")"
+read -r begun second waits <<<"$(sed -nE 's/^\{"sweep": ([0-9]+), "ids": \[\1, ([0-9]+), ([0-9]+)\]\}$/\1 \2 \3/p' <<<"$long")"
 long=s${begun:?$long}
 wait_metered "$begun"
+wait_state "$second" running
 expect 5 "there is no sweep $long that this login sees" as bob ppt-queue cancel "$long"
 expect 0 "$long: 1 of its 3 jobs are cancelled, 2 are being asked to stop" \
     as alice ppt-queue cancel --reason enough "$long"
