@@ -22,13 +22,12 @@ ahead() {
 # behind N: a slow job that runs (its id is in $slow) and N short ones ordered behind it
 # (their ids are in $short)
 behind() {
-    local i
     for _ in 1 2; do wait_state "$(submit short)" "done"; done # they take no time
     slow=$(submit slow)
     wait_metered "$slow"
     short=
-    for i in $(seq "$1"); do short="$short $(submit short)"; done
-    for i in $(seq 50); do
+    for _ in $(seq "$1"); do short="$short $(submit short)"; done
+    for _ in $(seq 50); do
         [ "$(ahead | wc -l)" != "$1" ] || return 0
         sleep 0.1
     done
@@ -44,8 +43,9 @@ paid() {
 
 schedd_start
 step "many short jobs: each is begun once"
+# shellcheck disable=SC2046 # a list
 as alice ppt-submit $(yes "$dir/short.yaml" | head -n 40) >"$dir/ids"
-for id in $(cat "$dir/ids"); do paid "$id"; done
+while read -r id; do paid "$id"; done <"$dir/ids"
 [ "$(sql "SELECT max(attempt) FROM ppt.job")" = 1 ] || die "one was started again"
 [ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'spend'")" = 40 ]
 holds "$(reserved acme) == 0"
@@ -98,16 +98,17 @@ check_ledger
 
 step "PostgreSQL is killed between orders: nothing is lost or paid twice"
 n=$(sql "SELECT count(*) FROM ppt.job")
+# shellcheck disable=SC2046 # a list
 as alice ppt-submit $(yes "$dir/short.yaml" | head -n 60) >"$dir/ids"
 sleep 0.5
 "$pg" kill "$dir/pg"
 sleep 1
 "$pg" restart "$dir/pg"
-for id in $(cat "$dir/ids"); do
+while read -r id; do
     wait_end "$id" 60
     [ "$(state "$id")" = "done" ] || die "job $id: $(state "$id"): $(field "$id" reason)"
     holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)" "job $id"
-done
+done <"$dir/ids"
 [ "$(sql "SELECT count(*) FROM ppt.job")" = $((n + 60)) ] || die "jobs nobody knows of"
 [ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'spend'")" = \
     "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'reserve'")" ]

@@ -64,7 +64,9 @@ tail -n 1 "$journal" | grep -q '"round": 150, "test_accuracy": [01]' || die "$(t
 step "it has a plot, and its log a table"
 plot=$(field "$id" plot)
 [ "$plot" = "$dir/jobs/$id/rounds.svg" ] || die "plot: $plot"
-grep -q 'class="line accuracy"' "$plot" && grep -q 'class="line epsilon"' "$plot" || die "$(head -c 2000 "$plot")"
+for line in accuracy epsilon; do
+    grep -q "class=\"line $line\"" "$plot" || die "no $line: $(head -c 2000 "$plot")"
+done
 tail -n 1 "$plot" | grep -qx '</svg>' || die "$(tail -n 1 "$plot")"
 as alice ppt-queue show "$id" | grep -q "^plot .*/rounds.svg$" || die "the plot is not shown"
 grep -qE '^ppt-worker: +round accuracy +loss +epsilon +clients +dropped +late +sent$' "$dir/jobs/$id/log" ||
