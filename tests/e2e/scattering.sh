@@ -13,7 +13,7 @@ ppt-data import idx --features scattering --name mnist-scattering --quiet \
     --test-y "$mnist/t10k-labels-idx1-ubyte.gz" \
     --nominal-count 60000 --nominal-test-count 10000 -o "$dir/ms.h5" >/dev/null
 as officer ppt-budget dataset add "$dir/ms.manifest.yaml" -e 8 -d 1e-6 --public
-name=mnist-scattering-eps3
+name="mnist-scattering-eps3"
 sed -E "s|^account:.*|account: acme/lab|" "$source/configs/jobs/$name.yaml" >"$dir/$name.yaml"
 schedd_start
 id=$(submit "$name")

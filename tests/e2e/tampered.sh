@@ -115,6 +115,7 @@ all_is_spent "$id" "damaged or gone"
 step "a meter that somebody holds: settled once it is let go"
 id=$(submit slow)
 wait_metered "$id"
+# shellcheck disable=SC2016 # that shell expands them
 flock "$dir/jobs/$id/meter" sh -c 'touch "$1" && sleep 5 && rm "$1"' - "$dir/held" & # waits
 as alice ppt-queue cancel "$id" 2>/dev/null
 for _ in $(seq 300); do

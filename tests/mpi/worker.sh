@@ -263,8 +263,9 @@ resumes() {
     report_says '"n_damaged_checkpoints": 1'
     report_says '"outcome": "done"'
     [ "$("$tool" used "$job" "$dir/key.pub")" -le 400000 ] || die "more than was reserved"
-    [ ! -e "$job/checkpoint" ] && [ ! -e "$job/checkpoint.key" ] ||
+    if [ -e "$job/checkpoint" ] || [ -e "$job/checkpoint.key" ]; then
         die "a job that is done keeps its checkpoint or its key"
+    fi
 }
 
 # The site's directory of keys: with the job's alone there is nothing to read.

@@ -67,7 +67,9 @@ pilot=$(slurm squeue -h -o %A)
 slurm scancel "$pilot"
 wait_for 60 "another attempt" runs_again "$stays"
 [ "$(field "$stays" slurm_job_id)" != "$pilot" ] || die "still in the old one"
-[ -e "$dir/jobs/$stays/taken-1" ] && [ -e "$dir/jobs/$stays/taken-2" ] || die "no tickets"
+for ticket in taken-1 taken-2; do
+    [ -e "$dir/jobs/$stays/$ticket" ] || die "no $ticket"
+done
 grep -q "job $stays: attempt 1: interrupted" "$dir/schedd.log" || die "not interrupted"
 as alice ppt-queue cancel "$stays" 2>/dev/null
 wait_state "$stays" cancelled 30
