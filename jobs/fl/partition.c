@@ -317,6 +317,7 @@ int partition_hold_out(struct partition *partition, double share, int64_t seed,
                        struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
+    int64_t n_all_held = 0;
     draw_key_public(seed, "hold out", key);
     struct crypto_stream *stream = crypto_stream_new(key);
     if (stream == NULL) {
@@ -327,13 +328,19 @@ int partition_hold_out(struct partition *partition, double share, int64_t seed,
         int64_t *rows = partition->rows + partition->first[c];
         int64_t n_held = partition_n_held(partition, c);
         int64_t n_left = partition_size(partition, c);
+        n_all_held += n_held;
         crypto_stream_seek(stream, partition_id(partition, c), 0);
         draw_shuffle(stream, rows, n_left + n_held);
         qsort(rows, (size_t)n_left, sizeof *rows, by_row);
         qsort(rows + n_left, (size_t)n_held, sizeof *rows, by_row);
     }
     crypto_stream_free(stream);
-    return 0;
+    if (n_all_held > 0) {
+        return 0;
+    }
+    error_set(err, PPT_ESPEC,
+              "federation.personal: no client has enough records to hold one out");
+    return error_hint(err, "raise holdout, or make fewer clients up");
 }
 
 void partition_close(struct partition *partition)

@@ -39,7 +39,8 @@ int partition_open(struct partition *partition, const struct spec *spec,
 void partition_close(struct partition *partition);
 
 /* Sets this share of each client's records aside, rounded down, by draws from the
- * spec's seed; who they are does not depend on other clients. Errors: PPT_ENOMEM. */
+ * spec's seed; who they are does not depend on other clients. Errors: PPT_ENOMEM,
+ * PPT_ESPEC (no client has as many records as to hold one out). */
 int partition_hold_out(struct partition *partition, double share, int64_t seed,
                        struct error *err);
 

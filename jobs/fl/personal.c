@@ -114,7 +114,7 @@ int personal_run(struct round *round, struct personal_outcome *ret_outcome,
     pack(round, values + n_clients);
     if (rc == 0 && outcome.n_clients == 0) {
         error_set(err, PPT_ESPEC,
-                  "federation.personal: no client has enough records to hold one out");
+                  "federation.personal: no client that consents has a record held out");
         rc = error_hint(err, "raise holdout, or make fewer clients up");
     }
     if (rc == 0) {

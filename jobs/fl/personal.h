@@ -38,7 +38,7 @@ struct personal_outcome {
 
 /* The spec has the section, and the round's are all made; every rank calls it and gets
  * the outcome. Memory: 24 bytes a client. Errors: those of rows->read, PPT_ECOMM,
- * PPT_ENOMEM, PPT_ESPEC (no client has as many records as to hold one out). */
+ * PPT_ENOMEM, PPT_ESPEC (no client that consents has a record held out). */
 int personal_run(struct round *round, struct personal_outcome *ret_outcome,
                  struct error *err);
 

@@ -246,6 +246,7 @@ START_TEST(refused)
     struct world world = run_on(2);
     ck_assert_int_eq(world.rc[0], -PPT_ESPEC);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "no client has enough records"));
+    ck_assert_int_eq(world.n_models_saved, 0); /* told before the first round */
     world_free(&world);
 }
 END_TEST
