@@ -306,6 +306,7 @@ START_TEST(only_what_was_priced)
 {
     for (int fault = 0; fault < 5; fault++) {
         struct world world = world_of(2);
+        spec.training.sampling = SAMPLE_BALLS_IN_BINS;
         plan = world_plan(&spec, &manifest, 1.0, EPOCHS * BINS);
         struct price_release *release = &plan.price.releases[0];
         spec.training.sampling = fault == 0 ? SAMPLE_POISSON : SAMPLE_BALLS_IN_BINS;
