@@ -1,0 +1,157 @@
+#include "tests/unit/fl/fl_world.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/privacy/meter.h"
+
+struct world_data train, test;
+struct manifest manifest;
+struct spec spec;
+struct plan plan;
+char meter_path[64];
+
+void use_federation(enum spec_partition partition, int64_t cohort, int64_t rounds)
+{
+    bool is_private = spec.privacy.is_private;
+    spec.federation = (struct spec_federation){
+        .rounds = rounds,
+        .partition = partition,
+        .clients = partition == PARTITION_USERS ? 0 : 20,
+        .alpha = 0.3,
+        .shards = 2,
+        .cohort = cohort,
+        .server = {.learning_rate = 1.0, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.99}};
+    double n_clients = partition == PARTITION_USERS ? (double)train.n : 20.0;
+    plan = world_plan(&spec, &manifest, is_private ? 1e-9 : 0.0, rounds);
+    plan.price.sample_rate = floor((double)cohort / n_clients * 0x1p53) * 0x1p-53;
+    plan.price.releases[0].mechanism.sample_rate = plan.price.sample_rate;
+    plan.price.unit = spec.privacy.unit;
+}
+
+void setup(void)
+{
+    int64_t dims[1] = {12};
+    train = world_blobs(240, 12, 3, 0.8, 1);
+    test = world_blobs(60, 12, 3, 0.8, 2);
+    manifest = world_manifest(train.n, test.n, 1, dims, 3);
+    spec = world_spec(PRESET_MLP, false);
+    spec.kind = JOB_FL;
+    spec.training.batch_size = 5;
+    spec.training.epochs = 2;
+    spec.resources.memory_bytes = 1 << 30;
+    strcpy(meter_path, "/tmp/check_fl.XXXXXX");
+    int fd = mkstemp(meter_path);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    unlink(meter_path);
+}
+
+void teardown(void)
+{
+    unlink(meter_path);
+    world_data_free(&train);
+    world_data_free(&test);
+}
+
+void use_privacy(double clip_norm)
+{
+    spec.privacy.is_private = true;
+    spec.privacy.unit = UNIT_USER;
+    spec.privacy.clip_norm = clip_norm;
+}
+
+struct world world_of(int size)
+{
+    return (struct world){.size = size,
+                          .train = &train,
+                          .test = &test,
+                          .plan = &plan,
+                          .spec = &spec,
+                          .manifest = &manifest,
+                          .run = fl_run,
+                          .is_whole = true};
+}
+
+void run(struct world *world, int attempt)
+{
+    struct error err = {0};
+    world->meter = NULL;
+    if (plan.price.is_private) {
+        if (attempt == 1) {
+            ck_assert_int_eq(meter_create(meter_path, &err), 0);
+        }
+        ck_assert_int_eq(
+            meter_open(meter_path, attempt, &plan.price, &world->meter, &err), 0);
+    }
+    world_run(world);
+    if (world->meter != NULL) {
+        meter_close(world->meter);
+    }
+}
+
+void run_well(struct world *world, int attempt)
+{
+    run(world, attempt);
+    for (int r = 0; r < world->size; r++) {
+        ck_assert_msg(world->rc[r] == 0, "rank %d: %s", r, world->err[r].text);
+    }
+}
+
+void expect_same_model(const struct world *a, const struct world *b)
+{
+    ck_assert_int_eq(a->n_model, b->n_model);
+    ck_assert_mem_eq(a->model, b->model, (size_t)a->n_model * sizeof *a->model);
+}
+
+void use_secagg(double max_norm)
+{
+    spec.federation.aggregation = AGGREGATION_SECAGG;
+    spec.federation.secagg = (struct spec_secagg){.bits = 20,
+                                                  .max_norm = max_norm,
+                                                  .corrupt = 0.05,
+                                                  .dropout = 0.05,
+                                                  .min_clients = 4};
+}
+
+void use_noise_by_clients(enum spec_noise_kind kind, int64_t participants,
+                          int64_t min_survivors)
+{
+    use_secagg(0.0);
+    spec.federation.noise = (struct spec_noise){.by = NOISE_BY_CLIENTS,
+                                                .kind = kind,
+                                                .participants = participants,
+                                                .min_survivors = min_survivors};
+}
+
+void use_rule(enum spec_rule rule, enum spec_before before)
+{
+    spec.federation.selection = SELECTION_FIXED;
+    spec.federation.robust = (struct spec_robust){.is_on = true,
+                                                  .rule = rule,
+                                                  .byzantine = 1,
+                                                  .before = before,
+                                                  .bucket = 2,
+                                                  .clip_norm = 0.5,
+                                                  .iterations = 3,
+                                                  .smoothing = 1e-6};
+}
+
+void use_attack(enum spec_attack_kind kind)
+{
+    spec.federation.selection = SELECTION_FIXED;
+    spec.federation.attack = (struct spec_attack){
+        .is_on = true, .kind = kind, .clients = 4, .strength = 0.5};
+}
+
+void use_users(void)
+{
+    train.users = calloc((size_t)train.n, sizeof *train.users);
+    for (int64_t i = 0; i < train.n; i++) {
+        train.users[i] = 1000 - (int64_t)sqrt(1.5 * (double)(i * 7 % train.n));
+    }
+    manifest.splits[0].nominal_users = 20;
+}

@@ -1,0 +1,40 @@
+/* What the tests of whole federations share: small data, a spec, a plan, and the parts
+ * of a spec that a case turns on. A case changes the globals, then runs worlds. */
+#ifndef PPT_TESTS_UNIT_FL_FL_WORLD_H
+#define PPT_TESTS_UNIT_FL_FL_WORLD_H
+
+#include "jobs/dp/dp_run.h"
+#include "jobs/fl/fl_run.h"
+#include "tests/unit/dp/world.h"
+
+extern struct world_data train, test;
+extern struct manifest manifest;
+extern struct spec spec;
+extern struct plan plan;
+extern char meter_path[64];
+
+/* The fixture: 240 records of 12 values in 3 classes, an MLP, batches of 5, no privacy.
+ */
+void setup(void);
+void teardown(void);
+
+/* 20 clients, or a client a record where they are users; after use_privacy(). */
+void use_federation(enum spec_partition partition, int64_t cohort, int64_t rounds);
+void use_privacy(double clip_norm);
+void use_secagg(double max_norm);
+void use_noise_by_clients(enum spec_noise_kind kind, int64_t participants,
+                          int64_t min_survivors);
+void use_rule(enum spec_rule rule, enum spec_before before);
+void use_attack(enum spec_attack_kind kind);
+/* Users of 1 to 40 records, whose ids are not in the order of the records. */
+void use_users(void);
+
+/* A world of `size` ranks on the globals; the caller frees it by world_free(). */
+struct world world_of(int size);
+/* Runs it, with a meter where the price is private (made anew at attempt 1). */
+void run(struct world *world, int attempt);
+/* And every rank succeeds. */
+void run_well(struct world *world, int attempt);
+void expect_same_model(const struct world *a, const struct world *b);
+
+#endif
