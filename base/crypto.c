@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -192,22 +195,30 @@ bool crypto_exchange(const unsigned char secret[CRYPTO_KEY_SIZE],
     return ok;
 }
 
+/* Looked up by name once: that takes longer than the derivation. */
+static EVP_KDF *hkdf;
+static pthread_once_t hkdf_once = PTHREAD_ONCE_INIT;
+
+static void find_hkdf(void)
+{
+    hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+}
+
 void crypto_hkdf(const void *salt, size_t salt_len, const void *secret,
                  size_t secret_len, const void *info, size_t info_len, void *ret,
                  size_t len)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
-    size_t got = len;
-    require(salt_len <= INT_MAX && secret_len <= INT_MAX && info_len <= INT_MAX,
-            "HKDF lengths");
-    require(ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
-                EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
-                EVP_PKEY_CTX_set1_hkdf_salt(ctx, salt, (int)salt_len) == 1 &&
-                EVP_PKEY_CTX_set1_hkdf_key(ctx, secret, (int)secret_len) == 1 &&
-                EVP_PKEY_CTX_add1_hkdf_info(ctx, info, (int)info_len) == 1 &&
-                EVP_PKEY_derive(ctx, ret, &got) == 1 && got == len,
-            "HKDF");
-    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, "SHA256", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret,
+                                          secret_len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_len),
+        OSSL_PARAM_construct_end()};
+    require(pthread_once(&hkdf_once, find_hkdf) == 0 && hkdf != NULL, "HKDF");
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
+    require(ctx != NULL && EVP_KDF_derive(ctx, ret, len, params) == 1, "HKDF");
+    EVP_KDF_CTX_free(ctx); /* OpenSSL wipes the secret */
 }
 
 struct crypto_aead {

@@ -152,6 +152,19 @@ START_TEST(hkdf_rfc5869_a_1)
 }
 END_TEST
 
+/* Neither salt nor info. */
+START_TEST(hkdf_rfc5869_a_3)
+{
+    unsigned char secret[22], expected[42], got[42];
+    unhex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", secret);
+    unhex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+          "9d201395faa4b61a96c8",
+          expected);
+    crypto_hkdf("", 0, secret, sizeof secret, "", 0, got, sizeof got);
+    ck_assert_mem_eq(got, expected, sizeof got);
+}
+END_TEST
+
 static void check_gcm(const char *key_hex, const char *nonce_hex, const char *ad_hex,
                       const char *plain_hex, const char *cipher_hex,
                       const char *tag_hex)
@@ -216,6 +229,7 @@ int main(void)
     tcase_add_test(tc, x25519_refuses_weak_keys);
     tcase_add_test(tc, one_key_for_many_peers);
     tcase_add_test(tc, hkdf_rfc5869_a_1);
+    tcase_add_test(tc, hkdf_rfc5869_a_3);
     tcase_add_test(tc, aes_256_gcm_cases_13_to_16);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
