@@ -1,4 +1,5 @@
-/* Activations, in place but for GELU, whose derivative needs what went in. */
+/* Activations, in place but for GELU, whose derivative needs what went in; and scaling.
+ */
 #include "kernels/cpu.h"
 
 #include "kernels/fastmath.h"
@@ -49,6 +50,13 @@ CPU_CLONES void act_squash_backward(const struct squash *squash, int64_t len,
     for (int64_t i = 0; i < len; i++) {
         float share = (y[i] + s.offset) * inverse; /* the sigmoid's value */
         dy[i] *= s.scale * s.steepness * share * (1.0f - share);
+    }
+}
+
+CPU_CLONES void act_scale(int64_t len, float by, float *x)
+{
+    for (int64_t i = 0; i < len; i++) {
+        x[i] *= by;
     }
 }
 

@@ -1,5 +1,6 @@
-/* Twins of act.c. Floors: forward 8 bytes a value (read and written), backward 12;
- * tanh, sigmoid and GELU about 30 flops a value, far below the bytes' time. */
+/* Twins of act.c. Floors: forward and scale 8 bytes a value (read and written),
+ * backward 12; tanh, sigmoid and GELU about 30 flops a value, far below the bytes'
+ * time. */
 #include "kernels/cuda.h"
 
 #include "kernels/fastmath.h"
@@ -55,6 +56,14 @@ static __global__ void squash_backward(struct squash s, int64_t len, const float
     }
 }
 
+static __global__ void scale(int64_t len, float by, float *x)
+{
+    CUDA_EACH(i, len)
+    {
+        x[i] *= by;
+    }
+}
+
 static __global__ void gelu_forward(int64_t len, const float *x, float *y)
 {
     CUDA_EACH(i, len)
@@ -103,6 +112,11 @@ void cuda_squash_backward(const struct squash *squash, int64_t len, const float 
                           float *dy)
 {
     CUDA_LAUNCH(squash_backward, cuda_blocks(len), CUDA_THREADS, *squash, len, y, dy);
+}
+
+void cuda_scale(int64_t len, float by, float *x)
+{
+    CUDA_LAUNCH(scale, cuda_blocks(len), CUDA_THREADS, len, by, x);
 }
 
 void cuda_gelu_forward(int64_t len, const float *x, float *y)

@@ -73,6 +73,7 @@ void act_tanh_backward(int64_t len, const float *y, float *dy);
 void act_squash_forward(const struct squash *squash, int64_t len, float *x);
 void act_squash_backward(const struct squash *squash, int64_t len, const float *y,
                          float *dy);
+void act_scale(int64_t len, float by, float *x);
 void act_gelu_forward(int64_t len, const float *x, float *y);
 void act_gelu_backward(int64_t len, const float *x, const float *dy, float *dx);
 
@@ -92,6 +93,12 @@ void attention_forward(const struct heads *heads, int64_t n, const float *ids,
                        const float *x, float *y, float *share);
 void attention_backward(const struct heads *heads, int64_t n, const float *x,
                         const float *dy, float *share, float *scratch, float *dx);
+void lstm_forward(const struct tokens *tokens, int64_t t, int64_t n, const float *ids,
+                  const float *step, float *gates, float *cell, float *before,
+                  float *state, float *y);
+void lstm_backward(const struct tokens *tokens, int64_t t, int64_t n, const float *ids,
+                   const float *cell, const float *dy, float *gates, float *step,
+                   float *dstate, float *dcell);
 
 /* Softmax cross-entropy. */
 void xent_grad(int64_t n, int64_t classes, const float *logits, const int32_t *label,

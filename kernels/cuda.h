@@ -153,6 +153,13 @@ void cuda_attention_forward(const struct heads *heads, int64_t n, const float *i
                             const float *x, float *y, float *share);
 void cuda_attention_backward(const struct heads *heads, int64_t n, const float *x,
                              const float *dy, float *share, float *scratch, float *dx);
+void cuda_scale(int64_t len, float by, float *x);
+void cuda_lstm_forward(const struct tokens *tokens, int64_t t, int64_t n,
+                       const float *ids, const float *step, float *gates, float *cell,
+                       float *before, float *state, float *y);
+void cuda_lstm_backward(const struct tokens *tokens, int64_t t, int64_t n,
+                        const float *ids, const float *cell, const float *dy,
+                        float *gates, float *step, float *dstate, float *dcell);
 void cuda_xent(int64_t n, int64_t classes, const float *logits, const int32_t *label,
                float *grad, double *loss);
 void cuda_mse(int64_t n, int64_t classes, const float *logits, const int32_t *label,

@@ -166,6 +166,30 @@ struct kernels {
                                const float *dy, float *share, float *scratch,
                                float *dx);
 
+    /* x[len] *= by. */
+    void (*scale)(int64_t len, float by, float *x);
+
+    /* Long short-term memory (Hochreiter, Schmidhuber 1997, Neural Computation 9(8);
+     * the forget gate of Gers et al. 2000), place t of n examples, c = tokens->c; after
+     * those of lower t. gates[n, places, 4 c] holds at t what the gates take from the
+     * input, in the order in, forget, new, out; step[n, 4 c] what they take from
+     * state[n, c], the state before. With s = 1 / (1 + exp(-.)) of their sums, tanh for
+     * new: cell = forget cell_before + in new; state = out tanh(cell). gates becomes
+     * s; cell[n, places, c] and before[n, places, c] (the state before) are filled at
+     * t, state is replaced, and y[n, places, c] gets it too unless NULL. Padding
+     * leaves cell and state as they were. n_tokens is not read. */
+    void (*lstm_forward)(const struct tokens *tokens, int64_t t, int64_t n,
+                         const float *ids, const float *step, float *gates, float *cell,
+                         float *before, float *state, float *y);
+    /* The same backward, from the highest t on: dstate[n, c] and dcell[n, c] are the
+     * gradients of state and cell after t, dy (NULL: none) joins dstate. gates becomes
+     * the gradient of the gates' sums, step[n, 4 c] the same at t alone; dcell becomes
+     * that before t, and dstate what reaches the state before t past the gates (padding
+     * hands it on, else 0): step times the recurrent weights comes to it. */
+    void (*lstm_backward)(const struct tokens *tokens, int64_t t, int64_t n,
+                          const float *ids, const float *cell, const float *dy,
+                          float *gates, float *step, float *dstate, float *dcell);
+
     /* Softmax cross-entropy of each row: grad[n, classes] = softmax - onehot(label),
      * loss[n] in nats. Either may be NULL. */
     void (*xent)(int64_t n, int64_t classes, const float *logits, const int32_t *label,

@@ -1,10 +1,11 @@
 /* A frozen linear layer with low-rank factors (LoRA: Hu et al. 2021, arXiv 2106.09685):
- * y = x W + b + (x A) B with A[in, rank] and B[rank, out], which alone are trained. B
- * begins at zero, so training begins with the base's own function.
+ * y = x W + b + s (x A) B with A[in, rank] and B[rank, out], which alone are trained,
+ * and s = alpha / rank. B begins at zero, so training begins with the base's own
+ * function.
  *
- * With u = x A and du = dy B^T the gradients are A: x^T du and B: u^T dy, two products
- * as outer.h has them, of rank columns and rank rows: an example's are (in + out) rank
- * floats, and W's own gradient is never made. */
+ * With u = s x A and du = s dy B^T the gradients are A: x^T du and B: u^T dy, two
+ * products as outer.h has them, of rank columns and rank rows: an example's are (in +
+ * out) rank floats, and W's own gradient is never made. */
 #include "jobs/model/outer.h"
 
 static int64_t places(const struct layer *layer)
@@ -80,6 +81,16 @@ static int64_t shared_floats(const struct layer *layer)
     return outer_shared_floats(layer, p > r ? p : r);
 }
 
+/* Rows of u or du. */
+static void scale(const struct layer *layer, const struct kernels *kernels,
+                  int64_t rows, float *x)
+{
+    double rank = (double)layer->spec.rank;
+    if (layer->spec.alpha > 0.0) {
+        kernels->scale(rows * layer->spec.rank, (float)(layer->spec.alpha / rank), x);
+    }
+}
+
 static void forward(struct layer *layer, const struct kernels *kernels,
                     const float *params, int64_t n)
 {
@@ -87,6 +98,7 @@ static void forward(struct layer *layer, const struct kernels *kernels,
     int64_t r = layer->spec.rank;
     layer_linear.forward(layer, kernels, layer->frozen, n);
     kernels->gemm(false, false, rows, r, d, layer->x, params, 0.0f, u_of(layer));
+    scale(layer, kernels, rows, u_of(layer));
     kernels->gemm(false, false, rows, p, r, u_of(layer), params + d * r, 1.0f,
                   layer->y);
 }
@@ -98,6 +110,7 @@ static void backward(struct layer *layer, const struct kernels *kernels,
     int64_t r = layer->spec.rank;
     kernels->gemm(false, true, rows, r, p, layer->dy, params + d * r, 0.0f,
                   du_of(layer));
+    scale(layer, kernels, rows, du_of(layer));
     if (layer->dx != NULL) {
         layer_linear.backward(layer, kernels, layer->frozen, n);
         kernels->gemm(false, true, rows, d, r, du_of(layer), params, 1.0f, layer->dx);

@@ -21,6 +21,7 @@ static const struct layer_ops *const table[LAYER_N_KINDS] = {
     [LAYER_POSITION] = &layer_position,
     [LAYER_ATTENTION] = &layer_attention,
     [LAYER_TOKEN_MEAN] = &layer_token_mean,
+    [LAYER_LSTM] = &layer_lstm,
 };
 
 const struct layer_ops *layer_ops_of(const struct spec_layer *spec)

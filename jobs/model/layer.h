@@ -88,7 +88,7 @@ struct layer_ops {
 extern const struct layer_ops layer_linear, layer_conv2d, layer_max_pool,
     layer_avg_pool, layer_group_norm, layer_layer_norm, layer_relu, layer_tanh,
     layer_tempered_sigmoid, layer_gelu, layer_flatten, layer_residual, layer_embedding,
-    layer_position, layer_attention, layer_token_mean, layer_adapter;
+    layer_position, layer_attention, layer_token_mean, layer_lstm, layer_adapter;
 
 /* The table of a layer, by its kind and whether it has low-rank factors. */
 const struct layer_ops *layer_ops_of(const struct spec_layer *spec);

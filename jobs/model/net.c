@@ -150,6 +150,26 @@ static double next_uniform(uint64_t *state)
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
+static void fill(uint64_t *state, double fan_in, int64_t n, float *block)
+{
+    double width = sqrt(3.0 / fan_in);
+    for (int64_t j = 0; j < n; j++) {
+        block[j] = (float)(width * (2.0 * next_uniform(state) - 1.0));
+    }
+}
+
+/* The forget gate's bias begins at 1, so that the cell remembers at first (Jozefowicz
+ * et al. 2015). */
+static void init_lstm(const struct layer *layer, uint64_t *state, float *block)
+{
+    int64_t c = layer->out.c, d = layer->in.c;
+    fill(state, (double)c, c * 4 * c, block);
+    fill(state, (double)d, d * 4 * c, block + c * 4 * c);
+    for (int64_t j = 0; j < c; j++) {
+        block[layer->n_weights + c + j] = 1.0f;
+    }
+}
+
 void net_init(const struct net *net, int64_t seed, float *params)
 {
     uint64_t state = (uint64_t)seed;
@@ -161,24 +181,20 @@ void net_init(const struct net *net, int64_t seed, float *params)
             continue;
         }
         if (layer->spec.rank > 0) {
-            double width = sqrt(3.0 / (double)layer->in.c);
-            for (int64_t j = 0; j < layer->in.c * layer->spec.rank; j++) {
-                block[j] = (float)(width * (2.0 * next_uniform(&state) - 1.0));
-            }
+            fill(&state, (double)layer->in.c, layer->in.c * layer->spec.rank, block);
         } else if (layer->spec.kind == LAYER_GROUP_NORM ||
                    layer->spec.kind == LAYER_LAYER_NORM) {
             for (int64_t j = 0; j < layer->n_weights; j++) {
                 block[j] = 1.0f;
             }
+        } else if (layer->spec.kind == LAYER_LSTM) {
+            init_lstm(layer, &state, block);
         } else if (layer->n_weights > 0) {
             bool is_table = layer->spec.kind == LAYER_EMBEDDING ||
                             layer->spec.kind == LAYER_POSITION;
             double fan_in =
                 (double)(is_table ? layer->out.c : layer->n_weights / layer->out.c);
-            double width = sqrt(3.0 / fan_in);
-            for (int64_t j = 0; j < layer->n_weights; j++) {
-                block[j] = (float)(width * (2.0 * next_uniform(&state) - 1.0));
-            }
+            fill(&state, fan_in, layer->n_weights, block);
         }
     }
 }
@@ -377,6 +393,18 @@ static void add_tensor(const struct layer *layer, const char *part, int n_dims,
     *at += len;
 }
 
+/* An lstm's, as lstm.c has them. */
+static int add_lstm(const struct layer *layer, int64_t at,
+                    struct net_tensor *ret_tensors)
+{
+    const int64_t gates = 4 * layer->out.c;
+    const int64_t u[] = {layer->out.c, gates}, w[] = {layer->in.c, gates};
+    add_tensor(layer, "recurrent", 2, u, &at, &ret_tensors[0]);
+    add_tensor(layer, "weight", 2, w, &at, &ret_tensors[1]);
+    add_tensor(layer, "bias", 1, &gates, &at, &ret_tensors[2]);
+    return 3;
+}
+
 /* The weight and the bias of a layer of n_params, from `at` on; returns how many. */
 static int add_tensors(const struct layer *layer, int64_t n_params, int64_t at,
                        struct net_tensor *ret_tensors)
@@ -396,6 +424,8 @@ static int add_tensors(const struct layer *layer, int64_t n_params, int64_t at,
     case LAYER_POSITION:
         add_tensor(layer, "weight", 2, table, &at, &ret_tensors[0]);
         return 1;
+    case LAYER_LSTM:
+        return add_lstm(layer, at, ret_tensors);
     default: /* the norms */
         add_tensor(layer, "weight", 1, &c, &at, &ret_tensors[0]);
     }

@@ -4,7 +4,8 @@
  * The parameters are one flat array of n_params floats that belongs to the caller; each
  * layer's block is weight then bias. Layouts: linear.weight [in, out], conv2d.weight
  * [kernel, kernel, in, out], flatten in the order (h, w, c); embedding.weight [tokens,
- * out] and position.weight [places, c] have no bias.
+ * out] and position.weight [places, c] have no bias; lstm.recurrent [out, 4 out] comes
+ * before lstm.weight [in, 4 out].
  *
  * Memory of a net of L layers with micro-batches of m examples (net_memory_bytes):
  *   4 m (features + sum over layers of [2 out + own]) + 4 (largest shared + n_params)
@@ -13,10 +14,11 @@
  * where layers in place count no `out`, own = T D for conv2d (plus its n_params where
  * T is so large that per-example gradients are kept, see conv2d.c), out for max_pool,
  * 2 groups + 2 c for group_norm, 2 h w + 2 c for layer_norm, out for residual, heads
- * T^2 for attention, and n_params for a linear layer at T > 1 places where it keeps
- * gradients as conv2d does; 2 T rank for low-rank factors, and theirs where
- * they are kept; `shared` of embedding is twice its parameters. 4 n_frozen for a base,
- * unless another net's serve. Records with c > 1 channels add 4 m features.
+ * T^2 for attention, 6 T out for lstm (`shared` 6 m out), and n_params for a linear
+ * layer at T > 1 places where it keeps gradients as conv2d does; 2 T rank for low-rank
+ * factors, and theirs where they are kept; `shared` of embedding is twice its
+ * parameters. 4 n_frozen for a base, unless another net's serve. Records with c > 1
+ * channels add 4 m features.
  */
 #ifndef PPT_JOBS_MODEL_NET_H
 #define PPT_JOBS_MODEL_NET_H
@@ -24,7 +26,7 @@
 #include "jobs/manifest.h"
 #include "jobs/model/layer.h"
 
-#define NET_MAX_TENSORS (2 * SPEC_MAX_LAYERS)
+#define NET_MAX_TENSORS (3 * SPEC_MAX_LAYERS)
 
 struct net {
     int n_layers;
@@ -93,8 +95,8 @@ void net_free(struct net *net);
 void net_set_frozen(struct net *net, const float *frozen);
 
 /* Initial weights from the seed alone: uniform on +-sqrt(3 / fan_in) (variance
- * 1 / fan_in; rows of tables have variance 1 / c), zero biases, the norms' scale 1 and
- * shift 0. */
+ * 1 / fan_in; rows of tables have variance 1 / c), zero biases (an lstm's forget
+ * gate: 1), the norms' scale 1 and shift 0. */
 void net_init(const struct net *net, int64_t seed, float *params);
 
 /* Logits [n, n_classes] of the first n records in net->read, in the kernels' memory,

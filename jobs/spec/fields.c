@@ -29,6 +29,11 @@ static const char *mask_word(int i)
     return spec_mask_name((enum spec_mask)i);
 }
 
+static const char *states_word(int i)
+{
+    return spec_states_name((enum spec_states)i);
+}
+
 static const char *unit_word(int i)
 {
     return unit_name((enum privacy_unit)i);
@@ -413,6 +418,12 @@ const struct field_section field_top = {"", top_fields, COUNT(top_fields)};
 
 /* layers */
 
+static bool has_rank(const void *base)
+{
+    const struct spec_layer *layer = base;
+    return layer->rank > 0;
+}
+
 static const struct field linear_fields[] = {
     {.key = "out",
      .type = FIELD_INTEGER,
@@ -426,6 +437,13 @@ static const struct field linear_fields[] = {
      .n_least = 1,
      .n_most = 1024,
      .hides_zero = true},
+    {.key = "alpha",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_layer, alpha),
+     .range = {0.001, 100000, false, false},
+     .hides_zero = true,
+     .applies = has_rank,
+     .only_with = "rank"},
 };
 static const struct field conv2d_fields[] = {
     {.key = "out",
@@ -531,6 +549,20 @@ static const struct field attention_fields[] = {
      .n_words = MASK_N},
 };
 
+static const struct field lstm_fields[] = {
+    {.key = "out",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_layer, out),
+     .is_required = true,
+     .n_least = 1,
+     .n_most = MOST_UNITS / 4},
+    {.key = "states",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_layer, states),
+     .word = states_word,
+     .n_words = STATES_N},
+};
+
 const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_LINEAR] = {"linear", linear_fields, COUNT(linear_fields)},
     [LAYER_CONV2D] = {"conv2d", conv2d_fields, COUNT(conv2d_fields)},
@@ -549,6 +581,7 @@ const struct field_section field_layer[LAYER_N_KINDS] = {
     [LAYER_POSITION] = {"position", position_fields, COUNT(position_fields)},
     [LAYER_ATTENTION] = {"attention", attention_fields, COUNT(attention_fields)},
     [LAYER_TOKEN_MEAN] = {"token_mean", NULL, 0},
+    [LAYER_LSTM] = {"lstm", lstm_fields, COUNT(lstm_fields)},
 };
 
 const struct field_section *const field_sections[] = {
@@ -572,6 +605,7 @@ const struct field_section *const field_sections[] = {
     &field_layer[LAYER_POSITION],
     &field_layer[LAYER_ATTENTION],
     &field_layer[LAYER_TOKEN_MEAN],
+    &field_layer[LAYER_LSTM],
     &privacy_section,
     &field_clipping,
     &field_training,

@@ -77,7 +77,8 @@ static int read_layer(struct ydoc_faults *faults, const struct ydoc_node *node,
 
 /* What a list of layers is doing to the data so far. */
 struct shape {
-    bool is_flat;       /* after flatten, token_mean or an image's linear */
+    bool is_flat;       /* after flatten, token_mean, lstm's last state or an image's
+                           linear */
     bool is_image;      /* a layer that needs an image came before */
     bool is_sequence;   /* embedding came before */
     int64_t n_channels; /* 0: not known */
@@ -109,9 +110,15 @@ static void follow_sequence(struct ydoc_faults *faults, const struct ydoc_node *
         ydoc_fault(faults, node, "expected %s behind an embedding as the first layer",
                    name);
     else if (shape->is_flat)
-        ydoc_fault(faults, node, "expected %s before flatten and token_mean", name);
-    if (layer->kind == LAYER_TOKEN_MEAN)
+        ydoc_fault(
+            faults, node,
+            "expected %s before flatten, token_mean and an lstm whose states are last",
+            name);
+    if (layer->kind == LAYER_TOKEN_MEAN ||
+        (layer->kind == LAYER_LSTM && layer->states == STATES_LAST))
         shape->is_flat = true;
+    if (layer->kind == LAYER_LSTM)
+        shape->n_channels = layer->out;
     if (layer->kind != LAYER_ATTENTION)
         return;
     if (shape->n_channels % (3 * layer->heads) != 0)
@@ -133,9 +140,10 @@ static void follow_linear(struct ydoc_faults *faults, const struct ydoc_node *no
                    "expected the number of units in out: only the last layer has "
                    "as many as there are classes");
     if (is_last && shape->is_sequence && !shape->is_flat)
-        ydoc_fault(faults, node,
-                   "expected token_mean or flatten between a sequence and the last "
-                   "linear");
+        ydoc_fault(
+            faults, node,
+            "expected token_mean, flatten or an lstm whose states are last between "
+            "a sequence and the last linear");
     if (shape->is_sequence)
         shape->n_channels = layer->out;
     else
@@ -165,6 +173,7 @@ static void follow_kind(struct ydoc_faults *faults, const struct ydoc_node *node
     case LAYER_POSITION:
     case LAYER_ATTENTION:
     case LAYER_TOKEN_MEAN:
+    case LAYER_LSTM:
         follow_sequence(faults, node, layer, shape);
         break;
     case LAYER_RESIDUAL:

@@ -40,6 +40,11 @@ static const char *const position_names[POSITION_N] = {
     [POSITION_WAVES] = "waves",
 };
 
+static const char *const states_names[STATES_N] = {
+    [STATES_ALL] = "all",
+    [STATES_LAST] = "last",
+};
+
 static const char *const mask_names[MASK_N] = {
     [MASK_NONE] = "none",
     [MASK_CAUSAL] = "causal",
@@ -103,6 +108,11 @@ const char *spec_position_name(enum spec_position position)
 const char *spec_mask_name(enum spec_mask mask)
 {
     return mask_names[mask];
+}
+
+const char *spec_states_name(enum spec_states states)
+{
+    return states_names[states];
 }
 
 const char *spec_optimizer_name(enum spec_optimizer optimizer)

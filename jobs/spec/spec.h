@@ -41,25 +41,29 @@ enum spec_layer_kind {
     LAYER_POSITION,
     LAYER_ATTENTION,
     LAYER_TOKEN_MEAN,
+    LAYER_LSTM,
     LAYER_N_KINDS
 };
 
 enum spec_position { POSITION_LEARNT, POSITION_WAVES, POSITION_N };
 enum spec_mask { MASK_NONE, MASK_CAUSAL, MASK_N };
+enum spec_states { STATES_ALL, STATES_LAST, STATES_N };
 
 /* Fields that a layer does not have are 0. */
 struct spec_layer {
     enum spec_layer_kind kind;
-    int64_t out;    /* linear: units; conv2d, embedding: channels; 0 on the last linear,
-                       and only there: the number of classes */
-    int64_t kernel; /* conv2d, pools: square window */
-    int64_t stride; /* conv2d, pools; default 1 (conv2d), kernel (pools) */
-    int64_t padding;     /* conv2d: zeros on each side; default 0 */
-    int64_t groups;      /* group_norm */
-    int64_t over;        /* residual: layers before it that the shortcut passes by */
-    int64_t heads;       /* attention */
-    int64_t rank;        /* linear: of its low-rank factors (LoRA); 0: none */
-    enum spec_mask mask; /* attention; default none */
+    int64_t out;     /* linear: units; conv2d, embedding, lstm: channels; 0 on the last
+                        linear,     and only there: the number of classes */
+    int64_t kernel;  /* conv2d, pools: square window */
+    int64_t stride;  /* conv2d, pools; default 1 (conv2d), kernel (pools) */
+    int64_t padding; /* conv2d: zeros on each side; default 0 */
+    int64_t groups;  /* group_norm */
+    int64_t over;    /* residual: layers before it that the shortcut passes by */
+    int64_t heads;   /* attention */
+    int64_t rank;    /* linear: of its low-rank factors (LoRA); 0: none */
+    double alpha;    /* linear with rank: its factors count alpha / rank; 0: rank */
+    enum spec_mask mask;                       /* attention; default none */
+    enum spec_states states;                   /* lstm; default all */
     enum spec_position position;               /* position; default learnt */
     double scale, inverse_temperature, offset; /* tempered_sigmoid; default 2, 2, 1 */
 };
@@ -449,6 +453,7 @@ const char *spec_preset_name(enum spec_preset preset);
 const char *spec_layer_name(enum spec_layer_kind kind);
 const char *spec_position_name(enum spec_position position);
 const char *spec_mask_name(enum spec_mask mask);
+const char *spec_states_name(enum spec_states states);
 const char *spec_loss_name(enum spec_loss loss);
 const char *spec_sum_name(enum spec_sum sum);
 const char *spec_sampling_name(enum spec_sampling sampling);

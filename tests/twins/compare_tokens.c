@@ -1,5 +1,5 @@
-/* Tokens and attention beside their twins: lengths around a block's, with padding at
- * the end, in the middle, everywhere and nowhere, and values that are none. */
+/* Tokens, attention and lstm beside their twins: lengths around a block's, with padding
+ * at the end, in the middle, everywhere and nowhere, and values that are none. */
 #include <math.h>
 #include <string.h>
 
@@ -112,10 +112,53 @@ static void attention(int64_t n, const struct heads *s, bool has_ids)
     twin_free(&scratch);
 }
 
+/* Forward through all places, then back, with the products left out. */
+static void lstm(int64_t n, int64_t places, int64_t c, bool has_ids, bool is_last)
+{
+    struct tokens s = {.n_places = places, .c = c};
+    struct twin ids = ids_of(n, places, 9), step = twin_floats(n * 4 * c);
+    struct twin gates = twin_floats(n * places * 4 * c),
+                y = twin_floats(n * places * c);
+    struct twin cell = twin_floats(n * places * c),
+                before = twin_floats(n * places * c);
+    struct twin state = twin_floats(n * c), dcell = twin_floats(n * c);
+    if (n > 5) {
+        some_nan(&gates);
+    }
+    for (int64_t t = 0; t < places; t++) {
+        cpu->lstm_forward(&s, t, n, has_ids ? C(ids) : NULL, C(step), C(gates), C(cell),
+                          C(before), C(state), is_last ? NULL : C(y));
+        dev->lstm_forward(&s, t, n, has_ids ? D(ids) : NULL, D(step), D(gates), D(cell),
+                          D(before), D(state), is_last ? NULL : D(y));
+    }
+    twin_near("lstm_forward", &y, 1e-5, 1e-5), twin_near("its cell", &cell, 1e-5, 1e-5);
+    twin_near("its gates", &gates, 1e-5, 1e-5);
+    twin_near("its states", &before, 1e-5, 1e-5);
+    twin_near("its last state", &state, 1e-5, 1e-5);
+    twin_send(&gates), twin_send(&cell), twin_send(&state), twin_send(&y);
+    for (int64_t t = places - 1; t >= 0; t--) {
+        cpu->lstm_backward(&s, t, n, has_ids ? C(ids) : NULL, C(cell),
+                           is_last ? NULL : C(y), C(gates), C(step), C(state),
+                           C(dcell));
+        dev->lstm_backward(&s, t, n, has_ids ? D(ids) : NULL, D(cell),
+                           is_last ? NULL : D(y), D(gates), D(step), D(state),
+                           D(dcell));
+    }
+    twin_near("lstm_backward", &gates, 1e-5, 1e-5);
+    twin_near("its step", &step, 1e-5, 1e-5), twin_near("dstate", &state, 1e-5, 1e-5);
+    twin_near("dcell", &dcell, 1e-5, 1e-5);
+    cpu->scale(n * c, 0.3f, C(state)), dev->scale(n * c, 0.3f, D(state));
+    twin_near("scale", &state, 1e-5, 1e-5);
+    twin_free(&ids), twin_free(&step), twin_free(&gates), twin_free(&y);
+    twin_free(&cell), twin_free(&before), twin_free(&state), twin_free(&dcell);
+}
+
 void compare_tokens(void)
 {
     for (int64_t n = 0; n < 8; n = 2 * n + 1) {
         embedding(n, 1, 1, 2), embedding(n, 17, 5, 6), embedding(n, 40, 300, 70);
+        lstm(n, 1, 1, true, false), lstm(n, 9, 37, true, true);
+        lstm(n, 6, 80, false, false), lstm(n, 11, 3, true, false);
         mean(n, 1, 1), mean(n, 23, 130), mean(n, 7, 5);
         const struct heads shapes[] = {
             {1, 1, 1, false}, {7, 6, 3, false}, {19, 8, 1, true}, {300, 4, 2, true}};

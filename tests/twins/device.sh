@@ -107,7 +107,7 @@ fi
 if [ "$mode" = ptxas ]; then
     exit 0
 fi
-build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,token,attention,loss,clip,grid,polar,optim,memory}.c \
+build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,token,attention,lstm,loss,clip,grid,polar,optim,memory}.c \
     tests/twins/{twin,gemm_plain}.c
 case $mode in
 run | simt)

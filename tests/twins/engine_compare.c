@@ -136,8 +136,8 @@ static struct engine_wish layers(bool is_private)
                    {.kind = LAYER_LINEAR}}};
 }
 
-/* Attention of both kinds, both positions, and linear layers at places; with a base,
- * low-rank factors in three of them. */
+/* Attention of both kinds, both positions, lstms and linear layers at places; with a
+ * base, low-rank factors in three of them. */
 static struct engine_wish sequence(bool is_private, bool has_base)
 {
     int64_t rank = has_base ? 2 : 0;
@@ -148,7 +148,7 @@ static struct engine_wish sequence(bool is_private, bool has_base)
         .batch = 4,
         .n_dims = 1,
         .dims = {6},
-        .n_layers = 12,
+        .n_layers = 14,
         .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
                    {.kind = LAYER_POSITION},
                    {.kind = LAYER_POSITION, .position = POSITION_WAVES},
@@ -157,9 +157,10 @@ static struct engine_wish sequence(bool is_private, bool has_base)
                    {.kind = LAYER_ATTENTION, .heads = 2},
                    {.kind = LAYER_LINEAR, .out = 8, .rank = rank},
                    {.kind = LAYER_RESIDUAL, .over = 4},
-                   {.kind = LAYER_LINEAR, .out = 30, .rank = rank},
+                   {.kind = LAYER_LINEAR, .out = 30, .rank = rank, .alpha = rank / 3.0},
                    {.kind = LAYER_ATTENTION, .heads = 5, .mask = MASK_CAUSAL},
-                   {.kind = LAYER_TOKEN_MEAN},
+                   {.kind = LAYER_LSTM, .out = 7},
+                   {.kind = LAYER_LSTM, .out = 19, .states = STATES_LAST},
                    {.kind = LAYER_LINEAR}},
         .n_tokens = 11,
         .has_base = has_base};

@@ -1,5 +1,5 @@
-/* Layers and losses against an independent framework's numbers:
- * tests/vectors/layers.txt, which tests/dev/make_layers.py explains. */
+/* Layers and losses against independent frameworks' numbers: tests/vectors/layers.txt
+ * and recurrent.txt, which tests/dev/make_layers.py and make_recurrent.py explain. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum { N = 4, N_PROBES = 6 };
 static const struct kernels *const k = &kernels_cpu;
 
 struct sample {
-    const char *name;
+    const char *name, *file;
     struct shape in;
     struct spec_model model;
     enum spec_loss loss;
@@ -47,7 +47,40 @@ static float hashed(int64_t i, int64_t salt);
 enum { TOKENS = 11, SEQUENCE = 7 };
 
 static const struct sample samples[] = {
+    {"recurrent",
+     "recurrent",
+     {1, 1, SEQUENCE},
+     {.n_layers = 7,
+      .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                 {.kind = LAYER_LSTM, .out = 6},
+                 {.kind = LAYER_LINEAR, .out = 9},
+                 {.kind = LAYER_TANH},
+                 {.kind = LAYER_LSTM, .out = 15},
+                 {.kind = LAYER_TOKEN_MEAN},
+                 {.kind = LAYER_LINEAR}}},
+     LOSS_CROSS_ENTROPY},
+    {"last_state",
+     "recurrent",
+     {1, 1, SEQUENCE},
+     {.n_layers = 3,
+      .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                 {.kind = LAYER_LSTM, .out = 12, .states = STATES_LAST},
+                 {.kind = LAYER_LINEAR}}},
+     LOSS_CROSS_ENTROPY},
+    {"scaled_adapters",
+     "recurrent",
+     {1, 1, SEQUENCE},
+     {.n_layers = 6,
+      .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
+                 {.kind = LAYER_LINEAR, .out = 10, .rank = 2, .alpha = 0.5},
+                 {.kind = LAYER_LSTM, .out = 6},
+                 {.kind = LAYER_LINEAR, .out = 9, .rank = 3, .alpha = 16},
+                 {.kind = LAYER_TOKEN_MEAN},
+                 {.kind = LAYER_LINEAR}},
+      .base = {.file = "base.h5"}},
+     LOSS_CROSS_ENTROPY},
     {"adapters",
+     "layers",
      {1, 1, SEQUENCE},
      {.n_layers = 8,
       .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
@@ -61,6 +94,7 @@ static const struct sample samples[] = {
       .base = {.file = "base.h5"}},
      LOSS_CROSS_ENTROPY},
     {"sequence",
+     "layers",
      {1, 1, SEQUENCE},
      {.n_layers = 17,
       .layers = {{.kind = LAYER_EMBEDDING, .out = 8},
@@ -82,6 +116,7 @@ static const struct sample samples[] = {
                  {.kind = LAYER_LINEAR}}},
      LOSS_CROSS_ENTROPY},
     {"classic",
+     "layers",
      {9, 8, 3},
      {.n_layers = 9,
       .layers = {{.kind = LAYER_CONV2D, .out = 6, .kernel = 3, .padding = 1},
@@ -95,6 +130,7 @@ static const struct sample samples[] = {
                  {.kind = LAYER_LINEAR}}},
      LOSS_CROSS_ENTROPY},
     {"shortcuts",
+     "layers",
      {6, 5, 4},
      {.n_layers = 12,
       .layers = {{.kind = LAYER_TANH},
@@ -110,9 +146,9 @@ static const struct sample samples[] = {
                  {.kind = LAYER_FLATTEN},
                  {.kind = LAYER_LINEAR}}},
      LOSS_CROSS_ENTROPY},
-    {"smooth", {6, 5, 4}, SMOOTH, LOSS_CROSS_ENTROPY},
-    {"mse", {6, 5, 4}, SMOOTH, LOSS_MSE},
-    {"hinge", {6, 5, 4}, SMOOTH, LOSS_HINGE},
+    {"smooth", "layers", {6, 5, 4}, SMOOTH, LOSS_CROSS_ENTROPY},
+    {"mse", "layers", {6, 5, 4}, SMOOTH, LOSS_MSE},
+    {"hinge", "layers", {6, 5, 4}, SMOOTH, LOSS_HINGE},
 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
@@ -141,17 +177,17 @@ static void read_line(FILE *file, const char *word, double *values, int n)
     }
 }
 
-static struct vector read_vector(const char *name)
+static struct vector read_vector(const struct sample *sample)
 {
     struct vector vector;
     char path[1024], line[256], found[64];
-    snprintf(path, sizeof path, "%s/tests/vectors/layers.txt",
-             getenv("PPT_SOURCE_DIR"));
+    snprintf(path, sizeof path, "%s/tests/vectors/%s.txt", getenv("PPT_SOURCE_DIR"),
+             sample->file);
     FILE *file = fopen(path, "r");
     ck_assert_ptr_nonnull(file);
     while (fgets(line, sizeof line, file) != NULL) {
         if (sscanf(line, "net %63s %lld", found, &vector.n_params) != 2 ||
-            strcmp(found, name) != 0) {
+            strcmp(found, sample->name) != 0) {
             continue;
         }
         read_line(file, "loss", vector.loss, N);
@@ -160,7 +196,7 @@ static struct vector read_vector(const char *name)
         fclose(file);
         return vector;
     }
-    ck_abort_msg("no vector of %s", name);
+    ck_abort_msg("no vector of %s", sample->name);
 }
 
 static void build(const struct sample *sample, bool is_private, struct net *ret_net)
@@ -193,10 +229,13 @@ static void fill_ids(struct net *net, int first, int n)
     for (int at = 0; at < n * SEQUENCE; at++) {
         int64_t i = first * SEQUENCE + at, place = at % SEQUENCE;
         float id = floorf((2.0f * hashed(i, 2) + 1.0f) * 5.5f);
+        bool is_last = i >= SEQUENCE && place >= 5;
         if (net->n_frozen > 0) {
             net->read[at] = i == 0 ? 3.0f : fmaxf(id, 1.0f);
+        } else if (net->layers[1].spec.kind == LAYER_LSTM) {
+            net->read[at] = i == 0 ? 3.0f : is_last ? 0.0f : fmaxf(id, 1.0f);
         } else {
-            net->read[at] = i == 0 ? 3.0f : i >= SEQUENCE && place >= 5 ? 0.0f : id;
+            net->read[at] = i == 0 ? 3.0f : is_last ? 0.0f : id;
         }
     }
 }
@@ -232,7 +271,7 @@ static double norm(const float *x, int64_t n)
 START_TEST(as_the_framework_has_it)
 {
     const struct sample *sample = &samples[_i];
-    struct vector vector = read_vector(sample->name);
+    struct vector vector = read_vector(sample);
     struct net net, private;
     build(sample, false, &net);
     build(sample, true, &private);

@@ -90,6 +90,29 @@ static const struct sample samples[] = {
       {.kind = LAYER_RESIDUAL, .over = 6},
       {.kind = LAYER_FLATTEN},
       {.kind = LAYER_LINEAR}}},
+    /* Norms of weights and of recurrent weights: both kept, one of them, both ghosts;
+     * padding at the end of most records. */
+    {"recurrent",
+     PRESET_LAYERS,
+     {.n_dims = 1, .dims = {6}, .n_classes = 3, .n_tokens = 7},
+     5,
+     {{.kind = LAYER_EMBEDDING, .out = 8},
+      {.kind = LAYER_LSTM, .out = 8},
+      {.kind = LAYER_LSTM, .out = 20},
+      {.kind = LAYER_LSTM, .out = 24, .states = STATES_LAST},
+      {.kind = LAYER_LINEAR}}},
+    /* factors of which some count for more or less, around a frozen lstm */
+    {"recurrent adapters",
+     PRESET_LAYERS,
+     {.n_dims = 1, .dims = {6}, .n_classes = 3, .n_tokens = 7},
+     7,
+     {{.kind = LAYER_EMBEDDING, .out = 8},
+      {.kind = LAYER_LINEAR, .out = 12, .rank = 2, .alpha = 0.5},
+      {.kind = LAYER_LSTM, .out = 10},
+      {.kind = LAYER_LINEAR, .out = 14, .rank = 4, .alpha = 8},
+      {.kind = LAYER_TOKEN_MEAN},
+      {.kind = LAYER_TANH},
+      {.kind = LAYER_LINEAR}}},
     /* Low-rank factors at one place (ghost norms) and at several (one of them kept),
      * between frozen layers of every kind that has parameters. */
     {"adapters",
@@ -130,7 +153,7 @@ static const struct sample samples[] = {
       {.kind = LAYER_LINEAR}}},
 };
 enum { SEQUENCE = sizeof samples / sizeof samples[0] - 1 }; /* the last one */
-enum { ADAPTERS = SEQUENCE - 1 };
+enum { ADAPTERS = SEQUENCE - 1, RECURRENT = ADAPTERS - 2 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
 
 static uint64_t seed;
@@ -433,6 +456,77 @@ START_TEST(rubbish_adds_nothing)
 END_TEST
 
 /* What is no id is padding, and padding is as if the record were shorter. */
+/* A token whose vector is no number, in one record alone. */
+START_TEST(rubbish_on_the_way_adds_nothing)
+{
+    const float rubbish[] = {NAN, INFINITY, -INFINITY};
+    struct bench b = open_bench_clipping(RECURRENT, true, clippings[_i]);
+    float *row = b.params + 6 * b.net.layers[0].out.c, *first = NULL;
+    size_t bytes = (size_t)b.net.n_params * sizeof(float);
+    for (int64_t j = 0; j < N * b.net.n_features; j++) {
+        b.x[j] = b.x[j] == 6.0f ? 5.0f : b.x[j];
+    }
+    b.x[2 * b.net.n_features + 1] = 6.0f;
+    for (int kind = 0; kind < 3; kind++) {
+        row[3] = rubbish[kind];
+        pass(&b, 0, N);
+        net_clipped_sum(&b.net, k, 0.5, N);
+        for (int f = 0; f < net_n_factors(&b.net); f++) {
+            ck_assert_float_eq(b.net.factor[f * N + 2], 0.0f);
+            ck_assert_float_gt(b.net.factor[f * N + 1], 0.0f);
+        }
+        if (kind == 0) {
+            first = malloc(bytes);
+            memcpy(first, b.net.grad, bytes);
+            ck_assert_double_gt(norm(first, b.net.n_params), 0.1);
+        }
+        ck_assert_mem_eq(first, b.net.grad, bytes);
+    }
+    free(first);
+    close_bench(&b);
+}
+END_TEST
+
+/* A sequence of `places` by the same parameters; the gradient's norm, and logits. */
+static double of_record(const struct bench *b, int64_t places, const float *ids,
+                        float logits[3])
+{
+    struct bench one = {.params = b->params};
+    struct spec_model model = model_of(&samples[RECURRENT]);
+    struct manifest_split split = samples[RECURRENT].split;
+    split.dims[0] = places;
+    ck_assert_int_eq(net_build(&model, &split, true, &one.net, NULL), 0);
+    ck_assert_int_eq(net_alloc(&one.net, k->memory, 1, NULL), 0);
+    memcpy(one.net.read, ids, (size_t)places * sizeof *ids);
+    one.net.label[0] = 1;
+    memcpy(logits, net_forward(&one.net, k, one.params, 1), 3 * sizeof *logits);
+    net_backward(&one.net, k, one.params, 1);
+    net_plain_sum(&one.net, k, 1);
+    double size = norm(one.net.grad, one.net.n_params);
+    net_free(&one.net);
+    return size;
+}
+
+START_TEST(a_state_is_held_over_padding)
+{
+    const float records[][6] = {
+        {3, 5, 1, 0, 0, 0}, {0, 3, 0, 5, 0, 1}, {0, 0, 0, 3, 5, 1}, {3, 5, 1, 1, 0, 0}};
+    struct bench b = open_bench(RECURRENT, true);
+    float expected[3], logits[3];
+    double size = of_record(&b, 3, records[0], expected);
+    ck_assert_double_gt(size, 0.1);
+    for (int i = 0; i < 4; i++) {
+        double found = of_record(&b, 6, records[i], logits);
+        bool is_same = fabs(found / size - 1.0) < 1e-5;
+        for (int j = 0; j < 3; j++) {
+            is_same = is_same && fabsf(logits[j] - expected[j]) < 1e-5f;
+        }
+        ck_assert_int_eq(is_same, i < 3); /* the last one holds a token more */
+    }
+    close_bench(&b);
+}
+END_TEST
+
 START_TEST(padding_is_not_there)
 {
     const float rubbish[] = {NAN, INFINITY, -1.0f, 7.0f, 0.0f};
@@ -537,6 +631,31 @@ START_TEST(memory_of_adapters)
 }
 END_TEST
 
+/* The formula in net.h. */
+START_TEST(memory_of_an_lstm)
+{
+    enum { M = 64, T = 30, E = 8, C = 16 };
+    struct error err = {0};
+    struct manifest_split split = {
+        .n_dims = 1, .dims = {T}, .n_classes = 2, .n_tokens = 50};
+    struct spec_model model = {
+        .preset = PRESET_LAYERS,
+        .n_layers = 3,
+        .layers = {{.kind = LAYER_EMBEDDING, .out = E},
+                   {.kind = LAYER_LSTM, .out = C, .states = STATES_LAST},
+                   {.kind = LAYER_LINEAR}}};
+    struct net net;
+    ck_assert_int_eq(net_build(&model, &split, true, &net, &err), 0);
+    int64_t u = C * 4 * C, w = (E + 1) * 4 * C; /* both small enough to be kept */
+    int64_t own = 6 * T * C + u + w, outs = T * E + C + 2;
+    double bytes = 4.0 * M * (double)(T + 2 * outs + own) +
+                   4.0 * (double)(M * 6 * C + net.n_params) + 72.0 * M;
+    ck_assert_int_eq(net.layers[1].n_params, u + w);
+    ck_assert_double_eq_tol((double)net_memory_bytes(&net, k->memory, M) / bytes, 1.0,
+                            0.01);
+}
+END_TEST
+
 static void refused(struct spec_layer layer, struct spec_layer last, const char *words)
 {
     struct net net;
@@ -576,7 +695,6 @@ START_TEST(shapes_that_do_not_fit)
 }
 END_TEST
 
-/* What is trained and what is not, by name; the factors begin as no change. */
 /* Two nets of one base: the second takes no memory for it, and computes the same. */
 START_TEST(nets_share_a_base)
 {
@@ -605,6 +723,7 @@ START_TEST(nets_share_a_base)
 }
 END_TEST
 
+/* What is trained and what is not, by name; the factors begin as no change. */
 START_TEST(a_base_is_frozen)
 {
     struct bench b = open_bench(ADAPTERS, true);
@@ -695,13 +814,16 @@ int main(void)
     k->set_threads(1);
     tcase_add_loop_test(tcase, gradients, 0, N_SAMPLES);
     tcase_add_loop_test(tcase, norms_and_clipped_sum, 0, N_SAMPLES * N_CLIPPINGS);
-    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, ADAPTERS * N_CLIPPINGS);
+    tcase_add_loop_test(tcase, rubbish_adds_nothing, 0, RECURRENT * N_CLIPPINGS);
+    tcase_add_loop_test(tcase, rubbish_on_the_way_adds_nothing, 0, N_CLIPPINGS);
     tcase_add_test(tcase, padding_is_not_there);
+    tcase_add_test(tcase, a_state_is_held_over_padding);
     tcase_add_test(tcase, a_base_is_frozen);
     tcase_add_test(tcase, nets_share_a_base);
     tcase_add_test(tcase, sequences_that_do_not_fit);
     tcase_add_test(tcase, memory);
     tcase_add_test(tcase, memory_of_adapters);
+    tcase_add_test(tcase, memory_of_an_lstm);
     tcase_add_test(tcase, shapes_that_do_not_fit);
     tcase_add_test(tcase, tensors_and_seeds);
     suite_add_tcase(suite, tcase);
