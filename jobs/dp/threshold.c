@@ -66,11 +66,11 @@ int threshold_set(struct threshold *threshold, double norm, struct error *err)
 }
 
 float threshold_next(const struct threshold *threshold, double released,
-                     double expected_batch)
+                     double expected_votes)
 {
     const struct spec_clipping *clipping = &threshold->clipping;
     double limit = 0.5 * THRESHOLD_MAX_FACTOR; /* a float's rounding stays within */
-    double short_enough = released / threshold->weight / expected_batch + 0.5;
+    double short_enough = released / threshold->weight / expected_votes + 0.5;
     double shift = clipping->rate * (short_enough - clipping->quantile);
     double factor = threshold->norm / threshold->first_norm * exp(-shift);
     return (float)(threshold->first_norm * fmin(fmax(factor, 1.0 / limit), limit));

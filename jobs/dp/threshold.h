@@ -1,6 +1,6 @@
 /* The clip norm of a step, and the grid that goes with it: fixed, or following a
- * quantile of the gradients' norms (Andrew et al. 2021, arXiv 1905.03871). Private to
- * this room.
+ * quantile of the gradients' norms (Andrew et al. 2021, arXiv 1905.03871). For jobs/dp
+ * and jobs/fl, whose gradients are clients' updates.
  *
  * With `clipping: quantile` a step releases two answers from one sample as one vector:
  * the sum of gradients clipped to C, and behind it, as one coordinate more, weight
@@ -63,9 +63,9 @@ int threshold_open(struct threshold *threshold, const struct spec_privacy *priva
 int threshold_set(struct threshold *threshold, double norm, struct error *err);
 
 /* C of the next step from the released coordinate behind the gradients: C e^(-rate (b -
- * quantile)), where b = released / weight / expected_batch + 1/2 is the noisy fraction
+ * quantile)), where b = released / weight / expected_votes + 1/2 is the noisy fraction
  * that was short enough. Within what threshold_set takes. */
 float threshold_next(const struct threshold *threshold, double released,
-                     double expected_batch);
+                     double expected_votes);
 
 #endif

@@ -52,6 +52,7 @@ static int read_plan(struct trainer *trainer, const struct manifest *manifest,
     trainer->n_steps = trainer->plan->price.n_steps;
     trainer->sample_rate = trainer->plan->price.sample_rate;
     trainer->expected_batch = trainer->sample_rate * (double)train->nominal_count;
+    trainer->expected_votes = trainer->expected_batch;
     trainer->expected_examples = trainer->expected_batch;
     *ret_split = train;
     return 0;
@@ -274,7 +275,9 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
     trainer->adds_noise = trainer->is_private && (source == NULL || !source->has_noise);
     int rc = read_plan(trainer, manifest, &split, err);
     if (source != NULL) {
+        trainer->has_source = true;
         trainer->expected_batch = source->divisor;
+        trainer->expected_votes = source->expected_votes;
         trainer->expected_examples = source->expected_examples;
         trainer->n_own_states = source->n_states;
     }

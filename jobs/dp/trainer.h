@@ -35,9 +35,12 @@
 
 /* Where the vectors that a step adds up come from elsewhere than gradients of records
  * that this rank samples: then each coordinate of `sum` is filled by the caller with
- * multiples of the grid's step (private) or any numbers that add up exactly (not). */
+ * multiples of the grid's step (private) or any numbers that add up exactly (not).
+ * Where the clip norm follows a quantile that includes the votes, times their weight.
+ */
 struct trainer_source {
     double divisor;           /* public: of the sum */
+    double expected_votes;    /* public, private jobs: units behind a step (votes.h) */
     double expected_examples; /* behind a step, for people */
     int n_states;             /* arrays of n_slice that the caller keeps from step to
                                  step, in checkpoints too: trainer_own_states */
@@ -69,9 +72,11 @@ struct trainer {
     struct env *env;
     struct net net;
     bool is_private, adds_noise;
+    bool has_source; /* trainer_source */
     double sample_rate;
     double expected_batch;    /* public: sample_rate times the nominal count; the sum is
                                  divided by it */
+    double expected_votes;    /* public: units that a step expects */
     double expected_examples; /* behind a step: told only */
     int64_t nominal_test;     /* of the test split, 0 if not stated */
     int64_t n_steps, step;    /* in all, and done */

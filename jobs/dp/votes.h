@@ -1,6 +1,7 @@
 /* A step's votes on the clip norm, where it follows a quantile (threshold.h): on their
- * way from the examples into the sum, through the noise, and to every rank. Private to
- * this room; each does nothing in other jobs.
+ * way from the examples into the sum, through the noise, and to every rank. For jobs/dp
+ * and, with a client's update in the place of a gradient, jobs/fl, which adds them to
+ * the sum itself; each does nothing in other jobs.
  *
  * The votes' sum is the coordinate behind the gradients, and goes through rounding,
  * exchange and noise with them; the clip norm is the float behind the parameters, and
@@ -14,11 +15,16 @@
 /* Does this job's clip norm follow a quantile? */
 bool votes_are_taken(const struct trainer *trainer);
 
+/* What a unit has to say whose vector was so long before it was clipped: 1/2 where that
+ * is short enough, -1/2 where not, 0 where it is no vector. */
+double votes_of(const struct trainer *trainer, double norm);
+
 /* Of the n examples that this net clipped last, in halves, to a sum of n_padded. */
 void votes_add(const struct trainer *trainer, const struct net *net, double *sum,
                int64_t n);
 
-/* This rank's votes as part of its sum: times their weight. Before grid_round. */
+/* This rank's votes as part of its sum: times their weight, where no source has seen to
+ * that. Before grid_round. */
 void votes_weigh(struct trainer *trainer);
 
 /* Once noise is on the slice: the rank that owns the votes takes them out of it, so

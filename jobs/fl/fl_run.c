@@ -38,11 +38,13 @@ static int check_price(const struct price *price, const struct spec *spec,
                       federation->noise.kind == NOISE_SKELLAM;
     enum mechanism_kind kind =
         is_skellam ? MECHANISM_SKELLAM : MECHANISM_SUBSAMPLED_GAUSSIAN;
+    bool is_clipped_whole = spec->privacy.clipping.mode == CLIP_FLAT ||
+                            spec->privacy.clipping.mode == CLIP_QUANTILE;
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
         federation->selection != SELECTION_POISSON ||
         (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
-        spec->privacy.clipping.mode != CLIP_FLAT || !(spec->privacy.clip_norm > 0.0) ||
+        !is_clipped_whole || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
         round->kind != kind || round->noise_multiplier != price->noise_multiplier ||
         round->sample_rate != price->sample_rate) {
@@ -98,8 +100,9 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     if (spec->privacy.is_private) {
         bool has_users = train != NULL && train->nominal_users > 0;
         double users = has_users ? (double)train->nominal_users : nominal;
-        source.divisor = plan->price.sample_rate * users *
-                         weight_expected(&spec->federation, nominal / users);
+        source.expected_votes = plan->price.sample_rate * users;
+        source.divisor =
+            source.expected_votes * weight_expected(&spec->federation, nominal / users);
     }
     source.expected_examples =
         training->steps > 0

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "jobs/dp/course.h"
 #include "jobs/dp/lease.h"
+#include "jobs/dp/votes.h"
 
 #define EPSILON_EVERY_S 0.1
 
@@ -62,8 +63,12 @@ int journal_round(struct round *round, struct error *err)
         if (round->spec->federation.attack.is_on) {
             json_integer(&json, "attackers", round->robust.n_false);
         }
-    } else if (now_s - round->epsilon_told_s >= EPSILON_EVERY_S ||
-               trainer->step == trainer->n_steps) {
+    }
+    if (votes_are_taken(trainer)) {
+        json_number(&json, "clip_norm", round->clip_norm);
+    }
+    if (trainer->is_private && (now_s - round->epsilon_told_s >= EPSILON_EVERY_S ||
+                                trainer->step == trainer->n_steps)) {
         json_number(&json, "epsilon", course_epsilon(trainer));
         round->epsilon_told_s = now_s;
     }

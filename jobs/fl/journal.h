@@ -2,7 +2,7 @@
  * Private to this room.
  *
  * {"attempt": 1, "round": 17, "clients": 10, "bytes": 628000, "survivors": 10}
- * {"attempt": 1, "round": 17, "epsilon": 0.5}
+ * {"attempt": 1, "round": 17, "clip_norm": 0.4, "epsilon": 0.5}
  * {"attempt": 1, "round": 18, "clients": 10, "stragglers": 3, "virtual_s": 812.5}
  * {"attempt": 1, "round": 20, "test_accuracy": 0.91}
  * {"attempt": 1, "round": 21, "consent": "between", "registered": 100, "consenting":
@@ -13,10 +13,12 @@
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
  * is no update, where a robust rule goes on without them) and `attackers` (of a
  * simulated attack), `bytes` (round.h) and `client_bytes` (the longest compressed
- * message) stand in plain jobs only: in private ones they are secrets. `epsilon` stands
- * in private jobs, in the first and the last round and between them ten times a second
- * at most. There are no times but those of the virtual clock (device.h). An attempt
- * that goes on from a checkpoint tells rounds again that were lost with the one before.
+ * message) stand in plain jobs only: in private ones they are secrets. `clip_norm`,
+ * where it follows a quantile, is that of the round: made of what rounds before have
+ * released. `epsilon` stands in private jobs, in the first and the last round and
+ * between them ten times a second at most. There are no times but those of the virtual
+ * clock (device.h). An attempt that goes on from a checkpoint tells rounds again that
+ * were lost with the one before.
  */
 #ifndef PPT_JOBS_FL_JOURNAL_H
 #define PPT_JOBS_FL_JOURNAL_H

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "jobs/dp/votes.h"
 #include "jobs/fl/journal.h"
 #include "jobs/fl/weight.h"
 
@@ -38,13 +39,13 @@ static double norm_of(const float *after, const float *before, int64_t n)
     return sqrt(sum);
 }
 
-void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
-                       double clip_norm, double share, double step)
+double round_add_clipped(double *sum, const float *after, const float *before,
+                         int64_t n, double clip_norm, double share, double step)
 {
     double norm = norm_of(after, before, n), ratio = clip_norm / step;
     uint64_t most = (uint64_t)(ratio * ratio * (1.0 - 0x1p-50));
     if (!isfinite(norm)) {
-        return;
+        return norm;
     }
     double scale = share * (norm > clip_norm ? clip_norm / norm : 1.0) / step;
     while (square_of(after, before, n, scale) > most) {
@@ -53,6 +54,7 @@ void round_add_clipped(double *sum, const float *after, const float *before, int
     for (int64_t j = 0; j < n; j++) {
         sum[j] -= step * scaled(after[j], before[j], scale);
     }
+    return norm;
 }
 
 static int add_weighted(struct round *round, double weight, struct error *err)
@@ -77,6 +79,23 @@ static double client_weight(const struct round *round, int64_t client)
                              partition_size(&round->partition, client));
 }
 
+/* A vote that is 0 adds 0; its weight is a whole number of steps, and even. */
+static void add_private(struct round *round, int64_t client)
+{
+    struct trainer *trainer = &round->trainer;
+    const struct threshold *threshold = &trainer->threshold;
+    int64_t n = trainer->net.n_params;
+    double clip =
+        votes_are_taken(trainer) ? threshold->clip : round->spec->privacy.clip_norm;
+    double share = weight_share(&round->spec->federation,
+                                partition_size(&round->partition, client));
+    double norm = round_add_clipped(trainer->sum, round->local.params, trainer->params,
+                                    n, clip, share, threshold->grid.step);
+    if (votes_are_taken(trainer)) {
+        trainer->sum[n] += votes_of(trainer, norm) * threshold->weight;
+    }
+}
+
 static int add_client(struct round *round, int64_t client, double total_weight,
                       struct error *err)
 {
@@ -91,11 +110,7 @@ static int add_client(struct round *round, int64_t client, double total_weight,
                                   err)
                    : 0;
     }
-    round_add_clipped(trainer->sum, round->local.params, trainer->params,
-                      trainer->net.n_params, round->spec->privacy.clip_norm,
-                      weight_share(&round->spec->federation,
-                                   partition_size(&round->partition, client)),
-                      trainer->threshold.grid.step);
+    add_private(round, client);
     return 0;
 }
 
@@ -156,6 +171,7 @@ int round_run(struct round *round, struct error *err)
     struct cohort *cohort = &round->cohort;
     int rc = look(round, CONSENT_BEFORE, err);
     round->secure.n_bytes = 0;
+    round->clip_norm = trainer->threshold.norm;
     if (rc != 0) {
         return rc;
     }

@@ -7,8 +7,12 @@
  * number of ranks and any placement of clients.
  * Private jobs: what a client adds has L2 norm clip_norm at most, checked in whole
  * numbers after all rounding, so that is what one user moves the sum by, whatever its
- * weight (weight.h); noise is added once, by jobs/dp/trainer.h; the divisor is public.
- * Plain jobs: the mean over the cohort, by equal weights or numbers of examples.
+ * weight (weight.h). Where the clip norm follows a quantile of the clients' norms
+ * (Andrew et al. 2021), each client's vote on it is one coordinate more of the same
+ * vector, under the same bound and noise (jobs/dp/threshold.h): it is priced as the
+ * rest of the round is. Noise is added once, by jobs/dp/trainer.h; the divisor is
+ * public. Plain jobs: the mean over the cohort, by equal weights or numbers of
+ * examples.
  */
 #ifndef PPT_JOBS_FL_ROUND_H
 #define PPT_JOBS_FL_ROUND_H
@@ -39,6 +43,7 @@ struct round {
     struct secure secure;  /* aggregation: secagg */
     struct robust robust;  /* robust.h: where the spec has a rule, or an attack */
     bool is_gathered;      /* by robust */
+    double clip_norm;      /* private: of the last round */
     double epsilon_told_s; /* journal.h; 0: never */
 };
 
@@ -62,8 +67,9 @@ int64_t round_bytes(const struct round *round);
 /* sum[n] -= the update after - before, clipped to clip_norm, times share (above 0, at
  * most 1) and rounded to multiples of `step`. Whatever the update, the vector's norm is
  * at most clip_norm, in exact arithmetic; one with a NaN or an infinity adds nothing.
- * `step` is a power of two; clip_norm / step is between 2^10 and 2^31. */
-void round_add_clipped(double *sum, const float *after, const float *before, int64_t n,
-                       double clip_norm, double share, double step);
+ * `step` is a power of two; clip_norm / step is between 2^10 and 2^31.
+ * Returns the update's norm before clipping. */
+double round_add_clipped(double *sum, const float *after, const float *before,
+                         int64_t n, double clip_norm, double share, double step);
 
 #endif

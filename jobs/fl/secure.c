@@ -6,127 +6,13 @@
 #include <string.h>
 
 #include "jobs/dp/verdict.h"
+#include "jobs/dp/votes.h"
 #include "jobs/fl/cause.h"
-#include "jobs/fl/degree.h"
 #include "jobs/fl/draw.h"
 #include "jobs/fl/journal.h"
 #include "jobs/fl/post.h"
+#include "jobs/fl/secure_plan.h"
 #include "kernels/ring.h"
-
-/* Standard deviations of a cohort's size that the ring is planned for. */
-#define COHORT_SPREAD 6.0
-
-/* In public numbers: what depends on it, such as the scale, is known to all. */
-static uint32_t cohort_limit(const struct secure *secure, double side)
-{
-    const struct trainer *trainer = secure->trainer;
-    double cohort = (double)secure->spec->federation.cohort;
-    double nominal = ceil(cohort / trainer->plan->price.sample_rate);
-    bool is_fixed = secure->spec->federation.selection != SELECTION_POISSON;
-    double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
-    if (secure->spec->federation.secagg.group > 0) { /* groups.h */
-        size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);
-    }
-    size = fmin(fmax(size, trainer->is_private ? 0.0 : 1.0), nominal);
-    return secure->n_sharers > 0 ? (uint32_t)fmax(size, (double)secure->n_sharers)
-                                 : (uint32_t)(size + (double)secure->n_stand_ins);
-}
-
-static int find_degree(const struct secure *secure, uint32_t n, uint32_t *ret_degree,
-                       uint32_t *ret_threshold, struct error *err)
-{
-    const struct spec_secagg *secagg = &secure->spec->federation.secagg;
-    struct degree_wish wish = {.n_clients = n,
-                               .corrupt = secagg->corrupt,
-                               .dropout = secagg->dropout,
-                               .is_server_lying = secagg->server == TRUST_LYING};
-    int rc = degree_find(&wish, ret_degree, ret_threshold, err);
-    if (rc != 0) {
-        error_prefix(err, "secure aggregation over a cohort of %u", (unsigned)n);
-    }
-    return rc;
-}
-
-/* Private jobs: every size that can be drawn has a graph. Others: the expected one. */
-static int check_graphs(const struct secure *secure, struct error *err)
-{
-    const struct spec_secagg *secagg = &secure->spec->federation.secagg;
-    uint32_t degree, threshold;
-    double least = spec_secagg_least(secagg);
-    if (!secure->trainer->is_private) {
-        return find_degree(secure, cohort_limit(secure, 0.0), &degree, &threshold, err);
-    }
-    if (least <= (double)secure->n_stand_ins) {
-        return 0;
-    }
-    return error_set(err, PPT_ERANGE,
-                     "federation.secagg.min_clients is %lld, but only cohorts of %.0f "
-                     "clients or more always have a graph",
-                     (long long)secagg->min_clients, least);
-}
-
-/* The sum's noise over the priced one's in standard deviations: more shares than are
- * counted on may come. */
-static double excess_of(const struct secure *secure)
-{
-    int64_t n_min = secure->spec->federation.noise.min_survivors;
-    return secure->n_sharers > 0 ? sqrt((double)secure->n_sharers / (double)n_min)
-                                 : 1.0;
-}
-
-/* The server's noise in whole numbers, or, where clients bring it, just their unit. */
-static int plan_grid(struct secure *secure, double multiplier, struct error *err)
-{
-    struct grid *grid = &secure->trainer->threshold.grid;
-    double std = nextafter(
-        multiplier * nextafter(encode_bound(&secure->terms), INFINITY), INFINITY);
-    if (!grid_for_integers(secure->n_sharers > 0 ? 1.0 : std, grid)) {
-        return error_set(err, PPT_ERANGE,
-                         "no noise with multiplier %g on sums of secure aggregation",
-                         multiplier);
-    }
-    return 0;
-}
-
-/* The scale of the encoding and the noise. */
-static int plan_sum(struct secure *secure, struct error *err)
-{
-    struct trainer *trainer = secure->trainer;
-    const struct spec *spec = secure->spec;
-    const struct spec_secagg *secagg = &spec->federation.secagg;
-    double multiplier = trainer->is_private ? trainer->plan->price.noise_multiplier : 0;
-    uint32_t most = cohort_limit(secure, 1.0);
-    if (trainer->net.n_params > INT32_MAX) {
-        return error_set(err, PPT_ERANGE,
-                         "secure aggregation of more than 2^31 values");
-    }
-    secure->terms = (struct encode_terms){
-        .n_values = (uint32_t)trainer->net.n_params,
-        .clip_norm = trainer->is_private ? spec->privacy.clip_norm : secagg->max_norm};
-    double noise_std =
-        multiplier * secure->terms.clip_norm * excess_of(secure) / sqrt((double)most);
-    int rc = encode_scale(&secure->terms, most, (int)secagg->bits, noise_std,
-                          SECURE_SPREAD, &secure->terms.scale, err);
-    return rc != 0 || !trainer->is_private ? rc : plan_grid(secure, multiplier, err);
-}
-
-static int open_share(struct secure *secure,
-                      const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
-{
-    const struct trainer *trainer = secure->trainer;
-    const struct spec_noise *noise = &secure->spec->federation.noise;
-    struct share_plan plan = {.kind = noise->kind,
-                              .multiplier = trainer->plan->price.noise_multiplier,
-                              .sensitivity =
-                                  nextafter(encode_bound(&secure->terms), INFINITY),
-                              .n_min = noise->min_survivors};
-    unsigned char key[CRYPTO_KEY_SIZE];
-    draw_key_secret(master, "noise", key);
-    int rc = share_open(&secure->share, &plan, secure->terms.n_values,
-                        trainer->env->kernels, key, err);
-    crypto_wipe(key, sizeof key);
-    return rc;
-}
 
 static int allocate(struct secure *secure, struct error *err)
 {
@@ -183,13 +69,7 @@ int secure_open(struct secure *secure, const struct spec *spec, struct trainer *
     }
     int rc = allocate(secure, err);
     if (rc == 0) {
-        rc = plan_sum(secure, err);
-    }
-    if (rc == 0 && secure->n_sharers > 0) {
-        rc = open_share(secure, master, err);
-    }
-    if (rc == 0) {
-        rc = check_graphs(secure, err);
+        rc = secure_plan(secure, master, err);
     }
     if (rc == 0) {
         open_streams(secure, master);
@@ -328,7 +208,8 @@ static int open_session(struct secure *secure, struct error *err)
                   terms.job);
     crypto_sha256(trainer->params, (size_t)trainer->net.n_params * sizeof(float),
                   terms.model);
-    int rc = find_degree(secure, secure->n, &terms.degree, &terms.threshold, err);
+    int rc =
+        secure_plan_degree(secure, secure->n, &terms.degree, &terms.threshold, err);
     return rc != 0 ? rc : session_open(&secure->session, &terms, err);
 }
 
@@ -389,18 +270,31 @@ static int find_update(struct secure *secure, uint32_t number, struct error *err
     return rc;
 }
 
+/* What one unit of an update is in what is sent (secure_plan.h). */
+static double unit_of(const struct secure *secure)
+{
+    const struct trainer *trainer = secure->trainer;
+    return votes_are_taken(trainer) ? secure->first_norm / trainer->threshold.norm
+                                    : 1.0;
+}
+
 /* The update times the client's share, no longer than the clip norm before: what is
- * longer than that already is not made shorter by a small share. */
+ * longer than that already is not made shorter by a small share. And its vote. */
 static void weigh(struct secure *secure, double share)
 {
-    const struct encode_terms *terms = &secure->terms;
-    double square = 0.0;
-    for (uint32_t j = 0; j < terms->n_values; j++) {
+    const struct trainer *trainer = secure->trainer;
+    int64_t n = trainer->net.n_params;
+    double square = 0.0, unit = unit_of(secure);
+    for (int64_t j = 0; j < n; j++) {
         square += (double)secure->update[j] * (double)secure->update[j];
     }
-    double factor = share * fmin(1.0, terms->clip_norm / sqrt(square));
-    for (uint32_t j = 0; share < 1.0 && j < terms->n_values; j++) {
+    double norm = sqrt(square), factor = share * unit;
+    factor *= fmin(1.0, secure->first_norm / unit / norm);
+    for (int64_t j = 0; (share < 1.0 || votes_are_taken(trainer)) && j < n; j++) {
         secure->update[j] = (float)(factor * (double)secure->update[j]);
+    }
+    if (votes_are_taken(trainer)) {
+        secure->update[n] = (float)(votes_of(trainer, norm) * secure->vote_weight);
     }
 }
 
@@ -408,7 +302,7 @@ static void weigh(struct secure *secure, double share)
 static int encode_client(struct secure *secure, uint32_t number, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
-    int64_t client = client_of(secure, number), n = trainer->net.n_params;
+    int64_t client = client_of(secure, number), n = secure->terms.n_values;
     int64_t n_records = 0;
     memset(secure->ring, 0, (size_t)(n + secure->digits.n) * sizeof *secure->ring);
     if (client >= secure->n_clients) {
@@ -601,14 +495,14 @@ static int take_sum(struct secure *secure, struct error *err)
     int rc = 0;
     if (comm->rank == 0) {
         rc = secagg_server_sum(secure->server, secure->ring, &secure->n_survivors, err);
-        for (int64_t j = 0; rc == 0 && j < trainer->net.n_params; j++) {
+        for (uint32_t j = 0; rc == 0 && j < secure->terms.n_values; j++) {
             trainer->sum[j] =
                 (double)ring_signed(secure->ring[j], secure->session.terms.n_bits);
         }
         secure->total_weight =
             secure->digits.n > 0
                 ? (double)weight_read(&secure->digits,
-                                      secure->ring + trainer->net.n_params) /
+                                      secure->ring + secure->terms.n_values) /
                       (double)secure->spec->federation.max_weight
                 : (double)secure->n_survivors;
     }
@@ -641,7 +535,7 @@ static int decode_total(struct secure *secure, struct error *err)
     if (rc != 0) {
         return rc;
     }
-    for (int64_t j = 0; j < trainer->net.n_params; j++) {
+    for (uint32_t j = 0; j < secure->terms.n_values; j++) {
         secure->ring[j] = ring_of((int64_t)secure->update[j]);
     }
     rc = encode_decode(&secure->terms, secure->ring, n_bits, secure->update, err);
@@ -649,11 +543,16 @@ static int decode_total(struct secure *secure, struct error *err)
         return rc;
     }
     bool is_weighed = !trainer->is_private && secure->total_weight > 0.0;
-    double divisor = is_weighed ? secure->total_weight : 1.0;
+    double divisor = unit_of(secure) * (is_weighed ? secure->total_weight : 1.0);
     for (int64_t j = 0; j < n; j++) {
         bool is_there = first + j < trainer->net.n_params;
         trainer->slice[j] =
             is_there ? -(double)secure->update[first + j] / divisor : 0.0;
+    }
+    int64_t at = trainer->net.n_params - first; /* of the votes, in their own unit */
+    if (votes_are_taken(trainer) && at >= 0 && at < n) {
+        trainer->slice[at] = (double)secure->update[first + at] / secure->vote_weight *
+                             trainer->threshold.weight;
     }
     return 0;
 }
@@ -740,6 +639,7 @@ static int run_session(struct secure *secure, struct error *err)
 int secure_run(struct secure *secure, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
+    trainer->threshold.grid = secure->grid; /* not one for C */
     secure->drawn = secure->cohort->members;
     secure->n_drawn = (uint32_t)secure->cohort->n;
     int rc = run_session(secure, err);

@@ -48,7 +48,9 @@ struct secure {
     struct cohort *cohort;
     struct consent *consent;
     int64_t n_clients, n_stand_ins; /* stand-ins are numbered behind the clients */
-    struct encode_terms terms;
+    struct encode_terms terms;      /* and what follows: secure_plan.h */
+    struct grid grid; /* private: of the noise on the sum, whole numbers */
+    double first_norm, vote_weight;
     struct share share; /* noise by clients, else zeros, and so is what follows */
     uint32_t n_sharers; /* participants with a share: those with the lowest numbers */
     struct weight_digits digits; /* of a weight behind the values, or none; a round's */
@@ -81,7 +83,7 @@ struct secure {
 };
 
 /* `master` is fresh, secret and the same on all ranks; all else is kept by the caller.
- * Sets the trainer's grid. Close with secure_close, which wipes.
+ * Close with secure_close, which wipes.
  * Errors: PPT_ERANGE (too few bits, or no graph for cohorts of this size), PPT_ENOMEM.
  */
 int secure_open(struct secure *secure, const struct spec *spec, struct trainer *trainer,

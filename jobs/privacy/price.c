@@ -166,10 +166,11 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
     if (spec->privacy.is_private &&
         (is_made_up || federation->selection != SELECTION_POISSON ||
          (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
-         spec->privacy.clipping.mode != CLIP_FLAT))
+         (spec->privacy.clipping.mode != CLIP_FLAT &&
+          spec->privacy.clipping.mode != CLIP_QUANTILE)))
         return error_set(err, PPT_ESPEC,
                          "a private federation is priced for real users, a Poisson "
-                         "cohort, bounded weights and flat clipping only");
+                         "cohort, bounded weights and flat or quantile clipping only");
     if (cohort < 1 || cohort > clients) {
         error_set(err, PPT_ERANGE,
                   "federation.cohort is %lld, expected a number in [1, %lld]",

@@ -11,9 +11,10 @@ int price_split_noise(const struct spec *spec, const struct price *price,
                       struct error *err)
 {
     double count_noise = spec->privacy.clipping.count_noise;
+    double units = (double)(spec->kind == JOB_FL ? spec->federation.cohort
+                                                 : spec->training.batch_size);
     if (count_noise == 0)
-        count_noise =
-            fmax((double)spec->training.batch_size / 20, price->noise_multiplier);
+        count_noise = fmax(units / 20, price->noise_multiplier);
     int rc = split_gradient_noise(price->noise_multiplier, count_noise,
                                   ret_gradient_noise, err);
     if (rc == 0 && *ret_gradient_noise > 7 * price->noise_multiplier)

@@ -480,9 +480,11 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
     if (spec->privacy.unit == UNIT_EXAMPLE)
         ydoc_fault_at(faults, privacy, "unit",
                       "expected user: with kind fl a client's whole update is clipped");
-    if (spec->privacy.clipping.mode != CLIP_FLAT)
+    if (spec->privacy.clipping.mode == CLIP_PER_LAYER ||
+        spec->privacy.clipping.mode == CLIP_AUTOMATIC)
         ydoc_fault_at(faults, privacy, "clipping",
-                      "expected flat: with kind fl a client's whole update is clipped");
+                      "expected flat or quantile: with kind fl a client's whole update "
+                      "is clipped");
     if (federation->partition != PARTITION_USERS &&
         federation->partition != PARTITION_N)
         ydoc_fault_at(

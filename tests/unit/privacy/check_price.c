@@ -478,7 +478,8 @@ END_TEST
 START_TEST(other_federations_have_no_price)
 {
     const char *text =
-        "real users, a Poisson cohort, bounded weights and flat clipping";
+        "real users, a Poisson cohort, bounded weights and flat or quantile "
+        "clipping";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
@@ -495,7 +496,7 @@ START_TEST(other_federations_have_no_price)
         } else if (fault == 2) {
             s.federation.weighting = WEIGHTING_EXAMPLES;
         } else {
-            s.privacy.clipping.mode = CLIP_QUANTILE;
+            s.privacy.clipping.mode = CLIP_AUTOMATIC;
         }
         expect(&s, &m, PPT_ESPEC, text);
         s.privacy = (struct spec_privacy){.is_private = false};
@@ -545,6 +546,31 @@ START_TEST(a_clip_norm_that_follows_is_in_the_step)
     s = spec();
     s.privacy.clipping = (struct spec_clipping){
         .mode = CLIP_QUANTILE, .quantile = 0.5, .count_noise = 0.4 * noise};
+    expect(&s, &m, PPT_ERANGE, "more than half the noise_multiplier");
+}
+END_TEST
+
+/* In a federation too, where clients vote: their nominal number says how much noise. */
+START_TEST(clients_votes_are_in_the_round)
+{
+    struct spec s = federation();
+    struct manifest m = manifest();
+    m.unit = UNIT_USER;
+    struct price fixed = price_of(&s, &m);
+    s.privacy.clipping =
+        (struct spec_clipping){.mode = CLIP_QUANTILE, .quantile = 0.5, .rate = 0.2};
+    struct price price = price_of(&s, &m);
+    ck_assert_int_eq(price.n_releases, 1);
+    ck_assert_double_eq(price.noise_multiplier, fixed.noise_multiplier);
+    ck_assert_mem_eq(price.cost.rho, fixed.cost.rho, sizeof fixed.cost.rho);
+    double gradients, count;
+    s.federation.cohort = 3000;
+    ck_assert_int_eq(price_split_noise(&s, &price, &gradients, &count, NULL), 0);
+    ck_assert_double_eq(count, 150);
+    s.federation.cohort = 1;
+    ck_assert_int_eq(price_split_noise(&s, &price, &gradients, &count, NULL), 0);
+    ck_assert_double_eq(count, price.noise_multiplier);
+    s.privacy.clipping.count_noise = 0.05;
     expect(&s, &m, PPT_ERANGE, "more than half the noise_multiplier");
 }
 END_TEST
@@ -633,6 +659,7 @@ int main(void)
     tcase_add_test(tcase, rates_are_exact_thresholds);
     tcase_add_test(tcase, a_paid_evaluation_is_paid);
     tcase_add_test(tcase, a_clip_norm_that_follows_is_in_the_step);
+    tcase_add_test(tcase, clients_votes_are_in_the_round);
     tcase_add_test(tcase, use_is_priced_like_the_job);
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);
