@@ -13,6 +13,7 @@
 #include "scheduler/figures.h"
 #include "scheduler/ledger.h"
 #include "scheduler/submit.h"
+#include "scheduler/submit_memory.h"
 
 /* The pot as it would be with this job's reservation in it. */
 static void add_cost(struct ledger_pot *pot, const struct cost *cost)
@@ -132,7 +133,8 @@ static void time_to_json(struct json *json, const struct estimate *estimate)
 }
 
 static void print_price(const struct admission_job *job,
-                        const struct estimate *estimate, bool is_here)
+                        const struct estimate *estimate,
+                        const struct submit_memory *memory, bool is_here)
 {
     const struct price *price = &job->price;
     char epsilon[FIGURES_SIZE], delta[32];
@@ -155,6 +157,7 @@ static void print_price(const struct admission_job *job,
     if (job->spec.kind == JOB_DP)
         print_sampling(job);
     print_time(estimate);
+    submit_memory_print(memory, &job->spec);
     if (is_here && price->is_private)
         printf("charge            all of it, whatever is used: the ranks are yours\n");
     printf("\n");
@@ -183,7 +186,8 @@ void submit_levels_to_json(struct json *json, const struct ledger_pots *pots,
 static int print_dry_json(const struct admission_job *job,
                           const struct ledger_pots *pots,
                           const struct ledger_verdict *verdict, const char *reason,
-                          const struct estimate *estimate, struct error *err)
+                          const struct estimate *estimate,
+                          const struct submit_memory *memory, struct error *err)
 {
     static const char *const answers[] = {"admitted", "waiting", "refused"};
     const struct price *price = &job->price;
@@ -207,6 +211,7 @@ static int print_dry_json(const struct admission_job *job,
     if (job->spec.kind == JOB_DP)
         sampling_to_json(&json, job);
     time_to_json(&json, estimate);
+    submit_memory_to_json(&json, memory);
     json_string(&json, "answer", answers[verdict->answer]);
     json_string(&json, "reason", reason);
     submit_levels_to_json(&json, pots, &price->cost);
@@ -239,10 +244,11 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
         rc = estimate_training(db, &job->spec, job->price.n_steps, &estimate, err);
     if (rc != 0)
         goto out;
+    const struct submit_memory memory = submit_memory(&request->client, job);
     if (request->is_json) {
-        rc = print_dry_json(job, &pots, verdict, reason, &estimate, err);
+        rc = print_dry_json(job, &pots, verdict, reason, &estimate, &memory, err);
     } else {
-        print_price(job, &estimate, request->is_here);
+        print_price(job, &estimate, &memory, request->is_here);
         if (job->price.is_private)
             submit_print_levels(&pots, &job->price.cost);
     }
@@ -252,6 +258,8 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
         rc = error_set(err, PPT_EBUDGET, "it would be refused: %s", reason);
         error_hint(err, "%s", verdict->hint);
     }
+    if (rc == 0)
+        rc = submit_memory_check(&memory, &job->spec, err);
 out:
     ledger_pots_free(&pots);
     free(verdict);

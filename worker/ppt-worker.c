@@ -10,13 +10,14 @@
 #include "base/pathsafe.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
+#include "worker/footprint.h"
 #include "worker/pool.h"
 #include "worker/run.h"
 #include "worker/stop.h"
 #include "worker/submit.h"
 
 struct request {
-    const char *plan, *pool, *submit, *public_key;
+    const char *plan, *pool, *submit, *memory, *public_key;
     int64_t max_jobs, attempt;
     bool is_in_pilot, is_verbose;
 };
@@ -29,6 +30,8 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
          "with --plan: only if it is for this attempt", NULL},
         {"submit", 0, OPT_STRING, &request->submit, "FILE",
          "a job's spec: have it admitted, then run it", NULL},
+        {"memory", 0, OPT_STRING, &request->memory, "DIR",
+         "say what the job in DIR would take, and run nothing", NULL},
         {"pool", 0, OPT_STRING, &request->pool, "DIR",
          "serve plan after plan (ppt-schedd starts it so)", NULL},
         {"jobs", 0, OPT_INTEGER, &request->max_jobs, "N",
@@ -51,6 +54,13 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     int rc = opt_parse(&program, argc, argv, &n_operands, err);
     if (rc != 0)
         return rc;
+    if (request->memory != NULL && request->plan == NULL && request->pool == NULL &&
+        request->submit == NULL && request->public_key == NULL)
+        return 0;
+    if (request->memory != NULL) {
+        error_set(err, PPT_EUSAGE, "--memory stands alone");
+        return error_hint(err, "run ppt-worker --help");
+    }
     if (request->submit != NULL && request->plan == NULL && request->pool == NULL &&
         request->public_key == NULL)
         return 0;
@@ -206,6 +216,8 @@ int main(int argc, char **argv)
     struct world world;
     log_init("ppt-worker", true);
     int parse_rc = parse(argc, argv, &request, &err);
+    if (parse_rc == 0 && request.memory != NULL) /* no ranks, no MPI */
+        return footprint_tell(request.memory, &err) == 0 ? 0 : log_error(&err);
     if (request.submit != NULL) /* ranks that wait let go of their cores */
         setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
     struct error mpi_err = {0};

@@ -302,13 +302,6 @@ static int open_meter(struct run *run, struct error *err)
                                 &run->meter, err);
 }
 
-/* A quarter of the job's memory may hold records. */
-static size_t cache_bytes(const struct run *run)
-{
-    int64_t share = run->spec.resources.memory_bytes / run->comm->size / 4;
-    return share < SHARD_CACHE_BYTES ? (size_t)share : SHARD_CACHE_BYTES;
-}
-
 /* A rank's part of a split, or all of it on each. */
 static int open_split(struct run *run, const char *name, bool is_whole,
                       struct rows *ret_rows, struct error *err)
@@ -317,9 +310,11 @@ static int open_split(struct run *run, const char *name, bool is_whole,
     if (stated == NULL)
         return error_set(err, PPT_ESPEC, "the manifest of %s has no split %s",
                          run->manifest.name, name);
-    return shard_open(&run->data, stated, run->spec.dataset.mean, run->spec.dataset.std,
-                      is_whole ? 0 : run->comm->rank, is_whole ? 1 : run->comm->size,
-                      cache_bytes(run), ret_rows, err);
+    return shard_open(
+        &run->data, stated, run->spec.dataset.mean, run->spec.dataset.std,
+        is_whole ? 0 : run->comm->rank, is_whole ? 1 : run->comm->size,
+        shard_cache_bytes(run->spec.resources.memory_bytes, run->comm->size), ret_rows,
+        err);
 }
 
 static int open_data(struct run *run, struct error *err)

@@ -121,6 +121,12 @@ static int feed_record(const struct shard *shard, const unsigned char *raw_x,
     return feed_label(shard, raw_y, y, err);
 }
 
+size_t shard_cache_bytes(int64_t job_memory_bytes, int64_t n_ranks)
+{
+    int64_t share = job_memory_bytes / n_ranks / 4;
+    return share < SHARD_CACHE_BYTES ? (size_t)share : SHARD_CACHE_BYTES;
+}
+
 static int fill_cache(struct shard *shard, struct error *err)
 {
     size_t n = (size_t)shard->n_rows;

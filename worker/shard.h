@@ -18,6 +18,9 @@
 #define SHARD_CACHE_BYTES (512u << 20)
 #define SHARD_AHEAD_BYTES (128u << 20)
 
+/* What a rank's shard may take of a job's memory: a quarter of the rank's share. */
+size_t shard_cache_bytes(int64_t job_memory_bytes, int64_t n_ranks);
+
 /* Rank `rank` of `size` gets records [*ret_first, *ret_first + *ret_n): all of them
  * over the ranks, in order, their numbers differing by at most 1. */
 void shard_bounds(int64_t n_rows, int rank, int size, int64_t *ret_first,

@@ -71,6 +71,25 @@ static int check_env(const struct spec *spec, const struct manifest *manifest,
     return 0;
 }
 
+/* Half of a rank's memory is kept for micro-batches, which shrink; what does not, does
+ * not fit. Told before the first step, as a rank that the system ends in the middle of
+ * one costs the whole price. */
+static int check_memory(const struct trainer *trainer, struct error *err)
+{
+    const struct spec_resources *resources = &trainer->spec->resources;
+    int64_t share = resources->memory_bytes / trainer->env->comm->size;
+    int64_t needed = (int64_t)trainer_memory_bytes(trainer);
+    if (resources->memory_bytes <= 0 || needed <= share) {
+        return 0;
+    }
+    error_set(
+        err, PPT_ESPEC,
+        "resources.memory: a rank's nets and parameters take %lld MiB and its share "
+        "of the job's memory is %lld MiB",
+        (long long)(needed >> 20), (long long)(share >> 20));
+    return error_hint(err, "ask for more; ppt-submit --dry-run says how much");
+}
+
 static int run_step(struct trainer *trainer, void *state, struct error *err)
 {
     (void)state;
@@ -90,6 +109,9 @@ int dp_run(const struct plan *plan, const struct spec *spec,
     }
     if (rc == 0) {
         rc = trainer_open(&trainer, plan, spec, manifest, env, NULL, err);
+    }
+    if (rc == 0) {
+        rc = check_memory(&trainer, err);
     }
     if (rc == 0) { /* lanes have a core each, so that none is left for products */
         env->kernels->set_threads(trainer.lanes.n > 1 ? 1

@@ -36,7 +36,8 @@
  * reports of ranks other than 0 hold the same steps and timing but no accuracy that was
  * paid for. Also filled, with outcome REPORT_INTERRUPTED, where it returns
  * -PPT_EINTERRUPTED after env->stop: the checkpoint is then written.
- * Errors: PPT_ESPEC (model does not fit the data; names the layer), PPT_EDATA, PPT_EIO,
+ * Errors: PPT_ESPEC (model does not fit the data, and names the layer, or not the
+ * memory that the job asks for), PPT_EDATA, PPT_EIO,
  * PPT_ECOMM, PPT_ENOMEM, PPT_ETRUST (checkpoint of another job), PPT_ERANGE (training
  * diverged), PPT_EINTERRUPTED. */
 int dp_run(const struct plan *plan, const struct spec *spec,

@@ -54,6 +54,11 @@ as bob ppt-queue --all | grep -q first && die "bob sees a job of alice's account
 as officer ppt-budget history acme | grep -q 'spend .* first' || die "history"
 as officer ppt-budget history 1 | grep -q 'reserve' || die "history of a job"
 
+step "a dry run tells what the ranks would take, and refuses less"
+grep -q '^memory .*about .*MiB a rank, .* in all; the job asks for 1.0 GiB$' "$dir/dry" ||
+    die "no memory in: $(cat "$dir/dry")"
+sed 's/memory: 1GiB/memory: 24MiB/' "$dir/first.yaml" >"$dir/small.yaml"
+expect 10 'resources.memory: the ranks would take about' as alice ppt-submit --dry-run "$dir/small.yaml"
 step "a dry run tells how long such a job takes, once one has run"
 grep -q '^training' "$dir/dry" && die "an estimate by no job"
 spec longer 1.5 3000

@@ -18,10 +18,10 @@ name: planes
 account: acme
 kind: dp
 dataset: {name: planes, train: train, test: test}
-model: logistic
+model: ${model_spec:=logistic}
 privacy: $2
 training: {steps: $1, batch_size: 60, learning_rate: 0.5, evaluation: $3}
-resources: {ranks: 2, cores_per_rank: ${cores:=1}}
+resources: {ranks: ${ranks:=2}, cores_per_rank: ${cores:=1}}
 output: {model: ${model:=model.h5}}
 SPEC
     plan 1
@@ -472,6 +472,42 @@ SPEC
     [ $status = 75 ] || die "status $status: $(cat "$dir/log")"
     report_says '"outcome": "interrupted"'
     grep -q 'step [0-9]*/131072' "$dir/log" || die "not one pass: $(cat "$dir/log")"
+}
+
+# footprint MODEL RANKS CORES: what --memory says of a rank beside the largest rank's peak.
+footprint() {
+    local said rank peak=0 own
+    rm -rf "$job" "$dir/key" "$dir/key.pub"
+    model_spec=$1 ranks=$2 cores=$3
+    setup 1000000 "$private" none
+    said=$("$worker" --memory "$job" | sed 's/.*"rank_bytes": \([0-9]*\).*/\1/')
+    start "$ranks"
+    wait_for_progress 600
+    # shellcheck disable=SC2046
+    for rank in $(ranks_of $pid); do
+        own=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$rank/status")
+        peak=$((own > peak ? own : peak))
+    done
+    # shellcheck disable=SC2046
+    kill -s TERM $(ranks_of $pid)
+    wait $pid || true
+    echo "$1, $2 ranks of $3 cores: a rank takes $peak kB, said were $((said >> 10)) kB"
+    # A program with sanitizers takes more than any other.
+    grep -q __asan_init "$worker" && return
+    awk "BEGIN { exit !($peak * 1024 <= $said && $peak * 1024 >= 0.6 * $said) }" ||
+        die "not between 60 % of what was said and all of it"
+}
+
+# The engine's formula and what a process takes beside it, against real ranks.
+memory() {
+    mpi_command=("${mpi_command[@]:0:5}" --bind-to none "${mpi_command[@]:5}")
+    footprint logistic 2 1
+    footprint '{preset: mlp, hidden: 65536}' 2 1
+    footprint '{preset: mlp, hidden: 40000}' 1 2
+    sed -i 's/"kind": "dp"/"kind": "fl"/' "$job/spec.json"
+    expect 10 'spec.json' "$worker" --memory "$job"
+    expect 5 'spec.json' "$worker" --memory "$dir"
+    expect 2 '--memory stands alone' mpi 1 "$worker" --memory "$job" --plan "$job"
 }
 
 # A NaN is met by the second rank only, in the middle of a step.

@@ -732,6 +732,13 @@ START_TEST(faults_are_everybodys)
     ck_assert_int_eq(world.rc[1], -PPT_ETRUST);
     free(world.checkpoint);
     world.checkpoint = NULL;
+    const int64_t memory_bytes = spec.resources.memory_bytes;
+    spec.resources.memory_bytes = 4000; /* of both ranks; not even one record fits */
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_ESPEC);
+    ck_assert_int_eq(world.rc[1], -PPT_ESPEC);
+    ck_assert_ptr_nonnull(strstr(world.err[0].text, "resources.memory"));
+    spec.resources.memory_bytes = memory_bytes;
     spec.training.learning_rate = 1e38;
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_ERANGE);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "jobs/dp/footprint.h"
 #include "jobs/dp/trainer.h"
 #include "tests/unit/dp/world.h"
 
@@ -31,6 +32,7 @@ struct wish {
 
 struct outcome {
     double before, most, formula; /* bytes */
+    int64_t foretold;             /* the formula's, before anything was opened */
     int64_t micro_batch;
     double sum[8]; /* some parameters after the steps */
 };
@@ -112,6 +114,9 @@ static int work(const struct wish *wish, struct outcome *ret_outcome)
         ret_outcome->most = memory_of("VmHWM:");
         ret_outcome->formula = (double)trainer_memory_bytes(&trainer);
         ret_outcome->micro_batch = trainer.net.max_n;
+        spec.training.steps = 2;
+        spec.privacy.noise_multiplier = spec.privacy.is_private ? 1.0 : 0.0;
+        rc = footprint_trainer(&spec, &manifest, 2, &ret_outcome->foretold, &err);
         for (int64_t i = 0; i < trainer.net.n_params; i++) {
             ret_outcome->sum[i % 8] += fabs((double)trainer.params[i]);
         }
@@ -167,6 +172,8 @@ START_TEST(private_is_little_more_than_plain)
     struct outcome plain = outcome_of(wish);
     wish.is_private = true;
     struct outcome private = outcome_of(wish);
+    ck_assert_int_eq(private.foretold, (int64_t) private.formula);
+    ck_assert_int_eq(plain.foretold, (int64_t)plain.formula);
     double rank = private.most - private.before, of_plain = plain.most - plain.before;
     printf("%s: private %.1f MiB (formula %.1f, whole process %.1f), plain %.1f (%.1f, "
            "%.1f), %.2f times\n",
