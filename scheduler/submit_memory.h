@@ -19,7 +19,9 @@ struct submit_memory {
 struct submit_memory submit_memory(const struct client *client,
                                    const struct admission_job *job);
 
+/* A line of the dry run, or an object of its JSON; nothing where it is not known. */
 void submit_memory_print(const struct submit_memory *memory, const struct spec *spec);
+/* The same: {"memory": {"rank_bytes": ..., "job_bytes": ...}}. */
 void submit_memory_to_json(struct json *json, const struct submit_memory *memory);
 
 /* Does the job ask for as much? Errors: PPT_ESPEC, with what to write. */

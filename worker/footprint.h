@@ -24,6 +24,7 @@ struct footprint {
 int footprint_rank(const struct spec *spec, const struct manifest *manifest,
                    struct footprint *ret_footprint, struct error *err);
 
+/* All of it: what the rank takes. */
 int64_t footprint_sum(const struct footprint *footprint);
 
 /* Reads spec.json and manifest.yaml of the directory (jobs/plan.h), signed or not, and
