@@ -211,6 +211,20 @@ int pathsafe_replace_soon(const char *path, const void *data, size_t size,
     return rc != 0 ? rc : take_name(temporary, path, err);
 }
 
+int pathsafe_write_fast(const char *path, const void *data, size_t size, unsigned mode,
+                        struct error *err)
+{
+    int fd =
+        open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot create '%s'", path);
+    int rc = put_all(fd, data, size) == 0
+                 ? 0
+                 : error_errno(err, PPT_EIO, "cannot write '%s'", path);
+    close(fd);
+    return rc;
+}
+
 int pathsafe_begin(const char *path, unsigned mode, int *ret_fd, struct error *err)
 {
     char temporary[PATH_MAX];

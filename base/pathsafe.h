@@ -37,6 +37,12 @@ int pathsafe_replace_soon(const char *path, const void *data, size_t size,
                           unsigned mode, struct error *err);
 int pathsafe_sync_parent(const char *path, struct error *err);
 
+/* Writes a file in place and does not wait for the disk: after a power cut it may be
+ * torn or gone. For what its reader checks by a signature or digest, and what can be
+ * written again. Errors: PPT_EIO. */
+int pathsafe_write_fast(const char *path, const void *data, size_t size, unsigned mode,
+                        struct error *err);
+
 /* pathsafe_replace piece by piece. Begin gives path.tmp, empty; put appends; commit
  * closes the file in any case and gives it its name if it could be synced, and after a
  * crash the old or the new contents stand. Abandon closes and removes it.

@@ -99,28 +99,33 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
 }
 
 static int store_file(const char *directory, const char *name, const void *data,
-                      size_t len, struct error *err)
+                      size_t len, enum plan_sync sync, struct error *err)
 {
     char path[PLAN_PATH_SIZE];
     int rc = join(directory, name, path, err);
-    return rc != 0 ? rc : pathsafe_replace_soon(path, data, len, 0600, err);
+    if (rc != 0)
+        return rc;
+    return sync == PLAN_NOW ? pathsafe_replace_soon(path, data, len, 0600, err)
+                            : pathsafe_write_fast(path, data, len, 0600, err);
 }
 
 int plan_draft(const char *directory, const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
-               unsigned char ret_signature[PLAN_SIGNATURE_SIZE], struct error *err)
+               enum plan_sync sync, unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
+               struct error *err)
 {
     char *text = NULL, *canonical = NULL;
     int rc = to_json(plan, &text, err);
     if (rc == 0)
         rc = spec_canonical(spec, &canonical, err);
     if (rc == 0)
-        rc = store_file(directory, "spec.json", canonical, strlen(canonical), err);
+        rc =
+            store_file(directory, "spec.json", canonical, strlen(canonical), sync, err);
     if (rc == 0)
         rc = store_file(directory, "manifest.yaml", manifest_text,
-                        strlen(manifest_text), err);
+                        strlen(manifest_text), sync, err);
     if (rc == 0)
-        rc = store_file(directory, "plan.json", text, strlen(text), err);
+        rc = store_file(directory, "plan.json", text, strlen(text), sync, err);
     if (rc == 0)
         crypto_sign(secret_key, text, strlen(text), ret_signature);
     free(text);
@@ -131,14 +136,15 @@ _Static_assert(PLAN_SIGNATURE_SIZE == CRYPTO_SIGNATURE_SIZE, "Ed25519");
 
 int plan_issue(const char *directory,
                const unsigned char signature[PLAN_SIGNATURE_SIZE], bool with_meter,
-               struct error *err)
+               enum plan_sync sync, struct error *err)
 {
     char path[PLAN_PATH_SIZE];
     int rc = join(directory, PLAN_METER, path, err);
     if (rc == 0 && with_meter)
         rc = meter_create(path, err);
     if (rc == 0)
-        rc = store_file(directory, "plan.sig", signature, PLAN_SIGNATURE_SIZE, err);
+        rc = store_file(directory, "plan.sig", signature, PLAN_SIGNATURE_SIZE, sync,
+                        err);
     return rc != 0 ? rc : pathsafe_sync_parent(path, err); /* all names at once */
 }
 
@@ -148,10 +154,11 @@ int plan_store(const struct plan *plan, const struct spec *spec,
 {
     unsigned char signature[PLAN_SIGNATURE_SIZE];
     int rc = plan_draft(plan->directory, plan, spec, manifest_text, secret_key,
-                        signature, err);
+                        PLAN_NOW, signature, err);
     return rc != 0 ? rc
                    : plan_issue(plan->directory, signature,
-                                plan->price.is_private && plan->attempt == 1, err);
+                                plan->price.is_private && plan->attempt == 1, PLAN_NOW,
+                                err);
 }
 
 /* The words of an enumeration are few; both of these are shorter than a table. */

@@ -44,20 +44,26 @@ struct plan {
     struct price price;          /* releases with their counts, noise, rate, steps */
 };
 
-/* Writes all but the signature, each fsynced, and hands that out: nothing runs by a
- * plan that has none. `directory` exists; it is the plan's, or another from where the
+/* When a file of the plan's is written: is it on disk when the call returns, or some
+ * time later? A power cut may then cost a job its plan: it is settled in full, or
+ * started again with a new one. For ranks that a power cut ends too. */
+enum plan_sync { PLAN_NOW, PLAN_LATER };
+
+/* Writes all but the signature, and hands that out: nothing runs by a plan that has
+ * none. `directory` exists; it is the plan's, or another from where the
  * plan's bytes are carried there. `secret_key`: 32-byte Ed25519 seed. Errors: PPT_EIO.
  */
 int plan_draft(const char *directory, const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
-               unsigned char ret_signature[PLAN_SIGNATURE_SIZE], struct error *err);
+               enum plan_sync sync, unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
+               struct error *err);
 
 /* Puts the signature beside its draft, and before it the meter: with_meter for a
- * private job of which nothing has run yet, and never again. All names are on disk when
- * it returns. Errors: PPT_EIO. */
+ * private job of which nothing has run yet, and never again. The meter is on disk when
+ * it returns, whatever `sync` says. Errors: PPT_EIO. */
 int plan_issue(const char *directory,
                const unsigned char signature[PLAN_SIGNATURE_SIZE], bool with_meter,
-               struct error *err);
+               enum plan_sync sync, struct error *err);
 
 /* Both into the plan's directory, with a meter for attempt 1. */
 int plan_store(const struct plan *plan, const struct spec *spec,

@@ -69,8 +69,11 @@ int admission_explain(struct db *db, const struct admission_job *job,
                       const struct spec_policy *policy,
                       char ret_reason[ADMISSION_REASON_SIZE], struct error *err);
 
+struct known;
+
 struct admission {
     struct db *db;
+    struct known *known; /* known.h; may be NULL */
     const struct ledger_lease *lease;
     const struct spec_policy *policy;
     struct nodes_room node;      /* all there is, free or not ... */

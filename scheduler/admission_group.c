@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/privacy/cost.h"
 #include "scheduler/admission.h"
+#include "scheduler/known.h"
 
 struct group {
     const struct admission *admission;
@@ -30,10 +32,7 @@ static bool is_copy(const struct queue_job *a, const struct queue_job *b)
 static bool is_same_price(const struct ledger_request *a,
                           const struct ledger_request *b)
 {
-    return a->is_private == b->is_private && a->cost.unit == b->cost.unit &&
-           a->cost.relation == b->cost.relation && a->cost.delta == b->cost.delta &&
-           a->cost.mu2 == b->cost.mu2 &&
-           memcmp(a->cost.rho, b->cost.rho, sizeof a->cost.rho) == 0 &&
+    return a->is_private == b->is_private && cost_equal(&a->cost, &b->cost) &&
            a->epsilon == b->epsilon && a->delta == b->delta &&
            a->noise_multiplier == b->noise_multiplier &&
            a->sample_rate == b->sample_rate && a->n_steps == b->n_steps &&
@@ -114,6 +113,9 @@ int admission_judge_group(const struct admission *admission,
     if (rc == 0 && group->n > 1)
         rc = ledger_reserve_group(admission->db, admission->lease, &group->request,
                                   group->ids, group->n, &is_admitted, err);
+    if (rc == 0 && is_admitted && group->request.is_private)
+        known_add_reserved(admission->known, group->ids, group->n,
+                           &group->request.cost);
     if (rc == 0) {
         *ret_n = group->n;
         *ret_is_admitted = is_admitted;

@@ -12,6 +12,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/cause.h"
+#include "scheduler/known.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
 
@@ -50,6 +51,17 @@ static struct launcher *launcher_of(const struct attempt_context *context,
     return job->allocation[0] != '\0' ? context->allocation : context->loop->launcher;
 }
 
+static int find_reserved(const struct attempt_context *context, int64_t job_id,
+                         struct cost *ret_cost, struct error *err)
+{
+    if (known_reserved(context->known, job_id, ret_cost))
+        return 0;
+    int rc = ledger_reserved(context->db, job_id, ret_cost, err);
+    if (rc == 0)
+        known_add_reserved(context->known, &job_id, 1, ret_cost);
+    return rc;
+}
+
 /* ---- ending ---- */
 
 /* Somebody holds its meter. Since long ago? Looked at again every round. */
@@ -76,7 +88,7 @@ static int finish(const struct attempt_context *context, const struct queue_job 
                                     .error_code = verdict->error_code};
     struct cost reserved;
     char note[LEDGER_TEXT_SIZE], reason[2 * LEDGER_TEXT_SIZE + 2];
-    int rc = ledger_reserved(context->db, job->id, &reserved, err);
+    int rc = find_reserved(context, job->id, &reserved, err);
     if (rc == 0)
         rc = settle_cost(verdict->charge, job->directory, context->loop->public_key,
                          &reserved, job->epsilon, &outcome.spent,
@@ -113,21 +125,38 @@ static int finish(const struct attempt_context *context, const struct queue_job 
 
 /* ---- starting ---- */
 
-/* Spec and price as they were admitted, and a data file that can be opened where the
- * ranks will be this user's. */
+/* Spec and price as they were admitted. */
+static int price(const struct attempt_context *context, const struct queue_job *job,
+                 struct admission_job *ret_priced, struct error *err)
+{
+    struct queue_job found = {0};
+    const char *text = job->spec;
+    if (known_spec(context->known, job->spec_sha256, ret_priced))
+        return 0;
+    struct spec *spec = malloc(sizeof *spec);
+    int rc = spec == NULL   ? error_set(err, PPT_ENOMEM, "out of memory starting a job")
+             : text == NULL ? queue_find(context->db, job->id, &found, err)
+                            : 0;
+    if (text == NULL)
+        text = found.spec;
+    if (rc == 0)
+        rc = spec_parse(text, strlen(text), "spec", &any_policy, spec, err);
+    if (rc == 0)
+        rc = admission_price(context->db, spec, ret_priced, err);
+    if (rc == 0 && strcmp(spec->sha256, job->spec_sha256) == 0)
+        known_add_spec(context->known, ret_priced);
+    queue_job_free(&found);
+    free(spec);
+    return rc;
+}
+
+/* That, and a data file that can be opened where the ranks will be this user's. */
 static int prepare(const struct attempt_context *context, const struct queue_job *job,
                    struct admission_job *ret_prepared, struct error *err)
 {
-    struct spec *spec = malloc(sizeof *spec);
-    if (spec == NULL)
-        return error_set(err, PPT_ENOMEM, "out of memory starting a job");
-    int rc = spec_parse(job->spec, strlen(job->spec), "spec", &any_policy, spec, err);
-    if (rc == 0)
-        rc = admission_price(context->db, spec, ret_prepared, err);
-    free(spec);
-    if (rc != 0)
-        return rc;
-    if (job->allocation[0] == '\0' && access(ret_prepared->dataset.file, R_OK) != 0) {
+    int rc = price(context, job, ret_prepared, err);
+    if (rc == 0 && job->allocation[0] == '\0' &&
+        access(ret_prepared->dataset.file, R_OK) != 0) {
         rc = error_errno(err, PPT_ELAUNCH, "cannot read the data file %s",
                          ret_prepared->dataset.file);
         admission_job_free(ret_prepared);
@@ -141,7 +170,7 @@ static int check_price(const struct attempt_context *context,
                        struct error *err)
 {
     struct cost reserved;
-    int rc = ledger_reserved(context->db, job->id, &reserved, err);
+    int rc = find_reserved(context, job->id, &reserved, err);
     if (rc != 0)
         return rc;
     bool is_above = price->cost.mu2 > reserved.mu2;
@@ -155,7 +184,7 @@ static int check_price(const struct attempt_context *context,
 
 static int draft_plan(const struct attempt_context *context,
                       const struct queue_job *job, const struct admission_job *prepared,
-                      const char *directory, int64_t attempt,
+                      const char *directory, int64_t attempt, enum plan_sync sync,
                       unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
                       struct error *err)
 {
@@ -181,7 +210,7 @@ static int draft_plan(const struct attempt_context *context,
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);
     return plan_draft(directory, &plan, &prepared->spec, prepared->dataset.manifest,
-                      context->loop->secret_key, ret_signature, err);
+                      context->loop->secret_key, sync, ret_signature, err);
 }
 
 /* A start may take a while (launch_sbatch.c counts how long): it begins with a lease
@@ -191,10 +220,13 @@ static int renew(const struct attempt_context *context, struct error *err)
     const int64_t lease_s = context->loop->conf->lease_s;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec * 1000 + now.tv_nsec / 1000000 - *context->renewed_at_ms <
-        lease_s * 100)
+    int64_t ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (ms - *context->renewed_at_ms < lease_s * 100)
         return 0;
-    return ledger_lease_renew(context->db, context->lease, lease_s, err);
+    int rc = ledger_lease_renew(context->db, context->lease, lease_s, err);
+    if (rc == 0)
+        *context->renewed_at_ms = ms;
+    return rc;
 }
 
 /* From here on the attempt counts as one that may have run, unless the launcher says
@@ -221,14 +253,15 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
     unsigned char own[PLAN_SIGNATURE_SIZE];
-    int rc = signature != NULL
-                 ? 0
-                 : draft_plan(context, job, prepared, directory, attempt, own, err);
+    int rc = signature != NULL ? 0
+                               : draft_plan(context, job, prepared, directory, attempt,
+                                            PLAN_NOW, own, err);
     if (rc == 0)
         rc = spool_load(directory, &before, err);
     if (rc == 0) /* the row says "running": from here on a plan may lie there signed */
         rc = plan_issue(directory, signature != NULL ? signature : own,
-                        prepared->price.is_private && before.started_attempt == 0, err);
+                        prepared->price.is_private && before.started_attempt == 0,
+                        signature != NULL ? PLAN_LATER : PLAN_NOW, err);
     if (rc == 0)
         rc = renew(context, err);
     if (rc != 0)
@@ -399,21 +432,22 @@ void attempt_staged_free(struct attempt_staged *staged)
         return;
     if (staged->lock >= 0)
         close(staged->lock);
-    queue_job_free(&staged->job);
     admission_job_free(&staged->prepared);
     free(staged);
 }
 
-int attempt_stage(const struct attempt_context *context, int64_t job_id,
+int attempt_stage(const struct attempt_context *context, const struct queue_job *job,
                   struct attempt_staged **ret_staged, struct error *err)
 {
     struct attempt_staged *staged = calloc(1, sizeof *staged);
     if (staged == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory starting a job");
     staged->lock = -1;
-    int rc = queue_find(context->db, job_id, &staged->job, err);
-    if (rc == 0 && launcher_of(context, &staged->job)->ops->is_over == NULL)
-        rc = error_set(err, PPT_ESTATE, "its launcher takes no staged jobs");
+    staged->job = *job;
+    staged->job.spec = staged->job.after = NULL;
+    int rc = launcher_of(context, job)->ops->is_over != NULL
+                 ? 0
+                 : error_set(err, PPT_ESTATE, "its launcher takes no staged jobs");
     if (rc == 0)
         rc = prepare(context, &staged->job, &staged->prepared, err);
     if (rc == 0)
@@ -423,8 +457,9 @@ int attempt_stage(const struct attempt_context *context, int64_t job_id,
     staged->epoch = context->lease->epoch;
     staged->staged_at_s = time(NULL);
     if (rc == 0)
-        rc = draft_plan(context, &staged->job, &staged->prepared, staged->directory,
-                        staged->draft.attempt, staged->draft.signature, err);
+        rc =
+            draft_plan(context, &staged->job, &staged->prepared, staged->directory,
+                       staged->draft.attempt, PLAN_LATER, staged->draft.signature, err);
     if (rc != 0)
         attempt_staged_free(staged);
     else

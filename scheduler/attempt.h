@@ -17,11 +17,12 @@ struct attempt_context {
     const struct loop *loop;
     struct launcher *allocation; /* for jobs in their users' allocations */
     struct db *db;
+    struct known *known; /* known.h; may be NULL */
     const struct ledger_lease *lease;
-    const int64_t *ranks; /* for attempt_start: on each node; NULL: not chosen */
-    const int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock */
-    bool is_ahead;       /* for attempt_start: to follow what runs (launcher.h) */
-    struct bills *bills; /* for attempt_watch: what may be paid later; or NULL */
+    const int64_t *ranks;   /* for attempt_start: on each node; NULL: not chosen */
+    int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock; kept up */
+    bool is_ahead;          /* for attempt_start: to follow what runs (launcher.h) */
+    struct bills *bills;    /* for attempt_watch: what may be paid later; or NULL */
     bool is_due; /* the clock's second has changed: the living are looked after */
 };
 
@@ -43,9 +44,9 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
  * to drop it, or to die with it. Only for launchers with is_over: with these, a plan
  * alone starts nothing. Caller frees. Errors: as attempt_start, PPT_ESTATE (another
  * launcher's job), and all that could be the job's own fault: a start will say so
- * again. */
+ * again. `job`: its row, of which what has a text of its own is not used. */
 struct attempt_staged;
-int attempt_stage(const struct attempt_context *context, int64_t job_id,
+int attempt_stage(const struct attempt_context *context, const struct queue_job *job,
                   struct attempt_staged **ret_staged, struct error *err);
 void attempt_staged_free(struct attempt_staged *staged);
 int64_t attempt_staged_id(const struct attempt_staged *staged);

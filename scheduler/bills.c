@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "jobs/privacy/cost.h"
 #include "scheduler/hook_tell.h"
 
 static void tell(const struct bills_payer *payer, int64_t job_id,
@@ -42,12 +43,6 @@ bool bills_add(struct bills *bills, int64_t job_id, const struct queue_outcome *
     return true;
 }
 
-static bool is_same_amount(const struct cost *a, const struct cost *b)
-{
-    return a->unit == b->unit && a->relation == b->relation && a->delta == b->delta &&
-           a->mu2 == b->mu2 && memcmp(a->rho, b->rho, sizeof a->rho) == 0;
-}
-
 /* Brings those that have spent what the first of bills[n] has to its side; returns how
  * many these are. */
 static int gather(struct queue_bill *bills, int n)
@@ -55,7 +50,7 @@ static int gather(struct queue_bill *bills, int n)
     int n_same = 1;
     for (int i = 1; i < n; i++) {
         struct queue_bill one = bills[i];
-        if (!is_same_amount(&one.outcome.spent, &bills[0].outcome.spent))
+        if (!cost_equal(&one.outcome.spent, &bills[0].outcome.spent))
             continue;
         bills[i] = bills[n_same];
         bills[n_same++] = one;

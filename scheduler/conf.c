@@ -25,7 +25,7 @@ struct conf conf_default(void)
                                    .spare_ranks = 2,
                                    .max_jobs = 1000,
                                    .idle_s = 600,
-                                   .ahead_ms = 100,
+                                   .ahead_ms = 500,
                                    .max_memory_bytes = (int64_t)4 << 30,
                                    .max_time_limit_s = 3600};
     conf.pilots = (struct conf_pilots){.n_nodes = 1,
@@ -278,6 +278,20 @@ static void read_pool(struct ydoc_faults *faults, const struct ydoc_node *root,
                   &pool->max_time_limit_s);
     pool->n_except = read_list(faults, ydoc_get(node, "except"), "accounts",
                                CONF_MAX_EXCEPT, pool->except);
+}
+
+static bool is_within(const char *account, const char *top)
+{
+    size_t n = strlen(top);
+    return strncmp(account, top, n) == 0 && (account[n] == '\0' || account[n] == '/');
+}
+
+bool conf_pool_excepts(const struct conf_pool *pool, const char *account)
+{
+    for (int i = 0; i < pool->n_except; i++)
+        if (is_within(account, pool->except[i]))
+            return true;
+    return false;
 }
 
 static void read_pilots(struct ydoc_faults *faults, const struct ydoc_node *root,

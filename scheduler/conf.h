@@ -37,6 +37,9 @@ struct conf_pool {
     char except[CONF_MAX_EXCEPT][CONF_ARGUMENT_SIZE];
 };
 
+/* Does the account, or one above it, keep out of the pool? */
+bool conf_pool_excepts(const struct conf_pool *pool, const char *account);
+
 /* Allocations of Slurm's that are kept for one login's jobs, with launcher.within. */
 struct conf_pilots {
     int64_t n_nodes, n_cores, memory_bytes; /* of one; cores and memory of each node */

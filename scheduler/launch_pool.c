@@ -383,27 +383,35 @@ static int wake_fd(struct launcher *launcher)
     return pool->epoll;
 }
 
-/* ---- which jobs, and which world ---- */
-
-static bool is_within(const char *account, const char *top)
+/* A world that comes up or goes is looked after at once, and one that has just become
+ * idle. */
+static int64_t rest_ms(struct launcher *launcher)
 {
-    size_t n = strlen(top);
-    return strncmp(account, top, n) == 0 && (account[n] == '\0' || account[n] == '/');
+    struct launch_pool *pool = launcher->state;
+    int64_t least = WORLD_ORDERS_REST_MS;
+    for (int i = 0; i < pool->n_worlds; i++) {
+        struct world *world = pool->worlds[i];
+        if (world->state == WORLD_IDLE)
+            continue;
+        hear(pool, world);
+        int64_t ms =
+            world->state == WORLD_BUSY ? world_orders_rest_ms(&world->orders) : 0;
+        least = ms < least ? ms : least;
+    }
+    return least;
 }
+
+/* ---- which jobs, and which world ---- */
 
 static bool is_for_pool(const struct launch_pool *pool,
                         const struct launcher_request *request)
 {
     const struct conf_pool *conf = pool->conf;
-    if (request->n_ranks > pool->max_ranks || request->gpus_per_rank > 0 ||
-        request->memory_bytes > conf->max_memory_bytes ||
-        request->time_limit_s > conf->max_time_limit_s || is_broken(pool) ||
-        strlen(request->login) >= POOL_LOGIN_SIZE)
-        return false;
-    for (int i = 0; i < conf->n_except; i++)
-        if (is_within(request->account, conf->except[i]))
-            return false;
-    return true;
+    return request->n_ranks <= pool->max_ranks && request->gpus_per_rank == 0 &&
+           request->memory_bytes <= conf->max_memory_bytes &&
+           request->time_limit_s <= conf->max_time_limit_s && !is_broken(pool) &&
+           strlen(request->login) < POOL_LOGIN_SIZE &&
+           !conf_pool_excepts(conf, request->account);
 }
 
 static bool has_shape(const struct world *world, const struct launcher_request *request)
@@ -463,11 +471,12 @@ static bool make_room(struct launch_pool *pool)
     return oldest->is_awaited = true;
 }
 
-static void promise(struct world *world, const struct launcher_request *request)
+static bool promise(struct world *world, const struct launcher_request *request)
 {
     world->n_promised++;
     world->promised_memory_bytes = request->memory_bytes;
     snprintf(world->promised_login, sizeof world->promised_login, "%s", request->login);
+    return true;
 }
 
 static bool is_ready(struct launcher *launcher, const struct launcher_request *request)
@@ -476,10 +485,8 @@ static bool is_ready(struct launcher *launcher, const struct launcher_request *r
     struct world *idle = find_idle(pool, request, false);
     if (!is_for_pool(pool, request))
         return true;
-    if (idle != NULL) {
-        promise(idle, request);
-        return true;
-    }
+    if (idle != NULL)
+        return promise(idle, request);
     if (await_starting(pool, request))
         return false;
     if (count_ranks(pool) + request->n_ranks <= pool->max_ranks) {
@@ -561,9 +568,7 @@ static bool takes_ahead(struct launcher *launcher,
     struct launch_pool *pool = launcher->state;
     struct world *world =
         is_for_pool(pool, request) ? find_to_follow(pool, request, true) : NULL;
-    if (world != NULL)
-        promise(world, request);
-    return world != NULL;
+    return world != NULL && promise(world, request);
 }
 
 static int start_ahead(struct launch_pool *pool, const struct launcher_request *request,
@@ -709,6 +714,7 @@ static void kill_all(struct launcher *launcher, const char *directory)
 static const struct launcher_ops pool_ops = {.name = "pool",
                                              .tend = tend,
                                              .wake_fd = wake_fd,
+                                             .rest_ms = rest_ms,
                                              .is_ready = is_ready,
                                              .takes_ahead = takes_ahead,
                                              .is_ahead = is_ahead,

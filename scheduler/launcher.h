@@ -69,6 +69,10 @@ struct launcher_ops {
     void (*tend)(struct launcher *launcher);
     /* Readable when there is something to tend; NULL: no such descriptor. */
     int (*wake_fd)(struct launcher *launcher);
+    /* For how long nothing of what it has said needs an answer, because what runs has
+     * its next orders already: so long the next round may wait, for more to be said.
+     * NULL: 0. */
+    int64_t (*rest_ms)(struct launcher *launcher);
     /* Can a job like this start now? True: a start in this round, before the next tend,
      * is expected. False: not yet, ask again in a later round; its directory need not
      * be known. NULL: always. */

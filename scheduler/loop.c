@@ -14,6 +14,7 @@
 #include "scheduler/attempt.h"
 #include "scheduler/db.h"
 #include "scheduler/hook_tell.h"
+#include "scheduler/known.h"
 #include "scheduler/launch_allocation.h"
 #include "scheduler/migrate.h"
 #include "scheduler/policy.h"
@@ -25,11 +26,15 @@
 #define RETRY_WAITING_MS 15000
 #define WARN_EVERY_MS 10000
 #define BATCH 256
+/* The same where no core is free: only what can go ahead of others, or into its user's
+ * allocation, can be begun. */
+#define BATCH_AHEAD 64
 #define MAX_STAGED 8
 
 struct state {
     struct loop *loop;
-    struct db *db; /* NULL while the database is away */
+    struct db *db;       /* NULL while the database is away */
+    struct known *known; /* of that connection */
     struct ledger_lease lease;
     struct launch_allocation allocation;
     struct launcher in_allocations;
@@ -37,7 +42,7 @@ struct state {
     int64_t watched_at_s; /* in whole seconds: when the living were last looked after */
     struct attempt_staged *staged[MAX_STAGED];
     int n_staged;
-    int64_t next_ids[MAX_STAGED]; /* of the jobs that would have been started next */
+    struct queue_job next[MAX_STAGED]; /* would have been started next; no texts */
     int n_next;
     struct attempt_staged *group[ATTEMPT_MAX_GROUP]; /* that are started together */
     bool is_ahead[ATTEMPT_MAX_GROUP];                /* each of these */
@@ -73,6 +78,8 @@ static void disconnect(struct state *state)
         attempt_staged_free(take_staged(state, 0));
     db_close(state->db);
     state->db = NULL;
+    known_free(state->known);
+    state->known = NULL;
 }
 
 static int connect_and_lease(struct state *state, struct error *err)
@@ -89,10 +96,13 @@ static int connect_and_lease(struct state *state, struct error *err)
                                   err);
     if (rc == 0)
         rc = db_listen(state->db, QUEUE_CHANNEL, err);
+    if (rc == 0) /* the same few statements all day long, and views are slow to plan */
+        rc = db_script(state->db, "SET plan_cache_mode = force_generic_plan", err);
     if (rc != 0) {
         disconnect(state);
         return rc;
     }
+    state->known = known_create();
     state->renewed_at_ms = now_ms();
     state->waiting_may_fit = true;
     log_info("%s the database, epoch %lld",
@@ -151,6 +161,7 @@ static struct attempt_context context_of(struct state *state)
     return (struct attempt_context){.loop = state->loop,
                                     .allocation = &state->in_allocations,
                                     .db = state->db,
+                                    .known = state->known,
                                     .lease = &state->lease,
                                     .is_due = time(NULL) != state->watched_at_s,
                                     .renewed_at_ms = &state->renewed_at_ms};
@@ -366,6 +377,7 @@ static int admit_some(struct state *state, const struct admission *admission,
 static int admit(struct state *state, struct error *err)
 {
     struct admission admission = {.db = state->db,
+                                  .known = state->known,
                                   .lease = &state->lease,
                                   .policy = &state->loop->conf->policy,
                                   .node = state->loop->node,
@@ -418,11 +430,12 @@ static bool is_taken_ahead(const struct state *state, const struct queue_job *jo
 
 /* From where it was staged, if it was. NULL: it cannot be; its start will say why. */
 static struct attempt_staged *stage(struct state *state,
-                                    const struct attempt_context *context, int64_t id)
+                                    const struct attempt_context *context,
+                                    const struct queue_job *job)
 {
     struct attempt_staged *staged = NULL;
     for (int i = 0; i < state->n_staged; i++) {
-        if (attempt_staged_id(state->staged[i]) != id)
+        if (attempt_staged_id(state->staged[i]) != job->id)
             continue;
         staged = take_staged(state, i);
         if (attempt_staged_is_fresh(context, staged))
@@ -430,7 +443,7 @@ static struct attempt_staged *stage(struct state *state,
         attempt_staged_free(staged);
         break;
     }
-    return attempt_stage(context, id, &staged, NULL) == 0 ? staged : NULL;
+    return attempt_stage(context, job, &staged, NULL) == 0 ? staged : NULL;
 }
 
 static int start_group(struct state *state, const struct attempt_context *context,
@@ -454,7 +467,7 @@ static int start_one(struct state *state, const struct attempt_context *context,
     bool is_again = job->state == QUEUE_RUNNING;
     if (state->loop->launcher->ops->is_over != NULL && !is_again &&
         job->allocation[0] == '\0')
-        staged = stage(state, context, job->id);
+        staged = stage(state, context, job);
     if (staged != NULL) {
         state->is_ahead[state->n_group] = context->is_ahead;
         state->group[state->n_group++] = staged;
@@ -499,11 +512,11 @@ static void stage_next(struct state *state)
             attempt_staged_free(take_staged(state, i));
     for (int i = 0; i < state->n_next && state->n_staged < MAX_STAGED; i++) {
         struct attempt_staged *staged = NULL;
-        if (is_staged(state, state->next_ids[i]))
+        if (is_staged(state, state->next[i].id))
             continue;
         if (is_called(launcher) || !db_is_alive(state->db))
             break;
-        if (attempt_stage(&context, state->next_ids[i], &staged, NULL) == 0)
+        if (attempt_stage(&context, &state->next[i], &staged, NULL) == 0)
             state->staged[state->n_staged++] = staged;
     }
 }
@@ -525,8 +538,10 @@ static int start_or_wait(struct state *state, struct attempt_context *context,
     } else {
         *is_first = false;
         if (!choice->starts && job->allocation[0] == '\0' &&
-            job->state == QUEUE_ADMITTED && state->n_next < MAX_STAGED)
-            state->next_ids[state->n_next++] = job->id;
+            job->state == QUEUE_ADMITTED && state->n_next < MAX_STAGED) {
+            state->next[state->n_next] = *job;
+            state->next[state->n_next++].spec = NULL;
+        }
     }
     return rc == 0 ? renew(state, err) : rc;
 }
@@ -580,6 +595,14 @@ out:
     return rc;
 }
 
+static bool has_free_core(const struct places *room)
+{
+    for (int i = 0; i < room->n; i++)
+        if (room->nodes[i].n_cores > 0)
+            return true;
+    return false;
+}
+
 static int start(struct state *state, const struct running *running, struct error *err)
 {
     struct queue_jobs jobs = {0};
@@ -589,7 +612,8 @@ static int start(struct state *state, const struct running *running, struct erro
                                .holders = running->holders,
                                .n_holders = running->n_holders,
                                .patience_s = state->loop->conf->patience_s};
-    int rc = queue_for_start(state->db, BATCH, &jobs, err);
+    int rc = queue_for_start(
+        state->db, has_free_core(&running->room) ? BATCH : BATCH_AHEAD, &jobs, err);
     if (rc == 0)
         rc = list_all(running, &jobs, &all, err);
     if (rc == 0)
@@ -652,7 +676,13 @@ static void sleep_until_woken(const struct state *state, const sigset_t *wake)
     /* While the database is away nothing is tended: a word would wake for ever. */
     if (state->db != NULL && launcher->ops->wake_fd != NULL)
         sources[1].fd = launcher->ops->wake_fd(launcher);
-    ppoll(sources, 2, &timeout, wake);
+    if (ppoll(sources, 2, &timeout, wake) <= 0 || state->db == NULL ||
+        launcher->ops->rest_ms == NULL)
+        return;
+    int64_t rest_ms = launcher->ops->rest_ms(launcher);
+    timeout = (struct timespec){0, rest_ms * 1000000};
+    if (rest_ms > 0)
+        ppoll(NULL, 0, &timeout, wake);
 }
 
 /* The database is away, or something odd happened to one statement: say it once and

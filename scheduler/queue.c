@@ -443,6 +443,7 @@ int queue_waits_for(struct db *db, int64_t job_id, struct queue_wait *ret_wait,
  * text has a backslash.) */
 #define SPEC_WITH_WISHES "CASE WHEN strpos(spec, '\"slurm\":') > 0 THEN spec END"
 
+/* The order is found by what it takes only; the wide rows are fetched for the first. */
 int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
                     struct error *err)
 {
@@ -450,8 +451,10 @@ int queue_for_start(struct db *db, int limit, struct queue_jobs *ret_jobs,
     param_limit(&params, limit);
     return fetch_jobs(
         db,
-        "SELECT " JOB_COLUMNS(SPEC_WITH_WISHES) " FROM ppt.start_order"
-                                                " ORDER BY place LIMIT $1::bigint",
+        "WITH first AS MATERIALIZED (SELECT id, place FROM ppt.start_order"
+        " ORDER BY place LIMIT $1::bigint)"
+        " SELECT " JOB_COLUMNS(SPEC_WITH_WISHES) " FROM ppt.queue JOIN first USING (id)"
+                                                 " ORDER BY place",
         &params, ret_jobs, err);
 }
 

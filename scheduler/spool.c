@@ -19,6 +19,9 @@
 
 static const char *const stop_names[SPOOL_STOP_N] = {"none", "cancel", "time"};
 
+static int state_text(const struct spool_state *state, char **ret_text,
+                      struct error *err);
+
 int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],
                struct error *err)
 {
@@ -98,6 +101,21 @@ void spool_close(struct spool *spool)
     spool->lock = -1;
 }
 
+/* Its name is on disk with the first that is synced with the directory, before anything
+ * runs. */
+static int save_first(const char *directory, struct error *err)
+{
+    const struct spool_state nothing = {0};
+    char path[SPOOL_PATH_SIZE], *text = NULL;
+    int rc = spool_path(directory, STATE_FILE, path, err);
+    if (rc == 0)
+        rc = state_text(&nothing, &text, err);
+    if (rc == 0)
+        rc = pathsafe_replace_soon(path, text, strlen(text), 0600, err);
+    free(text);
+    return rc;
+}
+
 int spool_job(const struct spool *spool, int64_t job_id,
               char ret_directory[SPOOL_PATH_SIZE], struct error *err)
 {
@@ -110,7 +128,7 @@ int spool_job(const struct spool *spool, int64_t job_id,
     if (rc == 0)
         rc = check_owner(directory, err);
     if (rc == 0 && spool_load(directory, &state, NULL) == -PPT_ENOTFOUND)
-        rc = spool_save(directory, &state, err);
+        rc = save_first(directory, err);
     if (rc == 0)
         memcpy(ret_directory, directory, sizeof directory);
     return rc;
@@ -230,15 +248,10 @@ static int append(const char *path, const char *line, bool *ret_done, struct err
     return rc;
 }
 
-int spool_save(const char *directory, const struct spool_state *state,
-               struct error *err)
+static int state_text(const struct spool_state *state, char **ret_text,
+                      struct error *err)
 {
-    char path[SPOOL_PATH_SIZE], *text = NULL, *line = NULL;
     struct json json = {0};
-    bool is_done = false;
-    int rc = spool_path(directory, STATE_FILE, path, err);
-    if (rc != 0)
-        return rc;
     json_object(&json, NULL);
     json_integer(&json, "started_attempt", state->started_attempt);
     json_integer(&json, "started_at_s", state->started_at_s);
@@ -251,7 +264,17 @@ int spool_save(const char *directory, const struct spool_state *state,
     json_integer(&json, "last_early", state->last_early);
     json_integer(&json, "held_since_s", state->held_since_s);
     json_close_object(&json);
-    rc = json_end(&json, &text, err);
+    return json_end(&json, ret_text, err);
+}
+
+int spool_save(const char *directory, const struct spool_state *state,
+               struct error *err)
+{
+    char path[SPOOL_PATH_SIZE], *text = NULL, *line = NULL;
+    bool is_done = false;
+    int rc = spool_path(directory, STATE_FILE, path, err);
+    if (rc == 0)
+        rc = state_text(state, &text, err);
     /* The text ends its own line; the newline before it, what an interrupted save left.
      */
     if (rc == 0 && asprintf(&line, "\n%s", text) < 0) {

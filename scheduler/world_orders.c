@@ -75,6 +75,12 @@ bool world_orders_have_room(const struct world_orders *orders, int n_promised,
            n_before * orders->lasted_us <= ahead_ms * 1000;
 }
 
+int64_t world_orders_rest_ms(const struct world_orders *orders)
+{
+    int64_t ms = (orders->n_open - 1) * orders->lasted_us / 2000;
+    return ms < 0 ? 0 : ms < WORLD_ORDERS_REST_MS ? ms : WORLD_ORDERS_REST_MS;
+}
+
 static bool is_first(const struct world_orders *orders, const struct pool_message *word)
 {
     return orders->n_open > 0 && orders->open[0].job_id == word->job_id &&

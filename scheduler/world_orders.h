@@ -60,6 +60,11 @@ bool world_orders_send(struct world_orders *orders, int fd,
 bool world_orders_have_room(const struct world_orders *orders, int n_promised,
                             int64_t ahead_ms);
 
+/* For how long the world has enough to do: half of what waits behind the first one, at
+ * most WORLD_ORDERS_REST_MS. */
+#define WORLD_ORDERS_REST_MS 30
+int64_t world_orders_rest_ms(const struct world_orders *orders);
+
 /* The world says that it has begun the first open order. False: it is not that. */
 bool world_orders_begin(struct world_orders *orders, const struct pool_message *word);
 

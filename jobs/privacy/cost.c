@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 /* Close together where a Gaussian or subsampled Gaussian with epsilon in [0.1, 10] and
  * delta in [1e-10, 1e-5] has its best order (the README says what that costs against
@@ -27,6 +28,12 @@ const double cost_orders[COST_N_ORDERS] = {
 static double margin(double magnitudes)
 {
     return 8 * DBL_EPSILON * magnitudes;
+}
+
+bool cost_equal(const struct cost *a, const struct cost *b)
+{
+    return a->unit == b->unit && a->relation == b->relation && a->delta == b->delta &&
+           a->mu2 == b->mu2 && memcmp(a->rho, b->rho, sizeof a->rho) == 0;
 }
 
 struct cost cost_zero(enum privacy_unit unit, enum privacy_relation relation)

@@ -45,6 +45,9 @@ struct cost {
 /* The cost that is nothing. */
 struct cost cost_zero(enum privacy_unit unit, enum privacy_relation relation);
 
+/* The same amount of the same unit and relation? */
+bool cost_equal(const struct cost *a, const struct cost *b);
+
 /* count releases of a mechanism with this curve, rounded up. They have no mu2: a curve
  * does not tell it. See cost_gaussian_mu2.
  * Errors: PPT_ERANGE (NaN, negative, count < 0). */

@@ -100,6 +100,10 @@ START_TEST(every_knob_turns)
     ck_assert_int_eq(conf.pool.max_time_limit_s, 300);
     ck_assert_int_eq(conf.pool.n_except, 2);
     ck_assert_str_eq(conf.pool.except[0], "acme/clinic");
+    ck_assert(conf_pool_excepts(&conf.pool, "acme/clinic"));
+    ck_assert(conf_pool_excepts(&conf.pool, "acme/clinic/ward"));
+    ck_assert(!conf_pool_excepts(&conf.pool, "acme/clinics"));
+    ck_assert(!conf_pool_excepts(&conf.pool, "acme"));
     ck_assert_int_eq(conf.pilots.n_nodes, 2);
     ck_assert_int_eq(conf.pilots.n_cores, 3);
     ck_assert_int_eq(conf.pilots.memory_bytes, (int64_t)1 << 30);

@@ -223,17 +223,20 @@ START_TEST(as_many_as_end_in_time)
     close(lock);
     end.lasted_us = 4000;
     ck_assert(world_orders_end(&orders, &end));
+    ck_assert_int_eq(world_orders_rest_ms(&orders), 0); /* it has nothing to do */
     for (int job = 2; job <= 4; job++) {
         ck_assert(world_orders_have_room(&orders, 0, 10));
         ck_assert(world_orders_have_room(&orders, 4 - job, 10));
         ck_assert(!world_orders_have_room(&orders, 5 - job, 10));
         ck_assert(send_order(job));
     }
+    ck_assert_int_eq(world_orders_rest_ms(&orders), 4); /* half of the two behind */
     ck_assert(!world_orders_have_room(&orders, 0, 10)); /* three are 12 ms */
     ck_assert(!world_orders_have_room(&orders, 0, 0));
     for (int job = 5; job <= WORLD_ORDERS_MAX + 1; job++)
         ck_assert(send_order(job));
     ck_assert(!world_orders_have_room(&orders, 0, 10000));
+    ck_assert_int_eq(world_orders_rest_ms(&orders), WORLD_ORDERS_REST_MS);
     ck_assert(!send_order(WORLD_ORDERS_MAX + 2));
     ck_assert(!is_locked(WORLD_ORDERS_MAX + 2));
 }
