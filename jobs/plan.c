@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/pathsafe.h"
 #include "base/ydoc.h"
+#include "jobs/privacy/correlation.h"
 #include "jobs/privacy/meter.h"
 
 #define PLAN_MAX_BYTES (64u << 10)
@@ -92,6 +93,8 @@ static int to_json(const struct plan *plan, char **ret_text, struct error *err)
     json_integer(&json, "n_steps", price->n_steps);
     if (price->n_bins > 0)
         json_integer(&json, "n_bins", price->n_bins);
+    if (price->n_bands > 0)
+        json_integer(&json, "n_bands", price->n_bands);
     releases_to_json(&json, price);
     json_close_object(&json);
     json_close_object(&json);
@@ -226,6 +229,8 @@ static void read_price(struct ydoc_faults *faults, const struct ydoc_node *node,
     ydoc_integer(faults, ydoc_need(faults, node, "n_steps"), 1, INT64_MAX,
                  &price->n_steps);
     ydoc_integer(faults, ydoc_get(node, "n_bins"), 1, INT64_MAX, &price->n_bins);
+    ydoc_integer(faults, ydoc_get(node, "n_bands"), 1, CORRELATION_MAX_BANDS,
+                 &price->n_bands);
     const struct ydoc_node *releases = ydoc_need(faults, node, "releases");
     if (releases == NULL)
         return;

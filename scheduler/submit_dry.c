@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "jobs/privacy/correlation.h"
 #include "jobs/privacy/price_split.h"
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
@@ -59,55 +60,88 @@ static bool divided_noise(const struct admission_job *job, double *ret_gradient_
                              ret_count_noise, NULL) == 0;
 }
 
-/* The same job with its records drawn the other way: dealt instead of sampled, or
- * sampled instead of dealt. Only epochs can be dealt. */
-static bool other_price(const struct admission_job *job, struct spec *spec,
+/* The same job with its records drawn another way. Only epochs can be dealt. False: it
+ * is not another way, or none for this job. */
+static bool other_price(const struct admission_job *job, enum spec_sampling sampling,
                         struct price *ret_price)
 {
-    *spec = job->spec;
-    spec->training.sampling =
-        job->price.n_bins > 0 ? SAMPLE_POISSON : SAMPLE_BALLS_IN_BINS;
-    return spec->kind == JOB_DP && job->price.is_private && spec->training.epochs > 0 &&
-           price_job(spec, &job->manifest, ret_price, NULL) == 0;
+    struct spec spec = job->spec;
+    if (sampling == spec.training.sampling)
+        return false;
+    spec.training.sampling = sampling;
+    spec.training.bands =
+        sampling == SAMPLE_FIXED_ORDER ? CORRELATION_DEFAULT_BANDS : 0;
+    return spec.kind == JOB_DP && job->price.is_private && spec.training.epochs > 0 &&
+           price_job(&spec, &job->manifest, ret_price, NULL) == 0;
 }
 
-/* How records are read, and what the other way would cost: of a target, the noise that
+/* The multiplier of independent noise that moves the model as far, over all steps. */
+static double like_independent(const struct price *price)
+{
+    int64_t n_bands = price->n_bands > 0 ? price->n_bands : 1;
+    return price->noise_multiplier * correlation_drift(n_bands, price->n_steps) /
+           correlation_drift(1, price->n_steps);
+}
+
+static void print_bands(const struct price *price)
+{
+    if (price->n_bands > 0)
+        printf(" in %lld bands (as %.6g without)", (long long)price->n_bands,
+               like_independent(price));
+}
+
+/* How records are read, and what other ways would cost: of a target, the noise that
  * meets it; of given noise, epsilon. */
 static void print_sampling(const struct admission_job *job)
 {
     static const char *const ways[SAMPLE_N] = {
         [SAMPLE_POISSON] = "each step reads its records from anywhere",
         [SAMPLE_BALLS_IN_BINS] = "each record is read once an epoch",
+        [SAMPLE_FIXED_ORDER] = "each epoch reads the records in the same order",
     };
     enum spec_sampling sampling = job->spec.training.sampling;
-    struct spec other;
-    struct price price;
     char epsilon[FIGURES_SIZE];
+    struct price price;
     printf("sampling          %s: %s\n", spec_sampling_name(sampling), ways[sampling]);
-    if (!other_price(job, &other, &price))
-        return;
-    sampling = other.training.sampling;
-    printf("instead           %s: ", spec_sampling_name(sampling));
-    if (other.privacy.noise_multiplier == 0) {
-        printf("noise multiplier %.6g, %s\n", price.noise_multiplier, ways[sampling]);
-    } else {
-        figures_up(price.epsilon, epsilon);
-        printf("epsilon %s, %s\n", epsilon, ways[sampling]);
+    for (int i = 0; i < SAMPLE_N; i++) {
+        if (!other_price(job, (enum spec_sampling)i, &price))
+            continue;
+        printf("instead           %s: ", spec_sampling_name((enum spec_sampling)i));
+        if (job->spec.privacy.noise_multiplier == 0) {
+            printf("noise multiplier %.6g", price.noise_multiplier);
+        } else {
+            figures_up(price.epsilon, epsilon);
+            printf("epsilon %s", epsilon);
+        }
+        print_bands(&price);
+        printf(", %s\n", ways[i]);
+    }
+}
+
+static void noise_to_json(struct json *json, const struct price *price)
+{
+    json_number(json, "noise_multiplier", price->noise_multiplier);
+    if (price->n_bands > 0) {
+        json_integer(json, "bands", price->n_bands);
+        json_number(json, "like_independent_noise", like_independent(price));
     }
 }
 
 static void sampling_to_json(struct json *json, const struct admission_job *job)
 {
-    struct spec other;
     struct price price;
     json_string(json, "sampling", spec_sampling_name(job->spec.training.sampling));
-    if (!other_price(job, &other, &price))
-        return;
-    json_object(json, "other_sampling");
-    json_string(json, "sampling", spec_sampling_name(other.training.sampling));
-    json_number(json, "epsilon", price.epsilon);
-    json_number(json, "noise_multiplier", price.noise_multiplier);
-    json_close_object(json);
+    json_array(json, "other_sampling");
+    for (int i = 0; i < SAMPLE_N; i++) {
+        if (!other_price(job, (enum spec_sampling)i, &price))
+            continue;
+        json_object(json, NULL);
+        json_string(json, "sampling", spec_sampling_name((enum spec_sampling)i));
+        json_number(json, "epsilon", price.epsilon);
+        noise_to_json(json, &price);
+        json_close_object(json);
+    }
+    json_close_array(json);
 }
 
 /* Of jobs that ran, so that nothing is said where none did. */
@@ -146,7 +180,9 @@ static void print_price(const struct admission_job *job,
         json_shortest(price->delta, delta);
         printf("privacy           epsilon %s at delta %s, per %s\n", epsilon, delta,
                unit_name(price->unit));
-        printf("noise multiplier  %.6g\n", price->noise_multiplier);
+        printf("noise multiplier  %.6g", price->noise_multiplier);
+        print_bands(price);
+        printf("\n");
         if (divided_noise(job, &gradient_noise, &count_noise))
             printf("divided into      %.6g for the gradients, %.6g for the count of "
                    "short ones\n",
@@ -201,7 +237,7 @@ static int print_dry_json(const struct admission_job *job,
     json_bool(&json, "is_private", price->is_private);
     json_number(&json, "epsilon", price->epsilon);
     json_number(&json, "delta", price->delta);
-    json_number(&json, "noise_multiplier", price->noise_multiplier);
+    noise_to_json(&json, price);
     if (divided_noise(job, &gradient_noise, &count_noise)) {
         json_number(&json, "gradient_noise", gradient_noise);
         json_number(&json, "count_noise", count_noise);

@@ -3,20 +3,38 @@
 #include "jobs/dp/course.h"
 #include "jobs/dp/trainer.h"
 #include "jobs/dp/verdict.h"
+#include "jobs/privacy/correlation.h"
+
+/* Is the first release what an epoch in a fixed order of this price does? */
+static bool is_pass(const struct price *price, const struct spec *spec)
+{
+    const struct mechanism *pass = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    int64_t n_bands = correlation_bands(spec->training.bands, price->n_bins);
+    return n_bands >= 1 && price->n_bands == n_bands &&
+           pass->kind == MECHANISM_GAUSSIAN && pass->sample_rate == 1.0 &&
+           pass->noise_multiplier ==
+               correlation_priced(price->noise_multiplier, n_bands);
+}
 
 /* Is the first release what a step, or a dealt epoch, of this price does? */
 static bool is_step(const struct price *price, const struct spec *spec)
 {
     const struct mechanism *step = &price->releases[PRICE_TRAINING_STEP].mechanism;
-    bool is_dealt = spec->training.sampling == SAMPLE_BALLS_IN_BINS;
-    if (step->noise_multiplier != price->noise_multiplier ||
-        is_dealt != (price->n_bins > 0)) {
+    enum spec_sampling sampling = spec->training.sampling;
+    bool is_dealt = sampling != SAMPLE_POISSON;
+    if (is_dealt != (price->n_bins > 0) ||
+        (is_dealt && price->n_steps % price->n_bins != 0)) {
+        return false;
+    }
+    if (sampling == SAMPLE_FIXED_ORDER) {
+        return is_pass(price, spec);
+    }
+    if (price->n_bands != 0 || step->noise_multiplier != price->noise_multiplier) {
         return false;
     }
     if (is_dealt) {
         return step->kind == MECHANISM_RANDOM_ALLOCATION &&
-               step->bins == (double)price->n_bins &&
-               price->n_steps % price->n_bins == 0;
+               step->bins == (double)price->n_bins;
     }
     return step->kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
            step->sample_rate == price->sample_rate;

@@ -6,11 +6,13 @@
 
 int feed_open(struct feed *feed, struct rows *rows,
               const unsigned char key[CRYPTO_KEY_SIZE], double sample_rate,
-              int64_t n_bins, int64_t n_steps, size_t max, struct error *err)
+              int64_t n_bins, bool is_fixed, int64_t n_steps, size_t max,
+              struct error *err)
 {
     *feed = (struct feed){.rows = rows, .max = max, .is_ahead = rows->ahead_bytes > 0};
     int rc = n_bins > 0
-                 ? sampler_open_dealt(&feed->sampler, key, n_bins, rows->n_rows, err)
+                 ? sampler_open_dealt(&feed->sampler, key, n_bins, is_fixed,
+                                      rows->n_rows, err)
                  : sampler_open(&feed->sampler, key, sample_rate, rows->n_rows, err);
     if (rc != 0) {
         return rc;

@@ -37,14 +37,16 @@ struct feed {
     struct error err;
 };
 
-/* Samples at `sample_rate` from the rows, or deals them into n_bins > 0 steps an epoch
- * (sampler.h), which takes n_rows/8 + n_rows/2048 bytes; the rows outlive the feed. At
- * most `max` records are asked for at once; steps are those below n_steps. Reads ahead
- * where rows->ahead_bytes says so, within that memory. Close with feed_close, which
- * wipes the key. Errors: PPT_ERANGE (sampler_open), PPT_ENOMEM. */
+/* Samples at `sample_rate` from the rows, or deals them into n_bins > 0 steps an epoch,
+ * of a fixed order or not (sampler.h), which takes n_rows/8 + n_rows/2048 bytes; the
+ * rows outlive the feed. At most `max` records are asked for at once; steps are those
+ * below n_steps. Reads ahead where rows->ahead_bytes says so, within that memory. Close
+ * with feed_close, which wipes the key. Errors: PPT_ERANGE (sampler_open), PPT_ENOMEM.
+ */
 int feed_open(struct feed *feed, struct rows *rows,
               const unsigned char key[CRYPTO_KEY_SIZE], double sample_rate,
-              int64_t n_bins, int64_t n_steps, size_t max, struct error *err);
+              int64_t n_bins, bool is_fixed, int64_t n_steps, size_t max,
+              struct error *err);
 void feed_close(struct feed *feed);
 
 /* Begins a step: the first is any, each later one the successor of the last. */

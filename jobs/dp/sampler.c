@@ -35,11 +35,14 @@ int sampler_open(struct sampler *sampler, const unsigned char key[CRYPTO_KEY_SIZ
 
 int sampler_open_dealt(struct sampler *sampler,
                        const unsigned char key[CRYPTO_KEY_SIZE], int64_t n_bins,
-                       int64_t n_rows, struct error *err)
+                       bool is_fixed, int64_t n_rows, struct error *err)
 {
     assert(n_bins >= 1);
-    *sampler = (struct sampler){
-        .n_rows = n_rows, .next = n_rows, .n_bins = n_bins, .step = -1};
+    *sampler = (struct sampler){.n_rows = n_rows,
+                                .next = n_rows,
+                                .n_bins = n_bins,
+                                .is_fixed = is_fixed,
+                                .step = -1};
     int rc = deck_open(&sampler->deck, n_rows, err);
     if (rc == 0) {
         sampler->stream = crypto_stream_new(key);
@@ -112,7 +115,7 @@ static void begin_bin(struct sampler *sampler, int64_t step)
     __float128 r = (__float128)(n_bins_left - 1) / (__float128)n_bins_left;
     sampler->n_digits = fill_thresholds(r, sampler->threshold);
     sampler->step = step;
-    begin(sampler, step);
+    begin(sampler, sampler->is_fixed ? step % sampler->n_bins : step);
 }
 
 /* What is left of a bin falls into no later one. */

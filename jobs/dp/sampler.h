@@ -16,10 +16,15 @@
  * whose q is that; the last bin takes all. The bound on a bin's law is the one above.
  * Who begins in the middle of an epoch gets the rest of a whole deal: what falls into
  * its earlier bins is drawn and dropped.
+ *
+ * Dealt in a fixed order: one deal for all epochs of a process. So a record's steps are
+ * n_bins apart, one in each epoch, and they are drawn independently of other records: a
+ * record more or less changes nobody else's law.
  */
 #ifndef PPT_JOBS_DP_SAMPLER_H
 #define PPT_JOBS_DP_SAMPLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +44,7 @@ struct sampler {
     int n_used; /* of words */
     /* Dealt only. */
     int64_t n_bins; /* 0: Poisson */
+    bool is_fixed;  /* every epoch is dealt as the first */
     int64_t step;   /* begun last; -1: none */
     struct deck deck;
 };
@@ -49,15 +55,16 @@ int sampler_open(struct sampler *sampler, const unsigned char key[CRYPTO_KEY_SIZ
                  double sample_rate, int64_t n_rows, struct error *err);
 
 /* The same for records that are dealt into n_bins >= 1 steps an epoch, the first of
- * which is a multiple of n_bins. Errors: PPT_ENOMEM. */
+ * which is a multiple of n_bins; is_fixed: in each epoch as in every other.
+ * Errors: PPT_ENOMEM. */
 int sampler_open_dealt(struct sampler *sampler,
                        const unsigned char key[CRYPTO_KEY_SIZE], int64_t n_bins,
-                       int64_t n_rows, struct error *err);
+                       bool is_fixed, int64_t n_rows, struct error *err);
 void sampler_close(struct sampler *sampler);
 
-/* Starts the sample of a step; each step's (each epoch's, if dealt) is independent of
- * all others and, under one key, the same whenever it is asked for. Dealt steps are
- * cheap in their order. */
+/* Starts the sample of a step; each step's (each epoch's, if dealt; in a fixed order
+ * all epochs' together) is independent of all others and, under one key, the same
+ * whenever it is asked for. Dealt steps are cheap in their order. */
 void sampler_begin(struct sampler *sampler, int64_t step);
 
 /* The next at most max indices, ascending; returns how many: fewer than max only at the

@@ -205,6 +205,22 @@ static int allocate_sums(struct trainer *trainer, const struct memory *memory,
     return 0;
 }
 
+/* Noise that is correlated over steps is made on the host. */
+static int open_past(struct trainer *trainer, struct error *err)
+{
+    const struct price *price = &trainer->plan->price;
+    if (price->n_bands == 0) {
+        return 0;
+    }
+    if (!trainer->env->kernels->memory->is_host || votes_are_taken(trainer)) {
+        return error_set(err, PPT_ESPEC,
+                         "noise with bands is made on the CPU, for one clip norm");
+    }
+    return correlated_open(&trainer->past, &trainer->threshold.grid, price->n_bands,
+                           trainer->n_slice, trainer->net.n_params, trainer->n_steps,
+                           err);
+}
+
 /* Each lane draws its part of the slice: by the same key, at other positions. */
 static int open_noise(struct trainer *trainer, struct error *err)
 {
@@ -307,12 +323,16 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
         rc = allocate_sums(trainer, memory, err);
     }
     if (rc == 0 && source == NULL) {
-        rc = feed_open(&trainer->feed, env->io->train, env->sampling_key,
-                       trainer->sample_rate, plan->price.n_bins, trainer->n_steps,
-                       (size_t)trainer_round(trainer), err);
+        rc =
+            feed_open(&trainer->feed, env->io->train, env->sampling_key,
+                      trainer->sample_rate, plan->price.n_bins, plan->price.n_bands > 0,
+                      trainer->n_steps, (size_t)trainer_round(trainer), err);
     }
     if (rc == 0 && trainer->adds_noise) {
         rc = open_noise(trainer, err);
+    }
+    if (rc == 0 && trainer->adds_noise) {
+        rc = open_past(trainer, err);
     }
     if (rc == 0) {
         rc = first_params(trainer, err);
@@ -333,6 +353,7 @@ void trainer_close(struct trainer *trainer)
     }
     lanes_close(&trainer->lanes);
     noise_close(&trainer->noise);
+    correlated_close(&trainer->past);
     net_free(&trainer->net);
     free(trainer->more);
     free(trainer->read);
@@ -365,6 +386,7 @@ size_t trainer_memory_bytes(const struct trainer *trainer)
         return padded * (sizeof *trainer->host_params + sizeof *trainer->host_sum) +
                slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice);
     }
+    own += correlated_memory_bytes(&trainer->past);
     size_t n_more = (size_t)trainer->lanes.n - 1;
     size_t round = (size_t)trainer_round(trainer);
     size_t record = (size_t)trainer->net.n_features * sizeof *trainer->read +
@@ -511,10 +533,12 @@ int trainer_n_threads(const struct env *env, const struct spec *spec)
 static void begin_noise(struct trainer *trainer)
 {
     int64_t n = trainer->n_slice;
+    const struct grid *grid =
+        trainer->past.n_bands > 0 ? &trainer->past.fine : &trainer->threshold.grid;
     if (trainer->lanes.n > 1 || trainer_n_threads(trainer->env, trainer->spec) < 2) {
         return;
     }
-    noise_begin(&trainer->noise, &trainer->threshold.grid, (uint64_t)trainer->step,
+    noise_begin(&trainer->noise, grid, (uint64_t)trainer->step,
                 trainer->env->comm->rank * n, n);
 }
 
@@ -550,6 +574,11 @@ static void add_noise_part(void *state, int lane)
     struct trainer *trainer = state;
     int64_t from, to, first = trainer->env->comm->rank * trainer->n_slice;
     lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
+    if (trainer->past.n_bands > 0) {
+        correlated_add(&trainer->past, noise_of(trainer, lane), (uint64_t)trainer->step,
+                       first, from, to, trainer->slice);
+        return;
+    }
     noise_add(noise_of(trainer, lane), &trainer->threshold.grid,
               (uint64_t)trainer->step, first + from, to - from, trainer->slice + from);
 }
@@ -557,6 +586,9 @@ static void add_noise_part(void *state, int lane)
 static void add_noise(struct trainer *trainer)
 {
     lanes_run(&trainer->lanes, add_noise_part, trainer);
+    if (trainer->past.n_bands > 0) {
+        correlated_next(&trainer->past);
+    }
 }
 
 static void round_part(void *state, int lane)

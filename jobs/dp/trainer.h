@@ -8,7 +8,7 @@
  * Memory (trainer_memory_bytes) beside the feed's does not depend on the batch size:
  * the net's (net.h), and for P padded parameters, s states of the optimizer and slices
  * of S: 4 P + 8 P + S (8 + 4 + 4 s), 8 more for each record of a micro-batch, in
- * private jobs also the noise's (noise.h).
+ * private jobs also the noise's (noise.h, correlated.h).
  *
  * Lanes: a rank of several cores works on as many micro-batches at once, each in a lane
  * with a net, a sum and noise of its own, and products are then one thread's. A step's
@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jobs/dp/correlated.h"
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lanes.h"
 #include "jobs/dp/noise.h"
@@ -83,6 +84,7 @@ struct trainer {
 
     struct feed feed;
     struct noise noise;         /* private jobs only, and what follows */
+    struct correlated past;     /* where the price has bands: of the noise so far */
     struct threshold threshold; /* how long a gradient may be; the sum's grid */
     /* Threads that share a rank's step; the first one's net, sum and noise are the
      * trainer's, the others' lie here. */

@@ -9,6 +9,7 @@
 
 #include "jobs/manifest.h"
 #include "jobs/privacy/calibrate.h"
+#include "jobs/privacy/correlation.h"
 #include "jobs/privacy/price_memo.h"
 #include "jobs/privacy/price_split.h"
 #include "jobs/spec/spec.h"
@@ -117,10 +118,12 @@ static int sampling(const struct spec *spec, const struct manifest_split *train,
                           train->name, (long long)count);
     }
     price->sample_rate = sample_rate_up(batch, count);
-    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS) {
+    if (spec->training.sampling != SAMPLE_POISSON) {
         price->n_bins = count / batch + (count % batch != 0);
         price->sample_rate = 1 / (double)price->n_bins;
     }
+    if (spec->training.sampling == SAMPLE_FIXED_ORDER)
+        price->n_bands = correlation_bands(spec->training.bands, price->n_bins);
     int64_t steps = spec->training.steps, per_epoch = 1;
     if (steps == 0) { /* an epoch: the fewest steps that expect to see every record */
         steps = spec->training.epochs;
@@ -301,15 +304,25 @@ static int training_noise(const struct spec *spec, struct price *price,
     }
     const struct price_release *step = &price->releases[PRICE_TRAINING_STEP];
     struct renyi_release training = {step->mechanism, step->count};
-    return price_memo_noise(spec->privacy.epsilon, spec->privacy.delta, &training,
-                            has_other ? &other : NULL, &price->noise_multiplier, err);
+    int rc = price_memo_noise(spec->privacy.epsilon, spec->privacy.delta, &training,
+                              has_other ? &other : NULL, &price->noise_multiplier, err);
+    if (rc == 0 && price->n_bands > 0)
+        price->noise_multiplier =
+            correlation_fresh(price->noise_multiplier, price->n_bands);
+    return rc;
 }
 
 /* A cohort's sum is what a step's is: each unit is in it with the same chance and adds
- * a vector of norm clip_norm at most. Dealt records are paid for epoch by epoch. */
+ * a vector of norm clip_norm at most. Dealt records are paid for epoch by epoch; dealt
+ * once for all epochs, they are not hidden by the deal (correlation.h). */
 static struct mechanism step_mechanism(const struct spec *spec,
                                        const struct price *price)
 {
+    if (price->n_bands > 0)
+        return (struct mechanism){.kind = MECHANISM_GAUSSIAN,
+                                  .noise_multiplier = correlation_priced(
+                                      price->noise_multiplier, price->n_bands),
+                                  .sample_rate = 1};
     if (price->n_bins > 0)
         return (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
                                   .noise_multiplier = price->noise_multiplier,
@@ -354,6 +367,10 @@ static int price_private(const struct spec *spec, struct price *price,
         return rc;
     price->releases[PRICE_TRAINING_STEP].mechanism = step_mechanism(spec, price);
     double gradient_noise, count_noise;
+    if (spec->privacy.clipping.mode == CLIP_QUANTILE && price->n_bands > 0)
+        return error_set(err, PPT_ESPEC,
+                         "privacy.clipping is 'quantile', but noise that is correlated "
+                         "over steps is priced for one clip norm");
     if (spec->privacy.clipping.mode == CLIP_QUANTILE)
         rc = price_split_noise(spec, price, &gradient_noise, &count_noise, err);
     if (rc != 0)

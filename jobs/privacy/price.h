@@ -46,9 +46,11 @@ struct price {
     double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
                                 of clients (users), rounded up to k/2^53; where records
                                 are dealt, 1 / bins: what a step expects of them */
-    double noise_multiplier; /* of the training step */
+    double noise_multiplier; /* of the training step: of what it draws afresh */
     int64_t n_steps;         /* or rounds */
     int64_t n_bins;          /* steps of an epoch where records are dealt, else 0 */
+    int64_t n_bands;         /* where each epoch deals as the first did: of the noise
+                                (correlation.h); else 0 */
     struct cost cost;        /* has a mu2 where the rate is 1 */
 };
 

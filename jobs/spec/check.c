@@ -51,10 +51,12 @@ static void check_length(struct ydoc_faults *faults, const struct ydoc_node *roo
     if (has_epochs && has_steps)
         ydoc_fault_at(faults, training, "steps",
                       "expected either epochs or steps, found both");
-    if (has_steps && spec->training.sampling == SAMPLE_BALLS_IN_BINS)
+    if (has_steps && (spec->training.sampling == SAMPLE_BALLS_IN_BINS ||
+                      spec->training.sampling == SAMPLE_FIXED_ORDER))
         ydoc_fault_at(faults, training, "steps",
-                      "expected epochs in its place: with sampling balls_in_bins "
-                      "whole epochs are paid for");
+                      "expected epochs in its place: with sampling %s whole epochs are "
+                      "paid for",
+                      spec_sampling_name(spec->training.sampling));
     if (!has_epochs && !has_steps)
         ydoc_fault(faults, training,
                    "expected epochs or steps (such as epochs: 10), found neither");
@@ -91,6 +93,28 @@ static void check_noise_floor(struct ydoc_faults *faults, const struct ydoc_node
     if (spec->training.noise_floor > 0 && !spec->privacy.is_private)
         ydoc_fault_at(faults, ydoc_get(root, "training"), "noise_floor",
                       "expected no such key: privacy is none, so there is no noise");
+}
+
+/* A step's noise is what is left of earlier ones': its price is that of one clip norm,
+ * and its variance that of no single step. */
+static void check_fixed_order(struct ydoc_faults *faults, const struct ydoc_node *root,
+                              const struct spec *spec)
+{
+    if (spec->kind != JOB_DP || spec->training.sampling != SAMPLE_FIXED_ORDER)
+        return;
+    if (spec->privacy.is_private && spec->privacy.clipping.mode == CLIP_QUANTILE)
+        ydoc_fault_at(faults, ydoc_get(root, "privacy"), "clipping",
+                      "expected flat, per_layer or automatic: with sampling "
+                      "fixed_order noise is correlated over steps, which have one clip "
+                      "norm");
+    if (spec->training.noise_floor > 0)
+        ydoc_fault_at(faults, ydoc_get(root, "training"), "noise_floor",
+                      "expected no such key: with sampling fixed_order a step's noise "
+                      "depends on earlier steps");
+    if (spec->resources.gpus_per_rank > 0)
+        ydoc_fault_at(faults, ydoc_get(root, "resources"), "gpus_per_rank",
+                      "expected 0: with sampling fixed_order noise is drawn on the "
+                      "CPU");
 }
 
 /* Ids are fed as they are. */
@@ -176,6 +200,7 @@ void check_sense(struct ydoc_faults *faults, const struct ydoc_node *root,
     check_length(faults, root, spec);
     check_evaluation(faults, root, spec);
     check_noise_floor(faults, root, spec);
+    check_fixed_order(faults, root, spec);
     check_tokens(faults, root, spec);
     check_base(faults, root, spec);
     check_devices(faults, root, spec);

@@ -516,7 +516,8 @@ static void check_training(struct ydoc_faults *faults, const struct ydoc_node *r
         ydoc_fault_at(faults, training, "evaluation",
                       "expected none or public: how far one user moves a count of "
                       "records is not bounded");
-    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS)
+    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS ||
+        spec->training.sampling == SAMPLE_FIXED_ORDER)
         ydoc_fault_at(faults, training, "sampling",
                       "expected no such key: it draws the records of kind dp, clients "
                       "are drawn as federation.selection says");

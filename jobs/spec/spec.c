@@ -27,6 +27,7 @@ static const char *const sum_names[SUM_N] = {
 static const char *const sampling_names[SAMPLE_N] = {
     [SAMPLE_POISSON] = "poisson",
     [SAMPLE_BALLS_IN_BINS] = "balls_in_bins",
+    [SAMPLE_FIXED_ORDER] = "fixed_order",
 };
 
 static const char *const loss_names[LOSS_N] = {

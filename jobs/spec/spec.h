@@ -76,8 +76,14 @@ enum spec_loss { LOSS_CROSS_ENTROPY, LOSS_MSE, LOSS_HINGE, LOSS_N };
 enum spec_sum { SUM_FLOAT, SUM_FIXED, SUM_N };
 
 /* How a step takes its records. BALLS_IN_BINS: each record falls into one step of every
- * epoch, drawn evenly and afresh. */
-enum spec_sampling { SAMPLE_POISSON, SAMPLE_BALLS_IN_BINS, SAMPLE_N };
+ * epoch, drawn evenly and afresh. FIXED_ORDER: the same, but drawn once, so that each
+ * epoch repeats the first; the noise is correlated over steps. */
+enum spec_sampling {
+    SAMPLE_POISSON,
+    SAMPLE_BALLS_IN_BINS,
+    SAMPLE_FIXED_ORDER,
+    SAMPLE_N
+};
 
 enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
 enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
@@ -145,7 +151,7 @@ struct spec_privacy {
 struct spec_training {
     int64_t epochs; /* exactly one of epochs and steps is > 0 */
     int64_t steps;
-    int64_t batch_size; /* expected size of the sample; dealt: at most */
+    int64_t batch_size; /* expected size of the sample; dealt, fixed: at most */
     enum spec_optimizer optimizer;
     double learning_rate;
     double momentum;     /* momentum; default 0.9; else 0 */
@@ -164,6 +170,7 @@ struct spec_training {
     double noise_floor;          /* adam: see ppt-jobspec(5); 0: plain Adam */
     enum spec_sum sum;           /* default float */
     enum spec_sampling sampling; /* default poisson */
+    int64_t bands;               /* FIXED_ORDER: of the noise; default 16; else 0 */
 };
 
 /* How records become clients. USERS: by the data set's own units, so that a client is a

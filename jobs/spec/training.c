@@ -115,6 +115,12 @@ static bool is_public(const void *base)
            training->evaluation == EVALUATION_N;
 }
 
+static bool has_bands(const void *base)
+{
+    const struct spec_training *training = base;
+    return training->sampling == SAMPLE_FIXED_ORDER || training->sampling == SAMPLE_N;
+}
+
 static const struct field training_fields[] = {
     {.key = "epochs",
      .type = FIELD_INTEGER,
@@ -233,6 +239,14 @@ static const struct field training_fields[] = {
      .n_words = SAMPLE_N,
      .n_default = SAMPLE_POISSON,
      .hides_zero = true},
+    {.key = "bands",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_training, bands),
+     .n_least = 1,
+     .n_most = 1024,
+     .n_default = 16,
+     .applies = has_bands,
+     .only_with = "sampling: fixed_order"},
 };
 const struct field_section field_training = {"training", training_fields,
                                              COUNT(training_fields)};

@@ -28,7 +28,7 @@ other=$(sed -n 's/^instead .*noise multiplier \([0-9.]*\),.*/\1/p' "$dir/poisson
 own=$(sed -n 's/^noise multiplier  *//p' "$dir/dry")
 [ "$other" = "$own" ] || die "one price is $own, told beside the other as $other"
 as alice ppt-submit --dry-run --json "$dir/first.yaml" >"$dir/json"
-grep -q '"other_sampling": {"sampling": "poisson"' "$dir/json" || die "$(cat "$dir/json")"
+grep -q '"other_sampling": \[{"sampling": "poisson"' "$dir/json" || die "$(cat "$dir/json")"
 
 step "settled by epochs"
 id=$(submit first)

@@ -210,7 +210,7 @@ static int time_poisson(const struct data_h5 *data, struct error *err)
     if (rc != 0)
         return rc;
     double rate = floor((double)BATCH / (double)rows.n_rows * 0x1p53) * 0x1p-53;
-    rc = feed_open(&feed, &rows, key, rate, 0, N_STEPS, MICRO, err);
+    rc = feed_open(&feed, &rows, key, rate, 0, false, N_STEPS, MICRO, err);
     if (rc == 0) {
         rc = feed_steps(&feed, 0, N_STEPS / 10, &unused, err);
         double started_s = lease_clock_s();

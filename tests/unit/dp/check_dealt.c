@@ -94,7 +94,7 @@ START_TEST(bins_are_uniform_and_independent)
     double *beside = calloc(cells, sizeof *beside),
            *after = calloc(cells, sizeof *after);
     struct sampler sampler;
-    ck_assert_int_eq(sampler_open_dealt(&sampler, key, n_bins, N, &err), 0);
+    ck_assert_int_eq(sampler_open_dealt(&sampler, key, n_bins, false, N, &err), 0);
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         deal(&sampler, epoch, bins);
         for (int i = 0; i < N; i++) {
@@ -138,10 +138,10 @@ START_TEST(a_deal_is_its_own)
     enum { N = 700, BINS = 7 };
     static int64_t bins[N], records[N];
     struct sampler whole, late;
-    ck_assert_int_eq(sampler_open_dealt(&whole, key, BINS, N, &err), 0);
+    ck_assert_int_eq(sampler_open_dealt(&whole, key, BINS, false, N, &err), 0);
     deal(&whole, 3, bins);
     for (int64_t bin = 0; bin < BINS; bin++) {
-        ck_assert_int_eq(sampler_open_dealt(&late, key, BINS, N, &err), 0);
+        ck_assert_int_eq(sampler_open_dealt(&late, key, BINS, false, N, &err), 0);
         for (int64_t ask = bin; ask < BINS; ask++) { /* only the first is read whole */
             sampler_begin(&late, 3 * BINS + ask);
             size_t n = sampler_next(&late, records, ask == bin ? N : 3);
@@ -153,13 +153,13 @@ START_TEST(a_deal_is_its_own)
     }
     sampler_close(&whole);
     /* no records, one bin, more bins than records */
-    ck_assert_int_eq(sampler_open_dealt(&late, key, 5, 0, &err), 0);
+    ck_assert_int_eq(sampler_open_dealt(&late, key, 5, false, 0, &err), 0);
     deal(&late, 0, bins);
     sampler_close(&late);
-    ck_assert_int_eq(sampler_open_dealt(&late, key, 1, N, &err), 0);
+    ck_assert_int_eq(sampler_open_dealt(&late, key, 1, false, N, &err), 0);
     deal(&late, 4, bins);
     sampler_close(&late);
-    ck_assert_int_eq(sampler_open_dealt(&late, key, 1000, 3, &err), 0);
+    ck_assert_int_eq(sampler_open_dealt(&late, key, 1000, false, 3, &err), 0);
     deal(&late, 2, bins);
     sampler_close(&late);
 }

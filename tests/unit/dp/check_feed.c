@@ -120,8 +120,8 @@ START_TEST(every_step_gets_its_sample)
             struct sampler sampler;
             struct feed feed;
             ck_assert_int_eq(sampler_open(&sampler, key, rate, N, &err), 0);
-            ck_assert_int_eq(feed_open(&feed, &rows, key, rate, 0, N_STEPS, MAX, &err),
-                             0);
+            ck_assert_int_eq(
+                feed_open(&feed, &rows, key, rate, 0, false, N_STEPS, MAX, &err), 0);
             for (int64_t step = first; step < N_STEPS; step++) {
                 int64_t want[N + 1], got[N + 1];
                 size_t n_want,
@@ -146,7 +146,8 @@ START_TEST(one_sweep_reads_a_record_once)
     struct rows rows = rows_of(N, (size_t)(2 * N * N_STEPS * overhead));
     struct feed feed;
     int64_t got[N + 1];
-    ck_assert_int_eq(feed_open(&feed, &rows, key, 0.5, 0, N_STEPS, MAX, &err), 0);
+    ck_assert_int_eq(feed_open(&feed, &rows, key, 0.5, 0, false, N_STEPS, MAX, &err),
+                     0);
     for (int64_t step = 0; step < N_STEPS; step++) {
         collect(&feed, step, MAX, got);
     }
@@ -163,12 +164,14 @@ START_TEST(memory_is_bounded)
 {
     struct rows rows = rows_of(N, (size_t)(2 * (10 * overhead + overhead - 1)));
     struct feed feed;
-    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, N_STEPS, MAX, &err), 0);
+    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, false, N_STEPS, MAX, &err),
+                     0);
     ck_assert_int_eq(overhead, RECORD_BYTES + 56);
     ck_assert_int_eq(feed.stretches[1].n_max, 10);
     feed_close(&feed);
     rows = rows_of(N, 1);
-    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, N_STEPS, MAX, &err), 0);
+    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, false, N_STEPS, MAX, &err),
+                     0);
     ck_assert_int_eq(feed.stretches[0].n_max, 1);
     feed_close(&feed);
 }
@@ -183,7 +186,8 @@ START_TEST(closing_in_the_middle)
         float x[2 * MAX];
         int32_t y[MAX];
         size_t n;
-        ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, N_STEPS, MAX, &err), 0);
+        ck_assert_int_eq(
+            feed_open(&feed, &rows, key, 1.0, 0, false, N_STEPS, MAX, &err), 0);
         feed_begin(&feed, 0);
         for (int i = 0; i < n_calls; i++) {
             ck_assert_int_eq(feed_next(&feed, MAX, x, y, &n, &err), 0);
@@ -201,7 +205,8 @@ START_TEST(a_rank_without_records)
     struct rows rows = rows_of(0, 1000);
     struct feed feed;
     int64_t got[1];
-    ck_assert_int_eq(feed_open(&feed, &rows, key, 0.5, 0, 1000000, MAX, &err), 0);
+    ck_assert_int_eq(feed_open(&feed, &rows, key, 0.5, 0, false, 1000000, MAX, &err),
+                     0);
     for (int64_t step = 0; step < 70000; step++) {
         ck_assert_uint_eq(collect(&feed, step, MAX, got), 0);
     }
@@ -219,7 +224,8 @@ START_TEST(a_fault_comes_through)
     size_t n = 99;
     int rc = 0;
     fail_at = 3;
-    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, N_STEPS, MAX, &err), 0);
+    ck_assert_int_eq(feed_open(&feed, &rows, key, 1.0, 0, false, N_STEPS, MAX, &err),
+                     0);
     feed_begin(&feed, 0);
     for (int i = 0; i < N && rc == 0; i++) {
         rc = feed_next(&feed, MAX, x, y, &n, &err);

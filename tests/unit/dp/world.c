@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobs/dp/dp_run.h"
+#include "jobs/privacy/correlation.h"
 #include "kernels/kernels.h"
 
 struct seat {
@@ -519,7 +520,7 @@ struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
                                                  .sample_rate = plan.price.sample_rate},
                                    .count = n_steps};
     }
-    if (spec->training.sampling == SAMPLE_BALLS_IN_BINS) {
+    if (spec->training.sampling != SAMPLE_POISSON) {
         int64_t n = manifest->splits[0].nominal_count,
                 batch = spec->training.batch_size;
         plan.price.n_bins = (n + batch - 1) / batch;
@@ -530,6 +531,14 @@ struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
                                .sample_rate = 1.0,
                                .bins = (double)plan.price.n_bins};
         plan.price.releases[0].count = n_steps / plan.price.n_bins;
+    }
+    if (spec->training.sampling == SAMPLE_FIXED_ORDER) {
+        int64_t n_bands = correlation_bands(spec->training.bands, plan.price.n_bins);
+        plan.price.n_bands = n_bands;
+        plan.price.releases[0].mechanism = (struct mechanism){
+            .kind = MECHANISM_GAUSSIAN,
+            .noise_multiplier = correlation_priced(noise_multiplier, n_bands),
+            .sample_rate = 1.0};
     }
     return plan;
 }

@@ -107,7 +107,8 @@ struct world_data world_blobs(int64_t n, size_t n_features, int64_t n_classes,
 void world_data_free(struct world_data *data);
 
 /* A manifest with splits "train" and "test" of these dims, a spec and a plan that go
- * with it: mlp, sgd, sampling at k/2^53 next to batch/n, or dealt into n/batch bins. */
+ * with it: mlp, sgd, sampling at k/2^53 next to batch/n, or dealt into n/batch bins, in
+ * a fixed order or not. */
 struct manifest world_manifest(int64_t n_train, int64_t n_test, int n_dims,
                                const int64_t *dims, int64_t n_classes);
 struct spec world_spec(enum spec_preset preset, bool is_private);
