@@ -112,13 +112,16 @@ static bool fits_pot(const struct search *search, int i, const struct cost *cost
     return ledger_fits(search->pot, cost);
 }
 
-/* Would the job fit with `amount` steps, epochs where records are dealt, or thousandths
- * of epsilon? */
+/* Would the job fit with `amount` steps, epochs where records are dealt, rounds or
+ * passes of a federation, or thousandths of epsilon? */
 static bool fits(const struct search *search, int64_t amount)
 {
     struct price price;
     *search->candidate = search->job->spec;
-    if (search->by_steps && search->job->price.n_bins > 0) {
+    int64_t n_bins = search->job->price.n_bins;
+    if (search->by_steps && search->job->spec.kind == JOB_FL) {
+        search->candidate->federation.rounds = amount * (n_bins > 0 ? n_bins : 1);
+    } else if (search->by_steps && n_bins > 0) {
         search->candidate->training.epochs = amount;
     } else if (search->by_steps) {
         search->candidate->training.epochs = 0;
@@ -193,7 +196,8 @@ static void say_largest(const struct admission_job *job,
     bool is_dealt = job->price.n_bins > 0;
     if (largest->n_steps > 0) {
         snprintf(ret_text, size, "the most %s this job could ask for%s are %lld",
-                 is_dealt ? "epochs" : "steps", when,
+                 is_dealt ? job->spec.kind == JOB_FL ? "passes" : "epochs" : "steps",
+                 when,
                  (long long)(largest->n_steps / (is_dealt ? job->price.n_bins : 1)));
     } else if (largest->epsilon > 0) {
         json_shortest(largest->epsilon, figure);

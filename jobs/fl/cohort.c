@@ -14,13 +14,23 @@ static int allocate(struct cohort *cohort, struct error *err)
 {
     size_t n = (size_t)cohort->n_clients + 1;
     bool is_fixed = cohort->selection == SELECTION_FIXED;
-    bool is_weighted = cohort->selection == SELECTION_WEIGHTED;
+    bool is_weighted =
+        cohort->selection == SELECTION_WEIGHTED || cohort->selection == SELECTION_DEALT;
     cohort->members = malloc(n * sizeof *cohort->members);
     cohort->scratch = is_fixed ? malloc(n * sizeof *cohort->scratch) : NULL;
     cohort->lots = is_weighted ? malloc(n * sizeof *cohort->lots) : NULL;
     bool has_all = cohort->members != NULL && (cohort->scratch != NULL || !is_fixed) &&
                    (cohort->lots != NULL || !is_weighted);
     return has_all ? 0 : error_set(err, PPT_ENOMEM, "no memory for a cohort");
+}
+
+/* Another key than the deal's, whose streams it may not use. */
+static void open_seats(struct cohort *cohort, const unsigned char key[CRYPTO_KEY_SIZE])
+{
+    unsigned char own[CRYPTO_KEY_SIZE];
+    crypto_hkdf("ppt fl", 6, key, CRYPTO_KEY_SIZE, "seats", 5, own, sizeof own);
+    cohort->stream = crypto_stream_new(own);
+    crypto_wipe(own, sizeof own);
 }
 
 int cohort_open(struct cohort *cohort, enum spec_selection selection,
@@ -31,12 +41,17 @@ int cohort_open(struct cohort *cohort, enum spec_selection selection,
                               .partition = partition,
                               .n_clients = partition->n_clients,
                               .n_fixed = n_fixed};
-    if (selection != SELECTION_POISSON && n_fixed > partition->n_clients) {
+    bool is_dealt = selection == SELECTION_DEALT;
+    if (selection != SELECTION_POISSON && !is_dealt && n_fixed > partition->n_clients) {
         return error_set(err, PPT_ERANGE, "federation.cohort is %lld of %lld clients",
                          (long long)n_fixed, (long long)partition->n_clients);
     }
     int rc = allocate(cohort, err);
-    if (rc == 0 && selection != SELECTION_POISSON) {
+    if (rc == 0 && is_dealt) {
+        rc = sampler_open_dealt(&cohort->sampler, key, llrint(1.0 / sample_rate), false,
+                                partition->n_clients, err);
+        open_seats(cohort, key);
+    } else if (rc == 0 && selection != SELECTION_POISSON) {
         cohort->stream = crypto_stream_new(key);
     } else if (rc == 0) {
         rc =
@@ -118,6 +133,25 @@ static void draw_weighted(struct cohort *cohort, int64_t round, const bool *is_a
     qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
 }
 
+/* Where more were dealt than there are seats: those with the largest of random numbers
+ * that depend on nobody else. */
+static void seat(struct cohort *cohort, int64_t round)
+{
+    int64_t n = cohort->n;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t client = cohort->members[i];
+        crypto_stream_seek(cohort->stream, partition_id(cohort->partition, client),
+                           (uint64_t)round << 32);
+        cohort->lots[i] = (struct lot){draw_uniform(cohort->stream), client};
+    }
+    qsort(cohort->lots, (size_t)n, sizeof *cohort->lots, by_key);
+    cohort->n = cohort->n_fixed;
+    for (int64_t i = 0; i < cohort->n; i++) {
+        cohort->members[i] = cohort->lots[i].client;
+    }
+    qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
+}
+
 void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able)
 {
     if (cohort->selection == SELECTION_FIXED) {
@@ -138,4 +172,7 @@ void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able)
         }
     }
     cohort->n = n;
+    if (cohort->selection == SELECTION_DEALT && n > cohort->n_fixed) {
+        seat(cohort, round);
+    }
 }

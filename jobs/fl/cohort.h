@@ -3,9 +3,11 @@
  * Poisson: each client independently with the price's rate, exactly
  * (jobs/dp/sampler.h). Fixed: a uniform set of `cohort` clients. Weighted: drawn one
  * after the other, each with a chance in proportion to its records among those that are
- * left (Efraimidis, Spirakis 2006). A price that counts on
- * the draw holds only where the key is secret and nobody is told who was drawn, or how
- * many.
+ * left (Efraimidis, Spirakis 2006). Dealt: each client is in one of the 1/rate rounds
+ * of a pass (jobs/dp/sampler.h), and of those the `cohort` with the largest numbers of
+ * a stream that is each one's own; so one client more comes in the place of one at
+ * most, and changes nobody else's round. A price that counts on the draw holds only
+ * where the key is secret and nobody is told who was drawn, or how many.
  */
 #ifndef PPT_JOBS_FL_COHORT_H
 #define PPT_JOBS_FL_COHORT_H
@@ -19,17 +21,18 @@
 
 struct cohort {
     enum spec_selection selection;
-    struct sampler sampler;       /* poisson */
-    struct crypto_stream *stream; /* fixed, weighted */
+    struct sampler sampler;       /* poisson, dealt */
+    struct crypto_stream *stream; /* the others, and dealt */
     const struct partition *partition;
     int64_t n_clients, n_fixed;
     int64_t *scratch; /* fixed: [n_clients] */
-    struct lot *lots; /* weighted: [n_clients] */
+    struct lot *lots; /* weighted, dealt: [n_clients] */
     int64_t *members; /* ascending; those of the last draw */
     int64_t n;
 };
 
-/* Of `n_fixed` clients where they are fixed or weighted. The partition is kept by the
+/* Of `n_fixed` clients where they are fixed or weighted, at most so many where they are
+ * dealt. The partition is kept by the
  * caller. Close with cohort_close, which wipes. Errors: PPT_ERANGE (no such rate, or
  * more than there are clients), PPT_ENOMEM. */
 int cohort_open(struct cohort *cohort, enum spec_selection selection,

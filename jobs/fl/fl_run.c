@@ -11,6 +11,31 @@
 #include "jobs/fl/round.h"
 #include "jobs/fl/weight.h"
 
+static bool is_round(const struct price *price,
+                     const struct spec_federation *federation)
+{
+    const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    bool is_skellam = federation->noise.by == NOISE_BY_CLIENTS &&
+                      federation->noise.kind == NOISE_SKELLAM;
+    enum mechanism_kind kind =
+        is_skellam ? MECHANISM_SKELLAM : MECHANISM_SUBSAMPLED_GAUSSIAN;
+    return round->kind == kind && round->sample_rate == price->sample_rate &&
+           round->noise_multiplier == price->noise_multiplier && price->n_bins == 0;
+}
+
+/* Each pass is all of one message of each client, nothing of it sampled. */
+static bool is_pass(const struct price *price, const struct spec_federation *federation)
+{
+    const struct price_release *pass = &price->releases[PRICE_TRAINING_STEP];
+    return federation->aggregation == AGGREGATION_CLEAR &&
+           !federation->consent.is_asked && federation->noise.by == NOISE_BY_SERVER &&
+           price->n_bins > 0 && price->n_steps == price->n_bins * pass->count &&
+           price->sample_rate == 1.0 / (double)price->n_bins &&
+           pass->mechanism.kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
+           pass->mechanism.sample_rate == 1.0 &&
+           pass->mechanism.noise_multiplier == price->noise_multiplier;
+}
+
 /* What runs must be what was priced. */
 static int check_price(const struct price *price, const struct spec *spec,
                        struct error *err)
@@ -33,21 +58,17 @@ static int check_price(const struct price *price, const struct spec *spec,
     if (federation->personal.is_on) {
         return error_set(err, PPT_EINTERNAL, "single clients told of in a private job");
     }
-    const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
-    bool is_skellam = federation->noise.by == NOISE_BY_CLIENTS &&
-                      federation->noise.kind == NOISE_SKELLAM;
-    enum mechanism_kind kind =
-        is_skellam ? MECHANISM_SKELLAM : MECHANISM_SUBSAMPLED_GAUSSIAN;
+    bool is_local = federation->local != LOCAL_NONE;
     bool is_clipped_whole = spec->privacy.clipping.mode == CLIP_FLAT ||
-                            spec->privacy.clipping.mode == CLIP_QUANTILE;
+                            (spec->privacy.clipping.mode == CLIP_QUANTILE && !is_local);
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
-        federation->selection != SELECTION_POISSON ||
-        (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
+        federation->selection != (is_local ? SELECTION_DEALT : SELECTION_POISSON) ||
+        (federation->weighting != WEIGHTING_EQUAL &&
+         (is_local || federation->max_weight < 1)) ||
         !is_clipped_whole || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
-        round->kind != kind || round->noise_multiplier != price->noise_multiplier ||
-        round->sample_rate != price->sample_rate) {
+        !(is_local ? is_pass(price, federation) : is_round(price, federation))) {
         return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
     }
     return 0;
@@ -96,8 +117,11 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     struct trainer_source source = {
         .divisor = 1.0,
         .n_states = robust_n_states(&spec->federation.robust),
-        .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS};
-    if (spec->privacy.is_private) {
+        .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS ||
+                     spec->federation.local != LOCAL_NONE};
+    if (spec->federation.local != LOCAL_NONE) { /* seats, all of them taken */
+        source.divisor = source.expected_votes = cohort;
+    } else if (spec->privacy.is_private) {
         bool has_users = train != NULL && train->nominal_users > 0;
         double users = has_users ? (double)train->nominal_users : nominal;
         source.expected_votes = plan->price.sample_rate * users;
@@ -180,6 +204,10 @@ static int open_round(struct round *round, const struct spec *own,
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
                         &round->attack, &round->keep, &round->compress, err);
     }
+    if (rc == 0) {
+        rc = randomise_open(&round->randomise, round->spec, &round->trainer,
+                            &round->local, &round->cohort, master, err);
+    }
     if (rc == 0 && round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         rc = secure_open(&round->secure, round->spec, &round->trainer, &round->local,
                          &round->cohort, &round->consent, master, err);
@@ -198,6 +226,7 @@ static void close_round(struct round *round)
 {
     robust_close(&round->robust);
     secure_close(&round->secure);
+    randomise_close(&round->randomise);
     local_close(&round->local);
     compress_close(&round->compress);
     keep_close(&round->keep);

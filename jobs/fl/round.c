@@ -189,6 +189,9 @@ int round_run(struct round *round, struct error *err)
     if (rc != 0) {
         return rc;
     }
+    if (round->randomise.kind != LOCAL_NONE) {
+        return randomise_run(&round->randomise, err);
+    }
     if (round->is_gathered) {
         return robust_run(&round->robust, err);
     }

@@ -25,6 +25,7 @@
 #include "jobs/fl/keep.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
+#include "jobs/fl/randomise.h"
 #include "jobs/fl/robust.h"
 #include "jobs/fl/secure.h"
 
@@ -40,6 +41,7 @@ struct round {
     struct local local;
     struct consent consent;
     struct device device;
+    struct randomise randomise;
     struct secure secure;  /* aggregation: secagg */
     struct robust robust;  /* robust.h: where the spec has a rule, or an attack */
     bool is_gathered;      /* by robust */

@@ -140,6 +140,26 @@ static int sampling(const struct spec *spec, const struct manifest_split *train,
     return 0;
 }
 
+/* Dealt clients: a pass has a round for each `cohort` of them. Whole passes only, each
+ * of which is paid for by everybody. */
+static int passes(const struct spec_federation *federation, int64_t clients,
+                  struct price *price, struct error *err)
+{
+    int64_t cohort = federation->cohort, rounds = federation->rounds;
+    price->n_bins = clients / cohort + (clients % cohort != 0);
+    price->sample_rate = 1 / (double)price->n_bins;
+    if (rounds % price->n_bins == 0)
+        return 0;
+    error_set(err, PPT_ERANGE,
+              "federation.rounds is %lld, expected a multiple of %lld: with local each "
+              "client takes part once in so many rounds, nominally %lld clients over "
+              "cohorts of %lld",
+              (long long)rounds, (long long)price->n_bins, (long long)clients,
+              (long long)cohort);
+    return error_hint(err, "take %lld rounds",
+                      (long long)((rounds / price->n_bins + 1) * price->n_bins));
+}
+
 /* The clients of a federation, of whom each round draws `cohort`: in public numbers. */
 static int cohort_sampling(const struct spec *spec, const struct manifest *manifest,
                            const struct manifest_split *train, struct price *price,
@@ -166,14 +186,24 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
                   manifest->name);
         return error_hint(err, "import it with ppt-data import --train-users");
     }
+    bool is_local = federation->local != LOCAL_NONE;
+    enum spec_selection priced = is_local ? SELECTION_DEALT : SELECTION_POISSON;
+    if (is_local &&
+        (!spec->privacy.is_private || federation->aggregation != AGGREGATION_CLEAR ||
+         federation->weighting != WEIGHTING_EQUAL || federation->consent.is_asked ||
+         spec->privacy.clipping.mode != CLIP_FLAT))
+        return error_set(err, PPT_ESPEC,
+                         "federation.local is priced for updates in the clear with "
+                         "equal weights and flat clipping, without consent");
     if (spec->privacy.is_private &&
-        (is_made_up || federation->selection != SELECTION_POISSON ||
+        (is_made_up || federation->selection != priced ||
          (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
          (spec->privacy.clipping.mode != CLIP_FLAT &&
           spec->privacy.clipping.mode != CLIP_QUANTILE)))
         return error_set(err, PPT_ESPEC,
                          "a private federation is priced for real users, a Poisson "
-                         "cohort, bounded weights and flat or quantile clipping only");
+                         "cohort (dealt with local), bounded weights and flat or "
+                         "quantile clipping only");
     if (cohort < 1 || cohort > clients) {
         error_set(err, PPT_ERANGE,
                   "federation.cohort is %lld, expected a number in [1, %lld]",
@@ -186,7 +216,7 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
                          (long long)federation->rounds, (long long)CALIBRATE_MAX_STEPS);
     price->sample_rate = sample_rate_up(cohort, clients);
     price->n_steps = federation->rounds;
-    return 0;
+    return is_local ? passes(federation, clients, price, err) : 0;
 }
 
 /* The test split must be there if it is looked at; a paid look needs a public divisor
@@ -314,7 +344,9 @@ static int training_noise(const struct spec *spec, struct price *price,
 
 /* A cohort's sum is what a step's is: each unit is in it with the same chance and adds
  * a vector of norm clip_norm at most. Dealt records are paid for epoch by epoch; dealt
- * once for all epochs, they are not hidden by the deal (correlation.h). */
+ * once for all epochs, they are not hidden by the deal (correlation.h). Clients with
+ * noise of their own are paid for pass by pass, in which each sends one message at
+ * most. */
 static struct mechanism step_mechanism(const struct spec *spec,
                                        const struct price *price)
 {
@@ -322,6 +354,10 @@ static struct mechanism step_mechanism(const struct spec *spec,
         return (struct mechanism){.kind = MECHANISM_GAUSSIAN,
                                   .noise_multiplier = correlation_priced(
                                       price->noise_multiplier, price->n_bands),
+                                  .sample_rate = 1};
+    if (spec->federation.local == LOCAL_GAUSSIAN) /* all that a pass tells of a user */
+        return (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                                  .noise_multiplier = price->noise_multiplier,
                                   .sample_rate = 1};
     if (price->n_bins > 0)
         return (struct mechanism){.kind = MECHANISM_RANDOM_ALLOCATION,
@@ -342,9 +378,10 @@ static int price_private(const struct spec *spec, struct price *price,
     price->is_private = true;
     price->unit = spec->privacy.unit;
     price->delta = spec->privacy.delta;
-    bool is_dealt = price->n_bins > 0;
+    bool is_dealt = price->n_bins > 0, is_local = spec->federation.local != LOCAL_NONE;
     add_release(price,
-                is_dealt               ? "epoch"
+                is_local               ? "pass"
+                : is_dealt             ? "epoch"
                 : spec->kind == JOB_FL ? "round"
                                        : "training-step",
                 step_mechanism(spec, price),

@@ -25,12 +25,13 @@ struct manifest;
 #define PRICE_MAX_RELEASES 8
 #define PRICE_TRAINING_STEP                                                            \
     0                      /* releases[0]: one noisy gradient sum (dp), or a whole     \
-                              epoch of them where records are dealt, or sum of a       \
-                              cohort's updates (fl) */
+                              epoch of them where records are dealt; sum of a          \
+                              cohort's updates (fl), or with federation.local a pass   \
+                              of rounds in which each client sends one update */
 #define PRICE_EVALUATION 1 /* releases[1], where paid for: one noisy test count */
 
 struct price_release {
-    char name[32]; /* "training-step", "epoch", "round", "evaluation" */
+    char name[32]; /* "training-step", "epoch", "round", "pass", "evaluation" */
     struct mechanism mechanism;
     int64_t count; /* the most that may happen */
 };
@@ -45,10 +46,12 @@ struct price {
     double epsilon;          /* at `delta`, over all orders; 0 if not private */
     double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
                                 of clients (users), rounded up to k/2^53; where records
-                                are dealt, 1 / bins: what a step expects of them */
+                                or clients are dealt, 1 / bins: what a step expects of
+                                them */
     double noise_multiplier; /* of the training step: of what it draws afresh */
     int64_t n_steps;         /* or rounds */
-    int64_t n_bins;          /* steps of an epoch where records are dealt, else 0 */
+    int64_t n_bins;          /* steps of an epoch where records are dealt, rounds of a
+                                pass where clients are, else 0 */
     int64_t n_bands;         /* where each epoch deals as the first did: of the noise
                                 (correlation.h); else 0 */
     struct cost cost;        /* has a mu2 where the rate is 1 */

@@ -22,6 +22,7 @@ static const char *const selection_names[SELECTION_N] = {
     [SELECTION_POISSON] = "poisson",
     [SELECTION_FIXED] = "fixed",
     [SELECTION_WEIGHTED] = "weighted",
+    [SELECTION_DEALT] = "dealt",
 };
 
 static const char *const weighting_names[WEIGHTING_N] = {
@@ -49,6 +50,16 @@ static const char *const noise_kind_names[NOISE_KIND_N] = {
     [NOISE_DISCRETE_GAUSSIAN] = "discrete_gaussian",
     [NOISE_SKELLAM] = "skellam",
 };
+
+static const char *const local_names[LOCAL_N] = {
+    [LOCAL_NONE] = "none",
+    [LOCAL_GAUSSIAN] = "gaussian",
+};
+
+const char *spec_local_name(enum spec_local local)
+{
+    return local_names[local];
+}
 
 const char *spec_noise_kind_name(enum spec_noise_kind kind)
 {
@@ -128,6 +139,11 @@ static const char *noise_by_word(int i)
 static const char *noise_kind_word(int i)
 {
     return noise_kind_names[i];
+}
+
+static const char *local_word(int i)
+{
+    return local_names[i];
 }
 
 static const char *optimizer_word(int i)
@@ -441,6 +457,12 @@ static const struct field federation_fields[] = {
      .n_least = 1,
      .n_most = INT64_MAX,
      .hides_zero = true},
+    {.key = "local",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, local),
+     .word = local_word,
+     .n_words = LOCAL_N,
+     .hides_zero = true},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -611,6 +633,43 @@ static void check_noise(struct ydoc_faults *faults, const struct ydoc_node *node
                       (long long)participants);
 }
 
+/* What each client's own noise is priced with, and nothing that counts on other people.
+ */
+static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root,
+                        const struct spec *spec)
+{
+    const struct ydoc_node *node = ydoc_get(root, "federation");
+    const struct spec_federation *federation = &spec->federation;
+    bool is_local = federation->local == LOCAL_GAUSSIAN;
+    if (is_local && !spec->privacy.is_private)
+        ydoc_fault_at(faults, node, "local",
+                      "expected none: with privacy: none nothing is made noisy");
+    if (is_local && federation->selection < SELECTION_DEALT)
+        ydoc_fault_at(faults, node, "selection",
+                      "expected dealt with local: %s, by which each client takes part "
+                      "in one round of a pass: each time is paid for",
+                      local_names[federation->local]);
+    if (federation->local == LOCAL_NONE && federation->selection == SELECTION_DEALT)
+        ydoc_fault_at(faults, node, "selection",
+                      "expected dealt only with local, whose price counts on it");
+    if (!is_local)
+        return;
+    if (federation->aggregation == AGGREGATION_SECAGG)
+        ydoc_fault_at(faults, node, "aggregation",
+                      "expected clear with local: what clients send needs no mask; "
+                      "noise: {by: clients} is for masked sums");
+    if (federation->weighting == WEIGHTING_EXAMPLES)
+        ydoc_fault_at(faults, node, "weighting",
+                      "expected equal with local: a weight would not be hidden");
+    if (federation->consent.is_asked)
+        ydoc_fault_at(faults, node, "consent",
+                      "expected no such section with local: a round that is summed "
+                      "anew would need every client's noise anew");
+    if (spec->privacy.clipping.mode == CLIP_QUANTILE)
+        ydoc_fault_at(faults, ydoc_get(root, "privacy"), "clipping",
+                      "expected flat with local: votes would need noise of their own");
+}
+
 /* What clients remember of rounds. */
 static void check_memory(struct ydoc_faults *faults, const struct ydoc_node *node,
                          const struct spec *spec)
@@ -654,6 +713,7 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     robust_check(faults, node, spec);
     personal_check(faults, root, spec);
     check_noise(faults, node, spec);
+    check_local(faults, root, spec);
     attack_check(faults, node, spec);
     compress_check(faults, node, spec);
     check_memory(faults, node, spec);

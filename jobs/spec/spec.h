@@ -186,11 +186,13 @@ enum spec_partition {
 };
 
 /* POISSON: each client independently. Without privacy only: FIXED, exactly so many;
- * WEIGHTED, the same with chances in proportion to their records. */
+ * WEIGHTED, the same with chances in proportion to their records. DEALT, with `local`
+ * only: each in one round of every pass. */
 enum spec_selection {
     SELECTION_POISSON,
     SELECTION_FIXED,
     SELECTION_WEIGHTED,
+    SELECTION_DEALT,
     SELECTION_N
 };
 enum spec_weighting { WEIGHTING_EQUAL, WEIGHTING_EXAMPLES, WEIGHTING_N };
@@ -330,6 +332,14 @@ struct spec_compress {
     int64_t levels;  /* qsgd; default 255; else 0 */
 };
 
+/* Whether each client makes its own update noisy before it leaves it, so that nobody
+ * else need be trusted (jobs/fl/randomise.h). */
+enum spec_local {
+    LOCAL_NONE,
+    LOCAL_GAUSSIAN, /* Gaussian noise of noise_multiplier times 2 clip_norm */
+    LOCAL_N
+};
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -337,7 +347,8 @@ struct spec_federation {
     int64_t clients; /* made up; 0 with users */
     double alpha;    /* dirichlet; default 0.5; else 0 */
     int64_t shards;  /* of a client; default 2; else 0 */
-    int64_t cohort;  /* clients in a round: expected (poisson) or exact (fixed) */
+    int64_t
+        cohort; /* clients in a round: expected (poisson) or exact; dealt: at most */
     enum spec_selection selection;
     enum spec_weighting weighting;
     int64_t max_weight; /* examples: so many count at the most; 0: all */
@@ -354,6 +365,7 @@ struct spec_federation {
     struct spec_personal personal;
     struct spec_compress compress;
     int64_t max_client_bytes; /* with compress: of a client's message; 0: no limit */
+    enum spec_local local;    /* default none */
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */
@@ -470,6 +482,7 @@ const char *spec_schedule_name(enum spec_schedule schedule);
 const char *spec_evaluation_name(enum spec_evaluation evaluation);
 const char *spec_partition_name(enum spec_partition partition);
 const char *spec_selection_name(enum spec_selection selection);
+const char *spec_local_name(enum spec_local local);
 const char *spec_weighting_name(enum spec_weighting weighting);
 const char *spec_personal_name(enum spec_personal_kind kind);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);

@@ -170,7 +170,7 @@ int main(void)
     tcase_add_test(tcase, times_are_as_stated);
     tcase_add_test(tcase, who_is_there_changes);
     tcase_add_test(tcase, a_round_waits_for_somebody);
-    tcase_add_loop_test(tcase, the_clock_comes_back, SELECTION_FIXED, SELECTION_N);
+    tcase_add_loop_test(tcase, the_clock_comes_back, SELECTION_FIXED, SELECTION_DEALT);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

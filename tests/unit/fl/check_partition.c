@@ -308,8 +308,8 @@ int main(void)
     tcase_add_test(tcase, users_have_all_their_records);
     tcase_add_test(tcase, seeds_differ);
     tcase_add_test(tcase, too_many_shards);
-    tcase_add_loop_test(tcase, cohorts, 0, SELECTION_N);
-    tcase_add_loop_test(tcase, only_able_ones_are_drawn, 0, SELECTION_N);
+    tcase_add_loop_test(tcase, cohorts, 0, SELECTION_DEALT);
+    tcase_add_loop_test(tcase, only_able_ones_are_drawn, 0, SELECTION_DEALT);
     tcase_add_test(tcase, weighted_cohorts);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -478,8 +478,8 @@ END_TEST
 START_TEST(other_federations_have_no_price)
 {
     const char *text =
-        "real users, a Poisson cohort, bounded weights and flat or quantile "
-        "clipping";
+        "real users, a Poisson cohort (dealt with local), bounded weights and flat "
+        "or quantile clipping";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
@@ -575,6 +575,62 @@ START_TEST(clients_votes_are_in_the_round)
 }
 END_TEST
 
+/* Noise by each client for itself: each pass is a release of everybody, by a Gaussian
+ * that is not sampled, and as many count as a client takes part in. */
+START_TEST(local_noise_is_priced_by_the_pass)
+{
+    struct spec s = federation();
+    struct manifest m = manifest();
+    m.unit = UNIT_USER;
+    s.federation.cohort = 7000; /* of 60000: a pass has 9 rounds */
+    s.federation.rounds = 36;
+    s.federation.selection = SELECTION_DEALT;
+    s.federation.local = LOCAL_GAUSSIAN;
+    struct price price = price_of(&s, &m);
+    ck_assert_int_eq(price.n_bins, 9);
+    ck_assert_int_eq(price.n_steps, 36);
+    ck_assert_int_eq(price.n_releases, 1);
+    ck_assert_str_eq(price.releases[0].name, "pass");
+    ck_assert_int_eq(price.releases[0].count, 4);
+    ck_assert_double_eq_tol(price.sample_rate, 1.0 / 9, 1e-16);
+    ck_assert_double_le(price.epsilon, s.privacy.epsilon);
+    struct renyi_release same = {{.kind = MECHANISM_GAUSSIAN,
+                                  .noise_multiplier = price.noise_multiplier,
+                                  .sample_rate = 1},
+                                 4};
+    double epsilon;
+    ck_assert_int_eq(renyi_epsilon(&same, 1, s.privacy.delta, &epsilon, NULL, NULL), 0);
+    ck_assert_double_eq_tol(price.epsilon, epsilon, 1e-6 * epsilon);
+    ck_assert(price.cost.mu2 > 0);
+    /* a central mean over as many rounds is far cheaper */
+    struct spec central = federation();
+    central.federation.cohort = 7000;
+    central.federation.rounds = 36;
+    ck_assert_double_lt(price_of(&central, &m).noise_multiplier,
+                        price.noise_multiplier);
+    s.federation.rounds = 37;
+    expect(&s, &m, PPT_ERANGE, "expected a multiple of 9");
+    s.federation.rounds = 36;
+    for (int fault = 0; fault < 6; fault++) {
+        struct spec other = s;
+        if (fault == 0)
+            other.federation.selection = SELECTION_POISSON;
+        else if (fault == 1)
+            other.federation.aggregation = AGGREGATION_SECAGG;
+        else if (fault == 2)
+            other.federation.consent.is_asked = true;
+        else if (fault == 3)
+            other.privacy.clipping.mode = CLIP_QUANTILE;
+        else if (fault == 4)
+            other.federation.weighting = WEIGHTING_EXAMPLES;
+        else
+            other.federation.local = LOCAL_NONE;
+        m.splits[0].nominal_users = 60000; /* so that consent can be asked for */
+        expect(&other, &m, PPT_ESPEC, "federation");
+    }
+}
+END_TEST
+
 START_TEST(nonsense_is_refused)
 {
     struct spec s = spec();
@@ -660,6 +716,7 @@ int main(void)
     tcase_add_test(tcase, a_paid_evaluation_is_paid);
     tcase_add_test(tcase, a_clip_norm_that_follows_is_in_the_step);
     tcase_add_test(tcase, clients_votes_are_in_the_round);
+    tcase_add_test(tcase, local_noise_is_priced_by_the_pass);
     tcase_add_test(tcase, use_is_priced_like_the_job);
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);

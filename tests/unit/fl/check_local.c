@@ -1,0 +1,311 @@
+/* Clients that make their own updates noisy: who takes part when, how large a message
+ * is and its noise, and what is charged for it. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/fl/cohort.h"
+#include "jobs/model/net.h"
+#include "tests/unit/fl/fl_world.h"
+
+enum { N_PARAMS = 259 };
+
+/* So many seats a round, a pass of n_bins rounds. */
+static void use_local(enum spec_local local, double clip_norm, double noise,
+                      int64_t n_seats, int64_t n_bins, int64_t n_passes)
+{
+    use_privacy(clip_norm);
+    use_federation(PARTITION_USERS, n_seats, n_bins * n_passes);
+    spec.federation.selection = SELECTION_DEALT;
+    spec.federation.local = local;
+    struct price *price = &plan.price;
+    price->n_bins = n_bins;
+    price->sample_rate = 1.0 / (double)n_bins;
+    price->noise_multiplier = noise;
+    price->releases[0].mechanism.kind = MECHANISM_SUBSAMPLED_GAUSSIAN;
+    price->releases[0].mechanism.noise_multiplier = noise;
+    price->releases[0].mechanism.sample_rate = 1.0;
+    price->releases[0].count = n_passes;
+}
+
+static struct cohort open_dealt(const struct partition *partition, int64_t n_bins,
+                                int64_t n_seats, unsigned char key_byte)
+{
+    struct cohort cohort;
+    unsigned char key[CRYPTO_KEY_SIZE] = {key_byte};
+    ck_assert_int_eq(cohort_open(&cohort, SELECTION_DEALT, 1.0 / (double)n_bins,
+                                 n_seats, partition, key, NULL),
+                     0);
+    return cohort;
+}
+
+/* Nobody twice in a pass, nor more than there are seats; everybody now and then. */
+START_TEST(each_once_a_pass)
+{
+    enum { N = 103, SEATS = 10, BINS = 11, PASSES = 60 };
+    int times[N] = {0}, n_seated = 0;
+    struct partition partition = {.n_clients = N};
+    struct cohort cohort = open_dealt(&partition, BINS, SEATS, 3);
+    for (int64_t pass = 0; pass < PASSES; pass++) {
+        bool was_in[N] = {false};
+        for (int64_t bin = 0; bin < BINS; bin++) {
+            cohort_draw(&cohort, pass * BINS + bin, NULL);
+            ck_assert_int_le(cohort.n, SEATS);
+            for (int64_t i = 0; i < cohort.n; i++) {
+                int64_t client = cohort.members[i];
+                ck_assert(i == 0 || client > cohort.members[i - 1]);
+                ck_assert(!was_in[client]);
+                was_in[client] = true;
+                times[client]++;
+                n_seated++;
+            }
+        }
+    }
+    /* E min(K, 10) 11/103 for K ~ binomial(103, 1/11), summed term by term in Python:
+     * 0.9066 of a client's passes, so 54.4 of 60, with standard deviation 2.3 */
+    ck_assert_double_eq_tol((double)n_seated / (N * PASSES), 0.9066, 0.015);
+    for (int c = 0; c < N; c++) {
+        ck_assert_int_ge(times[c], 42);
+    }
+    cohort_close(&cohort);
+}
+END_TEST
+
+/* One client more takes one seat, of one other client at most, whoever it is. */
+START_TEST(one_client_takes_one_seat)
+{
+    enum { N = 30, SEATS = 12, ROUNDS = 50 };
+    int64_t ids[N], fewer[N];
+    int n_swaps = 0;
+    for (int i = 0; i < N; i++) {
+        ids[i] = 1000 + 7 * i;
+    }
+    int64_t gone = _i * 5, n = 0;
+    for (int i = 0; i < N; i++) {
+        fewer[n] = ids[i];
+        n += i != gone;
+    }
+    struct partition all = {.n_clients = N, .ids = ids};
+    struct partition some = {.n_clients = N - 1, .ids = fewer};
+    struct cohort with = open_dealt(&all, 1, SEATS, 4);
+    struct cohort without = open_dealt(&some, 1, SEATS, 4);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        int n_new = 0;
+        bool has_gone = false;
+        cohort_draw(&with, round, NULL);
+        cohort_draw(&without, round, NULL);
+        ck_assert_int_eq(with.n, SEATS);
+        ck_assert_int_eq(without.n, SEATS);
+        for (int64_t i = 0; i < SEATS; i++) {
+            bool is_old = false;
+            for (int64_t j = 0; j < SEATS; j++) {
+                is_old = is_old || ids[with.members[i]] == fewer[without.members[j]];
+            }
+            n_new += !is_old;
+            has_gone = has_gone || with.members[i] == gone;
+        }
+        ck_assert_int_eq(n_new, has_gone);
+        n_swaps += has_gone;
+    }
+    ck_assert_int_gt(n_swaps, 5);
+    ck_assert_int_lt(n_swaps, 40);
+    cohort_close(&with);
+    cohort_close(&without);
+}
+END_TEST
+
+/* Root mean square of how far the model is from its first weights. */
+static double moved(const struct world *world)
+{
+    struct net net;
+    float first[N_PARAMS];
+    double square = 0.0;
+    ck_assert_int_eq(world->n_model, N_PARAMS);
+    ck_assert_int_eq(net_build(&spec.model, &manifest.splits[0], false, &net, NULL), 0);
+    net_init(&net, spec.training.seed, first);
+    for (int64_t j = 0; j < N_PARAMS; j++) {
+        double d = (double)world->model[j] - (double)first[j];
+        square += d * d;
+    }
+    return sqrt(square / N_PARAMS);
+}
+
+/* Of updates that are nothing beside the noise: that of as many messages as there are
+ * seats, whoever sits there: all users, more than there are seats, few, over one round
+ * or twelve; and the same bits from any number of ranks. */
+START_TEST(noise_has_its_size)
+{
+    static const struct {
+        int64_t n_users, n_seats, n_bins;
+    } cases[] = {{240, 240, 1}, {3, 240, 1}, {240, 100, 1}, {240, 20, 12}, {0, 20, 12}};
+    int64_t n = train.n, seats = cases[_i].n_seats, bins = cases[_i].n_bins;
+    spec.training.learning_rate = 1e-12;
+    use_local(LOCAL_GAUSSIAN, 0.5, 3.0, seats, bins, 1);
+    train.n = cases[_i].n_users;
+    struct world one = world_of(1), many = world_of(3);
+    run_well(&one, 1);
+    unlink(meter_path);
+    run_well(&many, 1);
+    train.n = n;
+    expect_same_model(&one, &many);
+    double expected = 2.0 * 3.0 * 0.5 * sqrt((double)bins / (double)seats);
+    ck_assert_double_eq_tol(moved(&one) / expected, 1.0, 5.0 / sqrt(2.0 * N_PARAMS));
+    unlink(meter_path);
+    many.sampling_key[7] = 1; /* another process: another noise */
+    run_well(&many, 1);
+    ck_assert_int_ne(
+        memcmp(one.model, many.model, (size_t)one.n_model * sizeof *one.model), 0);
+    world_free(&one);
+    world_free(&many);
+}
+END_TEST
+
+struct seen {
+    pthread_mutex_t mutex;
+    double sum[1024];
+    size_t n;
+};
+
+static void see(void *state, int rank, const double *send, size_t n)
+{
+    struct seen *seen = state;
+    (void)rank;
+    pthread_mutex_lock(&seen->mutex);
+    for (size_t j = 0; j < n; j++) {
+        seen->sum[j] += send[j];
+    }
+    seen->n = n;
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+static struct seen run_seen(int size)
+{
+    struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct world world = world_of(size);
+    world.on_sum = see;
+    world.on_sum_state = &seen;
+    unlink(meter_path);
+    run_well(&world, 1);
+    world_free(&world);
+    return seen;
+}
+
+/* The last user's place is a stand-in's without it: the noise is the same, and what is
+ * missing is an update no longer than the clip norm, on the grid. */
+START_TEST(a_user_moves_one_message)
+{
+    spec.training.epochs = 5;
+    spec.training.learning_rate = 5.0;
+    use_local(LOCAL_GAUSSIAN, 0.25, 2.0, 240, 1, 1);
+    struct seen with = run_seen(2);
+    train.n--;
+    struct seen without = run_seen(3);
+    train.n++;
+    double square = 0.0, noise = 0.0;
+    for (size_t j = 0; j < N_PARAMS; j++) {
+        double d = with.sum[j] - without.sum[j];
+        square += d * d;
+        noise += with.sum[j] * with.sum[j];
+    }
+    ck_assert_double_le(sqrt(square), 0.25 * (1 + 1e-12));
+    ck_assert_double_gt(sqrt(square), 0.2499);
+    ck_assert_double_gt(sqrt(noise), 0.8 * sqrt(240.0 * N_PARAMS));
+}
+END_TEST
+
+/* A pass is charged at its first round. Who goes on in the middle of one pays for
+ * another, and stops where none is left. */
+START_TEST(passes_are_charged)
+{
+    use_local(LOCAL_GAUSSIAN, 0.5, 1e-3, 20, 12, 2);
+    spec.training.checkpoint_every = 5;
+    struct world whole = world_of(2);
+    run_well(&whole, 1);
+    ck_assert_int_eq(whole.report[0].n_steps, 24);
+    ck_assert_int_eq(whole.report[0].used[0], 2);
+    world_free(&whole);
+    unlink(meter_path);
+    struct world parts = world_of(2);
+    parts.stop_after_reads = 3;
+    run(&parts, 1);
+    ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
+    ck_assert_int_eq(parts.report[0].used[0], 1);
+    ck_assert_int_lt(parts.report[0].n_steps, 12);
+    ck_assert_int_gt(parts.report[0].n_steps, 0);
+    parts.stop_after_reads = 0;
+    run_well(&parts, 2);
+    ck_assert_int_eq(parts.report[0].used[0], 2);
+    ck_assert_int_eq(parts.report[0].n_steps, 12);
+    world_free(&parts);
+}
+END_TEST
+
+START_TEST(learns)
+{
+    use_local(LOCAL_GAUSSIAN, 1.0, 0.05, 60, 4, 10);
+    spec.training.evaluation = EVALUATION_PUBLIC;
+    spec.training.learning_rate = 0.5;
+    struct world world = world_of(2);
+    run_well(&world, 1);
+    ck_assert_double_gt(world.report[0].test_accuracy, 0.9);
+    world_free(&world);
+}
+END_TEST
+
+/* What would cost more than was priced does not run. */
+START_TEST(refuses_other_prices)
+{
+    use_local(LOCAL_GAUSSIAN, 1.0, 1.0, 20, 12, 2);
+    if (_i == 0) {
+        spec.federation.selection = SELECTION_POISSON;
+    } else if (_i == 1) {
+        plan.price.releases[0].mechanism.sample_rate = 1.0 / 12.0;
+    } else if (_i == 2) {
+        plan.price.releases[0].count = 1;
+    } else if (_i == 3) {
+        plan.price.n_bins = 24;
+    } else if (_i == 4) {
+        use_secagg(0.0);
+    } else if (_i == 5) {
+        spec.federation.consent.is_asked = true;
+    } else if (_i == 6) {
+        spec.privacy.clipping.mode = CLIP_QUANTILE;
+    } else if (_i == 7) {
+        spec.federation.weighting = WEIGHTING_EXAMPLES;
+        spec.federation.max_weight = 3;
+    } else if (_i == 8) {
+        plan.price.releases[0].mechanism.noise_multiplier = 2.0;
+    } else {
+        spec.federation.local = LOCAL_NONE;
+        spec.federation.selection = SELECTION_POISSON;
+    }
+    struct world world = world_of(2);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
+    ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
+    world_free(&world);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("local");
+    TCase *tcase = tcase_create("local");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, each_once_a_pass);
+    tcase_add_loop_test(tcase, one_client_takes_one_seat, 0, 6);
+    tcase_add_loop_test(tcase, noise_has_its_size, 0, 5);
+    tcase_add_test(tcase, a_user_moves_one_message);
+    tcase_add_test(tcase, passes_are_charged);
+    tcase_add_test(tcase, learns);
+    tcase_add_loop_test(tcase, refuses_other_prices, 0, 10);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}
