@@ -142,5 +142,7 @@ void optim_momentum(const struct optim *optim, int64_t n, const double *grad,
                     float *param, float *velocity);
 void optim_adam(const struct optim *optim, int64_t n, const double *grad, float *param,
                 float *mean, float *square);
+void optim_yogi(const struct optim *optim, int64_t n, const double *grad, float *param,
+                float *mean, float *square);
 
 #endif

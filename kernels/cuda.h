@@ -199,5 +199,7 @@ void cuda_momentum(const struct optim *optim, int64_t n, const double *grad,
                    float *param, float *velocity);
 void cuda_adam(const struct optim *optim, int64_t n, const double *grad, float *param,
                float *mean, float *square);
+void cuda_yogi(const struct optim *optim, int64_t n, const double *grad, float *param,
+               float *mean, float *square);
 
 #endif

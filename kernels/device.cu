@@ -266,4 +266,5 @@ extern "C" const struct kernels kernels_cuda = {
     .sgd = cuda_sgd,
     .momentum = cuda_momentum,
     .adam = cuda_adam,
+    .yogi = cuda_yogi,
 };

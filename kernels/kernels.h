@@ -50,7 +50,8 @@ struct heads {
 struct optim {
     double learning_rate;
     double momentum;     /* momentum */
-    double beta1, beta2; /* adam */
+    double beta1, beta2; /* adam, yogi */
+    double tau;          /* yogi */
     int64_t step;        /* adam: 1 for the first update */
     /* adam: variance of the noise in each gradient's value, and the least that its
      * average square is taken for without it; 0 and 0: plain */
@@ -284,6 +285,12 @@ struct kernels {
      * average square, max(it - noise_square, noise_floor) is used (Tang et al. 2023,
      * arXiv 2312.14334). */
     void (*adam)(const struct optim *optim, int64_t n, const double *grad, float *param,
+                 float *mean, float *square);
+    /* m = beta1 m + (1 - beta1) g, v -= (1 - beta2) g^2 sign(v - g^2), param -=
+     * learning_rate m / (sqrt(v) + tau), from m = 0 and v = tau^2 (Reddi et al. 2021,
+     * arXiv 2003.00295, algorithm 2, where it takes steps up). `square` is v - tau^2.
+     */
+    void (*yogi)(const struct optim *optim, int64_t n, const double *grad, float *param,
                  float *mean, float *square);
 };
 

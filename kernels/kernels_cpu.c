@@ -64,4 +64,5 @@ const struct kernels kernels_cpu = {
     .sgd = optim_sgd,
     .momentum = optim_momentum,
     .adam = optim_adam,
+    .yogi = optim_yogi,
 };

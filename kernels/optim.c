@@ -40,3 +40,19 @@ CPU_CLONES void optim_adam(const struct optim *optim, int64_t n, const double *g
         param[i] = (float)((double)param[i] - rate * step);
     }
 }
+
+CPU_CLONES void optim_yogi(const struct optim *optim, int64_t n, const double *grad,
+                           float *param, float *mean, float *square)
+{
+    double beta1 = optim->beta1, left = 1.0 - optim->beta2;
+    double rate = optim->learning_rate, tau = optim->tau, first = tau * tau;
+    for (int64_t i = 0; i < n; i++) {
+        double g2 = grad[i] * grad[i], v = first + (double)square[i];
+        double towards = v > g2 ? -left : v < g2 ? left : 0.0;
+        mean[i] = (float)(beta1 * (double)mean[i] + (1.0 - beta1) * grad[i]);
+        square[i] = (float)((double)square[i] + towards * g2);
+        v = first + (double)square[i];
+        double step = (double)mean[i] / (sqrt(v > 0.0 ? v : 0.0) + tau);
+        param[i] = (float)((double)param[i] - rate * step);
+    }
+}

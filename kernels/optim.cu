@@ -1,4 +1,5 @@
-/* Twins of optim.c. Floors: sgd 16 bytes a parameter, momentum 24, adam 32. */
+/* Twins of optim.c. Floors: sgd 16 bytes a parameter, momentum 24, adam and yogi
+ * 32. */
 #include "kernels/cuda.h"
 
 #include <math.h>
@@ -43,6 +44,25 @@ static __global__ void adam(struct adam_scales s, int64_t n, const double *grad,
     }
 }
 
+static __global__ void yogi(double rate, double beta1, double left, double tau,
+                            int64_t n, const double *grad, float *param, float *mean,
+                            float *square)
+{
+    CUDA_EACH(i, n)
+    {
+        double first = tau * tau, g2 = grad[i] * grad[i];
+        double v = first + (double)square[i];
+        double towards = v > g2 ? -left : v < g2 ? left : 0.0;
+        float m = (float)(beta1 * (double)mean[i] + (1.0 - beta1) * grad[i]);
+        float moved = (float)((double)square[i] + towards * g2);
+        v = first + (double)moved;
+        mean[i] = m;
+        square[i] = moved;
+        param[i] = (float)((double)param[i] -
+                           rate * ((double)m / (sqrt(v > 0.0 ? v : 0.0) + tau)));
+    }
+}
+
 void cuda_sgd(const struct optim *optim, int64_t n, const double *grad, float *param)
 {
     CUDA_LAUNCH(sgd, cuda_blocks(n), CUDA_THREADS, optim->learning_rate, n, grad,
@@ -67,4 +87,11 @@ void cuda_adam(const struct optim *optim, int64_t n, const double *grad, float *
                             optim->noise_square,
                             optim->noise_floor};
     CUDA_LAUNCH(adam, cuda_blocks(n), CUDA_THREADS, s, n, grad, param, mean, square);
+}
+
+void cuda_yogi(const struct optim *optim, int64_t n, const double *grad, float *param,
+               float *mean, float *square)
+{
+    CUDA_LAUNCH(yogi, cuda_blocks(n), CUDA_THREADS, optim->learning_rate, optim->beta1,
+                1.0 - optim->beta2, optim->tau, n, grad, param, mean, square);
 }

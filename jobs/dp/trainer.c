@@ -14,6 +14,7 @@ static int n_optimizer_states(const struct trainer *trainer)
     case OPTIMIZER_MOMENTUM:
         return 1;
     case OPTIMIZER_ADAM:
+    case OPTIMIZER_YOGI:
         return 2;
     default:
         return 0;
@@ -621,6 +622,7 @@ static void update(void *state, int lane)
         .beta1 = training->beta1,
         .beta2 = training->beta2,
         .step = trainer->step + 1,
+        .tau = training->tau,
         .noise_floor = training->noise_floor,
         .noise_square = training->noise_floor > 0.0 ? noise_variance(trainer) : 0.0,
     };
@@ -639,6 +641,9 @@ static void update(void *state, int lane)
         break;
     case OPTIMIZER_ADAM:
         kernels->adam(&optim, n, slice, updated, states, states + trainer->n_slice);
+        break;
+    case OPTIMIZER_YOGI:
+        kernels->yogi(&optim, n, slice, updated, states, states + trainer->n_slice);
         break;
     default:
         kernels->sgd(&optim, n, slice, updated);

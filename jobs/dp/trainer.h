@@ -103,7 +103,8 @@ struct trainer {
     double *sum;    /* n_padded: this rank's clipped sum */
     double *slice;  /* n_slice: the total of this rank's slice */
     float *updated; /* n_slice */
-    float *state;   /* each n_slice: velocity; or adam's mean, then square; then the
+    float *state;   /* each n_slice: velocity; or adam's or yogi's
+                       mean, then square; then the
                        source's own */
     int n_own_states;
     const struct trainer_store *store; /* NULL: none; set before the first step */

@@ -100,6 +100,7 @@ static struct spec server_spec(const struct spec *spec)
     own.training.momentum = server->momentum;
     own.training.beta1 = server->beta1;
     own.training.beta2 = server->beta2;
+    own.training.tau = server->tau;
     own.training.schedule = SCHEDULE_CONSTANT;
     own.training.noise_floor = 0.0;
     own.training.sum = SUM_FLOAT; /* a round's sums are in fixed point anyway */

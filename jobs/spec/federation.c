@@ -187,7 +187,13 @@ static bool has_momentum(const void *base)
 static bool has_betas(const void *base)
 {
     const struct spec_server *server = base;
-    return server->optimizer == OPTIMIZER_ADAM || server->optimizer == OPTIMIZER_N;
+    return server->optimizer >= OPTIMIZER_ADAM;
+}
+
+static bool is_yogi(const void *base)
+{
+    const struct spec_server *server = base;
+    return server->optimizer >= OPTIMIZER_YOGI;
 }
 
 static bool is_by_clients(const void *base)
@@ -221,14 +227,21 @@ static const struct field server_fields[] = {
      .range = {0, 1, false, true},
      .number_default = 0.9,
      .applies = has_betas,
-     .only_with = "optimizer: adam"},
+     .only_with = "optimizer: adam or yogi"},
     {.key = "beta2",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_server, beta2),
      .range = {0, 1, false, true},
      .number_default = 0.999,
      .applies = has_betas,
-     .only_with = "optimizer: adam"},
+     .only_with = "optimizer: adam or yogi"},
+    {.key = "tau",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_server, tau),
+     .range = {0, 1, true, false},
+     .number_default = 1e-3,
+     .applies = is_yogi,
+     .only_with = "optimizer: yogi"},
 };
 const struct field_section field_server = {"federation.server", server_fields,
                                            COUNT(server_fields)};

@@ -55,6 +55,7 @@ static const char *const optimizer_names[OPTIMIZER_N] = {
     [OPTIMIZER_SGD] = "sgd",
     [OPTIMIZER_MOMENTUM] = "momentum",
     [OPTIMIZER_ADAM] = "adam",
+    [OPTIMIZER_YOGI] = "yogi",
 };
 
 static const char *const clip_mode_names[CLIP_N] = {

@@ -85,7 +85,15 @@ enum spec_sampling {
     SAMPLE_N
 };
 
-enum spec_optimizer { OPTIMIZER_SGD, OPTIMIZER_MOMENTUM, OPTIMIZER_ADAM, OPTIMIZER_N };
+/* Those from TRAINING_N on are of a federation's server only. */
+enum spec_optimizer {
+    OPTIMIZER_SGD,
+    OPTIMIZER_MOMENTUM,
+    OPTIMIZER_ADAM,
+    OPTIMIZER_TRAINING_N,
+    OPTIMIZER_YOGI = OPTIMIZER_TRAINING_N,
+    OPTIMIZER_N
+};
 enum spec_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_N };
 
 /* How the test split may be looked at. PUBLIC: the spec states that it holds nobody's
@@ -168,6 +176,7 @@ struct spec_training {
     int64_t checkpoint_keep;     /* files; 0: as the worker has it */
     enum spec_loss loss;         /* default cross_entropy */
     double noise_floor;          /* adam: see ppt-jobspec(5); 0: plain Adam */
+    double tau;                  /* yogi, of a federation's server: as there */
     enum spec_sum sum;           /* default float */
     enum spec_sampling sampling; /* default poisson */
     int64_t bands;               /* FIXED_ORDER: of the noise; default 16; else 0 */
@@ -199,9 +208,11 @@ enum spec_weighting { WEIGHTING_EQUAL, WEIGHTING_EXAMPLES, WEIGHTING_N };
 
 /* What the server does with the mean update, as if it were a gradient's opposite. */
 struct spec_server {
-    enum spec_optimizer optimizer; /* sgd is FedAvg, momentum FedAvgM, adam FedAdam */
+    enum spec_optimizer optimizer; /* sgd is FedAvg, momentum FedAvgM, adam FedAdam,
+                                      yogi FedYogi */
     double learning_rate;          /* default 1 */
     double momentum, beta1, beta2; /* as in training */
+    double tau;                    /* yogi: its adaptivity; default 0.001 */
 };
 
 /* How updates come to the server: each as it is, or only their sum (jobs/fl). */

@@ -92,13 +92,14 @@ static bool has_momentum(const void *base)
 {
     const struct spec_training *training = base;
     return training->optimizer == OPTIMIZER_MOMENTUM ||
-           training->optimizer == OPTIMIZER_N;
+           training->optimizer == OPTIMIZER_TRAINING_N;
 }
 
 static bool has_betas(const void *base)
 {
     const struct spec_training *training = base;
-    return training->optimizer == OPTIMIZER_ADAM || training->optimizer == OPTIMIZER_N;
+    return training->optimizer == OPTIMIZER_ADAM ||
+           training->optimizer == OPTIMIZER_TRAINING_N;
 }
 
 static bool is_paid(const void *base)
@@ -144,7 +145,7 @@ static const struct field training_fields[] = {
      .type = FIELD_WORD,
      .offset = offsetof(struct spec_training, optimizer),
      .word = optimizer_word,
-     .n_words = OPTIMIZER_N,
+     .n_words = OPTIMIZER_TRAINING_N,
      .n_default = OPTIMIZER_SGD},
     {.key = "learning_rate",
      .type = FIELD_NUMBER,

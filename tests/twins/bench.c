@@ -59,7 +59,8 @@ static void measure(const char *name, double n_bytes, void (*call)(void))
 static const struct window pool_window = {64, 64, 64, 2, 2, 0, 32, 32};
 static const struct window conv_window = {32, 32, 16, 3, 1, 1, 32, 32};
 static const struct grouping groups = {1024, 64, 8};
-static const struct optim optim = {0.1, 0.9, 0.9, 0.999, 3, 0.0, 0.0};
+static const struct optim optim = {
+    .learning_rate = 0.1, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .step = 3};
 static const struct grid grid = {0x1p-20, 1000.0, 0x1p40};
 
 static void copy(void)

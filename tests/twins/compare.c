@@ -67,6 +67,7 @@ static void updates(int64_t n)
                           .momentum = 0.9,
                           .beta1 = 0.9,
                           .beta2 = 0.999,
+                          .tau = 0.01,
                           .step = 1 + n % 7,
                           .noise_square = n % 2 == 0 ? 0.0 : 0.3,
                           .noise_floor = n % 2 == 0 ? 0.0 : 1e-3};
@@ -90,6 +91,11 @@ static void updates(int64_t n)
     twin_near("adam", &param, float_rounding, 4 * float_rounding);
     twin_near("adam's mean", &mean, float_rounding, float_rounding);
     twin_near("adam's square", &square, float_rounding, float_rounding);
+    cpu->yogi(&optim, n, C(grad), C(param), C(mean), C(square));
+    dev->yogi(&optim, n, D(grad), D(param), D(mean), D(square));
+    twin_near("yogi", &param, float_rounding, 16 * float_rounding);
+    twin_near("yogi's mean", &mean, float_rounding, float_rounding);
+    twin_near("yogi's square", &square, float_rounding, 4 * float_rounding);
     twin_free(&grad), twin_free(&param), twin_free(&v);
     twin_free(&mean), twin_free(&square);
 }

@@ -97,8 +97,8 @@ static double distance(const struct world *a, const struct world *b)
  * made negligible: 1, 2, 3 and 5 ranks must find the same model. */
 START_TEST(ranks_agree)
 {
-    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
-    spec.privacy.is_private = _i >= OPTIMIZER_N;
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_TRAINING_N);
+    spec.privacy.is_private = _i >= OPTIMIZER_TRAINING_N;
     spec.training.learning_rate =
         spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
     use_steps(1e-9, 12, true);
@@ -129,8 +129,8 @@ static bool same_bits(const struct world *a, const struct world *b)
  * and clip norm as one lane's, and sums that differ from its by rounding only. */
 START_TEST(lanes_agree)
 {
-    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
-    spec.privacy.is_private = _i >= OPTIMIZER_N;
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_TRAINING_N);
+    spec.privacy.is_private = _i >= OPTIMIZER_TRAINING_N;
     spec.training.learning_rate =
         spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
     use_steps(1.0, 12, false);
@@ -155,7 +155,7 @@ END_TEST
 
 START_TEST(fixed_sums_are_the_same_bits)
 {
-    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_TRAINING_N);
     spec.training.learning_rate =
         spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
     spec.training.loss = (enum spec_loss)(_i % LOSS_N);
@@ -299,8 +299,8 @@ END_TEST
  * any number of ranks, has the bits that were written. */
 START_TEST(resumes_bit_for_bit)
 {
-    int size = 1 << (_i / OPTIMIZER_N); /* 1, 2, 4, 8 */
-    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
+    int size = 1 << (_i / OPTIMIZER_TRAINING_N); /* 1, 2, 4, 8 */
+    spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_TRAINING_N);
     spec.training.learning_rate =
         spec.training.optimizer == OPTIMIZER_ADAM ? 0.01 : 0.2;
     spec.training.schedule = SCHEDULE_COSINE;
@@ -844,13 +844,13 @@ int main(void)
     TCase *tcase = tcase_create("dp_run");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_N);
-    tcase_add_loop_test(tcase, lanes_agree, 0, 2 * OPTIMIZER_N);
-    tcase_add_loop_test(tcase, fixed_sums_are_the_same_bits, 0, OPTIMIZER_N);
+    tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_TRAINING_N);
+    tcase_add_loop_test(tcase, lanes_agree, 0, 2 * OPTIMIZER_TRAINING_N);
+    tcase_add_loop_test(tcase, fixed_sums_are_the_same_bits, 0, OPTIMIZER_TRAINING_N);
     tcase_add_loop_test(tcase, fixed_sums_meet_the_noise_alike, 0, CLIP_N);
     tcase_add_test(tcase, fixed_point_has_limits);
-    tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_N);
-    tcase_add_loop_test(tcase, resumes_bit_for_bit, 0, 4 * OPTIMIZER_N);
+    tcase_add_loop_test(tcase, resumes_on_other_ranks, 0, OPTIMIZER_TRAINING_N);
+    tcase_add_loop_test(tcase, resumes_bit_for_bit, 0, 4 * OPTIMIZER_TRAINING_N);
     tcase_add_loop_test(tcase, clip_norm_follows_the_quantile, 0, 9);
     tcase_add_test(tcase, clip_norm_is_resumed);
     tcase_add_test(tcase, broken_checkpoints_are_everybodys);

@@ -19,7 +19,7 @@ START_TEST(one_model_for_any_ranks)
     spec.federation.weighting = (enum spec_weighting)(_i / 2);
     spec.federation.server.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_N);
     spec.federation.server.learning_rate =
-        spec.federation.server.optimizer == OPTIMIZER_ADAM ? 0.01 : 1.0;
+        spec.federation.server.optimizer >= OPTIMIZER_ADAM ? 0.01 : 1.0;
     spec.federation.prox = _i == 1 ? 0.1 : 0.0;
     struct world one = world_of(1);
     run_well(&one, 1);

@@ -17,14 +17,18 @@ char meter_path[64];
 void use_federation(enum spec_partition partition, int64_t cohort, int64_t rounds)
 {
     bool is_private = spec.privacy.is_private;
-    spec.federation = (struct spec_federation){
-        .rounds = rounds,
-        .partition = partition,
-        .clients = partition == PARTITION_USERS ? 0 : 20,
-        .alpha = 0.3,
-        .shards = 2,
-        .cohort = cohort,
-        .server = {.learning_rate = 1.0, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.99}};
+    spec.federation =
+        (struct spec_federation){.rounds = rounds,
+                                 .partition = partition,
+                                 .clients = partition == PARTITION_USERS ? 0 : 20,
+                                 .alpha = 0.3,
+                                 .shards = 2,
+                                 .cohort = cohort,
+                                 .server = {.learning_rate = 1.0,
+                                            .momentum = 0.9,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.99,
+                                            .tau = 1e-3}};
     double n_clients = partition == PARTITION_USERS ? (double)train.n : 20.0;
     plan = world_plan(&spec, &manifest, is_private ? 1e-9 : 0.0, rounds);
     plan.price.sample_rate = floor((double)cohort / n_clients * 0x1p53) * 0x1p-53;

@@ -396,6 +396,31 @@ START_TEST(updates)
 }
 END_TEST
 
+/* Steps of one coordinate, worked out by hand from the algorithm: v is 0.25 at first, a
+ * square of 1 takes it up by half of 1, one of 0.04 down by half of 0.04, and equal
+ * ones leave it. */
+START_TEST(yogi_goes_up_and_down_evenly)
+{
+    static const double grads[] = {1.0, 0.2, 0.0}, squares[] = {0.75, 0.73, 0.73};
+    struct optim optim = {
+        .learning_rate = 2.0, .beta1 = 0.75, .beta2 = 0.5, .tau = 0.5};
+    float param = 3.0f, mean = 0.0f, square = 0.0f;
+    double at = 3.0, m = 0.0;
+    for (int i = 0; i < 3; i++) {
+        k->yogi(&optim, 1, &grads[i], &param, &mean, &square);
+        m = 0.75 * m + 0.25 * grads[i];
+        at -= 2.0 * m / (sqrt(squares[i]) + 0.5);
+        ck_assert_double_eq_tol((double)square, squares[i] - 0.25, 1e-7);
+        ck_assert_double_eq_tol((double)mean, m, 1e-7);
+        ck_assert_double_eq_tol((double)param, at, 1e-6);
+    }
+    const double equal = 0.5; /* its square is v at the start */
+    square = 0.0f;
+    k->yogi(&optim, 1, &equal, &param, &mean, &square);
+    ck_assert_float_eq(square, 0.0f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kernels");
@@ -412,6 +437,7 @@ int main(void)
     tcase_add_test(tcase, other_losses);
     tcase_add_test(tcase, adam_without_the_noise);
     tcase_add_test(tcase, updates);
+    tcase_add_test(tcase, yogi_goes_up_and_down_evenly);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
