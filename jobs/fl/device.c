@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "jobs/fl/draw.h"
+#include "jobs/fl/scaffold.h"
 
 /* While nobody is there the clock is looked at so often in a period. */
 enum { LOOKS = 256 };
@@ -88,7 +89,8 @@ double device_time_s(const struct device *device, int64_t client)
 {
     const struct spec_training *training = &device->spec->training;
     int64_t n = partition_size(device->partition, client);
-    double bytes = 2.0 * sizeof(float) * (double)device->n_params;
+    double bytes = 2.0 * sizeof(float) * (double)device->n_params *
+                   scaffold_n_vectors(&device->spec->federation);
     double most = (double)training->steps * (double)training->batch_size;
     double examples = training->steps > 0 ? most : (double)(n * training->epochs);
     return (n > 0 ? examples / device->examples_per_s[client] : 0.0) +

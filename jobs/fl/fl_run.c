@@ -49,11 +49,12 @@ static int check_price(const struct price *price, const struct spec *spec,
         return 0;
     }
     if (federation->robust.is_on || federation->attack.is_on ||
-        federation->client_momentum > 0.0 ||
-        federation->compress.is_on) { /* whose sensitivity is not shown */
+        federation->client_momentum > 0.0 || federation->compress.is_on ||
+        federation->correction !=
+            CORRECTION_NONE) { /* whose sensitivity is not shown */
         return error_set(err, PPT_EINTERNAL,
-                         "a robust rule, an attack, a client's momentum or compression "
-                         "in a private job");
+                         "a robust rule, an attack, a client's momentum or control or "
+                         "compression in a private job");
     }
     if (federation->personal.is_on) {
         return error_set(err, PPT_EINTERNAL, "single clients told of in a private job");
@@ -117,7 +118,8 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     double cohort = (double)spec->federation.cohort;
     struct trainer_source source = {
         .divisor = 1.0,
-        .n_states = robust_n_states(&spec->federation.robust),
+        .n_states = robust_n_states(&spec->federation.robust) +
+                    scaffold_n_states(&spec->federation),
         .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS ||
                      spec->federation.local != LOCAL_NONE};
     if (spec->federation.local != LOCAL_NONE) { /* seats, all of them taken */
@@ -202,8 +204,13 @@ static int open_round(struct round *round, const struct spec *own,
                            err);
     }
     if (rc == 0) {
+        rc = scaffold_open(&round->scaffold, round->spec, &round->trainer,
+                           &round->partition, err);
+    }
+    if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
-                        &round->attack, &round->keep, &round->compress, err);
+                        &round->attack, &round->keep, &round->compress,
+                        round->scaffold.common, err);
     }
     if (rc == 0) {
         rc = randomise_open(&round->randomise, round->spec, &round->trainer,
@@ -229,6 +236,7 @@ static void close_round(struct round *round)
     secure_close(&round->secure);
     randomise_close(&round->randomise);
     local_close(&round->local);
+    scaffold_close(&round->scaffold);
     compress_close(&round->compress);
     keep_close(&round->keep);
     attack_close(&round->attack);

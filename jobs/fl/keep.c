@@ -44,6 +44,7 @@ static void plan(struct keep *keep, const struct spec_federation *federation)
         [KEEP_MOMENTUM] = federation->client_momentum > 0.0,
         [KEEP_RESIDUAL] =
             federation->compress.is_on && federation->compress.kind != COMPRESS_QSGD,
+        [KEEP_CONTROL] = federation->correction == CORRECTION_SCAFFOLD,
     };
     for (int what = 0; what < KEEP_N; what++) {
         keep->at[what] = is_needed[what] ? (int)keep->n_vectors++ : -1;

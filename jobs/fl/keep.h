@@ -18,6 +18,7 @@
 enum keep_what {
     KEEP_MOMENTUM, /* federation.client_momentum */
     KEEP_RESIDUAL, /* what compression has left out (compress.h) */
+    KEEP_CONTROL,  /* its control variate (scaffold.h) */
     KEEP_N
 };
 

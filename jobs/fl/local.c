@@ -9,7 +9,8 @@
 
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
-               struct keep *keep, struct compress *compress, struct error *err)
+               struct keep *keep, struct compress *compress,
+               const float *common_control, struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
     size_t n_params = (size_t)trainer->net.n_params;
@@ -24,7 +25,8 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
                             .partition = partition,
                             .attack = attack,
                             .keep = keep,
-                            .compress = compress};
+                            .compress = compress,
+                            .common_control = common_control};
     local->order = malloc((size_t)largest * sizeof *local->order);
     local->batch = malloc((size_t)batch * sizeof *local->batch);
     local->params = malloc(n_params * sizeof *local->params);
@@ -92,6 +94,14 @@ static void add_prox(struct local *local)
     }
 }
 
+/* SCAFFOLD's correction of a client's drift. */
+static void add_control(struct local *local)
+{
+    for (int64_t j = local->from; local->control != NULL && j < local->to; j++) {
+        local->grad[j] += (double)local->common_control[j] - (double)local->control[j];
+    }
+}
+
 static int run_batch(struct local *local, const int64_t *records, int64_t n,
                      struct error *err)
 {
@@ -111,8 +121,10 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
     }
     kernels->divide(n_params, (double)n, local->grad);
     add_prox(local);
+    add_control(local);
     kernels->sgd(&optim, local->to - local->from, local->grad + local->from,
                  local->params + local->from);
+    local->n_steps++;
     return 0;
 }
 
@@ -207,8 +219,22 @@ static void begin(struct local *local, int64_t client, int64_t round)
            (size_t)partition_size(partition, client) * sizeof *local->order);
     crypto_stream_seek(local->stream, partition_id(partition, client),
                        (uint64_t)round << 32);
+    local->control = NULL;
+    local->n_steps = 0;
     local->learning_rate = schedule_rate(&local->spec->training,
                                          round < last ? round : last, trainer->n_steps);
+}
+
+/* The client's own control, where there are some. */
+static int find_control(struct local *local, int64_t client, struct error *err)
+{
+    if (local->common_control == NULL) {
+        return 0;
+    }
+    local->control = keep_vector(local->keep, client, KEEP_CONTROL);
+    return local->control != NULL
+               ? 0
+               : error_set(err, PPT_ENOMEM, "no memory for a client's control");
 }
 
 /* Where the last layer's parameters begin. */
@@ -233,10 +259,10 @@ int local_train(struct local *local, int64_t client, struct error *err)
     const struct spec_personal *personal = &local->spec->federation.personal;
     bool has_head = personal->is_on && personal->kind == PERSONAL_FEDREP;
     int64_t n_params = trainer->net.n_params, head = head_of(&trainer->net);
-    int rc = 0;
     local->is_turned = attack_turns_labels(local->attack, client);
     begin(local, client, trainer->step);
-    if (has_head) {
+    int rc = find_control(local, client, err);
+    if (rc == 0 && has_head) {
         rc = fit_head(local, client, err);
     }
     if (rc == 0) {

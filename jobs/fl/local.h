@@ -28,7 +28,8 @@ struct local {
     const struct attack *attack; /* who turns labels */
     struct keep *keep;
     struct compress *compress;
-    bool is_turned; /* the client that trains */
+    const float *common_control; /* scaffold.h; NULL: none */
+    bool is_turned;              /* the client that trains */
     struct crypto_stream *stream;
     int64_t *order; /* the client's records: as many as the largest has */
     int64_t *batch; /* batch_size, or order's size if that is less */
@@ -38,13 +39,16 @@ struct local {
      * model that was handed out, and the rate. */
     int64_t from, to;
     double prox, learning_rate;
+    float *control;  /* the client's own, in local_train with a common one; else NULL */
+    int64_t n_steps; /* done */
 };
 
 /* All of it is kept by the caller for as long. Close with local_close.
  * Errors: PPT_ENOMEM. */
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
-               struct keep *keep, struct compress *compress, struct error *err);
+               struct keep *keep, struct compress *compress,
+               const float *common_control, struct error *err);
 void local_close(struct local *local);
 
 /* Trains in round trainer->step; leaves local->params. A client without records leaves

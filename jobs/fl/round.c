@@ -6,8 +6,6 @@
 #include "jobs/fl/journal.h"
 #include "jobs/fl/weight.h"
 
-/* Plain updates are multiples of this; those longer than STACK_MOST are no updates. */
-#define PLAIN_STEP 0x1p-44
 /* Sums of so many clients' coordinates stay below 2^53 steps. */
 #define MOST_MEMBERS (1 << 20)
 
@@ -68,7 +66,7 @@ static int add_weighted(struct round *round, double weight, struct error *err)
                 "training diverged: a client's update is not finite, or too long");
             return error_hint(err, "lower training.learning_rate");
         }
-        trainer->sum[j] -= PLAIN_STEP * nearbyint(d * weight / PLAIN_STEP);
+        trainer->sum[j] -= STACK_STEP * nearbyint(d * weight / STACK_STEP);
     }
     return 0;
 }
@@ -96,19 +94,28 @@ static void add_private(struct round *round, int64_t client)
     }
 }
 
+static int add_plain(struct round *round, int64_t client, double total_weight,
+                     struct error *err)
+{
+    const struct local *local = &round->local;
+    double weight = client_weight(round, client);
+    int rc = weight > 0.0 ? add_weighted(round, weight / total_weight, err) : 0;
+    if (rc == 0 && local->control != NULL && local->n_steps > 0) {
+        rc = scaffold_move(&round->scaffold, local->params, local->learning_rate,
+                           local->n_steps, local->control, err);
+    }
+    return rc;
+}
+
 static int add_client(struct round *round, int64_t client, double total_weight,
                       struct error *err)
 {
-    struct trainer *trainer = &round->trainer;
     int rc = local_train(&round->local, client, err);
     if (rc != 0) {
         return rc;
     }
-    if (!trainer->is_private) {
-        return total_weight > 0.0
-                   ? add_weighted(round, client_weight(round, client) / total_weight,
-                                  err)
-                   : 0;
+    if (!round->trainer.is_private) {
+        return add_plain(round, client, total_weight, err);
     }
     add_private(round, client);
     return 0;
@@ -198,7 +205,13 @@ int round_run(struct round *round, struct error *err)
     if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         return secure_run(&round->secure, err);
     }
-    rc = sum_in_the_clear(round, err);
+    rc = scaffold_begin(&round->scaffold, err);
+    if (rc == 0) {
+        rc = sum_in_the_clear(round, err);
+    }
+    if (rc == 0) {
+        rc = scaffold_end(&round->scaffold, err);
+    }
     return rc != 0 ? rc : trainer_release(trainer, err);
 }
 
@@ -216,7 +229,8 @@ int64_t round_dropped(const struct round *round)
 
 int64_t round_bytes(const struct round *round)
 {
-    int64_t model = (int64_t)sizeof(float) * round->trainer.net.n_params;
+    int64_t model = (int64_t)sizeof(float) * round->trainer.net.n_params *
+                    scaffold_n_vectors(&round->spec->federation);
     int64_t asked = round->cohort.n + round->device.n_late;
     int64_t sent = round->spec->federation.compress.is_on ? round->client_bytes : model;
     return model * asked +

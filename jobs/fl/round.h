@@ -27,6 +27,7 @@
 #include "jobs/fl/partition.h"
 #include "jobs/fl/randomise.h"
 #include "jobs/fl/robust.h"
+#include "jobs/fl/scaffold.h"
 #include "jobs/fl/secure.h"
 
 struct round {
@@ -36,6 +37,7 @@ struct round {
     struct cohort cohort;
     struct attack attack;
     struct keep keep;
+    struct scaffold scaffold;
     struct compress compress;
     int64_t client_bytes; /* compress: the longest message of the last round */
     struct local local;
@@ -60,9 +62,9 @@ int round_count_bytes(struct round *round, struct error *err);
 int round_run(struct round *round, struct error *err);
 
 /* Of the last round: members that secure aggregation went on without; and bytes that
- * went between server and clients, the model to each and an update back (compressed: at
- * most so many), or by secure aggregation all messages and the model. Secrets of
- * private jobs. */
+ * went between server and clients, the model to each and an update back (twice so many
+ * with SCAFFOLD; compressed: at most so many), or by secure aggregation all messages
+ * and the model. Secrets of private jobs. */
 int64_t round_dropped(const struct round *round);
 int64_t round_bytes(const struct round *round);
 

@@ -19,6 +19,8 @@
 
 /* No coordinate of an update is larger. */
 #define STACK_MOST 256.0
+/* Plain sums are of whole multiples of this, which add up exactly. */
+#define STACK_STEP 0x1p-44
 
 struct stack {
     struct comm *comm;

@@ -4,6 +4,7 @@
 
 #include "jobs/spec/attack.h"
 #include "jobs/spec/compress.h"
+#include "jobs/spec/correction.h"
 #include "jobs/spec/personal.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
@@ -38,6 +39,11 @@ static const char *const aggregation_names[AGGREGATION_N] = {
 static const char *const trust_names[TRUST_N] = {
     [TRUST_HONEST] = "honest",
     [TRUST_LYING] = "lying",
+};
+
+static const char *const correction_names[CORRECTION_N] = {
+    [CORRECTION_NONE] = "none",
+    [CORRECTION_SCAFFOLD] = "scaffold",
 };
 
 static const char *const noise_by_names[NOISE_BY_N] = {
@@ -129,6 +135,11 @@ static const char *aggregation_word(int i)
 static const char *trust_word(int i)
 {
     return trust_names[i];
+}
+
+static const char *correction_word(int i)
+{
+    return correction_names[i];
 }
 
 static const char *noise_by_word(int i)
@@ -476,6 +487,13 @@ static const struct field federation_fields[] = {
      .word = local_word,
      .n_words = LOCAL_N,
      .hides_zero = true},
+    {.key = "correction",
+     .type = FIELD_WORD,
+     .offset = offsetof(struct spec_federation, correction),
+     .word = correction_word,
+     .n_words = CORRECTION_N,
+     .n_default = CORRECTION_NONE,
+     .hides_zero = true},
 };
 const struct field_section field_federation = {"federation", federation_fields,
                                                COUNT(federation_fields)};
@@ -730,4 +748,5 @@ void federation_check(struct ydoc_faults *faults, const struct ydoc_node *root,
     attack_check(faults, node, spec);
     compress_check(faults, node, spec);
     check_memory(faults, node, spec);
+    correction_check(faults, node, spec);
 }

@@ -351,6 +351,9 @@ enum spec_local {
     LOCAL_N
 };
 
+/* Of the drift of clients with unlike records (jobs/fl/scaffold.h). */
+enum spec_correction { CORRECTION_NONE, CORRECTION_SCAFFOLD, CORRECTION_N };
+
 /* kind: fl only, else zeros. Training is then what a client does in a round. */
 struct spec_federation {
     int64_t rounds;
@@ -377,6 +380,7 @@ struct spec_federation {
     struct spec_compress compress;
     int64_t max_client_bytes; /* with compress: of a client's message; 0: no limit */
     enum spec_local local;    /* default none */
+    enum spec_correction correction;
 };
 
 /* Wishes to Slurm; "", 0: none. Used by the sbatch launcher only. */

@@ -251,7 +251,7 @@ START_TEST(refuses_private_rules)
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_str_eq(world.err[0].text, "a robust rule, an attack, a client's momentum "
-                                        "or compression in a private job");
+                                        "or control or compression in a private job");
     world_free(&world);
 }
 END_TEST
