@@ -27,6 +27,9 @@ struct comm_ops {
     int (*broadcast)(struct comm *comm, void *data, size_t len, int root,
                      struct error *err);
     int (*barrier)(struct comm *comm, struct error *err);
+    /* No collective, and NULL where the ranks have none that answers at once: how often
+     * any of them has called it before, a number that no other call gets. */
+    int (*take)(struct comm *comm, int64_t *ret_number, struct error *err);
 };
 
 struct comm {

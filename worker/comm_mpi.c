@@ -21,6 +21,7 @@
 
 struct state {
     MPI_Comm mpi;
+    MPI_Win counter; /* rank 0's, where all ranks share a node; else MPI_WIN_NULL */
     const volatile sig_atomic_t *give_up; /* of a control channel, else NULL */
 };
 
@@ -181,7 +182,34 @@ static int words_broadcast(struct comm *comm, void *data, size_t len, int root,
                                                                 err);
 }
 
+static int take(struct comm *comm, int64_t *ret_number, struct error *err)
+{
+    const struct state *state = comm->state;
+    const int64_t one = 1;
+    int64_t number = 0;
+    int rc = check(
+        MPI_Fetch_and_op(&one, &number, MPI_INT64_T, 0, 0, MPI_SUM, state->counter),
+        "take a number", err);
+    if (rc == 0)
+        rc = check(MPI_Win_flush(0, state->counter), "take a number", err);
+    if (rc == 0)
+        *ret_number = number;
+    return rc;
+}
+
 static const struct comm_ops mpi_ops = {
+    .sum_f64 = sum_f64,
+    .max_i64 = words_max_i64,
+    .reduce_scatter_f64 = reduce_scatter_f64,
+    .all_gather_f32 = all_gather_f32,
+    .broadcast = words_broadcast,
+    .barrier = barrier,
+    .take = take,
+};
+
+/* Of ranks on several nodes, where a counter would answer only when the rank that has
+ * it calls MPI. */
+static const struct comm_ops apart_ops = {
     .sum_f64 = sum_f64,
     .max_i64 = words_max_i64,
     .reduce_scatter_f64 = reduce_scatter_f64,
@@ -265,6 +293,33 @@ _Noreturn void comm_mpi_abort(int status)
     _Exit(status);
 }
 
+static int open_counter(struct state *state, int rank, int size, struct error *err)
+{
+    static const char what[] = "share a counter";
+    MPI_Comm node = MPI_COMM_NULL;
+    int64_t *counter = NULL;
+    int n_here = 0;
+    int rc = check(
+        MPI_Comm_split_type(state->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
+        what, err);
+    if (rc != 0)
+        return rc;
+    MPI_Comm_size(node, &n_here);
+    MPI_Comm_free(&node);
+    if (n_here < size || size == 1)
+        return 0;
+    rc = check(MPI_Win_allocate(rank == 0 ? sizeof *counter : 0, sizeof *counter,
+                                MPI_INFO_NULL, state->mpi, &counter, &state->counter),
+               what, err);
+    if (rc == 0)
+        rc = check(MPI_Win_lock_all(0, state->counter), what, err);
+    if (rc == 0 && rank == 0) {
+        *counter = 0;
+        rc = check(MPI_Win_sync(state->counter), what, err);
+    }
+    return rc != 0 ? rc : check(MPI_Barrier(state->mpi), what, err);
+}
+
 static int open_channel(const struct comm_ops *ops,
                         const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                         struct error *err)
@@ -279,6 +334,7 @@ static int open_channel(const struct comm_ops *ops,
     }
     MPI_Comm_set_errhandler(state->mpi, MPI_ERRORS_RETURN);
     state->give_up = give_up;
+    state->counter = MPI_WIN_NULL;
     *ret_comm = (struct comm){.ops = ops, .state = state};
     MPI_Comm_rank(state->mpi, &ret_comm->rank);
     MPI_Comm_size(state->mpi, &ret_comm->size);
@@ -287,7 +343,19 @@ static int open_channel(const struct comm_ops *ops,
 
 int comm_mpi_new(struct comm *ret_comm, struct error *err)
 {
-    return open_channel(&mpi_ops, NULL, ret_comm, err);
+    struct comm comm;
+    int rc = open_channel(&apart_ops, NULL, &comm, err);
+    if (rc != 0)
+        return rc;
+    struct state *state = comm.state;
+    rc = open_counter(state, comm.rank, comm.size, err);
+    if (rc != 0) {
+        comm_mpi_free(&comm);
+        return rc;
+    }
+    comm.ops = state->counter != MPI_WIN_NULL ? &mpi_ops : &apart_ops;
+    *ret_comm = comm;
+    return 0;
 }
 
 int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
@@ -301,6 +369,10 @@ void comm_mpi_free(struct comm *comm)
     struct state *state = comm->state;
     if (state == NULL)
         return;
+    if (state->counter != MPI_WIN_NULL) {
+        MPI_Win_unlock_all(state->counter);
+        MPI_Win_free(&state->counter);
+    }
     MPI_Comm_free(&state->mpi);
     free(state);
     *comm = (struct comm){0};

@@ -193,6 +193,10 @@ static int open_round(struct round *round, const struct spec *own,
         rc = keep_open(&round->keep, round->spec, &round->trainer, n_clients, err);
     }
     if (rc == 0) {
+        rc = pull_open(&round->pull, env->comm, round->spec, &round->partition,
+                       &round->keep, err);
+    }
+    if (rc == 0) {
         rc = device_open(&round->device, round->spec, &round->partition,
                          round->trainer.net.n_params, err);
     }
@@ -238,6 +242,7 @@ static void close_round(struct round *round)
     local_close(&round->local);
     scaffold_close(&round->scaffold);
     compress_close(&round->compress);
+    pull_close(&round->pull);
     keep_close(&round->keep);
     attack_close(&round->attack);
     consent_close(&round->consent);

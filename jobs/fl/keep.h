@@ -37,7 +37,8 @@ int keep_open(struct keep *keep, const struct spec *spec, struct trainer *traine
               int64_t n_clients, struct error *err);
 void keep_close(struct keep *keep);
 
-/* Which rank plays the client that is member i of a cohort. */
+/* Which rank plays the client that is member i of a cohort, where pull.h does not say.
+ */
 int keep_player(const struct keep *keep, int64_t i, int64_t client);
 
 /* A vector of a client of this rank, to be written; NULL: no memory. */

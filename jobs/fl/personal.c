@@ -28,17 +28,36 @@ static int count_correct(struct round *round, const float *params, int64_t clien
     return 0;
 }
 
+/* The work: those with a say, who have records that were held out. */
+static int begin(struct round *round, struct error *err)
+{
+    int64_t n = 0, n_clients = round->partition.n_clients;
+    int64_t *clients = malloc(((size_t)n_clients + 1) * sizeof *clients);
+    if (clients == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for a list of clients");
+    }
+    for (int64_t c = 0; c < n_clients; c++) {
+        if (partition_n_held(&round->partition, c) > 0 &&
+            consent_allows(&round->consent, c)) {
+            clients[n++] = c;
+        }
+    }
+    int rc = pull_begin(&round->pull, clients, n, err);
+    free(clients);
+    return rc;
+}
+
 /* What this rank's clients got right, [n_clients] of the common model and of their own.
  */
 static int play(struct round *round, double *common, double *own, struct error *err)
 {
-    const struct partition *partition = &round->partition;
-    struct comm *comm = round->trainer.env->comm;
-    int rc = 0;
-    for (int64_t c = comm->rank; rc == 0 && c < partition->n_clients; c += comm->size) {
-        int64_t n_common = 0, n_own = 0, n_held = partition_n_held(partition, c);
-        if (n_held == 0 || !consent_allows(&round->consent, c)) {
-            continue;
+    int64_t c = 0;
+    int rc = begin(round, err);
+    while (rc == 0) {
+        int64_t n_common = 0, n_own = 0;
+        rc = pull_next(&round->pull, &c, err);
+        if (rc != 0 || c < 0) {
+            break;
         }
         rc = count_correct(round, round->trainer.params, c, &n_common, err);
         if (rc == 0) {
@@ -47,8 +66,8 @@ static int play(struct round *round, double *common, double *own, struct error *
         if (rc == 0) {
             rc = count_correct(round, round->local.params, c, &n_own, err);
         }
-        common[c] = (double)n_common / (double)n_held;
-        own[c] = (double)n_own / (double)n_held;
+        common[c] = (double)n_common / (double)partition_n_held(&round->partition, c);
+        own[c] = (double)n_own / (double)partition_n_held(&round->partition, c);
     }
     return rc;
 }

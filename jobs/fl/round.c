@@ -133,16 +133,17 @@ static int add_clients(struct round *round, struct error *err)
     struct trainer *trainer = &round->trainer;
     const struct cohort *cohort = &round->cohort;
     double total_weight = 0.0;
-    int rc = 0;
+    int64_t client = 0;
     trainer->env->kernels->memory->zero(trainer->sum, (size_t)trainer->n_padded *
                                                           sizeof *trainer->sum);
     for (int64_t i = 0; i < cohort->n; i++) {
         total_weight += client_weight(round, cohort->members[i]);
     }
-    for (int64_t i = 0; rc == 0 && i < cohort->n; i++) {
-        if (keep_player(&round->keep, i, cohort->members[i]) ==
-            trainer->env->comm->rank) {
-            rc = add_client(round, cohort->members[i], total_weight, err);
+    int rc = pull_begin(&round->pull, cohort->members, cohort->n, err);
+    while (rc == 0 && client >= 0) {
+        rc = pull_next(&round->pull, &client, err);
+        if (rc == 0 && client >= 0) {
+            rc = add_client(round, client, total_weight, err);
         }
     }
     return rc;
@@ -153,6 +154,7 @@ static int add_clients(struct round *round, struct error *err)
 static int sum_in_the_clear(struct round *round, struct error *err)
 {
     struct cohort *cohort = &round->cohort;
+    struct comm *comm = round->trainer.env->comm;
     int64_t n_before;
     int rc = add_clients(round, err);
     for (enum consent_when when = CONSENT_BETWEEN; rc == 0; when = CONSENT_END) {
@@ -164,6 +166,7 @@ static int sum_in_the_clear(struct round *round, struct error *err)
             trainer_take_loss(&round->trainer, &loss, &count);
             rc = journal_excluded(&round->trainer, n_before - cohort->n, err);
             rc = rc != 0 ? rc : consent_enough(&round->consent, cohort->n, err);
+            rc = rc != 0 ? rc : comm->ops->barrier(comm, err);
             rc = rc != 0 ? rc : add_clients(round, err);
         } else if (when == CONSENT_END) {
             break;

@@ -25,6 +25,7 @@
 #include "jobs/fl/keep.h"
 #include "jobs/fl/local.h"
 #include "jobs/fl/partition.h"
+#include "jobs/fl/pull.h"
 #include "jobs/fl/randomise.h"
 #include "jobs/fl/robust.h"
 #include "jobs/fl/scaffold.h"
@@ -37,6 +38,7 @@ struct round {
     struct cohort cohort;
     struct attack attack;
     struct keep keep;
+    struct pull pull;
     struct scaffold scaffold;
     struct compress compress;
     int64_t client_bytes; /* compress: the longest message of the last round */

@@ -136,6 +136,27 @@ static void check_silent(struct comm *comm, struct comm *control)
     comm_mpi_abort(0);
 }
 
+/* Each number comes to one rank once, those that came before are smaller, and all ranks
+ * on one node have a counter. */
+static void check_take(struct comm *comm)
+{
+    enum { N = 1000 };
+    double taken[N] = {0};
+    int64_t number = 0, last = -1;
+    CHECK(comm, comm->size == 1 || comm->ops->take != NULL);
+    while (comm->size > 1 && number < N) {
+        CHECK(comm, comm->ops->take(comm, &number, &err) == 0);
+        CHECK(comm, number > last);
+        last = number;
+        if (number < N)
+            taken[number]++;
+    }
+    CHECK(comm, comm->ops->sum_f64(comm, taken, N, &err) == 0);
+    for (int i = 0; i < N; i++)
+        CHECK(comm, comm->size == 1 || taken[i] == 1);
+    CHECK(comm, comm->size == 1 || number < N + comm->size);
+}
+
 static void check_all(struct comm *comm)
 {
     check_sum(comm);
@@ -160,6 +181,7 @@ int main(int argc, char **argv)
         check_silent(&comm, &control);
     } else {
         check_all(&comm);
+        check_take(&comm);
         check_all(&control);
         check_digest(&control);
     }

@@ -1,6 +1,7 @@
 #include "tests/unit/dp/world.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,7 +139,24 @@ static int barrier(struct comm *comm, struct error *err)
     return 0;
 }
 
+static int take(struct comm *comm, int64_t *ret_number, struct error *err)
+{
+    (void)err;
+    *ret_number = atomic_fetch_add(&world_of(comm)->n_taken, 1);
+    return 0;
+}
+
 static const struct comm_ops thread_ops = {
+    .sum_f64 = sum_f64,
+    .max_i64 = max_i64,
+    .reduce_scatter_f64 = reduce_scatter_f64,
+    .all_gather_f32 = all_gather_f32,
+    .broadcast = broadcast,
+    .barrier = barrier,
+    .take = take,
+};
+
+static const struct comm_ops thread_ops_without = {
     .sum_f64 = sum_f64,
     .max_i64 = max_i64,
     .reduce_scatter_f64 = reduce_scatter_f64,
@@ -353,8 +371,11 @@ static void *run_rank(void *state)
         end = n;
     }
     struct rows train = rows_of(&train_seat, world->train, first, end), test;
-    struct comm comm = {
-        .rank = rank, .size = world->size, .ops = &thread_ops, .state = seat};
+    struct comm comm = {.rank = rank,
+                        .size = world->size,
+                        .ops =
+                            world->has_no_counter ? &thread_ops_without : &thread_ops,
+                        .state = seat};
     struct io io = {.train = &train,
                     .state = world,
                     .checkpoint_begin = checkpoint_begin,

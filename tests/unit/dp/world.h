@@ -64,6 +64,7 @@ struct world {
     void (*on_sum)(void *state, int rank, const double *send, size_t n);
     void *on_sum_state;
     bool keeps_calls;
+    bool has_no_counter; /* comm's take is NULL */
     /* Lists of consents by the look at which they hold, the last one from then on; rank
      * 0 gets each that is another than the one before. NULL: nobody keeps one. */
     const char *const *consents;
@@ -91,6 +92,7 @@ struct world {
     int n_looks; /* at consents */
 
     /* The implementation's. */
+    _Atomic int64_t n_taken;
     pthread_barrier_t barrier;
     const void *shared[WORLD_MAX_RANKS];
     void *scratch;
