@@ -7,15 +7,17 @@
 /* Thresholds floor(2^128 r/(1+r)). Squaring in 113-bit arithmetic doubles the relative
  * error of r each time: after j squarings it is below 2^(j-112), and r 2^j is at most
  * 1/(e q), which gives the bound in the header. */
-static int fill_thresholds(__float128 r, unsigned __int128 threshold[SAMPLER_DIGITS])
+static void fill_thresholds(struct sampler *sampler, __float128 r)
 {
-    int n_digits = 0;
-    while (n_digits < SAMPLER_DIGITS && r > (__float128)0x1p-128) {
+    int n = 0;
+    while (n < SAMPLER_DIGITS && r > (__float128)0x1p-128) {
         __float128 scaled = r / (1 + r) * 0x1p64 * 0x1p64;
-        threshold[n_digits++] = (unsigned __int128)scaled;
+        sampler->threshold[n] = (unsigned __int128)scaled;
+        sampler->first[n] = (uint16_t)(sampler->threshold[n] >> 112);
+        n++;
         r *= r;
     }
-    return n_digits;
+    sampler->n_digits = n;
 }
 
 int sampler_open(struct sampler *sampler, const unsigned char key[CRYPTO_KEY_SIZE],
@@ -28,8 +30,7 @@ int sampler_open(struct sampler *sampler, const unsigned char key[CRYPTO_KEY_SIZ
     }
     *sampler = (struct sampler){.n_rows = n_rows, .next = n_rows};
     sampler->stream = crypto_stream_new(key);
-    sampler->n_digits =
-        fill_thresholds((__float128)1 - (__float128)sample_rate, sampler->threshold);
+    fill_thresholds(sampler, (__float128)1 - (__float128)sample_rate);
     return 0;
 }
 
@@ -59,31 +60,41 @@ void sampler_close(struct sampler *sampler)
     crypto_wipe(sampler, sizeof *sampler);
 }
 
-static uint64_t next_word(struct sampler *sampler)
+/* Random bits for `n` more pieces of 16, in a row; what is left of fewer is dropped. */
+static const uint16_t *next_pieces(struct sampler *sampler, int n)
 {
-    if (sampler->n_used == SAMPLER_WORDS) {
-        crypto_stream_read(sampler->stream, sampler->words, sizeof sampler->words);
+    if (sampler->n_used + n > SAMPLER_PIECES) {
+        crypto_stream_read(sampler->stream, sampler->pieces, sizeof sampler->pieces);
         sampler->n_used = 0;
     }
-    return sampler->words[sampler->n_used++];
+    sampler->n_used += n;
+    return sampler->pieces + sampler->n_used - n;
 }
 
-/* True with probability threshold / 2^128: the second word is needed once in 2^64. */
-static uint64_t draw_digit(struct sampler *sampler, unsigned __int128 threshold)
+/* A digit whose first 16 bits are the threshold's: the other 112 decide, the last 48 of
+ * them once in 2^80. */
+static uint64_t draw_rest(struct sampler *sampler, unsigned __int128 threshold)
 {
-    uint64_t high = (uint64_t)(threshold >> 64), word = next_word(sampler);
-    if (word != high) {
-        return word < high;
-    }
-    return next_word(sampler) < (uint64_t)threshold;
+    uint64_t middle = (uint64_t)(threshold >> 48), last = (uint64_t)threshold << 16;
+    uint64_t words[2];
+    memcpy(words, next_pieces(sampler, 8), sizeof words);
+    return words[0] != middle ? words[0] < middle : words[1] >> 16 < last >> 16;
 }
 
-/* Records to skip before the next one in the sample. */
+/* Records to skip before the next one in the sample: digit j is 1 where 128 random bits
+ * are below threshold j, and 16 of them mostly say so. */
 static uint64_t draw_gap(struct sampler *sampler)
 {
-    uint64_t gap = 0;
-    for (int j = 0; j < sampler->n_digits; j++) {
-        gap |= draw_digit(sampler, sampler->threshold[j]) << j;
+    const int n = sampler->n_digits;
+    const uint16_t *random = next_pieces(sampler, n), *first = sampler->first;
+    uint64_t gap = 0, undecided = 0;
+    for (int j = 0; j < n; j++) {
+        gap |= (uint64_t)(random[j] < first[j]) << j;
+        undecided |= (uint64_t)(random[j] == first[j]) << j;
+    }
+    for (; undecided != 0; undecided &= undecided - 1) {
+        int j = __builtin_ctzll(undecided);
+        gap |= draw_rest(sampler, sampler->threshold[j]) << j;
     }
     return gap;
 }
@@ -105,7 +116,7 @@ static void advance(struct sampler *sampler, int64_t from)
 static void begin(struct sampler *sampler, int64_t step)
 {
     crypto_stream_seek(sampler->stream, (uint64_t)step, 0);
-    sampler->n_used = SAMPLER_WORDS;
+    sampler->n_used = SAMPLER_PIECES;
     advance(sampler, 0);
 }
 
@@ -113,7 +124,7 @@ static void begin_bin(struct sampler *sampler, int64_t step)
 {
     int64_t n_bins_left = sampler->n_bins - step % sampler->n_bins;
     __float128 r = (__float128)(n_bins_left - 1) / (__float128)n_bins_left;
-    sampler->n_digits = fill_thresholds(r, sampler->threshold);
+    fill_thresholds(sampler, r);
     sampler->step = step;
     begin(sampler, sampler->is_fixed ? step % sampler->n_bins : step);
 }

@@ -5,10 +5,10 @@
  * the exact rate of the price; ranks draw independently. The gap before the next record
  * is geometric, and the binary digits of a geometric variable are independent: digit j
  * is 1 with probability r/(1+r), r = (1 - k/2^53)^(2^j). Each digit is drawn by
- * comparing random bits with a 128-bit threshold. Guarantee: a gap's law is within
- * 2^-112 (2/q + 64) in total variation of the exact one: below 2^-57 for the smallest
- * rate there is, below 2^-90 for q >= 2^-20. Gaps are 64-bit. Cost: the sample's size
- * times log2(1/q), whatever the number of records.
+ * comparing random bits with a 128-bit threshold, the first 16 alone where they differ.
+ * Guarantee: a gap's law is within 2^-112 (2/q + 64) in total variation of the exact
+ * one: below 2^-57 for the smallest rate there is, below 2^-90 for q >= 2^-20. Gaps are
+ * 64-bit. Cost: the sample's size times log2(1/q), whatever the number of records.
  *
  * Dealt: each record falls into one of the n_bins steps of an epoch, uniformly and
  * independently of all else, afresh each epoch. Bin by bin: of the records that are
@@ -32,7 +32,7 @@
 #include "base/error.h"
 #include "jobs/dp/deck.h"
 
-enum { SAMPLER_DIGITS = 61, SAMPLER_WORDS = 512 };
+enum { SAMPLER_DIGITS = 61, SAMPLER_PIECES = 2048 };
 
 struct sampler {
     struct crypto_stream *stream;
@@ -40,8 +40,9 @@ struct sampler {
     int64_t next; /* the next record to hand out, or >= n_rows */
     int n_digits; /* those above are 0 but for a chance below 2^-120 */
     unsigned __int128 threshold[SAMPLER_DIGITS];
-    uint64_t words[SAMPLER_WORDS];
-    int n_used; /* of words */
+    uint16_t first[SAMPLER_DIGITS];  /* the highest 16 bits of each */
+    uint16_t pieces[SAMPLER_PIECES]; /* random bits */
+    int n_used;
     /* Dealt only. */
     int64_t n_bins; /* 0: Poisson */
     bool is_fixed;  /* every epoch is dealt as the first */

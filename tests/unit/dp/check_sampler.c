@@ -152,6 +152,66 @@ START_TEST(extremes)
 }
 END_TEST
 
+/* A digit is 1 just where its 128 bits are below the threshold, whichever of them it is
+ * that differs: 16 bits decide nearly always, so statistics would not see the others.
+ */
+START_TEST(all_bits_count)
+{
+    const unsigned __int128 one = 1, high = (unsigned __int128)0x8123 << 112;
+    const unsigned __int128 threshold = high | one << 90 | one << 70 | one << 47 | 3;
+    const struct {
+        unsigned __int128 bits;
+        int digit;
+    } cases[] = {{threshold, 0},
+                 {threshold - 1, 1},
+                 {threshold + 1, 0},
+                 {threshold - (one << 46), 1},
+                 {threshold + (one << 48), 0},
+                 {threshold - (one << 48), 1},
+                 {threshold - (one << 111), 1},
+                 {threshold + (one << 111), 0},
+                 {high, 1},
+                 {0, 1},
+                 {~(unsigned __int128)0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sampler sampler = open_sampler(0.5, 1000);
+        int64_t index = -1;
+        sampler_begin(&sampler, 0);
+        sampler.n_digits = 1;
+        sampler.threshold[0] = threshold;
+        sampler.first[0] = (uint16_t)(threshold >> 112);
+        uint64_t middle = (uint64_t)(cases[i].bits >> 48);
+        uint64_t last = (uint64_t)cases[i].bits << 16 | 0xffff;
+        sampler.pieces[0] = (uint16_t)(cases[i].bits >> 112);
+        memcpy(sampler.pieces + 1, &middle, sizeof middle);
+        memcpy(sampler.pieces + 5, &last, sizeof last);
+        sampler.n_used = 0;
+        sampler.next = 5;
+        ck_assert_uint_eq(sampler_next(&sampler, &index, 1), 1);
+        ck_assert_int_eq(index, 5);
+        ck_assert_int_eq(sampler.next - 6, cases[i].digit);
+        sampler_close(&sampler);
+    }
+}
+END_TEST
+
+/* No bit is used for two draws. */
+START_TEST(bits_are_used_once)
+{
+    struct sampler sampler = open_sampler(rate_near(1e-5), 1ll << 50);
+    int64_t index;
+    sampler_begin(&sampler, 0);
+    for (int i = 0; i < 10000; i++) {
+        int before = sampler.n_used;
+        ck_assert_uint_eq(sampler_next(&sampler, &index, 1), 1);
+        int used = sampler.n_used - (sampler.n_used < before ? 0 : before);
+        ck_assert_int_ge(used, sampler.n_digits);
+        ck_assert_int_le(sampler.n_used, SAMPLER_PIECES);
+    }
+    sampler_close(&sampler);
+}
+END_TEST
+
 static size_t draw(struct sampler *sampler, int64_t step, size_t max, int64_t *indices)
 {
     size_t n, total = 0;
@@ -185,6 +245,8 @@ int main(void)
     tcase_add_test(tcase, gap_distribution);
     tcase_add_loop_test(tcase, tiny_rates, 0, 3);
     tcase_add_test(tcase, extremes);
+    tcase_add_test(tcase, all_bits_count);
+    tcase_add_test(tcase, bits_are_used_once);
     tcase_add_test(tcase, a_step_is_its_own);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
