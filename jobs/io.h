@@ -77,6 +77,10 @@ struct io {
      * is now; caller frees. *ret_text is NULL where it is as it was at the call before.
      * May be NULL: nobody keeps one. Errors: PPT_ENOTFOUND, PPT_EIO, PPT_ENOMEM. */
     int (*consents)(struct io *io, char **ret_text, size_t *ret_len, struct error *err);
+    /* The trace of devices that the spec names, with a zero behind it; caller frees.
+     * Its digest is the spec's. May be NULL: nobody has one. Errors: PPT_ENOTFOUND,
+     * PPT_EIO, PPT_ENOMEM, PPT_ETRUST (another digest). */
+    int (*trace)(struct io *io, char **ret_text, size_t *ret_len, struct error *err);
     /* Rank 0 only: adds a line, which ends in a newline, to the journal of the job's
      * directory, behind those that are there. Not synced, and seen by others a second
      * later at times, so that it does not tell when it was written. May be NULL: nobody

@@ -31,6 +31,7 @@
 #include "worker/progress.h"
 #include "worker/shard.h"
 #include "worker/stop.h"
+#include "worker/trace_file.h"
 #include "worker/wireup.h"
 
 #define CHECKPOINTS_KEPT 2 /* where the spec does not say */
@@ -239,6 +240,13 @@ static int job_consents(struct io *io, char **ret_text, size_t *ret_len,
 {
     struct run *run = io->state;
     return consents_read(&run->consents, run->plan.data_file, ret_text, ret_len, err);
+}
+
+static int job_trace(struct io *io, char **ret_text, size_t *ret_len, struct error *err)
+{
+    const struct run *run = io->state;
+    return trace_file_read(run->plan.data_file, &run->spec.federation.devices.trace,
+                           ret_text, ret_len, err);
 }
 
 /* What is lost of a journal is worth a warning. */
@@ -480,6 +488,7 @@ static int train(struct run *run, struct error *err)
                           .checkpoint_close = job_checkpoint_close,
                           .base_read = run->base != NULL ? job_base_read : NULL,
                           .consents = job_consents,
+                          .trace = job_trace,
                           .note = job_note,
                           .model_save = job_model_save};
     crypto_random(env.noise_key, sizeof env.noise_key);

@@ -44,8 +44,28 @@ static void draw_traits(struct device *device)
     crypto_stream_free(stream);
 }
 
+static int read_trace(struct device *device, struct io *io, struct error *err)
+{
+    const struct spec_devices *terms = device->terms;
+    char *text = NULL;
+    size_t len = 0;
+    if (io->trace == NULL) {
+        return error_set(err, PPT_ESTATE,
+                         "federation.devices.trace: nothing can read "
+                         "it here");
+    }
+    int rc = io->trace(io, &text, &len, err);
+    if (rc == 0) {
+        rc = trace_parse(text, len, terms->trace.file, device->partition,
+                         (double)terms->period_s, &device->trace, err);
+    }
+    free(text);
+    return rc;
+}
+
 int device_open(struct device *device, const struct spec *spec,
-                const struct partition *partition, int64_t n_params, struct error *err)
+                const struct partition *partition, int64_t n_params, struct io *io,
+                struct error *err)
 {
     size_t n = (size_t)partition->n_clients + 1;
     *device =
@@ -64,12 +84,20 @@ int device_open(struct device *device, const struct spec *spec,
         device_close(device);
         return error_set(err, PPT_ENOMEM, "no memory for the clients' devices");
     }
-    draw_traits(device);
-    return 0;
+    if (device->terms->trace.file[0] == '\0') {
+        draw_traits(device);
+        return 0;
+    }
+    int rc = read_trace(device, io, err);
+    if (rc != 0) {
+        device_close(device);
+    }
+    return rc;
 }
 
 void device_close(struct device *device)
 {
+    trace_close(&device->trace);
     free(device->examples_per_s);
     free(device->bytes_per_s);
     free(device->phase);
@@ -97,9 +125,32 @@ double device_time_s(const struct device *device, int64_t client)
            bytes / device->bytes_per_s[client];
 }
 
+static double second_of(const struct device *device)
+{
+    return fmod(device->clock_s, (double)device->terms->period_s);
+}
+
+/* Who is there now by the trace, and how fast; how many. */
+static int64_t look_up(struct device *device)
+{
+    double second = second_of(device);
+    int64_t n = 0;
+    for (int64_t c = 0; c < device->partition->n_clients; c++) {
+        const struct trace_interval *now = trace_find(&device->trace, c, second);
+        device->is_there[c] = now != NULL;
+        device->examples_per_s[c] = now != NULL ? now->examples_per_s : 1.0;
+        device->bytes_per_s[c] = now != NULL ? now->bytes_per_s : 1.0;
+        n += now != NULL;
+    }
+    return n;
+}
+
 /* Who is there now; how many. */
 static int64_t look_around(struct device *device)
 {
+    if (device->trace.n > 0) {
+        return look_up(device);
+    }
     double day = device->clock_s / (double)device->terms->period_s;
     int64_t n = 0;
     for (int64_t c = 0; c < device->partition->n_clients; c++) {
@@ -110,11 +161,20 @@ static int64_t look_around(struct device *device)
     return n;
 }
 
+/* Until somebody may be there. */
+static void wait(struct device *device)
+{
+    double period_s = (double)device->terms->period_s;
+    device->clock_s += device->trace.n > 0
+                           ? trace_wait_s(&device->trace, second_of(device), period_s)
+                           : period_s / LOOKS;
+}
+
 static void play_round(struct device *device, struct cohort *cohort, int64_t round)
 {
     int64_t wanted = device->spec->federation.cohort, n;
     for (int i = 0; look_around(device) == 0 && i < LOOKS; i++) {
-        device->clock_s += (double)device->terms->period_s / LOOKS;
+        wait(device);
     }
     cohort_draw(cohort, round, device->is_there);
     for (int64_t i = 0; i < cohort->n; i++) {

@@ -198,7 +198,7 @@ static int open_round(struct round *round, const struct spec *own,
     }
     if (rc == 0) {
         rc = device_open(&round->device, round->spec, &round->partition,
-                         round->trainer.net.n_params, err);
+                         round->trainer.net.n_params, env->io, err);
     }
     if (rc == 0) {
         rc = consent_open(&round->consent, round->spec, &round->partition, env, err);

@@ -6,7 +6,7 @@
 #include "jobs/spec/field.h"
 
 /* The table, for fields.c. */
-extern const struct field_section field_devices;
+extern const struct field_section field_devices, field_trace;
 
 /* Reads and writes the key of a struct spec_federation. */
 void devices_read(struct ydoc_faults *faults, const struct ydoc_node *node,

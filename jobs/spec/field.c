@@ -216,3 +216,23 @@ void field_write(struct json *json, const struct field_section *section,
             write_value(json, field, at);
     }
 }
+
+void field_read_digest(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       void *base)
+{
+    struct spec_base *spec = base;
+    const size_t len = SPEC_HEX_SIZE - 1;
+    if (node == NULL)
+        return;
+    if (node->kind != YDOC_SCALAR || strlen(node->text) != len ||
+        strspn(node->text, "0123456789abcdef") != len)
+        ydoc_fault(faults, node, "expected a SHA-256 digest: 64 digits of 0-9 and a-f");
+    else
+        memcpy(spec->sha256, node->text, SPEC_HEX_SIZE);
+}
+
+void field_write_digest(struct json *json, const struct field *field, const void *base)
+{
+    const struct spec_base *spec = base;
+    json_string(json, field->key, spec->sha256);
+}

@@ -74,6 +74,11 @@ extern const struct field_section field_top, field_layer[LAYER_N_KINDS];
 void field_read(struct ydoc_faults *faults, const struct ydoc_node *node,
                 const struct field_section *section, void *base);
 
+/* The digest of a struct spec_base, as FIELD_OWN. */
+void field_read_digest(struct ydoc_faults *faults, const struct ydoc_node *node,
+                       void *base);
+void field_write_digest(struct json *json, const struct field *field, const void *base);
+
 /* Adds the section's pairs in the table's order. */
 void field_write(struct json *json, const struct field_section *section,
                  const void *base);

@@ -122,27 +122,6 @@ static void write_preset(struct json *json, const struct field *field, const voi
         json_string(json, field->key, preset_word((int)model->preset));
 }
 
-static void read_base_digest(struct ydoc_faults *faults, const struct ydoc_node *node,
-                             void *base)
-{
-    struct spec_base *spec = base;
-    const size_t len = SPEC_HEX_SIZE - 1;
-    if (node == NULL)
-        return;
-    if (node->kind != YDOC_SCALAR || strlen(node->text) != len ||
-        strspn(node->text, "0123456789abcdef") != len)
-        ydoc_fault(faults, node, "expected a SHA-256 digest: 64 digits of 0-9 and a-f");
-    else
-        memcpy(spec->sha256, node->text, SPEC_HEX_SIZE);
-}
-
-static void write_base_digest(struct json *json, const struct field *field,
-                              const void *base)
-{
-    const struct spec_base *spec = base;
-    json_string(json, field->key, spec->sha256);
-}
-
 static void read_layers(struct ydoc_faults *faults, const struct ydoc_node *node,
                         void *base)
 {
@@ -165,8 +144,8 @@ static const struct field base_fields[] = {
     {.key = "sha256",
      .type = FIELD_OWN,
      .is_required = true,
-     .read = read_base_digest,
-     .write = write_base_digest},
+     .read = field_read_digest,
+     .write = field_write_digest},
 };
 SECTION(base_section, "model.base", base_fields);
 
@@ -619,6 +598,7 @@ const struct field_section *const field_sections[] = {
     &field_secagg,
     &field_consent,
     &field_devices,
+    &field_trace,
     &field_robust,
     &field_noise,
     &field_attack,

@@ -113,7 +113,7 @@ struct spec_dataset {
                                    public constants; default 0 and 1 */
 };
 
-/* A frozen model: a file beside the data set's. */
+/* A file beside the data set's: a frozen model, or a trace of devices. */
 struct spec_base {
     char file[SPEC_NAME_SIZE];  /* "" for none */
     char sha256[SPEC_HEX_SIZE]; /* of the file, in hexadecimal */
@@ -260,6 +260,7 @@ struct spec_robust {
 /* Clients as devices, by a virtual clock (jobs/fl/device.h). */
 struct spec_devices {
     bool is_on;                         /* the file has the section; else zeros */
+    struct spec_base trace;             /* then the four from examples_per_s on are 0 */
     double over_commit;                 /* so many times the cohort are asked */
     double examples_per_s, bytes_per_s; /* the median client's */
     double spread;                      /* standard deviation of both's logarithms */

@@ -316,6 +316,15 @@ static int read_users(struct rows *rows, int64_t *ret_users, struct error *err)
     return 0;
 }
 
+static int trace(struct io *io, char **ret_text, size_t *ret_len, struct error *err)
+{
+    const struct world *world = io->state;
+    (void)err;
+    *ret_text = strdup(world->trace);
+    *ret_len = strlen(world->trace);
+    return 0;
+}
+
 static int consents(struct io *io, char **ret_text, size_t *ret_len, struct error *err)
 {
     struct world *world = io->state;
@@ -386,6 +395,7 @@ static void *run_rank(void *state)
                     .checkpoint_close = checkpoint_close,
                     .model_save = model_save,
                     .consents = world->consents != NULL ? consents : NULL,
+                    .trace = world->trace != NULL ? trace : NULL,
                     .note = world->notes != NULL ? note : NULL};
     if (world->test != NULL) {
         n = world->test->n;

@@ -69,6 +69,7 @@ struct world {
      * 0 gets each that is another than the one before. NULL: nobody keeps one. */
     const char *const *consents;
     int n_consents;
+    const char *trace; /* of devices; NULL: nobody has one */
     /* Keeps what rank 0 notes where it has room; may be NULL. */
     char *notes;
     size_t notes_size;

@@ -38,7 +38,7 @@ static void setup(void)
 static void open_all(void)
 {
     struct error err = {0};
-    ck_assert_int_eq(device_open(&device, &spec, &partition, 500, &err), 0);
+    ck_assert_int_eq(device_open(&device, &spec, &partition, 500, NULL, &err), 0);
     ck_assert_int_eq(cohort_open(&cohort, spec.federation.selection, 1.0,
                                  device_asked(&spec.federation, partition.n_clients),
                                  &partition, key, &err),
