@@ -329,11 +329,13 @@ void crypto_stream_seek(struct crypto_stream *stream, uint64_t high, uint64_t lo
 
 void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len)
 {
+    /* The key stream is the encryption of zeros: of the same few, which stay in the
+     * first-level cache. */
+    static const unsigned char zeros[8192];
     unsigned char *at = ret;
-    memset(at, 0, len); /* the key stream is the encryption of zeros, in place */
     while (len > 0) {
-        int chunk = len > (1u << 30) ? 1 << 30 : (int)len, written = 0;
-        require(EVP_EncryptUpdate(stream->ctx, at, &written, at, chunk) == 1 &&
+        int chunk = len > sizeof zeros ? (int)sizeof zeros : (int)len, written = 0;
+        require(EVP_EncryptUpdate(stream->ctx, at, &written, zeros, chunk) == 1 &&
                     written == chunk,
                 "AES-256-CTR stream");
         at += chunk;
