@@ -40,11 +40,15 @@ static int check_memory(const struct keep *keep, const struct spec *spec,
 
 static void plan(struct keep *keep, const struct spec_federation *federation)
 {
+    bool has_own =
+        federation->personal.is_on && federation->personal.kind == PERSONAL_APFL;
     const bool is_needed[KEEP_N] = {
         [KEEP_MOMENTUM] = federation->client_momentum > 0.0,
         [KEEP_RESIDUAL] =
             federation->compress.is_on && federation->compress.kind != COMPRESS_QSGD,
         [KEEP_CONTROL] = federation->correction == CORRECTION_SCAFFOLD,
+        [KEEP_OWN] = has_own,
+        [KEEP_SHARE] = has_own,
     };
     for (int what = 0; what < KEEP_N; what++) {
         keep->at[what] = is_needed[what] ? (int)keep->n_vectors++ : -1;
@@ -95,4 +99,9 @@ int keep_player(const struct keep *keep, int64_t i, int64_t client)
 float *keep_vector(struct keep *keep, int64_t client, enum keep_what what)
 {
     return make(keep, client * keep->n_vectors + keep->at[what]);
+}
+
+bool keep_has(const struct keep *keep, int64_t client, enum keep_what what)
+{
+    return keep->vectors[client * keep->n_vectors + keep->at[what]] != NULL;
 }

@@ -10,6 +10,7 @@
 #ifndef PPT_JOBS_FL_KEEP_H
 #define PPT_JOBS_FL_KEEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "jobs/dp/trainer.h"
@@ -19,6 +20,8 @@ enum keep_what {
     KEEP_MOMENTUM, /* federation.client_momentum */
     KEEP_RESIDUAL, /* what compression has left out (compress.h) */
     KEEP_CONTROL,  /* its control variate (scaffold.h) */
+    KEEP_OWN,      /* its own model (apfl.h) */
+    KEEP_SHARE,    /* how much of that it uses, in the first two places */
     KEEP_N
 };
 
@@ -43,5 +46,8 @@ int keep_player(const struct keep *keep, int64_t i, int64_t client);
 
 /* A vector of a client of this rank, to be written; NULL: no memory. */
 float *keep_vector(struct keep *keep, int64_t client, enum keep_what what);
+
+/* Whether there is one already. */
+bool keep_has(const struct keep *keep, int64_t client, enum keep_what what);
 
 #endif

@@ -38,7 +38,11 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
     }
     draw_key_public(spec->training.seed, "local", key);
     local->stream = crypto_stream_new(key);
-    return 0;
+    int rc = apfl_open(&local->apfl, spec, trainer->net.n_params, err);
+    if (rc != 0) {
+        local_close(local);
+    }
+    return rc;
 }
 
 void local_close(struct local *local)
@@ -46,6 +50,7 @@ void local_close(struct local *local)
     if (local->stream != NULL) {
         crypto_stream_free(local->stream);
     }
+    apfl_close(&local->apfl);
     free(local->order);
     free(local->batch);
     free(local->params);
@@ -57,6 +62,17 @@ static int compare(const void *a, const void *b)
 {
     const int64_t *x = a, *y = b;
     return (*x > *y) - (*x < *y);
+}
+
+/* grad += the gradients at `params` of the n records that the net has. */
+static void add_at(struct local *local, const float *params, int64_t n, double *grad)
+{
+    struct net *net = &local->trainer->net;
+    const struct kernels *kernels = local->trainer->env->kernels;
+    net_forward(net, kernels, params, n);
+    net_backward(net, kernels, params, n);
+    net_plain_sum(net, kernels, n);
+    kernels->accumulate(net->n_params, net->grad, grad);
 }
 
 /* grad += the gradients of n records, ascending, n <= net.max_n. */
@@ -74,13 +90,13 @@ static int add_gradients(struct local *local, const int64_t *indices, int64_t n,
     for (int64_t i = 0; local->is_turned && i < n; i++) {
         net->label[i] = (int32_t)rows->n_classes - 1 - net->label[i];
     }
-    net_forward(net, kernels, local->params, n);
-    net_backward(net, kernels, local->params, n);
-    net_plain_sum(net, kernels, n);
-    kernels->accumulate(net->n_params, net->grad, local->grad);
+    add_at(local, local->params, n, local->grad);
     if (!trainer->is_private) { /* else nobody may look at it */
         kernels->add_total(n, net->loss, trainer->loss);
         trainer->loss_count += (double)n;
+    }
+    if (local->apfl.own != NULL) {
+        add_at(local, local->apfl.mixed, n, local->apfl.grad);
     }
     return 0;
 }
@@ -112,6 +128,7 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
     memcpy(local->batch, records, (size_t)n * sizeof *local->batch);
     qsort(local->batch, (size_t)n, sizeof *local->batch, compare);
     memset(local->grad, 0, (size_t)n_params * sizeof *local->grad);
+    apfl_mix(&local->apfl, local->params);
     for (int64_t at = 0; at < n; at += max_n) {
         int64_t part = n - at < max_n ? n - at : max_n;
         int rc = add_gradients(local, local->batch + at, part, err);
@@ -120,6 +137,10 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
         }
     }
     kernels->divide(n_params, (double)n, local->grad);
+    if (local->apfl.own != NULL) {
+        kernels->divide(n_params, (double)n, local->apfl.grad);
+        apfl_step(&local->apfl, local->params, local->learning_rate);
+    }
     add_prox(local);
     add_control(local);
     kernels->sgd(&optim, local->to - local->from, local->grad + local->from,
@@ -220,6 +241,7 @@ static void begin(struct local *local, int64_t client, int64_t round)
     crypto_stream_seek(local->stream, partition_id(partition, client),
                        (uint64_t)round << 32);
     local->control = NULL;
+    apfl_end(&local->apfl);
     local->n_steps = 0;
     local->learning_rate = schedule_rate(&local->spec->training,
                                          round < last ? round : last, trainer->n_steps);
@@ -262,6 +284,9 @@ int local_train(struct local *local, int64_t client, struct error *err)
     local->is_turned = attack_turns_labels(local->attack, client);
     begin(local, client, trainer->step);
     int rc = find_control(local, client, err);
+    if (rc == 0) {
+        rc = apfl_begin(&local->apfl, local->keep, client, trainer->params, err);
+    }
     if (rc == 0 && has_head) {
         rc = fit_head(local, client, err);
     }
@@ -289,6 +314,9 @@ int local_personalise(struct local *local, int64_t client, struct error *err)
     begin(local, client, local->trainer->n_steps);
     if (personal->kind == PERSONAL_FEDREP) {
         return fit_head(local, client, err);
+    }
+    if (personal->kind == PERSONAL_APFL) {
+        return apfl_use(&local->apfl, local->keep, client, local->params, err);
     }
     local->prox = personal->lambda; /* 0 with fine_tune */
     return fit(local, client, 0, local->trainer->net.n_params, personal->epochs,

@@ -4,7 +4,8 @@
  *
  * With federation.personal: fedrep the client's first passes fit the last layer alone,
  * training then goes over the others, and what comes out has the last layer that was
- * handed out (personal.h).
+ * handed out (personal.h). With apfl its own model moves beside, from which nothing is
+ * sent (apfl.h).
  *
  * What a client remembers between rounds lies in keep.h, so one object per rank plays
  * all of them. The order of a client's records is drawn from (seed, its id, round), so
@@ -15,6 +16,7 @@
 #define PPT_JOBS_FL_LOCAL_H
 
 #include "jobs/dp/trainer.h"
+#include "jobs/fl/apfl.h"
 #include "jobs/fl/attack.h"
 #include "jobs/fl/compress.h"
 #include "jobs/fl/keep.h"
@@ -29,7 +31,8 @@ struct local {
     struct keep *keep;
     struct compress *compress;
     const float *common_control; /* scaffold.h; NULL: none */
-    bool is_turned;              /* the client that trains */
+    struct apfl apfl;
+    bool is_turned; /* the client that trains */
     struct crypto_stream *stream;
     int64_t *order; /* the client's records: as many as the largest has */
     int64_t *batch; /* batch_size, or order's size if that is less */

@@ -9,16 +9,19 @@
  *              al. 2021, arXiv 2102.07078): in a round a client first fits a last layer
  *              to the common ones, then trains these, and sends no change of the last
  *
- * A client has no memory between rounds here either: with fedrep its last layer begins
- * at the model's first one each time and gets `epochs` passes, which for one layer over
- * fixed features is a convex fit. APFL mixes a model that a client keeps from round to
- * round, so it is not among them.
+ *   apfl       a mixture of the common model and one of its own, which goes on in the
+ *              client's rounds (apfl.h)
+ *
+ * But for apfl a client has no memory between rounds here either: with fedrep its last
+ * layer begins at the model's first one each time and gets `epochs` passes, which for
+ * one layer over fixed features is a convex fit.
  *
  * A share of each client's records is held out: no round trains on them. After the last
- * round every client that consents makes its own model from the rest, and both models
- * are asked about what was held out. What is told are quantiles over the clients, never
- * whose they are; in plain jobs only. What a client gets is a function of (seed, its
- * records, the common model), so it is the same bits for any number of ranks.
+ * round every client that consents makes its own model from the rest (apfl: has one by
+ * then), and both models are asked about what was held out. What is told are quantiles
+ * over the clients, never whose they are; in plain jobs only. What a client gets is a
+ * function of (seed, its records, the common model), so it is the same bits for any
+ * number of ranks.
  */
 #ifndef PPT_JOBS_FL_PERSONAL_H
 #define PPT_JOBS_FL_PERSONAL_H

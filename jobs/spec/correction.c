@@ -20,6 +20,10 @@ static void check_clients(struct ydoc_faults *faults, const struct ydoc_node *no
         ydoc_fault_at(faults, node, "personal",
                       "expected no fedrep with correction: a control is of all "
                       "parameters");
+    if (federation->personal.is_on && federation->personal.kind == PERSONAL_APFL)
+        ydoc_fault_at(faults, node, "personal",
+                      "expected no apfl with correction: clients' own models would "
+                      "drift without a control");
 }
 
 void correction_check(struct ydoc_faults *faults, const struct ydoc_node *node,

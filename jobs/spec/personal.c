@@ -4,6 +4,7 @@ static const char *const kind_names[PERSONAL_N] = {
     [PERSONAL_FINE_TUNE] = "fine_tune",
     [PERSONAL_DITTO] = "ditto",
     [PERSONAL_FEDREP] = "fedrep",
+    [PERSONAL_APFL] = "apfl",
 };
 
 const char *spec_personal_name(enum spec_personal_kind kind)
@@ -22,6 +23,18 @@ static bool is_ditto(const void *base)
     return personal->kind == PERSONAL_DITTO || personal->kind == PERSONAL_N;
 }
 
+static bool is_apfl(const void *base)
+{
+    const struct spec_personal *personal = base;
+    return personal->kind == PERSONAL_APFL || personal->kind == PERSONAL_N;
+}
+
+static bool has_epochs(const void *base)
+{
+    const struct spec_personal *personal = base;
+    return personal->kind != PERSONAL_APFL;
+}
+
 static const struct field personal_fields[] = {
     {.key = "kind",
      .type = FIELD_WORD,
@@ -34,7 +47,9 @@ static const struct field personal_fields[] = {
      .offset = offsetof(struct spec_personal, epochs),
      .n_least = 1,
      .n_most = 1000,
-     .n_default = 5},
+     .n_default = 5,
+     .applies = has_epochs,
+     .only_with = "kind: fine_tune, ditto or fedrep"},
     {.key = "lambda",
      .type = FIELD_NUMBER,
      .offset = offsetof(struct spec_personal, lambda),
@@ -47,6 +62,13 @@ static const struct field personal_fields[] = {
      .offset = offsetof(struct spec_personal, holdout),
      .range = {0.01, 0.9, false, false},
      .number_default = 0.2},
+    {.key = "alpha",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct spec_personal, alpha),
+     .range = {0, 1, false, false},
+     .number_default = 0.5,
+     .applies = is_apfl,
+     .only_with = "kind: apfl"},
 };
 const struct field_section field_personal = {"federation.personal", personal_fields,
                                              sizeof personal_fields /
@@ -84,6 +106,11 @@ void personal_check(struct ydoc_faults *faults, const struct ydoc_node *root,
         ydoc_fault_at(faults, node, "personal",
                       "expected no such section, or privacy: none: how well models of "
                       "single clients do tells of single clients");
+    if (personal->kind == PERSONAL_APFL && spec->federation.consent.is_asked)
+        ydoc_fault_at(
+            faults, node, "consent",
+            "expected no such section with apfl: a round that is made anew "
+            "without those who withdrew would move clients' own models twice");
     if (personal->kind == PERSONAL_FEDREP && spec->model.preset == PRESET_LOGISTIC)
         ydoc_fault_at(faults, ydoc_get(node, "personal"), "kind",
                       "expected fine_tune or ditto, or a model of several layers: with "

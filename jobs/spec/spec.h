@@ -318,15 +318,17 @@ enum spec_personal_kind {
     PERSONAL_FINE_TUNE,
     PERSONAL_DITTO,
     PERSONAL_FEDREP,
+    PERSONAL_APFL,
     PERSONAL_N
 };
 
 struct spec_personal {
     bool is_on; /* the file has the section; else zeros */
     enum spec_personal_kind kind;
-    int64_t epochs; /* over a client's records; default 5 */
+    int64_t epochs; /* over a client's records; default 5; apfl: 0 */
     double lambda;  /* ditto; default 0.1; else 0 */
     double holdout; /* share of its records that no round trains on; default 0.2 */
+    double alpha;   /* apfl: a client's first share of its own model; default 0.5 */
 };
 
 /* How clients send fewer bytes (jobs/fl/compress.h). */

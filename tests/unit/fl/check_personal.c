@@ -27,6 +27,7 @@ static void setup(void)
     manifest = world_manifest(train.n, test.n, 1, dims, 6);
     spec = world_spec(PRESET_MLP, false);
     spec.kind = JOB_FL;
+    spec.resources.memory_bytes = 1 << 30;
     spec.training.batch_size = 10;
     spec.training.epochs = 2;
     spec.federation = (struct spec_federation){
@@ -37,7 +38,7 @@ static void setup(void)
         .cohort = 8,
         .selection = SELECTION_FIXED,
         .server = {.learning_rate = 1.0},
-        .personal = {.is_on = true, .epochs = 5, .holdout = 0.25}};
+        .personal = {.is_on = true, .epochs = 5, .holdout = 0.25, .alpha = 0.5}};
     plan = world_plan(&spec, &manifest, 0.0, ROUNDS);
     plan.price.sample_rate = 8.0 / N_CLIENTS;
 }
