@@ -16,6 +16,11 @@
 #include "scheduler/submit.h"
 #include "scheduler/submit_memory.h"
 
+/* Of either kind. */
+enum { WAYS_MOST = 8 };
+_Static_assert((int)SAMPLE_N <= WAYS_MOST && (int)SELECTION_N <= WAYS_MOST,
+               "there is room for all ways");
+
 /* The pot as it would be with this job's reservation in it. */
 static void add_cost(struct ledger_pot *pot, const struct cost *cost)
 {
@@ -60,19 +65,56 @@ static bool divided_noise(const struct admission_job *job, double *ret_gradient_
                              ret_count_noise, NULL) == 0;
 }
 
-/* The same job with its records drawn another way. Only epochs can be dealt. False: it
- * is not another way, or none for this job. */
-static bool other_price(const struct admission_job *job, enum spec_sampling sampling,
+/* How a step takes its records, or a round its clients. */
+struct way {
+    const char *name, *text;
+};
+
+static int ways_of(const struct spec *spec, struct way ret_ways[WAYS_MOST])
+{
+    static const char *const records[SAMPLE_N] = {
+        [SAMPLE_POISSON] = "each step reads its records from anywhere",
+        [SAMPLE_BALLS_IN_BINS] = "each record is read once an epoch",
+        [SAMPLE_FIXED_ORDER] = "each epoch reads the records in the same order",
+    };
+    static const char *const clients[SELECTION_N] = {
+        [SELECTION_POISSON] = "each client alone, in any round",
+        [SELECTION_FIXED] = "so many clients in each round",
+        [SELECTION_WEIGHTED] = "so many clients in each round, by their records",
+        [SELECTION_FIXED_ORDER] = "each pass asks the clients in the same order",
+    };
+    bool is_fl = spec->kind == JOB_FL;
+    for (int i = 0; i < (is_fl ? SELECTION_N : SAMPLE_N); i++)
+        ret_ways[i] =
+            is_fl
+                ? (struct way){spec_selection_name((enum spec_selection)i), clients[i]}
+                : (struct way){spec_sampling_name((enum spec_sampling)i), records[i]};
+    return is_fl ? SELECTION_N : SAMPLE_N;
+}
+
+static int way_of(const struct spec *spec)
+{
+    return spec->kind == JOB_FL ? (int)spec->federation.selection
+                                : (int)spec->training.sampling;
+}
+
+/* The same job with its records or clients drawn another way. Only epochs can be dealt.
+ * False: it is not another way, or none for this job. */
+static bool other_price(const struct admission_job *job, int way,
                         struct price *ret_price)
 {
     struct spec spec = job->spec;
-    if (sampling == spec.training.sampling)
+    if (way == way_of(&spec) || !job->price.is_private ||
+        (spec.kind == JOB_DP && spec.training.epochs == 0))
         return false;
-    spec.training.sampling = sampling;
-    spec.training.bands =
-        sampling == SAMPLE_FIXED_ORDER ? CORRELATION_DEFAULT_BANDS : 0;
-    return spec.kind == JOB_DP && job->price.is_private && spec.training.epochs > 0 &&
-           price_job(&spec, &job->manifest, ret_price, NULL) == 0;
+    if (spec.kind == JOB_DP) {
+        spec.training.sampling = (enum spec_sampling)way;
+        spec.training.bands = CORRELATION_DEFAULT_BANDS;
+    } else {
+        spec.federation.selection = (enum spec_selection)way;
+        spec.federation.bands = CORRELATION_DEFAULT_BANDS;
+    }
+    return price_job(&spec, &job->manifest, ret_price, NULL) == 0;
 }
 
 /* The multiplier of independent noise that moves the model as far, over all steps. */
@@ -90,23 +132,20 @@ static void print_bands(const struct price *price)
                like_independent(price));
 }
 
-/* How records are read, and what other ways would cost: of a target, the noise that
- * meets it; of given noise, epsilon. */
+/* How records are read, or clients asked, and what other ways would cost: of a target,
+ * the noise that meets it; of given noise, epsilon. */
 static void print_sampling(const struct admission_job *job)
 {
-    static const char *const ways[SAMPLE_N] = {
-        [SAMPLE_POISSON] = "each step reads its records from anywhere",
-        [SAMPLE_BALLS_IN_BINS] = "each record is read once an epoch",
-        [SAMPLE_FIXED_ORDER] = "each epoch reads the records in the same order",
-    };
-    enum spec_sampling sampling = job->spec.training.sampling;
+    struct way ways[WAYS_MOST];
+    int n_ways = ways_of(&job->spec, ways), way = way_of(&job->spec);
     char epsilon[FIGURES_SIZE];
     struct price price;
-    printf("sampling          %s: %s\n", spec_sampling_name(sampling), ways[sampling]);
-    for (int i = 0; i < SAMPLE_N; i++) {
-        if (!other_price(job, (enum spec_sampling)i, &price))
+    printf("%-17s %s: %s\n", job->spec.kind == JOB_FL ? "selection" : "sampling",
+           ways[way].name, ways[way].text);
+    for (int i = 0; i < n_ways; i++) {
+        if (!other_price(job, i, &price))
             continue;
-        printf("instead           %s: ", spec_sampling_name((enum spec_sampling)i));
+        printf("instead           %s: ", ways[i].name);
         if (job->spec.privacy.noise_multiplier == 0) {
             printf("noise multiplier %.6g", price.noise_multiplier);
         } else {
@@ -114,7 +153,7 @@ static void print_sampling(const struct admission_job *job)
             printf("epsilon %s", epsilon);
         }
         print_bands(&price);
-        printf(", %s\n", ways[i]);
+        printf(", %s\n", ways[i].text);
     }
 }
 
@@ -129,14 +168,18 @@ static void noise_to_json(struct json *json, const struct price *price)
 
 static void sampling_to_json(struct json *json, const struct admission_job *job)
 {
+    struct way ways[WAYS_MOST];
+    int n_ways = ways_of(&job->spec, ways);
+    bool is_fl = job->spec.kind == JOB_FL;
+    const char *key = is_fl ? "selection" : "sampling";
     struct price price;
-    json_string(json, "sampling", spec_sampling_name(job->spec.training.sampling));
-    json_array(json, "other_sampling");
-    for (int i = 0; i < SAMPLE_N; i++) {
-        if (!other_price(job, (enum spec_sampling)i, &price))
+    json_string(json, key, ways[way_of(&job->spec)].name);
+    json_array(json, is_fl ? "other_selection" : "other_sampling");
+    for (int i = 0; i < n_ways; i++) {
+        if (!other_price(job, i, &price))
             continue;
         json_object(json, NULL);
-        json_string(json, "sampling", spec_sampling_name((enum spec_sampling)i));
+        json_string(json, key, ways[i].name);
         json_number(json, "epsilon", price.epsilon);
         noise_to_json(json, &price);
         json_close_object(json);
@@ -190,8 +233,7 @@ static void print_price(const struct admission_job *job,
     }
     printf("sample rate       %.6g\n", price->sample_rate);
     printf("steps             %lld\n", (long long)price->n_steps);
-    if (job->spec.kind == JOB_DP)
-        print_sampling(job);
+    print_sampling(job);
     print_time(estimate);
     submit_memory_print(memory, &job->spec);
     if (is_here && price->is_private)
@@ -244,8 +286,7 @@ static int print_dry_json(const struct admission_job *job,
     }
     json_number(&json, "sample_rate", price->sample_rate);
     json_integer(&json, "steps", price->n_steps);
-    if (job->spec.kind == JOB_DP)
-        sampling_to_json(&json, job);
+    sampling_to_json(&json, job);
     time_to_json(&json, estimate);
     submit_memory_to_json(&json, memory);
     json_string(&json, "answer", answers[verdict->answer]);

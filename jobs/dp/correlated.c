@@ -99,6 +99,12 @@ size_t correlated_memory_bytes(const struct correlated *correlated)
            sizeof *correlated->past;
 }
 
+bool correlated_is_for(const struct correlated *correlated, const struct grid *grid)
+{
+    return grid->step == correlated->step &&
+           grid->std_steps * CORRELATION_ONE == correlated->fine.std_steps;
+}
+
 static double *row_of(const struct correlated *correlated, int64_t step)
 {
     return correlated->past + step % correlated->n_bands * correlated->n_slice;

@@ -32,6 +32,7 @@
 #ifndef PPT_JOBS_DP_CORRELATED_H
 #define PPT_JOBS_DP_CORRELATED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,9 @@ void correlated_close(struct correlated *correlated); /* a zeroed one too; wipes
 
 /* Of the past; 0 of a zeroed one. */
 size_t correlated_memory_bytes(const struct correlated *correlated);
+
+/* Is it the noise of sums on this grid? */
+bool correlated_is_for(const struct correlated *correlated, const struct grid *grid);
 
 /* x[from .. to) += this step's noise there: draws first + from .. first + to - 1 of the
  * noise's substream are what is fresh. Parts of a step may be added side by side. */

@@ -713,6 +713,10 @@ int trainer_total(struct trainer *trainer, struct error *err)
     if (rc != 0) {
         return rc;
     }
+    if (trainer->past.n_bands > 0 &&
+        !correlated_is_for(&trainer->past, &trainer->threshold.grid)) {
+        return error_set(err, PPT_EINTERNAL, "another grid than the noise's");
+    }
     if (trainer->adds_noise) {
         add_noise(trainer);
     }

@@ -41,14 +41,15 @@ int cohort_open(struct cohort *cohort, enum spec_selection selection,
                               .partition = partition,
                               .n_clients = partition->n_clients,
                               .n_fixed = n_fixed};
-    bool is_dealt = selection == SELECTION_DEALT;
-    if (selection != SELECTION_POISSON && !is_dealt && n_fixed > partition->n_clients) {
+    bool is_dealt = selection == SELECTION_DEALT || selection == SELECTION_FIXED_ORDER;
+    if (spec_selection_is_exact(selection) && n_fixed > partition->n_clients) {
         return error_set(err, PPT_ERANGE, "federation.cohort is %lld of %lld clients",
                          (long long)n_fixed, (long long)partition->n_clients);
     }
     int rc = allocate(cohort, err);
     if (rc == 0 && is_dealt) {
-        rc = sampler_open_dealt(&cohort->sampler, key, llrint(1.0 / sample_rate), false,
+        rc = sampler_open_dealt(&cohort->sampler, key, llrint(1.0 / sample_rate),
+                                selection == SELECTION_FIXED_ORDER,
                                 partition->n_clients, err);
         open_seats(cohort, key);
     } else if (rc == 0 && selection != SELECTION_POISSON) {

@@ -6,8 +6,10 @@
  * left (Efraimidis, Spirakis 2006). Dealt: each client is in one of the 1/rate rounds
  * of a pass (jobs/dp/sampler.h), and of those the `cohort` with the largest numbers of
  * a stream that is each one's own; so one client more comes in the place of one at
- * most, and changes nobody else's round. A price that counts on the draw holds only
- * where the key is secret and nobody is told who was drawn, or how many.
+ * most, and changes nobody else's round. Fixed order: dealt once for all passes, and
+ * all of a round's come: a client's rounds are 1/rate apart, whoever else there is. A
+ * price that counts on the draw holds only where the key is secret and nobody is told
+ * who was drawn, or how many.
  */
 #ifndef PPT_JOBS_FL_COHORT_H
 #define PPT_JOBS_FL_COHORT_H
@@ -21,8 +23,8 @@
 
 struct cohort {
     enum spec_selection selection;
-    struct sampler sampler;       /* poisson, dealt */
-    struct crypto_stream *stream; /* the others, and dealt */
+    struct sampler sampler;       /* poisson, dealt, fixed order */
+    struct crypto_stream *stream; /* but for poisson */
     const struct partition *partition;
     int64_t n_clients, n_fixed;
     int64_t *scratch; /* fixed: [n_clients] */
@@ -41,8 +43,8 @@ int cohort_open(struct cohort *cohort, enum spec_selection selection,
 void cohort_close(struct cohort *cohort);
 
 /* Draws the members of a round into the cohort, of those who are able:
- * is_able[n_clients] or NULL for all. Poisson: each of them with the same rate whoever
- * else is; fixed: all of them where they are fewer. */
+ * is_able[n_clients] or NULL for all. Poisson and fixed order: each of them as if all
+ * were; fixed: all of them where they are fewer. */
 void cohort_draw(struct cohort *cohort, int64_t round, const bool *is_able);
 
 #endif

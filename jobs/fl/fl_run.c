@@ -10,6 +10,22 @@
 #include "jobs/fl/journal.h"
 #include "jobs/fl/round.h"
 #include "jobs/fl/weight.h"
+#include "jobs/privacy/correlation.h"
+
+/* Is the first release a pass over all users in a fixed order, with this noise? */
+static bool is_ordered_pass(const struct price *price,
+                            const struct spec_federation *federation)
+{
+    const struct mechanism *pass = &price->releases[PRICE_TRAINING_STEP].mechanism;
+    int64_t n_bands = correlation_bands(federation->bands, price->n_bins);
+    return n_bands >= 1 && price->n_bands == n_bands &&
+           federation->aggregation == AGGREGATION_CLEAR &&
+           federation->noise.by == NOISE_BY_SERVER &&
+           price->sample_rate == 1.0 / (double)price->n_bins &&
+           pass->kind == MECHANISM_GAUSSIAN && pass->sample_rate == 1.0 &&
+           pass->noise_multiplier ==
+               correlation_priced(price->noise_multiplier, n_bands);
+}
 
 static bool is_round(const struct price *price,
                      const struct spec_federation *federation)
@@ -34,6 +50,21 @@ static bool is_pass(const struct price *price, const struct spec_federation *fed
            pass->mechanism.kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
            pass->mechanism.sample_rate == 1.0 &&
            pass->mechanism.noise_multiplier == price->noise_multiplier;
+}
+
+/* Is it what rounds of this selection release? */
+static bool is_release(const struct price *price,
+                       const struct spec_federation *federation)
+{
+    bool is_local = federation->local != LOCAL_NONE;
+    if (federation->selection == SELECTION_FIXED_ORDER) {
+        return !is_local && is_ordered_pass(price, federation);
+    }
+    if (price->n_bands != 0 ||
+        federation->selection != (is_local ? SELECTION_DEALT : SELECTION_POISSON)) {
+        return false;
+    }
+    return is_local ? is_pass(price, federation) : is_round(price, federation);
 }
 
 /* What runs must be what was priced. */
@@ -64,12 +95,11 @@ static int check_price(const struct price *price, const struct spec *spec,
                             (spec->privacy.clipping.mode == CLIP_QUANTILE && !is_local);
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
-        federation->selection != (is_local ? SELECTION_DEALT : SELECTION_POISSON) ||
         (federation->weighting != WEIGHTING_EQUAL &&
          (is_local || federation->max_weight < 1)) ||
         !is_clipped_whole || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
-        !(is_local ? is_pass(price, federation) : is_round(price, federation))) {
+        !is_release(price, federation)) {
         return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
     }
     return 0;
@@ -147,7 +177,7 @@ static int share_master(const struct env *env, unsigned char ret_key[CRYPTO_KEY_
 }
 
 /* Secret where privacy counts on the draw, else by the spec's seed. */
-static int open_cohort(struct round *round, double sample_rate,
+static int open_cohort(struct round *round, const struct price *price,
                        const unsigned char master[CRYPTO_KEY_SIZE], struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
@@ -161,8 +191,8 @@ static int open_cohort(struct round *round, double sample_rate,
     int64_t n_fixed = federation->cohort > n_clients
                           ? federation->cohort
                           : device_asked(federation, n_clients);
-    int rc = cohort_open(&round->cohort, federation->selection, sample_rate, n_fixed,
-                         &round->partition, key, err);
+    int rc = cohort_open(&round->cohort, federation->selection, price->sample_rate,
+                         n_fixed, &round->partition, key, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }
@@ -183,7 +213,7 @@ static int open_round(struct round *round, const struct spec *own,
                                 round->spec->training.seed, err);
     }
     if (rc == 0) {
-        rc = open_cohort(round, plan->price.sample_rate, master, err);
+        rc = open_cohort(round, &plan->price, master, err);
     }
     int64_t n_clients = round->partition.n_clients;
     if (rc == 0) {

@@ -15,7 +15,7 @@ static uint32_t cohort_limit(const struct secure *secure, double side)
     const struct trainer *trainer = secure->trainer;
     double cohort = (double)secure->spec->federation.cohort;
     double nominal = ceil(cohort / trainer->plan->price.sample_rate);
-    bool is_fixed = secure->spec->federation.selection != SELECTION_POISSON;
+    bool is_fixed = spec_selection_is_exact(secure->spec->federation.selection);
     double size = is_fixed ? cohort : cohort + side * COHORT_SPREAD * sqrt(cohort);
     if (secure->spec->federation.secagg.group > 0) { /* groups.h */
         size = fmin(cohort, 2.0 * (double)secure->spec->federation.secagg.group - 1.0);

@@ -160,6 +160,22 @@ static int passes(const struct spec_federation *federation, int64_t clients,
                       (long long)((rounds / price->n_bins + 1) * price->n_bins));
 }
 
+/* Passes over all clients, of whom each is in one round, always the same; the last may
+ * be cut short. */
+static int fixed_order(const struct spec *spec, int64_t clients, struct price *price,
+                       struct error *err)
+{
+    const struct spec_federation *federation = &spec->federation;
+    if (spec->privacy.is_private && federation->aggregation != AGGREGATION_CLEAR)
+        return error_set(err, PPT_ESPEC,
+                         "federation.aggregation is 'secagg', but noise that is "
+                         "correlated over rounds is for sums in the clear");
+    price->n_bins = (clients - 1) / federation->cohort + 1;
+    price->sample_rate = 1 / (double)price->n_bins;
+    price->n_bands = correlation_bands(federation->bands, price->n_bins);
+    return 0;
+}
+
 /* The clients of a federation, of whom each round draws `cohort`: in public numbers. */
 static int cohort_sampling(const struct spec *spec, const struct manifest *manifest,
                            const struct manifest_split *train, struct price *price,
@@ -196,13 +212,16 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
                          "federation.local is priced for updates in the clear with "
                          "equal weights and flat clipping, without consent");
     if (spec->privacy.is_private &&
-        (is_made_up || federation->selection != priced ||
+        (is_made_up ||
+         (federation->selection != priced &&
+          (is_local || federation->selection != SELECTION_FIXED_ORDER)) ||
          (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
          (spec->privacy.clipping.mode != CLIP_FLAT &&
           spec->privacy.clipping.mode != CLIP_QUANTILE)))
         return error_set(err, PPT_ESPEC,
                          "a private federation is priced for real users, a Poisson "
-                         "cohort (dealt with local), bounded weights and flat or "
+                         "cohort or a fixed order (dealt with local), bounded weights "
+                         "and flat or "
                          "quantile clipping only");
     if (cohort < 1 || cohort > clients) {
         error_set(err, PPT_ERANGE,
@@ -216,7 +235,11 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
                          (long long)federation->rounds, (long long)CALIBRATE_MAX_STEPS);
     price->sample_rate = sample_rate_up(cohort, clients);
     price->n_steps = federation->rounds;
-    return is_local ? passes(federation, clients, price, err) : 0;
+    if (is_local)
+        return passes(federation, clients, price, err);
+    return federation->selection == SELECTION_FIXED_ORDER
+               ? fixed_order(spec, clients, price, err)
+               : 0;
 }
 
 /* The test split must be there if it is looked at; a paid look needs a public divisor
@@ -378,14 +401,12 @@ static int price_private(const struct spec *spec, struct price *price,
     price->is_private = true;
     price->unit = spec->privacy.unit;
     price->delta = spec->privacy.delta;
-    bool is_dealt = price->n_bins > 0, is_local = spec->federation.local != LOCAL_NONE;
+    bool is_fl = spec->kind == JOB_FL, is_dealt = price->n_bins > 0;
     add_release(price,
-                is_local               ? "pass"
-                : is_dealt             ? "epoch"
-                : spec->kind == JOB_FL ? "round"
-                                       : "training-step",
+                is_dealt ? (is_fl ? "pass" : "epoch")
+                         : (is_fl ? "round" : "training-step"),
                 step_mechanism(spec, price),
-                is_dealt ? price->n_steps / price->n_bins : price->n_steps);
+                is_dealt ? (price->n_steps - 1) / price->n_bins + 1 : price->n_steps);
     struct cost evaluation = cost_zero(price->unit, price->relation);
     int rc = 0;
     if (spec->training.evaluation == EVALUATION_PAID) {

@@ -26,8 +26,8 @@ struct manifest;
 #define PRICE_TRAINING_STEP                                                            \
     0                      /* releases[0]: one noisy gradient sum (dp), or a whole     \
                               epoch of them where records are dealt; sum of a          \
-                              cohort's updates (fl), or with federation.local a pass   \
-                              of rounds in which each client sends one update */
+                              cohort's updates (fl), or a pass of rounds in which each \
+                              client sends one update (federation.local, fixed order) */
 #define PRICE_EVALUATION 1 /* releases[1], where paid for: one noisy test count */
 
 struct price_release {

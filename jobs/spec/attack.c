@@ -86,7 +86,7 @@ void attack_check(struct ydoc_faults *faults, const struct ydoc_node *node,
                       "simulated on data that are nobody's secret only");
         return;
     }
-    if (federation->selection == SELECTION_POISSON && !federation->robust.is_on)
+    if (!spec_selection_is_exact(federation->selection) && !federation->robust.is_on)
         ydoc_fault_at(faults, node, "selection",
                       "expected fixed with attack: its updates are gathered side by "
                       "side, with room for so many");

@@ -114,7 +114,7 @@ void devices_check(struct ydoc_faults *faults, const struct ydoc_node *node,
         ydoc_fault_at(faults, node, "devices",
                       "expected no such section, or privacy: none: who is there and "
                       "fast would choose the cohort, and only a secret draw is priced");
-    else if (federation->selection == SELECTION_POISSON)
+    else if (!spec_selection_is_exact(federation->selection))
         ydoc_fault_at(faults, node, "selection",
                       "expected fixed or weighted with devices: the first so many to "
                       "finish are waited for");

@@ -20,10 +20,9 @@ static const char *const partition_names[PARTITION_N] = {
 };
 
 static const char *const selection_names[SELECTION_N] = {
-    [SELECTION_POISSON] = "poisson",
-    [SELECTION_FIXED] = "fixed",
-    [SELECTION_WEIGHTED] = "weighted",
-    [SELECTION_DEALT] = "dealt",
+    [SELECTION_POISSON] = "poisson",         [SELECTION_FIXED] = "fixed",
+    [SELECTION_WEIGHTED] = "weighted",       [SELECTION_DEALT] = "dealt",
+    [SELECTION_FIXED_ORDER] = "fixed_order",
 };
 
 static const char *const weighting_names[WEIGHTING_N] = {
@@ -96,6 +95,11 @@ const char *spec_partition_name(enum spec_partition partition)
 const char *spec_selection_name(enum spec_selection selection)
 {
     return selection_names[selection];
+}
+
+bool spec_selection_is_exact(enum spec_selection selection)
+{
+    return selection == SELECTION_FIXED || selection == SELECTION_WEIGHTED;
 }
 
 const char *spec_weighting_name(enum spec_weighting weighting)
@@ -380,6 +384,13 @@ static void write_noise(struct json *json, const struct field *field, const void
     json_close_object(json);
 }
 
+static bool has_bands(const void *base)
+{
+    const struct spec_federation *federation = base;
+    return federation->selection == SELECTION_FIXED_ORDER ||
+           federation->selection == SELECTION_N;
+}
+
 static const struct field federation_fields[] = {
     {.key = "rounds",
      .type = FIELD_INTEGER,
@@ -428,6 +439,14 @@ static const struct field federation_fields[] = {
      .word = selection_word,
      .n_words = SELECTION_N,
      .n_default = SELECTION_POISSON},
+    {.key = "bands",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_federation, bands),
+     .n_least = 1,
+     .n_most = 1024,
+     .n_default = 16,
+     .applies = has_bands,
+     .only_with = "selection: fixed_order"},
     {.key = "weighting",
      .type = FIELD_WORD,
      .offset = offsetof(struct spec_federation, weighting),
@@ -521,6 +540,21 @@ void federation_write(struct json *json, const struct field *field, const void *
     json_close_object(json);
 }
 
+/* The server's noise takes back that of earlier rounds, value by value. */
+static void check_fixed_order(struct ydoc_faults *faults,
+                              const struct ydoc_node *privacy,
+                              const struct ydoc_node *node, const struct spec *spec)
+{
+    if (spec->privacy.clipping.mode == CLIP_QUANTILE)
+        ydoc_fault_at(faults, privacy, "clipping",
+                      "expected flat: with selection fixed_order noise is correlated "
+                      "over rounds, which have one clip norm");
+    if (spec->federation.aggregation == AGGREGATION_SECAGG)
+        ydoc_fault_at(faults, node, "aggregation",
+                      "expected clear: with selection fixed_order noise is correlated "
+                      "over rounds, and secagg turns each round's sum another way");
+}
+
 /* Who is protected, and by which draw, must be what the price assumes. */
 static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *root,
                           const struct spec *spec)
@@ -545,11 +579,12 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
             "expected users, or privacy: none: a record in or out moves other "
             "records between clients that are made up, so a price per client "
             "would not hold");
-    if (federation->selection == SELECTION_FIXED ||
-        federation->selection == SELECTION_WEIGHTED)
-        ydoc_fault_at(
-            faults, node, "selection",
-            "expected poisson, or privacy: none: it is the one that is priced");
+    if (spec_selection_is_exact(federation->selection))
+        ydoc_fault_at(faults, node, "selection",
+                      "expected poisson or fixed_order, or privacy: none: these are "
+                      "the ones that are priced");
+    if (federation->selection == SELECTION_FIXED_ORDER)
+        check_fixed_order(faults, privacy, node, spec);
     if (federation->weighting == WEIGHTING_EXAMPLES && federation->max_weight == 0)
         ydoc_fault_at(faults, node, "max_weight",
                       "expected how many of a client's records count at the most, or "
@@ -675,7 +710,8 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
     if (is_local && !spec->privacy.is_private)
         ydoc_fault_at(faults, node, "local",
                       "expected none: with privacy: none nothing is made noisy");
-    if (is_local && federation->selection < SELECTION_DEALT)
+    if (is_local && federation->selection != SELECTION_DEALT &&
+        federation->selection != SELECTION_N)
         ydoc_fault_at(faults, node, "selection",
                       "expected dealt with local: %s, by which each client takes part "
                       "in one round of a pass: each time is paid for",

@@ -173,7 +173,7 @@ static void check_around(struct ydoc_faults *faults, const struct ydoc_node *nod
         ydoc_fault_at(faults, node, "robust",
                       "expected no such section, aggregation: clear or secagg.group: a "
                       "robust rule looks at each update, and secagg hides them");
-    if (federation->selection == SELECTION_POISSON)
+    if (!spec_selection_is_exact(federation->selection))
         ydoc_fault_at(faults, node, "selection",
                       "expected fixed with robust: its rules count on how many updates "
                       "there are");

@@ -196,12 +196,15 @@ enum spec_partition {
 
 /* POISSON: each client independently. Without privacy only: FIXED, exactly so many;
  * WEIGHTED, the same with chances in proportion to their records. DEALT, with `local`
- * only: each in one round of every pass. */
+ * only: each in one round of every pass. FIXED_ORDER: each in one round of every pass,
+ * drawn once, so that each pass repeats the first; the server's noise is correlated
+ * over rounds. */
 enum spec_selection {
     SELECTION_POISSON,
     SELECTION_FIXED,
     SELECTION_WEIGHTED,
     SELECTION_DEALT,
+    SELECTION_FIXED_ORDER,
     SELECTION_N
 };
 enum spec_weighting { WEIGHTING_EQUAL, WEIGHTING_EXAMPLES, WEIGHTING_N };
@@ -367,6 +370,7 @@ struct spec_federation {
     int64_t
         cohort; /* clients in a round: expected (poisson) or exact; dealt: at most */
     enum spec_selection selection;
+    int64_t bands; /* FIXED_ORDER: of the noise; default 16; else 0 */
     enum spec_weighting weighting;
     int64_t max_weight; /* examples: so many count at the most; 0: all */
     double prox; /* FedProx: mu of mu/2 |w - w_t|^2 in a client's loss; default 0 */
@@ -501,6 +505,8 @@ const char *spec_evaluation_name(enum spec_evaluation evaluation);
 const char *spec_partition_name(enum spec_partition partition);
 const char *spec_selection_name(enum spec_selection selection);
 const char *spec_local_name(enum spec_local local);
+/* Are there exactly so many clients in each round? */
+bool spec_selection_is_exact(enum spec_selection selection);
 const char *spec_weighting_name(enum spec_weighting weighting);
 const char *spec_personal_name(enum spec_personal_kind kind);
 const char *spec_aggregation_name(enum spec_aggregation aggregation);

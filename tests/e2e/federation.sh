@@ -53,6 +53,20 @@ holds "$(spent people) >= 1.99 && $(reserved people) == 0"
 holds "$(field "$id" test_accuracy) > 0.8"
 [ -s "$(field "$id" model)" ] || die "no model"
 
+step "users in a fixed order: passes are what is charged, and the dry run shows both"
+federation ordered 2 2 "rounds: 25, partition: users, cohort: 100, selection: fixed_order, bands: 4"
+as alice ppt-submit --dry-run "$dir/ordered.yaml" >"$dir/dry"
+grep -q '^selection  *fixed_order: each pass asks' "$dir/dry" || die "$(cat "$dir/dry")"
+grep -q '^instead  *poisson: noise multiplier' "$dir/dry" || die "$(cat "$dir/dry")"
+grep -q '^noise multiplier  *[0-9.]* in 4 bands' "$dir/dry" || die "$(cat "$dir/dry")"
+ordered=$(submit ordered)
+wait_state "$ordered" "done"
+[ "$(field "$ordered" steps_done)" = 25 ] || die "rounds: $(field "$ordered" steps_done)"
+holds "$(field "$ordered" epsilon_spent) == $(field "$ordered" epsilon)"
+grep -q '"name": "pass", "mechanism": "gaussian"' "$dir/jobs/$ordered/plan.json" ||
+    die "another price: $(cat "$dir/jobs/$ordered/plan.json")"
+grep -q '"count": 3' "$dir/jobs/$ordered/plan.json" || die "not three passes"
+
 step "its journal has all rounds, and no size of a cohort"
 journal=$dir/jobs/$id/rounds.jsonl
 [ "$(grep -c '"round": ' "$journal")" = 151 ] || die "$(tail -n 3 "$journal")"

@@ -171,6 +171,10 @@ START_TEST(room_for_exact_sums)
         much.std_steps = 0x1p28;
         ck_assert_int_eq(
             correlated_open(&correlated, &much, n, 16, 1 << 20, 10000, &err), 0);
+        ck_assert(correlated_is_for(&correlated, &much));
+        ck_assert(!correlated_is_for(&correlated, &grid));
+        ck_assert(!correlated_is_for(
+            &correlated, &(struct grid){1.0, much.std_steps, much.max_steps}));
         correlated_close(&correlated);
         much.std_steps = 0x1p33; /* 2^41 fine steps */
         ck_assert_int_eq(correlated_open(&correlated, &much, n, 16, 16, 10, &err),

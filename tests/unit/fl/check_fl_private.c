@@ -8,6 +8,7 @@
 
 #include "jobs/fl/round.h"
 #include "jobs/model/net.h"
+#include "jobs/privacy/correlation.h"
 #include "tests/unit/fl/fl_world.h"
 
 /* What went into the first reduction, over all ranks. */
@@ -358,6 +359,61 @@ START_TEST(refuses_too_few_stand_ins)
 }
 END_TEST
 
+/* In a fixed order the server's rounds take back what earlier ones added: after ten of
+ * them, in passes of four, the model has the noise of correlation_drift, and three
+ * passes are charged. By one rank and by three. */
+START_TEST(passes_take_their_noise_back)
+{
+    enum { ROUNDS = 10, BANDS = 3 };
+    const double cohort = (double)train.n / 4;
+    use_privacy(1.0);
+    spec.training.learning_rate = 1e-12;
+    use_federation(PARTITION_USERS, train.n / 4, ROUNDS);
+    use_fixed_order(2.0, BANDS);
+    struct world world = world_of(_i == 0 ? 1 : 3);
+    run_well(&world, 1);
+    double n = (double)world.n_model, last = correlation_drift(BANDS, ROUNDS),
+           before = correlation_drift(BANDS, ROUNDS - 1);
+    double square = ROUNDS * last * last - (ROUNDS - 1) * before * before;
+    double expected = 2.0 / cohort * sqrt(square);
+    ck_assert_int_eq(world.report[0].used[0], 3);
+    ck_assert_double_lt(square, 0.6 * ROUNDS); /* or nothing is to be seen */
+    ck_assert_double_eq_tol(std_of_first_step(&world) / expected, 1.0,
+                            5.0 / sqrt(2.0 * n));
+    world_free(&world);
+}
+END_TEST
+
+START_TEST(refuses_other_passes)
+{
+    use_privacy(1.0);
+    use_federation(PARTITION_USERS, train.n / 4, 8);
+    use_fixed_order(2.0, 3);
+    struct mechanism *pass = &plan.price.releases[0].mechanism;
+    if (_i == 0) { /* more bands than are paid for */
+        spec.federation.bands = 4;
+    } else if (_i == 1) {
+        pass->noise_multiplier = plan.price.noise_multiplier;
+    } else if (_i == 2) {
+        spec.federation.selection = SELECTION_POISSON;
+    } else if (_i == 3) {
+        use_noise_by_clients(NOISE_ROUNDED_GAUSSIAN, 4, 3);
+    } else if (_i == 4) {
+        pass->kind = MECHANISM_SUBSAMPLED_GAUSSIAN;
+    } else if (_i == 5) {
+        plan.price.n_bands = 2;
+    } else if (_i == 6) { /* whose sums lie on another grid, and turned */
+        use_secagg(0.0);
+    }
+    struct world world = world_of(2);
+    run(&world, 1);
+    ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
+    ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
+    ck_assert_ptr_nonnull(strstr(world.err[0].text, "price is not this spec's"));
+    world_free(&world);
+}
+END_TEST
+
 /* A price that is not this spec's, and a private job of clients that are made up. */
 START_TEST(refuses_other_prices)
 {
@@ -400,6 +456,8 @@ int main(void)
     tcase_add_loop_test(tcase, clients_noise_has_its_size, 0, 2 * NOISE_KIND_N);
     tcase_add_loop_test(tcase, every_private_cohort_is_summed, 0, 20);
     tcase_add_test(tcase, refuses_too_few_stand_ins);
+    tcase_add_loop_test(tcase, passes_take_their_noise_back, 0, 2);
+    tcase_add_loop_test(tcase, refuses_other_passes, 0, 7);
     tcase_add_loop_test(tcase, refuses_other_prices, 0, 6);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -193,6 +193,7 @@ START_TEST(cohorts)
 {
     enum { N = 400, ROUNDS = 500, COHORT = 20 };
     enum spec_selection selection = (enum spec_selection)_i;
+    bool is_exact = spec_selection_is_exact(selection);
     int64_t first[N + 1];
     struct partition partition = {.n_clients = N, .first = first};
     for (int c = 0; c <= N; c++) {
@@ -213,7 +214,7 @@ START_TEST(cohorts)
             ck_assert(cohort.members[i] >= 0 && cohort.members[i] < N);
             times[cohort.members[i]]++;
         }
-        ck_assert(_i == SELECTION_POISSON || cohort.n == COHORT);
+        ck_assert(!is_exact || cohort.n == COHORT);
         total += cohort.n;
     }
     cohort_draw(&cohort, 3, NULL); /* asked for again, and elsewhere: the same */
@@ -228,7 +229,7 @@ START_TEST(cohorts)
     }
     cohort_close(&cohort);
     cohort_close(&twin);
-    if (_i != SELECTION_POISSON) {
+    if (is_exact) {
         partition.n_clients = COHORT - 1;
         ck_assert_int_eq(
             cohort_open(&cohort, selection, rate, COHORT, &partition, key, NULL),
@@ -266,6 +267,51 @@ START_TEST(only_able_ones_are_drawn)
         ck_assert_int_eq(times, 400 * 20);
     }
     cohort_close(&cohort);
+}
+END_TEST
+
+/* In a fixed order each client is in one round of each pass, always the same one of it,
+ * whoever else is able and wherever a process begins. */
+START_TEST(a_fixed_order_comes_again)
+{
+    enum { N = 300, N_BINS = 13, PASSES = 5 };
+    int64_t first[N + 1], last[N], times[N] = {0};
+    bool is_able[N];
+    unsigned char key[CRYPTO_KEY_SIZE] = {9};
+    struct partition partition = {.n_clients = N, .first = first};
+    struct cohort cohort, late;
+    for (int c = 0; c <= N; c++) {
+        first[c] = c;
+        is_able[c % N] = c % 3 != 0;
+    }
+    ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1,
+                                 &partition, key, NULL),
+                     0);
+    ck_assert_int_eq(cohort_open(&late, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1,
+                                 &partition, key, NULL),
+                     0);
+    for (int64_t round = 0; round < PASSES * N_BINS; round++) {
+        cohort_draw(&cohort, round, NULL);
+        for (int64_t i = 0; i < cohort.n; i++) {
+            int64_t c = cohort.members[i];
+            ck_assert(times[c] == 0 || round - last[c] == N_BINS);
+            ck_assert_int_eq(times[c], round / N_BINS);
+            last[c] = round;
+            times[c]++;
+        }
+    }
+    for (int c = 0; c < N; c++) {
+        ck_assert_int_eq(times[c], PASSES);
+    }
+    for (int64_t round = 5; round < 2 * N_BINS; round++) {
+        cohort_draw(&late, round, is_able);
+        for (int64_t i = 0; i < late.n; i++) {
+            ck_assert(is_able[late.members[i]]);
+            ck_assert_int_eq(last[late.members[i]] % N_BINS, round % N_BINS);
+        }
+    }
+    cohort_close(&cohort);
+    cohort_close(&late);
 }
 END_TEST
 
@@ -309,6 +355,7 @@ int main(void)
     tcase_add_test(tcase, seeds_differ);
     tcase_add_test(tcase, too_many_shards);
     tcase_add_loop_test(tcase, cohorts, 0, SELECTION_DEALT);
+    tcase_add_test(tcase, a_fixed_order_comes_again);
     tcase_add_loop_test(tcase, only_able_ones_are_drawn, 0, SELECTION_DEALT);
     tcase_add_test(tcase, weighted_cohorts);
     suite_add_tcase(suite, tcase);

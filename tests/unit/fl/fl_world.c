@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jobs/privacy/correlation.h"
 #include "jobs/privacy/meter.h"
 
 struct world_data train, test;
@@ -129,6 +130,26 @@ void use_noise_by_clients(enum spec_noise_kind kind, int64_t participants,
                                                 .kind = kind,
                                                 .participants = participants,
                                                 .min_survivors = min_survivors};
+}
+
+void use_fixed_order(double noise_multiplier, int64_t bands)
+{
+    double n_clients = (double)train.n;
+    int64_t cohort = spec.federation.cohort, rounds = spec.federation.rounds;
+    struct price *price = &plan.price;
+    spec.federation.selection = SELECTION_FIXED_ORDER;
+    spec.federation.bands = bands;
+    price->n_bins = (int64_t)ceil(n_clients / (double)cohort);
+    price->n_bands = correlation_bands(bands, price->n_bins);
+    price->sample_rate = 1.0 / (double)price->n_bins;
+    price->noise_multiplier = noise_multiplier;
+    price->releases[0] =
+        (struct price_release){.name = "pass",
+                               .mechanism = {.kind = MECHANISM_GAUSSIAN,
+                                             .noise_multiplier = correlation_priced(
+                                                 noise_multiplier, price->n_bands),
+                                             .sample_rate = 1.0},
+                               .count = (rounds + price->n_bins - 1) / price->n_bins};
 }
 
 void use_rule(enum spec_rule rule, enum spec_before before)

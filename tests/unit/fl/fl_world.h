@@ -24,6 +24,9 @@ void use_privacy(double clip_norm);
 void use_secagg(double max_norm);
 void use_noise_by_clients(enum spec_noise_kind kind, int64_t participants,
                           int64_t min_survivors);
+/* After use_privacy and use_federation with users: passes over all of them. */
+void use_fixed_order(double noise_multiplier, int64_t bands);
+
 void use_rule(enum spec_rule rule, enum spec_before before);
 void use_attack(enum spec_attack_kind kind);
 /* Users of 1 to 40 records, whose ids are not in the order of the records. */

@@ -7,6 +7,7 @@
 
 #include "jobs/manifest.h"
 #include "jobs/privacy/calibrate.h"
+#include "jobs/privacy/correlation.h"
 #include "jobs/privacy/price.h"
 #include "jobs/privacy/price_memo.h"
 #include "jobs/privacy/price_split.h"
@@ -473,13 +474,43 @@ START_TEST(users_of_several_records)
 }
 END_TEST
 
+/* Users in a fixed order: a pass is one Gaussian, the last one may be begun only. */
+START_TEST(users_in_a_fixed_order)
+{
+    struct manifest m = manifest();
+    struct spec s = federation();
+    m.unit = UNIT_USER;
+    s.federation.selection = SELECTION_FIXED_ORDER;
+    s.federation.bands = 8;
+    s.federation.cohort = 7000; /* of 60,000: passes of nine rounds */
+    struct price price = price_of(&s, &m);
+    ck_assert_str_eq(price.releases[0].name, "pass");
+    ck_assert_int_eq(price.n_bins, 9);
+    ck_assert_int_eq(price.n_bands, 8);
+    ck_assert_int_eq(price.n_steps, 200);
+    ck_assert_int_eq(price.releases[0].count, 23);
+    ck_assert(price.sample_rate == 1.0 / 9);
+    ck_assert(price.unit == UNIT_USER);
+    const struct mechanism *pass = &price.releases[0].mechanism;
+    ck_assert(pass->kind == MECHANISM_GAUSSIAN && pass->sample_rate == 1);
+    ck_assert(pass->noise_multiplier == correlation_priced(price.noise_multiplier, 8));
+    double expected = 23 / (pass->noise_multiplier * pass->noise_multiplier);
+    ck_assert_double_eq_tol((double)price.cost.mu2 / COST_RHO_PER_NAT, expected, 1e-9);
+    s.privacy.clipping.mode = CLIP_QUANTILE;
+    expect(&s, &m, PPT_ESPEC, "one clip norm");
+    s.privacy.clipping.mode = CLIP_FLAT;
+    s.federation.aggregation = AGGREGATION_SECAGG;
+    expect(&s, &m, PPT_ESPEC, "for sums in the clear");
+}
+END_TEST
+
 /* Where the draw, the clients or the weights are others than the price's, it is not
  * claimed; without privacy they may be. */
 START_TEST(other_federations_have_no_price)
 {
     const char *text =
-        "real users, a Poisson cohort (dealt with local), bounded weights and flat "
-        "or quantile clipping";
+        "real users, a Poisson cohort or a fixed order (dealt with local), bounded "
+        "weights and flat or quantile clipping";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
@@ -723,6 +754,7 @@ int main(void)
     tcase_add_test(tcase, a_round_is_a_step_over_users);
     tcase_add_test(tcase, noise_by_clients_is_priced_as_such);
     tcase_add_test(tcase, users_of_several_records);
+    tcase_add_test(tcase, users_in_a_fixed_order);
     tcase_add_test(tcase, other_federations_have_no_price);
     tcase_add_test(tcase, nonsense_is_refused);
     tcase_add_test(tcase, what_is_remembered_is_what_is_computed);
