@@ -354,45 +354,84 @@ static int check_digest(const char *directory, const char *name, const char *tex
     return 0;
 }
 
+static int load_spec(const char *directory, const struct plan *plan,
+                     struct spec *ret_spec, struct error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = load_file(directory, "spec.json", SPEC_MAX_BYTES, &text, &len, err);
+    if (rc == 0)
+        rc = check_digest(directory, "spec.json", text, len, plan->spec_sha256, err);
+    if (rc == 0)
+        rc = spec_parse(text, len, "spec.json", &any_policy, ret_spec, err);
+    free(text);
+    return rc;
+}
+
+static int load_manifest(const char *directory, const struct plan *plan,
+                         struct manifest *ret_manifest, struct error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = load_file(directory, "manifest.yaml", PLAN_MAX_BYTES, &text, &len, err);
+    if (rc == 0)
+        rc = check_digest(directory, "manifest.yaml", text, len, plan->manifest_sha256,
+                          err);
+    if (rc == 0)
+        rc = manifest_parse(text, len, "manifest.yaml", ret_manifest, err);
+    free(text);
+    return rc;
+}
+
+static bool was_seen(const struct plan_seen *seen, const struct plan *plan)
+{
+    return seen->spec_sha256[0] != '\0' &&
+           strcmp(seen->spec_sha256, plan->spec_sha256) == 0 &&
+           strcmp(seen->manifest_sha256, plan->manifest_sha256) == 0;
+}
+
+/* What the plan names by its digests. */
+static int see(const char *directory, const struct plan *plan, struct plan_seen *seen,
+               struct error *err)
+{
+    if (was_seen(seen, plan))
+        return 0;
+    seen->spec_sha256[0] = '\0';
+    int rc = load_spec(directory, plan, &seen->spec, err);
+    if (rc == 0)
+        rc = load_manifest(directory, plan, &seen->manifest, err);
+    if (rc != 0)
+        return rc;
+    memcpy(seen->spec_sha256, plan->spec_sha256, sizeof seen->spec_sha256);
+    memcpy(seen->manifest_sha256, plan->manifest_sha256, sizeof seen->manifest_sha256);
+    return 0;
+}
+
 int plan_load(const char *directory, const unsigned char public_key[32],
-              struct plan *ret_plan, struct spec *ret_spec,
+              struct plan_seen *seen, struct plan *ret_plan, struct spec *ret_spec,
               struct manifest *ret_manifest, struct error *err)
 {
-    char *plan_text = NULL, *spec_text = NULL, *manifest_text = NULL;
-    size_t plan_len = 0, spec_len = 0, manifest_len = 0;
+    char *text = NULL;
+    size_t len = 0;
     struct plan plan;
-    struct spec spec;
-    struct manifest manifest;
-    int rc = verify(directory, public_key, &plan_text, &plan_len, err);
+    struct plan_seen *own = seen == NULL ? calloc(1, sizeof *own) : NULL;
+    if (seen == NULL)
+        seen = own;
+    int rc = seen == NULL ? error_set(err, PPT_ENOMEM, "no memory to read a plan")
+                          : verify(directory, public_key, &text, &len, err);
     if (rc == 0)
-        rc = from_json(plan_text, plan_len, "plan.json", &plan, err);
+        rc = from_json(text, len, "plan.json", &plan, err);
     if (rc == 0)
         rc = check_directory(&plan, directory, err);
     if (rc == 0)
-        rc = load_file(directory, "spec.json", SPEC_MAX_BYTES, &spec_text, &spec_len,
-                       err);
-    if (rc == 0)
-        rc = check_digest(directory, "spec.json", spec_text, spec_len, plan.spec_sha256,
-                          err);
-    if (rc == 0)
-        rc = spec_parse(spec_text, spec_len, "spec.json", &any_policy, &spec, err);
-    if (rc == 0)
-        rc = load_file(directory, "manifest.yaml", PLAN_MAX_BYTES, &manifest_text,
-                       &manifest_len, err);
-    if (rc == 0)
-        rc = check_digest(directory, "manifest.yaml", manifest_text, manifest_len,
-                          plan.manifest_sha256, err);
-    if (rc == 0)
-        rc = manifest_parse(manifest_text, manifest_len, "manifest.yaml", &manifest,
-                            err);
+        rc = see(directory, &plan, seen, err);
     if (rc == 0) {
         *ret_plan = plan;
-        *ret_spec = spec;
-        *ret_manifest = manifest;
+        *ret_spec = seen->spec;
+        *ret_manifest = seen->manifest;
     }
-    free(plan_text);
-    free(spec_text);
-    free(manifest_text);
+    free(text);
+    free(own);
     return rc;
 }
 

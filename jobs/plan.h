@@ -70,10 +70,20 @@ int plan_store(const struct plan *plan, const struct spec *spec,
                const char *manifest_text, const unsigned char secret_key[32],
                struct error *err);
 
-/* Reads and verifies. Errors: PPT_ETRUST (says which check failed), PPT_EIO,
- * PPT_ESPEC. */
+/* Spec and manifest of the plan that was loaded last. Another plan that names the same
+ * two by their digests has them from here: they are neither read nor parsed again.
+ * Zero-initialise. */
+struct plan_seen {
+    char spec_sha256[SPEC_HEX_SIZE]; /* "": nothing yet */
+    char manifest_sha256[MANIFEST_HEX_SIZE];
+    struct spec spec;
+    struct manifest manifest;
+};
+
+/* Reads and verifies. `seen` may be NULL. Errors: PPT_ETRUST (says which check failed),
+ * PPT_EIO, PPT_ESPEC. */
 int plan_load(const char *directory, const unsigned char public_key[32],
-              struct plan *ret_plan, struct spec *ret_spec,
+              struct plan_seen *seen, struct plan *ret_plan, struct spec *ret_spec,
               struct manifest *ret_manifest, struct error *err);
 
 /* May a process of this user on this host run it? Errors: PPT_ETRUST. */

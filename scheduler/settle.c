@@ -179,6 +179,9 @@ static bool is_within(const struct cost *cost, const struct cost *reserved)
            cost->relation == reserved->relation;
 }
 
+/* Jobs that follow each other are often alike. */
+static struct plan_seen seen;
+
 struct signed_job {
     struct plan plan;
     struct spec spec;
@@ -212,7 +215,7 @@ static int end_meter(const char *directory, const unsigned char public_key[32],
     int rc = spool_path(directory, PLAN_METER, path, err);
     *ret_damaged = false;
     memset(ret_used, 0, PRICE_MAX_RELEASES * sizeof *ret_used);
-    if (rc == 0 && plan_load(directory, public_key, &job->plan, &job->spec,
+    if (rc == 0 && plan_load(directory, public_key, &seen, &job->plan, &job->spec,
                              &job->manifest, ret_why) != 0) {
         free(job);
         job = NULL;
@@ -242,7 +245,7 @@ bool settle_is_unopened(const char *directory, const unsigned char public_key[32
 {
     struct signed_job *job = malloc(sizeof *job);
     bool is_its = job != NULL &&
-                  plan_load(directory, public_key, &job->plan, &job->spec,
+                  plan_load(directory, public_key, &seen, &job->plan, &job->spec,
                             &job->manifest, NULL) == 0 &&
                   job->plan.attempt == attempt && is_unopened(directory, &job->plan);
     free(job);
@@ -315,7 +318,7 @@ void settle_find_used(const char *directory, const unsigned char public_key[32],
     bool is_damaged;
     struct signed_job *job = malloc(sizeof *job);
     if (job != NULL && spool_path(directory, PLAN_METER, path, NULL) == 0 &&
-        plan_load(directory, public_key, &job->plan, &job->spec, &job->manifest,
+        plan_load(directory, public_key, &seen, &job->plan, &job->spec, &job->manifest,
                   NULL) == 0)
         meter_read(path, &job->plan.price, ret_used, &is_damaged, NULL);
     free(job);

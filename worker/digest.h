@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "jobs/comm.h"
 #include "jobs/manifest.h"
+#include "worker/h5.h"
 
 /* Hexadecimal digest of the whole file; every rank of `comm` calls it and gets the same
  * answer or an error of its own (then no rank waits for another: errors are agreed on
@@ -16,13 +17,15 @@
 int digest_file(const char *path, struct comm *comm, char ret_hex[MANIFEST_HEX_SIZE],
                 struct error *err);
 
-/* The same, and PPT_EDATA unless it is `expected`. */
+/* The same, and PPT_EDATA unless it is `expected`. Where every rank has found that of
+ * this very file before (its inode, size and times of change are as they were, the last
+ * change well before the digest was computed), it is not read again. */
 int digest_check(const char *path, const char *expected, struct comm *comm,
                  struct error *err);
 
 /* The same of each file that a joined one (ppt-data join) says its rows lie in, by the
  * digests that it carries itself; nothing to do where it is no such. Errors: as
- * digest_check, those of h5_open, PPT_EDATA (a source is not there). */
-int digest_check_sources(const char *path, struct comm *comm, struct error *err);
+ * digest_check, PPT_EDATA (a source is not there). */
+int digest_check_sources(const struct h5 *file, struct comm *comm, struct error *err);
 
 #endif

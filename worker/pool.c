@@ -27,6 +27,9 @@
 #define ORDER_MS 5 /* between two looks for an order's file */
 #define STACK_BYTES (256u << 10)
 #define WIPE_BYTE 0x5a
+/* So much freed memory, wiped, stays with an idle rank: the next job need not have the
+ * system clear as much again. */
+#define KEPT_BYTES (32u << 20)
 
 struct pool {
     struct world *world;
@@ -70,6 +73,8 @@ int pool_prepare(struct error *err)
         return error_hint(err, "set launcher.kind: pool in the site's configuration");
     }
     mallopt(M_PERTURB, WIPE_BYTE);
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 8);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     return 0;
 }
 
@@ -203,7 +208,8 @@ static void run_job(struct pool *pool, const struct pool_message *order, int loc
     if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(world))
         comm_mpi_abort(status);
     leave_log(saved);
-    malloc_trim(0);
+    if (mallinfo2().fordblks > KEPT_BYTES)
+        malloc_trim(0);
     wipe_stack();
     pool->n_jobs++;
     if ((rc != 0 && rc != -PPT_EINTERRUPTED) || world->is_sealed ||

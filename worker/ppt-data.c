@@ -629,6 +629,17 @@ static int match_splits(const char *path, const struct manifest *manifest,
     return rc;
 }
 
+static int check_sources(const char *path, struct error *err)
+{
+    struct h5 *file;
+    int rc = h5_open(path, &file, err);
+    if (rc != 0)
+        return rc;
+    rc = digest_check_sources(file, &comm_alone, err);
+    h5_close(file, NULL);
+    return rc;
+}
+
 static int run_verify(int argc, char **argv, struct error *err)
 {
     const char *manifest_option = NULL;
@@ -654,7 +665,7 @@ static int run_verify(int argc, char **argv, struct error *err)
     if (rc == 0)
         rc = digest_check(argv[1], manifest.digest, &comm_alone, err);
     if (rc == 0)
-        rc = digest_check_sources(argv[1], &comm_alone, err);
+        rc = check_sources(argv[1], err);
     if (rc == 0)
         rc = match_splits(argv[1], &manifest, err);
     if (rc == 0)

@@ -325,7 +325,7 @@ static int open_split(struct run *run, const char *name, bool is_whole,
         err);
 }
 
-static int open_data(struct run *run, struct error *err)
+static int open_file(struct run *run, struct error *err)
 {
     int rc = data_h5_open(run->plan.data_file, &run->data, err);
     if (rc == 0)
@@ -335,8 +335,12 @@ static int open_data(struct run *run, struct error *err)
         rc = error_set(err, PPT_EDATA,
                        "%s: its privacy unit or relation is not the manifest's",
                        run->plan.data_file);
-    if (rc == 0)
-        rc = open_split(run, run->spec.dataset.train, run->spec.kind == JOB_FL,
+    return rc;
+}
+
+static int open_splits(struct run *run, struct error *err)
+{
+    int rc = open_split(run, run->spec.dataset.train, run->spec.kind == JOB_FL,
                         &run->train, err);
     if (rc == 0 && run->spec.dataset.test[0] != '\0')
         rc = open_split(run, run->spec.dataset.test, false, &run->test, err);
@@ -407,17 +411,13 @@ static void name_hosts(struct run *run, const struct binding *all)
     *places = (struct report_places){0};
 }
 
-/* What all ranks are bound to, and from that how many threads this one has. */
-static int share_out(struct run *run, struct error *err)
+/* What all ranks are bound to, and from that how many threads this one has.
+ * all[size]: scratch. */
+static int share_out(struct run *run, struct binding *all, struct error *err)
 {
     const int rank = run->control->rank, size = run->control->size;
-    struct binding *all = calloc((size_t)size, sizeof *all);
     int rc =
-        all == NULL ? error_set(err, PPT_ENOMEM, "no memory for %d ranks", size) : 0;
-    rc = agree(run->control, rc, err);
-    if (rc == 0)
-        rc = agree(run->control, binding_gather(run->control, &run->binding, all, err),
-                   err);
+        agree(run->control, binding_gather(run->control, &run->binding, all, err), err);
     if (rc == 0)
         run->n_threads =
             binding_threads(all, size, rank, run->spec.resources.cores_per_rank);
@@ -426,7 +426,6 @@ static int share_out(struct run *run, struct error *err)
                  rank, run->n_threads, (long long)run->spec.resources.cores_per_rank);
     if (rc == 0 && rank == 0)
         name_hosts(run, all);
-    free(all);
     return rc;
 }
 
@@ -443,25 +442,35 @@ static int prepare_alone(struct run *run, struct error *err)
     return rc;
 }
 
+/* The data file's digest before HDF5 sees a byte of it, and those of its sources before
+ * a row is read. */
+static int prepare_data(struct run *run, struct error *err)
+{
+    int rc = digest_check(run->plan.data_file, run->manifest.digest, run->control, err);
+    if (rc == 0)
+        rc = open_file(run, err);
+    rc = agree(run->control, rc, err);
+    if (rc == 0)
+        rc = digest_check_sources(run->data.file, run->control, err);
+    if (rc == 0)
+        rc = open_splits(run, err);
+    if (rc == 0)
+        rc = open_base(run, err);
+    return agree(run->control, rc, err);
+}
+
 /* The ladder before the first step; each rung is agreed on by all ranks. */
 static int prepare(struct run *run, struct error *err)
 {
-    int rc = agree(run->control, prepare_alone(run, err), err);
+    struct binding *all = calloc((size_t)run->control->size, sizeof *all);
+    int rc = all == NULL ? error_set(err, PPT_ENOMEM, "no memory for %d ranks",
+                                     run->control->size)
+                         : prepare_alone(run, err);
+    rc = agree(run->control, rc, err);
     if (rc == 0)
-        rc = share_out(run, err);
-    if (rc == 0)
-        rc = agree(
-            run->control,
-            digest_check(run->plan.data_file, run->manifest.digest, run->control, err),
-            err);
-    if (rc == 0)
-        rc = agree(run->control,
-                   digest_check_sources(run->plan.data_file, run->control, err), err);
-    if (rc == 0)
-        rc = agree(run->control, open_data(run, err), err);
-    if (rc == 0)
-        rc = agree(run->control, open_base(run, err), err);
-    return rc;
+        rc = share_out(run, all, err);
+    free(all);
+    return rc == 0 ? prepare_data(run, err) : rc;
 }
 
 static int train(struct run *run, struct error *err)
@@ -556,8 +565,9 @@ static int load(struct run *run, const char *directory,
                 const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
                 struct error *err)
 {
-    int rc =
-        plan_load(directory, public_key, &run->plan, &run->spec, &run->manifest, err);
+    static struct plan_seen seen; /* in a pool the next job is often alike */
+    int rc = plan_load(directory, public_key, &seen, &run->plan, &run->spec,
+                       &run->manifest, err);
     if (rc == 0 && attempt != 0 && attempt != run->plan.attempt)
         rc = error_set(err, PPT_ESTATE,
                        "the plan in %s is for attempt %lld, and this is attempt %lld",

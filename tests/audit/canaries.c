@@ -183,8 +183,8 @@ static int read_job(const char *directory, const char *key_path, struct job *job
     struct net net;
     int rc = pathsafe_read_public(key_path, public_key, sizeof public_key, &err);
     if (rc == 0)
-        rc = plan_load(directory, public_key, &job->plan, &job->spec, &job->manifest,
-                       &err);
+        rc = plan_load(directory, public_key, NULL, &job->plan, &job->spec,
+                       &job->manifest, &err);
     if (rc == 0)
         rc = net_build(&job->spec.model, &job->manifest.splits[0], true, &net, &err);
     if (rc == 0 && (net.n_params != (int64_t)(sizeof first / sizeof first[0]) ||

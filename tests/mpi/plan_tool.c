@@ -227,7 +227,7 @@ static int print_used(const char *directory, const char *key_path)
     bool is_damaged;
     int rc = pathsafe_read_public(key_path, public_key, sizeof public_key, &err);
     if (rc == 0)
-        rc = plan_load(directory, public_key, &plan, &spec, &manifest, &err);
+        rc = plan_load(directory, public_key, NULL, &plan, &spec, &manifest, &err);
     if (rc == 0)
         rc = plan_path(&plan, "meter", path, &err);
     if (rc == 0)

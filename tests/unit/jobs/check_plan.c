@@ -80,12 +80,17 @@ static void teardown(void)
     free(manifest_text);
 }
 
-static int load(struct plan *ret_plan)
+static int load_after(struct plan_seen *seen, struct plan *ret_plan)
 {
     struct spec loaded_spec;
     struct manifest loaded_manifest;
-    return plan_load(directory, public_key, ret_plan, &loaded_spec, &loaded_manifest,
-                     &err);
+    return plan_load(directory, public_key, seen, ret_plan, &loaded_spec,
+                     &loaded_manifest, &err);
+}
+
+static int load(struct plan *ret_plan)
+{
+    return load_after(NULL, ret_plan);
 }
 
 START_TEST(a_plan_comes_back_as_it_was)
@@ -126,6 +131,30 @@ START_TEST(any_changed_file_is_refused)
     struct plan loaded;
     damage(files[_i], 5);
     ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+}
+END_TEST
+
+/* What was seen is that of the digests and of nothing else. */
+START_TEST(a_spec_that_was_seen_is_not_read_again)
+{
+    struct plan_seen *seen = calloc(1, sizeof *seen);
+    struct plan loaded;
+    ck_assert_int_eq(load_after(seen, &loaded), 0);
+    ck_assert_str_eq(seen->spec.name, "digits");
+    damage("spec.json", 5);
+    damage("manifest.yaml", 5);
+    ck_assert_int_eq(load_after(seen, &loaded), 0); /* the right ones are known */
+    ck_assert_str_eq(seen->spec.name, "digits");
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    seen->spec_sha256[5] ^= 1; /* another job's */
+    ck_assert_int_eq(load_after(seen, &loaded), -PPT_ETRUST);
+    damage("spec.json", 5);
+    ck_assert_int_eq(load_after(seen, &loaded), -PPT_ETRUST); /* half of it is not it */
+    damage("manifest.yaml", 5);
+    ck_assert_int_eq(load_after(seen, &loaded), 0);
+    damage("plan.json", 5);
+    ck_assert_int_eq(load_after(seen, &loaded), -PPT_ETRUST);
+    free(seen);
 }
 END_TEST
 
@@ -246,6 +275,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_plan_comes_back_as_it_was);
     tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
+    tcase_add_test(tc, a_spec_that_was_seen_is_not_read_again);
     tcase_add_test(tc, a_plan_for_anybody_anywhere);
     tcase_add_test(tc, only_for_its_user_on_its_hosts);
     tcase_add_test(tc, another_key_is_refused);

@@ -1,8 +1,10 @@
 /* An import makes a file and a manifest that belong together, or nothing at all. */
 #include <check.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "jobs/comm.h"
@@ -262,6 +264,55 @@ START_TEST(any_flipped_byte_changes_the_digest)
 }
 END_TEST
 
+static int n_asked; /* collectives of the communicator below */
+
+static int count_max(struct comm *comm, int64_t *values, size_t n, struct error *why)
+{
+    n_asked++;
+    return comm_alone.ops->max_i64(comm, values, n, why);
+}
+
+/* How many collectives one check takes: one where the file was found before. */
+static int n_collectives(const char *path, int expected_rc)
+{
+    struct comm_ops ops = *comm_alone.ops;
+    struct comm counting = comm_alone;
+    ops.max_i64 = count_max;
+    counting.ops = &ops;
+    n_asked = 0;
+    ck_assert_int_eq(digest_check(path, manifest.digest, &counting, &err), expected_rc);
+    return n_asked;
+}
+
+/* Not read again as long as nobody can have changed it: not just after a change, which
+ * may not show in its times, and not where only its time of change tells. */
+START_TEST(a_file_at_rest_is_read_once)
+{
+    struct stat before;
+    open_source(&train, "train.csv", "1,2,0\n3,4,1\n");
+    struct import import = make_import(scratch_path("a.h5"));
+    import.n_splits = 1;
+    ck_assert_int_eq(import_run(&import, &manifest, &err), 0);
+    ck_assert_int_gt(n_collectives(import.path, 0), 1);
+    ck_assert_int_gt(n_collectives(import.path, 0), 1);
+    sleep(3);
+    ck_assert_int_gt(n_collectives(import.path, 0), 1);
+    ck_assert_int_eq(n_collectives(import.path, 0), 1);
+    ck_assert_int_eq(stat(import.path, &before), 0);
+    const struct timespec times[] = {before.st_atim, before.st_mtim};
+    scratch_flip(import.path, 40);
+    ck_assert_int_eq(utimensat(AT_FDCWD, import.path, times, 0), 0);
+    ck_assert_int_gt(n_collectives(import.path, -PPT_EDATA), 1);
+    sleep(3);
+    ck_assert_int_gt(n_collectives(import.path, -PPT_EDATA), 1);
+    ck_assert_int_gt(n_collectives(import.path, -PPT_EDATA), 1);
+    manifest.digest[0] = manifest.digest[0] == 'a' ? 'b' : 'a'; /* another data set's */
+    scratch_flip(import.path, 40);
+    ck_assert_int_gt(n_collectives(import.path, -PPT_EDATA), 1);
+    source_close(&train);
+}
+END_TEST
+
 START_TEST(the_manifest_stands_beside)
 {
     char path[MANIFEST_PATH_SIZE];
@@ -278,6 +329,7 @@ int main(void)
 {
     Suite *suite = suite_create("import");
     TCase *tc = tcase_create("import");
+    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_add_test(tc, what_is_imported_can_be_read);
     tcase_add_test(tc, many_classes_need_wide_labels);
@@ -286,6 +338,7 @@ int main(void)
     tcase_add_test(tc, refusals_leave_nothing);
     tcase_add_test(tc, nothing_is_replaced_unasked);
     tcase_add_test(tc, any_flipped_byte_changes_the_digest);
+    tcase_add_test(tc, a_file_at_rest_is_read_once);
     tcase_add_test(tc, the_manifest_stands_beside);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
