@@ -268,6 +268,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
         return rc;
     state = before;
     state.started_attempt = attempt;
+    state.ahead_attempt = context->is_ahead ? attempt : 0;
     state.started_at_s = time(NULL);
     state.stop = SPOOL_STOP_NONE;
     state.stop_at_s = 0;
@@ -618,6 +619,15 @@ static void learn(const struct launcher_look *look, struct settle_facts *facts)
         facts->state.stop = SPOOL_STOP_CANCEL;
 }
 
+/* Ordered to follow others by a scheduler that has gone: then its world has forgotten
+ * it, and that it did not begin is nobody's fault. */
+static bool was_forgotten(const struct attempt_context *context,
+                          const struct queue_job *job, const struct settle_facts *facts)
+{
+    return facts->has_only_died && facts->state.ahead_attempt == job->attempt &&
+           job->epoch != context->lease->epoch;
+}
+
 /* Counts attempts that Slurm ended before they began, until one has begun. */
 static int count_early(const struct queue_job *job, const struct launcher_look *look,
                        struct settle_facts *facts, struct error *err)
@@ -672,7 +682,8 @@ static int settle_dead(const struct attempt_context *context,
         !look->is_returned && facts.has_state && !facts.is_cancel_requested &&
         time(NULL) - facts.state.started_at_s < AGAIN_S)
         return 0;
-    int rc = count_early(job, look, &facts, err);
+    int rc =
+        was_forgotten(context, job, &facts) ? 0 : count_early(job, look, &facts, err);
     if (rc != 0)
         return rc;
     learn(look, &facts);

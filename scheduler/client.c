@@ -122,16 +122,15 @@ static int look(struct client *client, int64_t job_id, struct queue_job *ret_job
     return rc;
 }
 
-int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err)
+int client_wait_on(struct client *client, int64_t job_id, int64_t *last, bool tell,
+                   struct error *err)
 {
     struct queue_job job = {0};
-    int64_t last = 0;
     int rc = 0;
     do {
         rc = look(client, job_id, &job, err);
         if (tell && (rc == 0 || rc == -PPT_EJOB)) {
-            int tell_rc =
-                client_tell_moves(client, job_id, &last, rc == 0 ? err : NULL);
+            int tell_rc = client_tell_moves(client, job_id, last, rc == 0 ? err : NULL);
             rc = rc == 0 ? tell_rc : rc;
         }
         if (rc == -PPT_EDB && !db_is_alive(client->db)) {
@@ -144,6 +143,12 @@ int client_wait(struct client *client, int64_t job_id, bool tell, struct error *
     if (rc == 0 && tell)
         tell_outcome(&job);
     return rc;
+}
+
+int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err)
+{
+    int64_t last = 0;
+    return client_wait_on(client, job_id, &last, tell, err);
 }
 
 int client_id(const char *text, int64_t *ret_id, bool *ret_is_sweep, struct error *err)

@@ -60,6 +60,10 @@ int client_tell_moves(struct client *client, int64_t job_id, int64_t *last,
  * PPT_ENOTFOUND, PPT_EDB. */
 int client_wait(struct client *client, int64_t job_id, bool tell, struct error *err);
 
+/* The same from event *last on, where client_tell_moves has told those before it. */
+int client_wait_on(struct client *client, int64_t job_id, int64_t *last, bool tell,
+                   struct error *err);
+
 /* The same for all jobs of a sweep; those that were not done are told on stderr.
  * Errors: also PPT_EJOB with their number. */
 int client_wait_sweep(struct client *client, int64_t sweep_id, bool tell,

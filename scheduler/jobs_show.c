@@ -136,7 +136,8 @@ void jobs_to_json(struct json *json, const struct queue_job *job)
         json_string(json, "directory", jobs_directory(job));
         if (job->allocation[0] == '\0') {
             json_string(json, "host", job->host);
-            json_integer(json, "pid", job->pid);
+            if (job->pid != 0) /* the row of a world's job has none */
+                json_integer(json, "pid", job->pid);
         }
     }
     if (job->slurm.id != 0) {

@@ -184,6 +184,8 @@ static int parse_state(const char *text, size_t len, const char *path,
     ydoc_integer(&faults, ydoc_get(root, "n_early"), 0, INT64_MAX, &state.n_early);
     ydoc_integer(&faults, ydoc_get(root, "last_early"), 0, INT64_MAX,
                  &state.last_early);
+    ydoc_integer(&faults, ydoc_get(root, "ahead_attempt"), 0, INT64_MAX,
+                 &state.ahead_attempt);
     ydoc_integer(&faults, ydoc_get(root, "held_since_s"), 0, INT64_MAX,
                  &state.held_since_s);
     int rc = ydoc_faults_end(&faults, "scheduler's state of a job", err);
@@ -262,6 +264,7 @@ static int state_text(const struct spool_state *state, char **ret_text,
     json_integer(&json, "missing_since_s", state->missing_since_s);
     json_integer(&json, "n_early", state->n_early);
     json_integer(&json, "last_early", state->last_early);
+    json_integer(&json, "ahead_attempt", state->ahead_attempt);
     json_integer(&json, "held_since_s", state->held_since_s);
     json_close_object(&json);
     return json_end(&json, ret_text, err);

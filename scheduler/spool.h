@@ -56,6 +56,7 @@ struct spool_state {
     int64_t n_early;         /* attempts in a row that Slurm ended before they began */
     int64_t last_early;      /* the last such attempt */
     int64_t held_since_s;    /* gone, but somebody holds the meter; 0: nobody seen */
+    int64_t ahead_attempt;   /* the last that was ordered to follow others */
 };
 
 /* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST

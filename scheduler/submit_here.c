@@ -150,8 +150,7 @@ static void cancel(struct here *here)
 }
 
 /* Looks once: is the plan there? */
-static int look_for_plan(struct here *here, int64_t *last, bool *ret_is_there,
-                         struct error *err)
+static int look_for_plan(struct here *here, bool *ret_is_there, struct error *err)
 {
     struct client *client = &here->request->client;
     struct allocation_plan plan = {0};
@@ -160,7 +159,7 @@ static int look_for_plan(struct here *here, int64_t *last, bool *ret_is_there,
     *ret_is_there = false;
     int rc = queue_find(client->db, here->job_id, &job, err);
     if (rc == 0)
-        rc = client_tell_moves(client, here->job_id, last, err);
+        rc = client_tell_moves(client, here->job_id, &here->last_move, err);
     if (rc == 0)
         rc = judge(&job, err);
     bool may_be_there = rc == 0 && job.state == QUEUE_RUNNING;
@@ -195,13 +194,12 @@ static int look_for_plan(struct here *here, int64_t *last, bool *ret_is_there,
 static int wait_for_plan(struct here *here, struct error *err)
 {
     struct client *client = &here->request->client;
-    int64_t last = 0;
     bool is_there = false;
     int rc = 0;
     while (rc == 0 && !is_there) {
         if (n_signals > 0 || submit_step_is_alone(&here->ranks))
             cancel(here);
-        rc = look_for_plan(here, &last, &is_there, err);
+        rc = look_for_plan(here, &is_there, err);
         if (rc == -PPT_EDB && !db_is_alive(client->db))
             rc = client_reconnect(client, RECONNECT_S, err);
         else if (rc == 0 && !is_there)
@@ -337,7 +335,7 @@ static int tell_end(struct here *here, const struct error *why, struct error *er
 /* What an earlier job here has left. */
 static void forget_last(struct here *here)
 {
-    here->attempt = 0;
+    here->attempt = here->last_move = 0;
     here->is_cancelled = here->is_interrupted = false;
     here->stopped_at = here->beat_at = 0;
     here->ranks.n_ranks = here->spec->resources.ranks;
@@ -365,7 +363,9 @@ int here_run(struct here *here, struct error *err)
     if (here->is_alone) /* nothing is left that a signal must not end */
         handle_signals(SIG_DFL);
     rc = tell_end(here, &why, err);
-    return rc == 0 ? client_wait(&here->request->client, here->job_id, true, err) : rc;
+    return rc == 0 ? client_wait_on(&here->request->client, here->job_id,
+                                    &here->last_move, true, err)
+                   : rc;
 }
 
 /* ---- a job alone ---- */

@@ -21,6 +21,7 @@ struct here {
     char base[PATH_MAX], place[256]; /* where all of them are */
     struct submit_ranks ranks;
     /* of the job that runs */
+    int64_t last_move;             /* that was told of it */
     int64_t attempt;               /* 0: its plan was not taken */
     char directory[PATH_MAX + 32]; /* base/ppt-ID */
     bool is_cancelled;             /* we have asked for it */

@@ -49,6 +49,8 @@ while read -r id; do paid "$id"; done <"$dir/ids"
 [ "$(sql "SELECT max(attempt) FROM ppt.job")" = 1 ] || die "one was started again"
 [ "$(sql "SELECT count(*) FROM ppt.ledger_entry WHERE kind = 'spend'")" = 40 ]
 holds "$(reserved acme) == 0"
+as reader ppt-queue show 40 --json | grep -q '"host"' || die "no host"
+! as reader ppt-queue show 40 --json | grep '"pid": 0' || die "no process has that number"
 check_ledger
 
 step "cancelled before its turn: it costs nothing, those beside it run later"
@@ -93,7 +95,11 @@ sleep 2
 as alice ppt-queue cancel "$slow" 2>/dev/null
 wait_state "$slow" cancelled 60
 [ "$(field "$slow" attempt)" = 1 ] || die "attempt $(field "$slow" attempt)"
-for id in $short; do paid "$id"; done
+for id in $short; do
+    paid "$id"
+    # three such ends in a row would fail it
+    ! grep -q '"n_early": [1-9]' "$dir/jobs/$id/scheduler.json" || die "it did not die early"
+done
 check_ledger
 
 step "PostgreSQL is killed between orders: nothing is lost or paid twice"

@@ -78,6 +78,9 @@ a=$(field "$id" test_accuracy) b=$(field "$by_mpirun" test_accuracy)
 holds "$a > 0.5 && $a - $b < 0.1 && $b - $a < 0.1" "accuracy $a, by mpirun $b"
 [ "$(field "$id" model)" = "$dir/alice/ppt-$id/model.h5" ] || die "$(field "$id" model)"
 [ -s "$dir/alice/ppt-$id/model.h5" ] || die "no model"
+for move in submitted admitted running "done"; do
+    [ "$(grep -c "job $id: $move" "$dir/here.err")" = 1 ] || die "$move: $(cat "$dir/here.err")"
+done
 grep -q step "$dir/here.err" || die "no progress in: $(cat "$dir/here.err")"
 as alice ppt-queue log "$id" >"$dir/out" || die "no log"
 grep -q 'step 300/300' "$dir/out" || die "no progress in the log: $(cat "$dir/out")"

@@ -76,9 +76,10 @@ END_TEST
 
 START_TEST(state_comes_back_as_it_was)
 {
-    struct spool_state state = {3, 1700000000, SPOOL_STOP_TIME, 1700000009,
-                                2, 1,          1700000005,      2,
-                                7, 1700000011},
+    struct spool_state state = {3,          1700000000, SPOOL_STOP_TIME,
+                                1700000009, 2,          1,
+                                1700000005, 2,          7,
+                                1700000011, 9},
                        read;
     ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
@@ -96,6 +97,7 @@ START_TEST(state_comes_back_as_it_was)
     ck_assert_int_eq(read.n_early, 2);
     ck_assert_int_eq(read.last_early, 7);
     ck_assert_int_eq(read.held_since_s, 1700000011);
+    ck_assert_int_eq(read.ahead_attempt, 9);
     /* an existing state is not made empty */
     ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
