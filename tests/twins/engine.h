@@ -34,7 +34,7 @@ struct engine_wish {
     int64_t dims[3];
     /* PRESET_LAYERS */
     int n_layers;
-    struct spec_layer layers[14];
+    struct spec_layer layers[13];
     int64_t n_tokens; /* records become ids below it; 0: they are numbers */
     bool has_base;
 };
