@@ -293,12 +293,14 @@ _Noreturn void comm_mpi_abort(int status)
     _Exit(status);
 }
 
+/* Where the library cannot share one the job goes on without, so all must agree. */
 static int open_counter(struct state *state, int rank, int size, struct error *err)
 {
     static const char what[] = "share a counter";
     MPI_Comm node = MPI_COMM_NULL;
+    MPI_Win window = MPI_WIN_NULL;
     int64_t *counter = NULL;
-    int n_here = 0;
+    int n_here = 0, is_good = 1;
     int rc = check(
         MPI_Comm_split_type(state->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
         what, err);
@@ -308,16 +310,19 @@ static int open_counter(struct state *state, int rank, int size, struct error *e
     MPI_Comm_free(&node);
     if (n_here < size || size == 1)
         return 0;
-    rc = check(MPI_Win_allocate(rank == 0 ? sizeof *counter : 0, sizeof *counter,
-                                MPI_INFO_NULL, state->mpi, &counter, &state->counter),
-               what, err);
-    if (rc == 0)
-        rc = check(MPI_Win_lock_all(0, state->counter), what, err);
-    if (rc == 0 && rank == 0) {
+    is_good =
+        MPI_Win_allocate(rank == 0 ? sizeof *counter : 0, sizeof *counter,
+                         MPI_INFO_NULL, state->mpi, &counter, &window) == MPI_SUCCESS &&
+        MPI_Win_lock_all(0, window) == MPI_SUCCESS;
+    if (is_good && rank == 0) {
         *counter = 0;
-        rc = check(MPI_Win_sync(state->counter), what, err);
+        is_good = MPI_Win_sync(window) == MPI_SUCCESS;
     }
-    return rc != 0 ? rc : check(MPI_Barrier(state->mpi), what, err);
+    rc = check(MPI_Allreduce(MPI_IN_PLACE, &is_good, 1, MPI_INT, MPI_MIN, state->mpi),
+               what, err);
+    if (rc == 0 && is_good)
+        state->counter = window;
+    return rc;
 }
 
 static int open_channel(const struct comm_ops *ops,
