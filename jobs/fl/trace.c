@@ -74,7 +74,7 @@ static int read_number(const struct reading *reading, int column, const char *fi
     if (is_speed && (!is_number || number < 1e-6 || number > 1e15)) {
         return fault(reading, column, "a number from 1e-06 to 1e+15", field, err);
     }
-    if (!is_number || number < 0.0 || number > reading->period_s) {
+    if (!is_speed && (!is_number || number < 0.0 || number > reading->period_s)) {
         return fault(reading, column, "seconds from 0 to devices.period", field, err);
     }
     *ret_number = number;

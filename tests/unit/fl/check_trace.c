@@ -26,7 +26,7 @@ START_TEST(finds_what_the_file_says)
 {
     struct trace trace;
     ck_assert_int_eq(parse(HEAD "2,10,20,50,100\r\n\n# a night\n0,1,2,0,30\n"
-                                "2,30,40,10,20",
+                                "2,3000,4e6,10,20",
                            &numbers, &trace, NULL),
                      0);
     ck_assert_int_eq(trace.n, 3);
@@ -34,7 +34,8 @@ START_TEST(finds_what_the_file_says)
     ck_assert_ptr_null(trace_find(&trace, 2, 9.9));
     ck_assert_ptr_null(trace_find(&trace, 2, 20));
     ck_assert_ptr_null(trace_find(&trace, 0, 30));
-    ck_assert_double_eq(trace_find(&trace, 2, 10)->examples_per_s, 30);
+    ck_assert_double_eq(trace_find(&trace, 2, 10)->examples_per_s, 3000);
+    ck_assert_double_eq(trace_find(&trace, 2, 10)->bytes_per_s, 4e6);
     ck_assert_double_eq(trace_find(&trace, 2, 99)->bytes_per_s, 20);
     ck_assert_double_eq(trace_find(&trace, 0, 0)->bytes_per_s, 2);
     ck_assert_double_eq(trace_wait_s(&trace, 30, 100), 20);
