@@ -53,6 +53,8 @@ static void releases_to_json(struct json *json, const struct price *price)
         json_number(json, "sample_rate", release->mechanism.sample_rate);
         if (release->mechanism.bins > 0)
             json_number(json, "bins", release->mechanism.bins);
+        if (release->mechanism.kind == MECHANISM_PURE)
+            json_number(json, "epsilon", release->mechanism.epsilon);
         json_integer(json, "count", release->count);
         json_close_object(json);
     }
@@ -206,6 +208,8 @@ static void read_release(struct ydoc_faults *faults, const struct ydoc_node *nod
                 &release->mechanism.sample_rate);
     ydoc_number(faults, ydoc_get(node, "bins"),
                 (struct ydoc_range){1, 1e9, false, false}, &release->mechanism.bins);
+    ydoc_number(faults, ydoc_get(node, "epsilon"),
+                (struct ydoc_range){0, 100, true, false}, &release->mechanism.epsilon);
     ydoc_integer(faults, ydoc_need(faults, node, "count"), 0, INT64_MAX,
                  &release->count);
     const struct mechanism *read = &release->mechanism;

@@ -47,9 +47,11 @@ static bool is_pass(const struct price *price, const struct spec_federation *fed
            !federation->consent.is_asked && federation->noise.by == NOISE_BY_SERVER &&
            price->n_bins > 0 && price->n_steps == price->n_bins * pass->count &&
            price->sample_rate == 1.0 / (double)price->n_bins &&
-           pass->mechanism.kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
            pass->mechanism.sample_rate == 1.0 &&
-           pass->mechanism.noise_multiplier == price->noise_multiplier;
+           (federation->local == LOCAL_PRIVUNIT
+                ? pass->mechanism.kind == MECHANISM_PURE
+                : pass->mechanism.kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
+                      pass->mechanism.noise_multiplier == price->noise_multiplier);
 }
 
 /* Is it what rounds of this selection release? */

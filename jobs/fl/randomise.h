@@ -10,14 +10,20 @@
  * Guarantee, for any two updates x and x' and so whatever the clients did: a message is
  *   gaussian   clip(x, C) + N(0, (2 C z)^2) on a public grid (kernels/grid.h): as
  *              |clip(x, C) - clip(x', C)| <= 2 C, in whole numbers, it costs what the
- *              Gaussian mechanism with noise multiplier z does.
- * That is what the server learns of a client in a pass. It also bounds what a model, or
- * all that anybody sees, tells of a user being in the data or not: with the same draws
- * for everybody else one user more changes one message of the pass at most, be it a
- * stand-in's or that of a client who finds no seat. Each pass is charged as one such
- * release to everybody (price.h: "pass"); that its round is secret is not counted on,
- * nor that other people's noise is in the sum. Who goes on in the middle of a pass pays
- * for a whole one, as it deals anew.
+ *              Gaussian mechanism with noise multiplier z does;
+ *   privunit   C / m times PrivUnitG's word on a direction (jobs/privacy/priv_unit.h):
+ * a pure epsilon. The direction is that of x or, so that the mean is clip(x, C) also
+ * where x is short, the opposite one with chance (1 - |x| / C) / 2 (Duchi, Jordan,
+ * Wainwright 2018, arXiv 1604.02390): no length is said. How long that takes tells on
+ * which side of the cap it fell, which together with the message tells much: who can
+ * time a client must not be one who learns its message. That is what the server learns
+ * of a client in a pass. It also bounds what a model, or all that anybody sees, tells
+ * of a user being in the data or not: with the same draws for everybody else one user
+ * more changes one message of the pass at most, be it a stand-in's or that of a client
+ * who finds no seat. Each pass is charged as one such release to everybody (price.h:
+ * "pass"); that its round is secret is not counted on, nor that other people's noise is
+ * in the sum. Who goes on in the middle of a pass pays for a whole one, as it deals
+ * anew.
  *
  * Draws have a key that is fresh in every process; a message has a substream.
  */
@@ -28,6 +34,7 @@
 #include "jobs/dp/trainer.h"
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/local.h"
+#include "jobs/privacy/priv_unit.h"
 
 struct randomise {
     enum spec_local kind; /* LOCAL_NONE: nothing else is set */
@@ -37,12 +44,17 @@ struct randomise {
     double clip_norm;
     int64_t n_seats;
     struct noise noise;
-    struct grid grid; /* of a message */
+    struct grid grid; /* of a message's draws */
+    double unit;      /* of the sum in the model's parameters */
+    /* privunit */
+    struct priv_unit plan;
+    struct crypto_stream *coins;
+    double *direction, *draw; /* [n_padded] */
 };
 
 /* `master` is fresh, secret and the same on all ranks; all else is kept by the caller.
  * Sets the trainer's grid. Close with randomise_close, which wipes. Errors: PPT_ERANGE
- * (no such noise for so many seats), PPT_ENOMEM. */
+ * (no such noise for so many seats or values), PPT_ENOMEM. */
 int randomise_open(struct randomise *randomise, const struct spec *spec,
                    struct trainer *trainer, struct local *local,
                    const struct cohort *cohort,

@@ -106,6 +106,7 @@ static int scale(struct mechanism *m, double k, struct error *err)
         m->sensitivity_l1 *= k;
         return 0;
     case MECHANISM_EXPONENTIAL:
+    case MECHANISM_PURE:
         m->epsilon *= k;
         return 0;
     case MECHANISM_SPARSE_VECTOR:

@@ -22,6 +22,7 @@ static const char *const names[MECHANISM_N_KINDS] = {
     [MECHANISM_NOISY_MAX] = "noisy-max",
     [MECHANISM_SPARSE_VECTOR] = "sparse-vector",
     [MECHANISM_RANDOM_ALLOCATION] = "random-allocation",
+    [MECHANISM_PURE] = "pure",
 };
 
 static const char *const samplings[SAMPLING_N] = {
@@ -76,6 +77,10 @@ static const struct mechanism_parameter random_allocation[] = {
     {FIELD(bins), 1, RANDOM_ALLOCATION_MAX_BINS, NAN, true, 0, "steps an epoch"},
 };
 
+static const struct mechanism_parameter pure[] = {
+    {FIELD(epsilon), 1e-6, 100, NAN, false, -1, "the largest loss"},
+};
+
 #define ROWS(table)                                                                    \
     {                                                                                  \
         table, sizeof(table) / sizeof *(table)                                         \
@@ -96,6 +101,7 @@ static const struct {
     [MECHANISM_NOISY_MAX] = ROWS(noisy_max),
     [MECHANISM_SPARSE_VECTOR] = ROWS(sparse_vector),
     [MECHANISM_RANDOM_ALLOCATION] = ROWS(random_allocation),
+    [MECHANISM_PURE] = ROWS(pure),
 };
 
 static int find(const char *name, const char *const *words, int n)
@@ -272,6 +278,7 @@ static double whole_loss(const struct mechanism *m)
     case MECHANISM_DISCRETE_LAPLACE:
         return m->sensitivity / m->scale;
     case MECHANISM_EXPONENTIAL:
+    case MECHANISM_PURE:
         return m->epsilon;
     case MECHANISM_RANDOMISED_RESPONSE:
         return log1p(m->categories * (1 - m->flip) / m->flip);

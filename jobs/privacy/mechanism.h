@@ -38,6 +38,7 @@ enum mechanism_kind {
     MECHANISM_SPARSE_VECTOR, /* which scores exceed a noisy threshold, until `cutoff` */
     MECHANISM_RANDOM_ALLOCATION, /* an epoch of balls in bins: `bins` Gaussian sums,
                                     each record in one of them; add/remove */
+    MECHANISM_PURE,              /* anything whose largest loss is `epsilon` */
     MECHANISM_N_KINDS
 };
 

@@ -12,6 +12,7 @@
 #include "jobs/privacy/correlation.h"
 #include "jobs/privacy/price_memo.h"
 #include "jobs/privacy/price_split.h"
+#include "jobs/privacy/priv_unit.h"
 #include "jobs/spec/spec.h"
 
 /* Looked up here, not with manifest_split: this library stands below the parser's. */
@@ -207,10 +208,12 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
     if (is_local &&
         (!spec->privacy.is_private || federation->aggregation != AGGREGATION_CLEAR ||
          federation->weighting != WEIGHTING_EQUAL || federation->consent.is_asked ||
-         spec->privacy.clipping.mode != CLIP_FLAT))
+         spec->privacy.clipping.mode != CLIP_FLAT ||
+         (federation->local == LOCAL_PRIVUNIT && spec->privacy.noise_multiplier != 0)))
         return error_set(err, PPT_ESPEC,
                          "federation.local is priced for updates in the clear with "
-                         "equal weights and flat clipping, without consent");
+                         "equal weights and flat clipping, without consent, and "
+                         "privunit for a target epsilon");
     if (spec->privacy.is_private &&
         (is_made_up ||
          (federation->selection != priced &&
@@ -338,11 +341,34 @@ static int skellam_noise(const struct spec *spec, struct price *price,
     return rc;
 }
 
+/* A pass's epsilon is the largest with which all of them meet the target. */
+static int privunit_noise(const struct spec *spec, struct price *price,
+                          struct error *err)
+{
+    struct price_release *pass = &price->releases[PRICE_TRAINING_STEP];
+    const struct renyi_release plan = {pass->mechanism, pass->count};
+    struct priv_unit unit;
+    int n;
+    double found;
+    int rc = calibrate_parameter(
+        epsilon_of, &plan, 1, 0, mechanism_parameters(MECHANISM_PURE, &n),
+        spec->privacy.epsilon, spec->privacy.delta, &found, err);
+    if (rc == 0)
+        rc = priv_unit_plan(fmin(found, PRIV_UNIT_MOST_EPSILON), &unit, err);
+    if (rc == 0) {
+        pass->mechanism.epsilon = unit.epsilon;
+        price->noise_multiplier = 1 / (2 * unit.m);
+    }
+    return rc;
+}
+
 /* The noise of the training step: as given, or the least with which all releases
  * together meet the target. */
 static int training_noise(const struct spec *spec, struct price *price,
                           struct error *err)
 {
+    if (spec->federation.local == LOCAL_PRIVUNIT)
+        return privunit_noise(spec, price, err);
     if (spec->privacy.noise_multiplier != 0) {
         price->noise_multiplier = spec->privacy.noise_multiplier;
         return 0;
@@ -378,6 +404,12 @@ static struct mechanism step_mechanism(const struct spec *spec,
                                   .noise_multiplier = correlation_priced(
                                       price->noise_multiplier, price->n_bands),
                                   .sample_rate = 1};
+    if (spec->federation.local == LOCAL_PRIVUNIT)
+        return (struct mechanism){
+            .kind = MECHANISM_PURE,
+            .noise_multiplier = price->noise_multiplier,
+            .epsilon = price->releases[PRICE_TRAINING_STEP].mechanism.epsilon,
+            .sample_rate = 1};
     if (spec->federation.local == LOCAL_GAUSSIAN) /* all that a pass tells of a user */
         return (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
                                   .noise_multiplier = price->noise_multiplier,

@@ -42,19 +42,21 @@ struct price {
     enum privacy_relation relation;
     int n_releases;
     struct price_release releases[PRICE_MAX_RELEASES];
-    double delta;            /* at which epsilon is shown */
-    double epsilon;          /* at `delta`, over all orders; 0 if not private */
-    double sample_rate;      /* batch_size / nominal count, or cohort / nominal number
-                                of clients (users), rounded up to k/2^53; where records
-                                or clients are dealt, 1 / bins: what a step expects of
-                                them */
-    double noise_multiplier; /* of the training step: of what it draws afresh */
-    int64_t n_steps;         /* or rounds */
-    int64_t n_bins;          /* steps of an epoch where records are dealt, rounds of a
-                                pass where clients are, else 0 */
-    int64_t n_bands;         /* where each epoch deals as the first did: of the noise
-                                (correlation.h); else 0 */
-    struct cost cost;        /* has a mu2 where the rate is 1 */
+    double delta;       /* at which epsilon is shown */
+    double epsilon;     /* at `delta`, over all orders; 0 if not private */
+    double sample_rate; /* batch_size / nominal count, or cohort / nominal number
+                           of clients (users), rounded up to k/2^53; where records
+                           or clients are dealt, 1 / bins: what a step expects of
+                           them */
+    double
+        noise_multiplier; /* of the training step: of what it draws afresh; with
+                             privunit what a message's comes to: 1/2m (priv_unit.h) */
+    int64_t n_steps;      /* or rounds */
+    int64_t n_bins;       /* steps of an epoch where records are dealt, rounds of a
+                             pass where clients are, else 0 */
+    int64_t n_bands;      /* where each epoch deals as the first did: of the noise
+                             (correlation.h); else 0 */
+    struct cost cost;     /* has a mu2 where the rate is 1 */
 };
 
 /* A round whose Skellam noise has noise_multiplier times the L2 sensitivity of whole

@@ -59,6 +59,7 @@ static const char *const noise_kind_names[NOISE_KIND_N] = {
 static const char *const local_names[LOCAL_N] = {
     [LOCAL_NONE] = "none",
     [LOCAL_GAUSSIAN] = "gaussian",
+    [LOCAL_PRIVUNIT] = "privunit",
 };
 
 const char *spec_local_name(enum spec_local local)
@@ -706,7 +707,8 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
 {
     const struct ydoc_node *node = ydoc_get(root, "federation");
     const struct spec_federation *federation = &spec->federation;
-    bool is_local = federation->local == LOCAL_GAUSSIAN;
+    bool is_local =
+        federation->local == LOCAL_GAUSSIAN || federation->local == LOCAL_PRIVUNIT;
     if (is_local && !spec->privacy.is_private)
         ydoc_fault_at(faults, node, "local",
                       "expected none: with privacy: none nothing is made noisy");
@@ -732,6 +734,10 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
         ydoc_fault_at(faults, node, "consent",
                       "expected no such section with local: a round that is summed "
                       "anew would need every client's noise anew");
+    if (federation->local == LOCAL_PRIVUNIT && spec->privacy.noise_multiplier > 0)
+        ydoc_fault_at(faults, ydoc_get(root, "privacy"), "noise_multiplier",
+                      "expected epsilon in its place: privunit has a pure epsilon a "
+                      "message, which follows from it");
     if (spec->privacy.clipping.mode == CLIP_QUANTILE)
         ydoc_fault_at(faults, ydoc_get(root, "privacy"), "clipping",
                       "expected flat with local: votes would need noise of their own");

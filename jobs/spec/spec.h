@@ -354,6 +354,7 @@ struct spec_compress {
 enum spec_local {
     LOCAL_NONE,
     LOCAL_GAUSSIAN, /* Gaussian noise of noise_multiplier times 2 clip_norm */
+    LOCAL_PRIVUNIT, /* a direction at a pure epsilon a message */
     LOCAL_N
 };
 

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "jobs/fl/cohort.h"
+#include "jobs/fl/randomise.h"
 #include "jobs/model/net.h"
+#include "kernels/kernels.h"
 #include "tests/unit/fl/fl_world.h"
 
 enum { N_PARAMS = 259 };
@@ -215,6 +217,192 @@ START_TEST(a_user_moves_one_message)
 }
 END_TEST
 
+enum { MOST_VALUES = 16 };
+
+/* Messages of one client of few values. */
+struct small {
+    struct trainer trainer;
+    struct env env;
+    struct plan plan;
+    struct spec spec;
+    struct randomise randomise;
+    double sum[MOST_VALUES];
+};
+
+static void open_small(struct small *small, int64_t n_values, double epsilon,
+                       double clip_norm, unsigned char key_byte)
+{
+    unsigned char master[CRYPTO_KEY_SIZE] = {key_byte};
+    *small = (struct small){.env = {.kernels = &kernels_cpu}};
+    small->plan.price.releases[0].mechanism =
+        (struct mechanism){.kind = MECHANISM_PURE, .epsilon = epsilon};
+    small->spec.federation.local = LOCAL_PRIVUNIT;
+    small->spec.federation.cohort = 1000;
+    small->spec.privacy.clip_norm = clip_norm;
+    small->trainer = (struct trainer){.plan = &small->plan,
+                                      .env = &small->env,
+                                      .net = {.n_params = n_values},
+                                      .sum = small->sum,
+                                      .n_padded = MOST_VALUES,
+                                      .threshold = {.grid = {.max_steps = 0x1p52}}};
+    ck_assert_int_eq(randomise_open(&small->randomise, &small->spec, &small->trainer,
+                                    NULL, NULL, master, NULL),
+                     0);
+}
+
+/* The next one, in the model's unit. */
+static void say(struct small *small, const float *after, const float *before,
+                double *ret_message)
+{
+    int64_t n = small->trainer.net.n_params;
+    memset(small->sum, 0, sizeof small->sum);
+    randomise_add(&small->randomise, 7, after, before);
+    small->trainer.step++;
+    for (int64_t j = 0; j < n; j++) {
+        ck_assert(small->sum[j] == nearbyint(small->sum[j]));
+        ret_message[j] = -small->sum[j] * small->randomise.unit;
+    }
+}
+
+/* The mean of 8000 messages is the update, shortened to the clip norm; of no update,
+ * one of zeros and one that is none: zeros. 5 standard deviations, of 5 values in 6
+ * cases: it fails by chance once in 60000 keys. */
+START_TEST(privunit_is_unbiased)
+{
+    enum { N = 8000, D = 5 };
+    static const float before[D] = {1.0f, -2.0f, 0.5f, 0.0f, 3.0f};
+    static const float direction[D] = {0.5f, -0.1f, 0.7f, 0.0f, 0.5f}; /* length 1 */
+    static const double lengths[] = {0.3, 0.75, 5.0, 0.0};
+    double clip_norm = 0.75, mean[D] = {0}, square[D] = {0}, message[D];
+    float after[D];
+    struct small small;
+    open_small(&small, D, _i % 2 == 0 ? 2.0 : 5.0, clip_norm, 11);
+    double length = _i < 4 ? lengths[_i] : 0.0;
+    for (int j = 0; j < D; j++) {
+        after[j] = before[j] + (float)length * direction[j];
+    }
+    after[2] = _i == 5 ? NAN : after[2];
+    for (int i = 0; i < N; i++) {
+        say(&small, _i == 4 ? NULL : after, before, message);
+        for (int j = 0; j < D; j++) {
+            mean[j] += message[j] / N;
+            square[j] += message[j] * message[j] / N;
+        }
+    }
+    for (int j = 0; j < D; j++) {
+        double expected = fmin(length, clip_norm) * (double)direction[j];
+        double std = sqrt((square[j] - mean[j] * mean[j]) / N);
+        ck_assert_double_eq_tol(mean[j], expected, 5.0 * std + 1e-6);
+        ck_assert_double_lt(std, 3.0 * clip_norm / small.randomise.plan.m / sqrt(N));
+    }
+    randomise_close(&small.randomise);
+}
+END_TEST
+
+enum { SECTORS = 12, RINGS = 3, CELLS = SECTORS * RINGS };
+/* Rings of equal mass under the normal law: r^2 = -2 ln(1 - k/3). */
+static int cell_of(double x, double y)
+{
+    double share = 1.0 - exp(-0.5 * (x * x + y * y)), angle = atan2(y, x) + M_PI;
+    int ring = (int)fmin(share * RINGS, RINGS - 1);
+    return ring * SECTORS + (int)fmin(angle / (2 * M_PI) * SECTORS, SECTORS - 1);
+}
+
+/* The chances of the cells by the density, on a fine polar grid of equal masses. */
+static void integrate(const struct priv_unit *unit, double angle,
+                      double ret_chance[CELLS])
+{
+    enum { FINE_R = 900, FINE_T = 3600 };
+    double near = 0.0, weight[2][CELLS] = {{0}};
+    for (int i = 0; i < FINE_R; i++) {
+        double r = sqrt(-2.0 * log(1.0 - (i + 0.5) / FINE_R));
+        for (int k = 0; k < FINE_T; k++) {
+            double t = 2 * M_PI * (k + 0.5) / FINE_T;
+            double x = r * cos(t), y = r * sin(t);
+            bool is_near = x * cos(angle) + y * sin(angle) >= unit->gamma;
+            weight[is_near][cell_of(x, y)] += 1.0 / ((double)FINE_R * FINE_T);
+            near += is_near / ((double)FINE_R * FINE_T);
+        }
+    }
+    ck_assert_double_eq_tol(near, 0.5 * erfc(unit->gamma * M_SQRT1_2), 1e-4);
+    for (int c = 0; c < CELLS; c++) {
+        ret_chance[c] = weight[1][c] * unit->p / near +
+                        weight[0][c] * (1.0 - unit->p) / (1.0 - near);
+    }
+}
+
+/* Two opposite directions in the plane: messages fall into cells as the density says
+ * (chi-square with 35 degrees of freedom is above 89.9 once in 10^6), and into none
+ * more often than e^epsilon times as often as the other's, which some come close to. */
+START_TEST(privunit_keeps_to_its_epsilon)
+{
+    enum { N = 20000 };
+    double epsilon = _i == 0 ? 1.0 : 3.0, chance[2][CELLS], worst = 0.0;
+    int count[2][CELLS] = {{0}};
+    for (int side = 0; side < 2; side++) {
+        struct small small;
+        double chi_square = 0.0, angle = side * M_PI + 0.4;
+        const float zero[2] = {0.0f, 0.0f};
+        const float after[2] = {(float)cos(angle) * 9.0f, (float)sin(angle) * 9.0f};
+        open_small(&small, 2, epsilon, 1.0, (unsigned char)(20 + side));
+        double scale = small.randomise.plan.m;
+        for (int i = 0; i < N; i++) {
+            double message[2];
+            say(&small, after, zero, message);
+            count[side][cell_of(message[0] * scale, message[1] * scale)]++;
+        }
+        integrate(&small.randomise.plan, angle, chance[side]);
+        for (int c = 0; c < CELLS; c++) {
+            double d = count[side][c] - N * chance[side][c];
+            chi_square += d * d / (N * chance[side][c]);
+        }
+        ck_assert_double_lt(chi_square, 89.9);
+        randomise_close(&small.randomise);
+    }
+    for (int c = 0; c < CELLS; c++) {
+        double a = count[0][c], b = count[1][c], most = exp(epsilon) * b;
+        worst = fmax(worst, chance[0][c] / chance[1][c]);
+        ck_assert_double_le(a, most + 5.0 * sqrt(a + most * exp(epsilon)) + 5.0);
+    }
+    ck_assert_double_le(worst, exp(epsilon) * 1.001);
+    ck_assert_double_gt(worst, 0.99 * exp(epsilon));
+}
+END_TEST
+
+/* A federation of them: as many messages as seats, whoever sits there, the same bits
+ * from any ranks, and another process draws others. The updates are next to nothing, so
+ * that a coordinate of a message has variance 1 but for the direction's. */
+START_TEST(privunit_has_its_size)
+{
+    static const struct {
+        int64_t n_users, n_seats, n_bins;
+    } cases[] = {{240, 40, 6}, {3, 240, 1}, {0, 40, 3}};
+    int64_t n = train.n, seats = cases[_i].n_seats, bins = cases[_i].n_bins;
+    struct priv_unit unit;
+    spec.training.learning_rate = 1e-12;
+    use_local(LOCAL_PRIVUNIT, 0.5, 1.0, seats, bins, 1);
+    plan.price.releases[0].mechanism.kind = MECHANISM_PURE;
+    plan.price.releases[0].mechanism.epsilon = 3.0;
+    train.n = cases[_i].n_users;
+    struct world one = world_of(1), many = world_of(3);
+    run_well(&one, 1);
+    unlink(meter_path);
+    run_well(&many, 1);
+    expect_same_model(&one, &many);
+    ck_assert_int_eq(priv_unit_plan(3.0, &unit, NULL), 0);
+    double expected = 0.5 / unit.m * sqrt((double)bins / (double)seats);
+    ck_assert_double_eq_tol(moved(&one) / expected, 1.0, 5.5 / sqrt(2.0 * N_PARAMS));
+    unlink(meter_path);
+    many.sampling_key[7] = 1;
+    run_well(&many, 1);
+    train.n = n;
+    ck_assert_int_ne(
+        memcmp(one.model, many.model, (size_t)one.n_model * sizeof *one.model), 0);
+    world_free(&one);
+    world_free(&many);
+}
+END_TEST
+
 /* A pass is charged at its first round. Who goes on in the middle of one pays for
  * another, and stops where none is left. */
 START_TEST(passes_are_charged)
@@ -275,6 +463,8 @@ START_TEST(refuses_other_prices)
     } else if (_i == 7) {
         spec.federation.weighting = WEIGHTING_EXAMPLES;
         spec.federation.max_weight = 3;
+    } else if (_i == 9) {
+        spec.federation.local = LOCAL_PRIVUNIT; /* and a Gaussian price */
     } else if (_i == 8) {
         plan.price.releases[0].mechanism.noise_multiplier = 2.0;
     } else {
@@ -299,9 +489,12 @@ int main(void)
     tcase_add_loop_test(tcase, one_client_takes_one_seat, 0, 6);
     tcase_add_loop_test(tcase, noise_has_its_size, 0, 5);
     tcase_add_test(tcase, a_user_moves_one_message);
+    tcase_add_loop_test(tcase, privunit_is_unbiased, 0, 6);
+    tcase_add_loop_test(tcase, privunit_keeps_to_its_epsilon, 0, 2);
+    tcase_add_loop_test(tcase, privunit_has_its_size, 0, 3);
     tcase_add_test(tcase, passes_are_charged);
     tcase_add_test(tcase, learns);
-    tcase_add_loop_test(tcase, refuses_other_prices, 0, 10);
+    tcase_add_loop_test(tcase, refuses_other_prices, 0, 11);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -112,6 +112,29 @@ START_TEST(a_plan_comes_back_as_it_was)
 }
 END_TEST
 
+/* A release that has an epsilon in the place of noise costs the same once it is read.
+ */
+START_TEST(a_pure_release_comes_back)
+{
+    struct plan loaded;
+    struct price *price = &plan.price;
+    int64_t used[PRICE_MAX_RELEASES] = {0};
+    price->n_releases = 1;
+    price->releases[0].count = used[0] = 3;
+    price->releases[0].mechanism = (struct mechanism){.kind = MECHANISM_PURE,
+                                                      .noise_multiplier = 2.5,
+                                                      .epsilon = 0.7,
+                                                      .sample_rate = 1};
+    ck_assert_int_eq(price_used(price, used, &price->cost, &err), 0);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, secret, &err), 0);
+    int rc = load(&loaded);
+    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
+    ck_assert(loaded.price.releases[0].mechanism.epsilon == 0.7);
+    ck_assert_mem_eq(&loaded.price.cost, &price->cost, sizeof price->cost);
+    ck_assert(price->cost.rho[COST_N_ORDERS - 1] > 0);
+}
+END_TEST
+
 /* Flips one bit of a file at an offset from its end. */
 static void damage(const char *name, long from_end)
 {
@@ -274,6 +297,7 @@ int main(void)
     TCase *tc = tcase_create("plan");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_plan_comes_back_as_it_was);
+    tcase_add_test(tc, a_pure_release_comes_back);
     tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
     tcase_add_test(tc, a_spec_that_was_seen_is_not_read_again);
     tcase_add_test(tc, a_plan_for_anybody_anywhere);

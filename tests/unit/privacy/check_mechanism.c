@@ -134,6 +134,26 @@ START_TEST(grows_with_the_order_and_never_past_the_largest_loss)
 }
 END_TEST
 
+/* The worst pair that there is with that loss, summed up term by term. */
+START_TEST(pure_is_randomised_response)
+{
+    const double losses[] = {0.01, 0.5, 2, 8}, alphas[] = {1.25, 2, 7.5, 64};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            struct mechanism m = mechanism_default(MECHANISM_PURE);
+            m.epsilon = losses[i];
+            double a = alphas[j], p = 1 / (1 + exp(-losses[i])), q = 1 - p, rho;
+            double truth =
+                log(pow(p, a) * pow(q, 1 - a) + pow(q, a) * pow(p, 1 - a)) / (a - 1);
+            ck_assert_int_eq(mechanism_check(&m, NULL), 0);
+            mechanism_rho(&m, &a, 1, &rho);
+            ck_assert_double_ge(rho, truth * (1 - 1e-9));
+            ck_assert_double_le(rho, truth * (1 + 1e-9));
+            ck_assert_double_ge(mechanism_pure_epsilon(&m), losses[i]);
+        }
+}
+END_TEST
+
 START_TEST(sampling_never_costs)
 {
     struct mechanism all[N_CASES];
@@ -378,6 +398,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, agrees_with_enumeration);
     tcase_add_test(tcase, grows_with_the_order_and_never_past_the_largest_loss);
+    tcase_add_test(tcase, pure_is_randomised_response);
     tcase_add_test(tcase, sampling_never_costs);
     tcase_add_test(tcase, the_general_poisson_bound_meets_the_exact_gaussian);
     tcase_add_test(tcase, without_replacement_is_its_theorem);

@@ -662,6 +662,46 @@ START_TEST(local_noise_is_priced_by_the_pass)
 }
 END_TEST
 
+/* A pure epsilon a pass: the largest with which all passes meet the target. */
+START_TEST(privunit_is_priced_by_the_pass)
+{
+    struct spec s = federation();
+    struct manifest m = manifest();
+    m.unit = UNIT_USER;
+    s.federation.cohort = 7000;
+    s.federation.rounds = 36;
+    s.federation.selection = SELECTION_DEALT;
+    s.federation.local = LOCAL_PRIVUNIT;
+    struct price price = price_of(&s, &m);
+    const struct mechanism *pass = &price.releases[0].mechanism;
+    ck_assert_int_eq(pass->kind, MECHANISM_PURE);
+    ck_assert(pass->sample_rate == 1);
+    ck_assert_int_eq(price.releases[0].count, 4);
+    ck_assert_double_le(price.epsilon, s.privacy.epsilon);
+    ck_assert_double_gt(price.epsilon, 0.999 * s.privacy.epsilon);
+    ck_assert_double_gt(pass->epsilon, 0.9 * s.privacy.epsilon / 4);
+    ck_assert_double_lt(pass->epsilon, s.privacy.epsilon);
+    for (int i = 0; i < COST_N_ORDERS; i++) { /* four of the worst pair's */
+        double a = cost_orders[i], p = 1 / (1 + exp(-pass->epsilon)), q = 1 - p;
+        double rho = 4 * log(p * pow(p / q, a - 1) + q * pow(q / p, a - 1)) / (a - 1);
+        if (isfinite(rho))
+            ck_assert_double_eq_tol((double)price.cost.rho[i] * 0x1p-40, rho,
+                                    1e-9 * rho + 0x1p-38);
+    }
+    struct spec sampled = federation();
+    ck_assert(price.cost.mu2 == price_of(&sampled, &m).cost.mu2);
+    s.privacy.noise_multiplier = 1;
+    s.privacy.epsilon = 0;
+    expect(&s, &m, PPT_ESPEC, "privunit for a target epsilon");
+    s = federation();
+    s.federation.cohort = 60000;
+    s.federation.rounds = 1000000;
+    s.federation.selection = SELECTION_DEALT;
+    s.federation.local = LOCAL_PRIVUNIT;
+    expect(&s, &m, PPT_ERANGE, "privunit would have epsilon");
+}
+END_TEST
+
 START_TEST(nonsense_is_refused)
 {
     struct spec s = spec();
@@ -748,6 +788,7 @@ int main(void)
     tcase_add_test(tcase, a_clip_norm_that_follows_is_in_the_step);
     tcase_add_test(tcase, clients_votes_are_in_the_round);
     tcase_add_test(tcase, local_noise_is_priced_by_the_pass);
+    tcase_add_test(tcase, privunit_is_priced_by_the_pass);
     tcase_add_test(tcase, use_is_priced_like_the_job);
     tcase_add_test(tcase, public_jobs_are_free);
     tcase_add_test(tcase, spec_and_manifest_must_agree);
