@@ -4,56 +4,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/fl/bits.h"
 #include "jobs/fl/draw.h"
+#include "jobs/fl/eden.h"
+#include "jobs/fl/lossless.h"
 
-int compress_open(struct compress *compress, const struct spec *spec, int64_t n,
-                  struct error *err)
+int compress_open(struct compress *compress, const struct spec *spec,
+                  const struct net *net, struct error *err)
 {
     const struct spec_compress *own = &spec->federation.compress;
     unsigned char key[CRYPTO_KEY_SIZE];
-    *compress = (struct compress){.spec = own, .n = n};
+    *compress = (struct compress){.spec = own, .n = net->n_params};
     if (!own->is_on) {
         return 0;
     }
-    compress->k = (int64_t)ceil(own->fraction * (double)n);
+    compress->k = (int64_t)ceil(own->fraction * (double)compress->n);
     draw_key_public(spec->training.seed, "places", key);
-    compress->places = crypto_stream_new(key);
+    compress->common = crypto_stream_new(key);
     draw_key_public(spec->training.seed, "levels", key);
-    compress->rounding = crypto_stream_new(key);
-    compress->sizes = malloc((size_t)n * sizeof *compress->sizes);
-    if (compress->sizes == NULL) {
-        compress_close(compress);
-        return error_set(err, PPT_ENOMEM, "no memory to compress updates");
+    compress->own = crypto_stream_new(key);
+    compress->sizes = malloc((size_t)compress->n * sizeof *compress->sizes);
+    compress->rotated = malloc((size_t)compress->n * sizeof *compress->rotated);
+    int rc = compress->sizes == NULL || compress->rotated == NULL
+                 ? error_set(err, PPT_ENOMEM, "no memory to compress updates")
+                 : 0;
+    if (rc == 0 && own->kind == COMPRESS_LOW_RANK) {
+        rc = low_rank_open(&compress->low_rank, net, (int)own->rank, err);
     }
-    return 0;
+    if (rc != 0) {
+        compress_close(compress);
+    }
+    return rc;
 }
 
 void compress_close(struct compress *compress)
 {
-    if (compress->places != NULL) {
-        crypto_stream_free(compress->places);
+    if (compress->common != NULL) {
+        crypto_stream_free(compress->common);
     }
-    if (compress->rounding != NULL) {
-        crypto_stream_free(compress->rounding);
+    if (compress->own != NULL) {
+        crypto_stream_free(compress->own);
     }
+    low_rank_close(&compress->low_rank);
     free(compress->sizes);
+    free(compress->rotated);
     buf_free(&compress->message);
     *compress = (struct compress){0};
-}
-
-static void put_float(struct buf *buf, float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    buf_u32(buf, bits);
-}
-
-static float read_float(struct buf_reader *reader)
-{
-    uint32_t bits = buf_read_u32(reader);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
 }
 
 /* Seven bits a byte, the lowest first; the last byte is below 128. */
@@ -126,41 +122,41 @@ static void pack_largest(struct compress *compress, const float *update)
         }
         if (is_sent) {
             put_gap(&compress->message, (uint64_t)(j - last - 1));
-            put_float(&compress->message, update[j]);
+            bits_put_float(&compress->message, update[j]);
             last = j;
         }
     }
 }
 
-static int unpack_largest(struct compress *compress, struct buf_reader *reader,
-                          float *ret)
+static bool unpack_largest(struct compress *compress, struct buf_reader *reader,
+                           float *ret)
 {
     int64_t at = -1;
     for (int64_t i = 0; i < compress->k; i++) {
         uint64_t gap = read_gap(reader);
         if (gap >= (uint64_t)(compress->n - 1 - at)) {
-            return -1;
+            return false;
         }
         at += (int64_t)gap + 1;
-        ret[at] = read_float(reader);
+        ret[at] = bits_read_float(reader);
     }
-    return 0;
+    return true;
 }
 
 /* Does the next place, `left` before the end, belong to the k that are still wanted?
  * (Knuth's selection sampling.) */
 static bool is_drawn(struct compress *compress, int64_t left, int64_t k)
 {
-    return draw_uniform(compress->places) * (double)left < (double)k;
+    return draw_uniform(compress->common) * (double)left < (double)k;
 }
 
 static void pack_random(struct compress *compress, int64_t round, const float *update)
 {
     int64_t k = compress->k;
-    crypto_stream_seek(compress->places, (uint64_t)round, 0);
+    crypto_stream_seek(compress->common, (uint64_t)round, 0);
     for (int64_t j = 0; j < compress->n && k > 0; j++) {
         if (is_drawn(compress, compress->n - j, k)) {
-            put_float(&compress->message, update[j]);
+            bits_put_float(&compress->message, update[j]);
             k--;
         }
     }
@@ -170,10 +166,10 @@ static void unpack_random(struct compress *compress, int64_t round,
                           struct buf_reader *reader, float *ret)
 {
     int64_t k = compress->k;
-    crypto_stream_seek(compress->places, (uint64_t)round, 0);
+    crypto_stream_seek(compress->common, (uint64_t)round, 0);
     for (int64_t j = 0; j < compress->n && k > 0; j++) {
         if (is_drawn(compress, compress->n - j, k)) {
-            ret[j] = read_float(reader);
+            ret[j] = bits_read_float(reader);
             k--;
         }
     }
@@ -189,62 +185,65 @@ static int width_of(int64_t levels)
     return width;
 }
 
+static void seek_own(struct compress *compress, int64_t round, int64_t client)
+{
+    crypto_stream_seek(compress->own, (uint64_t)round << 32 | (uint64_t)client, 0);
+}
+
 static void pack_levels(struct compress *compress, int64_t round, int64_t client,
                         const float *update)
 {
     struct buf *out = &compress->message;
     int64_t n = compress->n, levels = compress->spec->levels;
-    int width = width_of(levels), n_bits = 0;
-    uint64_t bits = 0;
+    struct bits_writer writer = {.out = out, .width = width_of(levels)};
     double square = 0.0;
     for (int64_t j = 0; j < n; j++) {
         square += (double)update[j] * (double)update[j];
     }
     double norm = (double)nextafterf((float)sqrt(square), INFINITY);
-    put_float(out, (float)norm);
-    crypto_stream_seek(compress->rounding, (uint64_t)round << 32 | (uint64_t)client, 0);
+    bits_put_float(out, (float)norm);
+    seek_own(compress, round, client);
     for (int64_t j = 0; j < n; j++) {
         double level = fabs((double)update[j]) / norm * (double)levels;
-        uint64_t code = (uint64_t)level;
-        code += draw_uniform(compress->rounding) < level - (double)code;
-        code = code << 1 | (update[j] < 0.0f);
-        bits |= code << n_bits;
-        for (n_bits += width; n_bits >= 8; n_bits -= 8, bits >>= 8) {
-            buf_u8(out, (uint8_t)bits);
-        }
+        uint32_t code = (uint32_t)level;
+        code += draw_uniform(compress->own) < level - (double)code;
+        bits_put(&writer, code << 1 | (update[j] < 0.0f));
     }
-    if (n_bits > 0) {
-        buf_u8(out, (uint8_t)bits);
-    }
+    bits_end(&writer);
 }
 
-static int unpack_levels(const struct compress *compress, struct buf_reader *reader,
-                         float *ret)
+static bool unpack_levels(const struct compress *compress, struct buf_reader *reader,
+                          float *ret)
 {
     int64_t levels = compress->spec->levels;
-    int width = width_of(levels), n_bits = 0;
-    uint64_t bits = 0;
-    double norm = (double)read_float(reader);
+    struct bits_reader codes = {.in = reader, .width = width_of(levels)};
+    double norm = (double)bits_read_float(reader);
     for (int64_t j = 0; j < compress->n; j++) {
-        for (; n_bits < width; n_bits += 8) {
-            bits |= (uint64_t)buf_read_u8(reader) << n_bits;
-        }
-        uint64_t code = bits & (((uint64_t)1 << width) - 1);
-        bits >>= width;
-        n_bits -= width;
+        uint32_t code = bits_read(&codes);
         double value = norm * (double)(code >> 1) / (double)levels;
         if ((int64_t)(code >> 1) > levels) {
-            return -1;
+            return false;
         }
         ret[j] = (float)((code & 1) != 0 ? -value : value);
     }
-    return isfinite(norm) ? 0 : -1;
+    return isfinite(norm);
+}
+
+/* Of a client in a round: errors of one rotation do not cancel in the mean. */
+static void find_rotation(struct compress *compress, int64_t round, int64_t client,
+                          unsigned char ret_key[CRYPTO_KEY_SIZE])
+{
+    seek_own(compress, round, client);
+    crypto_stream_read(compress->own, ret_key, CRYPTO_KEY_SIZE);
 }
 
 int compress_pack(struct compress *compress, int64_t round, int64_t client,
                   const float *update, struct error *err)
 {
-    buf_clear(&compress->message);
+    struct buf *out = &compress->message;
+    unsigned char key[CRYPTO_KEY_SIZE];
+    int rc = 0;
+    buf_clear(out);
     switch (compress->spec->kind) {
     case COMPRESS_TOP_K:
         pack_largest(compress, update);
@@ -252,29 +251,54 @@ int compress_pack(struct compress *compress, int64_t round, int64_t client,
     case COMPRESS_RANDOM_K:
         pack_random(compress, round, update);
         break;
-    default:
+    case COMPRESS_QSGD:
         pack_levels(compress, round, client, update);
+        break;
+    case COMPRESS_EDEN:
+        find_rotation(compress, round, client, key);
+        eden_pack(key, (int)compress->spec->bits, update, compress->n,
+                  compress->rotated, out);
+        break;
+    case COMPRESS_LOW_RANK:
+        crypto_stream_seek(compress->common, (uint64_t)round, 0);
+        low_rank_pack(&compress->low_rank, compress->common, update, out);
+        break;
+    default:
+        rc = lossless_pack(update, compress->n, compress->sizes, out, err);
     }
-    return buf_check(&compress->message, err);
+    return rc != 0 ? rc : buf_check(out, err);
 }
 
-int compress_unpack(struct compress *compress, int64_t round, const struct buf *message,
-                    float *ret_update, struct error *err)
+int compress_unpack(struct compress *compress, int64_t round, int64_t client,
+                    const struct buf *message, float *ret_update, struct error *err)
 {
     struct buf_reader reader = buf_reader(message->data, message->len);
-    int rc = 0;
+    unsigned char key[CRYPTO_KEY_SIZE];
+    bool is_good = true;
     memset(ret_update, 0, (size_t)compress->n * sizeof *ret_update);
     switch (compress->spec->kind) {
     case COMPRESS_TOP_K:
-        rc = unpack_largest(compress, &reader, ret_update);
+        is_good = unpack_largest(compress, &reader, ret_update);
         break;
     case COMPRESS_RANDOM_K:
         unpack_random(compress, round, &reader, ret_update);
         break;
+    case COMPRESS_QSGD:
+        is_good = unpack_levels(compress, &reader, ret_update);
+        break;
+    case COMPRESS_EDEN:
+        find_rotation(compress, round, client, key);
+        is_good = eden_unpack(key, (int)compress->spec->bits, &reader, compress->n,
+                              compress->rotated, ret_update);
+        break;
+    case COMPRESS_LOW_RANK:
+        is_good = low_rank_unpack(&compress->low_rank, &reader, ret_update);
+        break;
     default:
-        rc = unpack_levels(compress, &reader, ret_update);
+        return lossless_unpack(message->data, message->len, compress->n,
+                               compress->sizes, ret_update, err);
     }
-    if (rc != 0 || !buf_is_done(&reader)) {
+    if (!is_good || !buf_is_done(&reader)) {
         return error_set(err, PPT_ETRUST, "a client's message is no compressed update");
     }
     return 0;
@@ -297,7 +321,7 @@ int compress_send(struct compress *compress, int64_t round, int64_t client,
         return error_hint(err, "compress it more");
     }
     if (rc == 0) {
-        rc = compress_unpack(compress, round, &compress->message, update, err);
+        rc = compress_unpack(compress, round, client, &compress->message, update, err);
     }
     for (int64_t j = 0; rc == 0 && residual != NULL && j < compress->n; j++) {
         residual[j] -= update[j];

@@ -5,25 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/fl/rotation.h"
 #include "kernels/ring.h"
 
 enum { MOST_DRAWS = 400 }; /* 0.61^400: after that rounding goes towards zero */
-
-/* The largest power of two up to n. */
-static uint32_t block_size(uint32_t n)
-{
-    uint32_t size = 1;
-    while (size <= n / 2) {
-        size *= 2;
-    }
-    return size;
-}
 
 int encode_scale(const struct encode_terms *terms, uint32_t n_clients, int n_bits,
                  double noise_std, double spread, double *ret_scale, struct error *err)
 {
     const double n = n_clients, c = terms->clip_norm;
-    const double d = block_size(terms->n_values);
+    const double d = rotation_block(terms->n_values);
     /* What rounding adds is a quarter at most for each client; formula of the paper's
      * section 5: the ring holds 2 k standard deviations. */
     double room = ldexp(1.0, 2 * n_bits) - n * spread * spread;
@@ -43,62 +34,6 @@ double encode_bound(const struct encode_terms *terms)
     const double d = terms->n_values, cs = terms->clip_norm * terms->scale;
     double often = sqrt(cs * cs + d / 4.0 + cs + sqrt(d) / 2.0);
     return fmin(cs + sqrt(d), often);
-}
-
-/* In place and orthonormal; n a power of two. */
-static void hadamard(double *x, uint32_t n)
-{
-    const double factor = 1.0 / sqrt((double)n);
-    for (uint32_t half = 1; half < n; half *= 2) {
-        for (uint32_t at = 0; at < n; at += 2 * half) {
-            for (uint32_t i = at; i < at + half; i++) {
-                double a = x[i], b = x[i + half];
-                x[i] = a + b;
-                x[i + half] = a - b;
-            }
-        }
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        x[i] *= factor;
-    }
-}
-
-/* Signs of the first (0) or the last (1) block. */
-static void flip(const struct encode_terms *terms, uint64_t which, double *x,
-                 uint32_t n)
-{
-    struct crypto_stream *stream = crypto_stream_new(terms->rotation);
-    uint64_t word = 0;
-    crypto_stream_seek(stream, 1 + which, 0);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i % 64 == 0) {
-            crypto_stream_read(stream, &word, sizeof word);
-        }
-        x[i] = word >> (i % 64) & 1 ? -x[i] : x[i];
-    }
-    crypto_stream_free(stream);
-}
-
-static void rotate(const struct encode_terms *terms, double *x)
-{
-    const uint32_t n = block_size(terms->n_values), rest = terms->n_values - n;
-    flip(terms, 0, x, n);
-    hadamard(x, n);
-    if (rest > 0) {
-        flip(terms, 1, x + rest, n);
-        hadamard(x + rest, n);
-    }
-}
-
-static void rotate_back(const struct encode_terms *terms, double *x)
-{
-    const uint32_t n = block_size(terms->n_values), rest = terms->n_values - n;
-    if (rest > 0) {
-        hadamard(x + rest, n);
-        flip(terms, 1, x + rest, n);
-    }
-    hadamard(x, n);
-    flip(terms, 0, x, n);
 }
 
 /* update times min(1, c / norm) and the scale; zeros where it is not finite. */
@@ -162,7 +97,7 @@ int encode_update(const struct encode_terms *terms, const float *update,
         return error_set(err, PPT_ENOMEM, "no memory for an update");
     }
     clip(terms, update, x);
-    rotate(terms, x);
+    rotation_turn(terms->rotation, x, terms->n_values);
     int n_draws = 0;
     while (round_all(x, terms->n_values, random, n_draws >= MOST_DRAWS, ret_ring) >
            most) {
@@ -187,7 +122,7 @@ int encode_decode(const struct encode_terms *terms, const uint32_t *sum, int n_b
     for (uint32_t i = 0; i < terms->n_values; i++) {
         x[i] = (double)ring_signed(sum[i], n_bits) / terms->scale;
     }
-    rotate_back(terms, x);
+    rotation_turn_back(terms->rotation, x, terms->n_values);
     for (uint32_t i = 0; i < terms->n_values; i++) {
         ret_update[i] = (float)x[i];
     }

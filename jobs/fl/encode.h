@@ -1,7 +1,7 @@
 /* A client's update as a vector of the ring, and back from the sum of many: clip,
- * rotate at random, scale, round at random to integers (Kairouz, Liu, Steinke: The
- * distributed discrete Gaussian mechanism for federated learning with secure
- * aggregation, ICML 2021, algorithms 1 and 2).
+ * rotate at random (rotation.h), scale, round at random to integers (Kairouz, Liu,
+ * Steinke: The distributed discrete Gaussian mechanism for federated learning with
+ * secure aggregation, ICML 2021, algorithms 1 and 2).
  *
  * Guarantees:
  * - whatever the update holds, the integers' L2 norm is at most encode_bound, checked
@@ -13,10 +13,6 @@
  * a sum that leaves the ring wraps around and decodes to nonsense; encode_scale keeps
  * `spread` standard deviations free. How often a vector was drawn anew can be seen in
  * the time that encoding takes.
- *
- * The rotation takes random signs and a Hadamard transform of size 2^m, the largest
- * that fits, twice: over the first 2^m coordinates and over the last. So it needs no
- * padding, keeps lengths, and spreads any update over 2^m coordinates or more.
  */
 #ifndef PPT_JOBS_FL_ENCODE_H
 #define PPT_JOBS_FL_ENCODE_H

@@ -236,8 +236,7 @@ static int open_round(struct round *round, const struct spec *own,
         rc = consent_open(&round->consent, round->spec, &round->partition, env, err);
     }
     if (rc == 0) {
-        rc = compress_open(&round->compress, round->spec, round->trainer.net.n_params,
-                           err);
+        rc = compress_open(&round->compress, round->spec, &round->trainer.net, err);
     }
     if (rc == 0) {
         rc = scaffold_open(&round->scaffold, round->spec, &round->trainer,

@@ -44,8 +44,7 @@ static void plan(struct keep *keep, const struct spec_federation *federation)
         federation->personal.is_on && federation->personal.kind == PERSONAL_APFL;
     const bool is_needed[KEEP_N] = {
         [KEEP_MOMENTUM] = federation->client_momentum > 0.0,
-        [KEEP_RESIDUAL] =
-            federation->compress.is_on && federation->compress.kind != COMPRESS_QSGD,
+        [KEEP_RESIDUAL] = spec_compress_leaves_out(&federation->compress),
         [KEEP_CONTROL] = federation->correction == CORRECTION_SCAFFOLD,
         [KEEP_OWN] = has_own,
         [KEEP_SHARE] = has_own,

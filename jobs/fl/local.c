@@ -193,7 +193,7 @@ static int send(struct local *local, int64_t client, struct error *err)
         return 0;
     }
     float *residual = NULL;
-    if (federation->compress.kind != COMPRESS_QSGD) {
+    if (spec_compress_leaves_out(&federation->compress)) {
         residual = keep_vector(local->keep, client, KEEP_RESIDUAL);
         if (residual == NULL) {
             return error_set(err, PPT_ENOMEM, "no memory for what a client left out");

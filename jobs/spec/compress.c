@@ -5,9 +5,9 @@
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 
 static const char *const kind_names[COMPRESS_N] = {
-    [COMPRESS_TOP_K] = "top_k",
-    [COMPRESS_RANDOM_K] = "random_k",
-    [COMPRESS_QSGD] = "qsgd",
+    [COMPRESS_TOP_K] = "top_k",       [COMPRESS_RANDOM_K] = "random_k",
+    [COMPRESS_QSGD] = "qsgd",         [COMPRESS_EDEN] = "eden",
+    [COMPRESS_LOW_RANK] = "low_rank", [COMPRESS_ZSTD] = "zstd",
 };
 
 static const char *kind_word(int i)
@@ -15,16 +15,40 @@ static const char *kind_word(int i)
     return kind_names[i];
 }
 
-static bool has_fraction(const void *base)
+/* COMPRESS_N: of a kind that is none; then no key is a fault beside it. */
+static bool is_one_of(const void *base, enum spec_compress_kind kind,
+                      enum spec_compress_kind or_kind)
 {
     const struct spec_compress *compress = base;
-    return compress->kind != COMPRESS_QSGD;
+    return compress->kind == kind || compress->kind == or_kind ||
+           compress->kind == COMPRESS_N;
+}
+
+static bool has_fraction(const void *base)
+{
+    return is_one_of(base, COMPRESS_TOP_K, COMPRESS_RANDOM_K);
 }
 
 static bool has_levels(const void *base)
 {
-    const struct spec_compress *compress = base;
-    return compress->kind == COMPRESS_QSGD || compress->kind == COMPRESS_N;
+    return is_one_of(base, COMPRESS_QSGD, COMPRESS_QSGD);
+}
+
+static bool has_bits(const void *base)
+{
+    return is_one_of(base, COMPRESS_EDEN, COMPRESS_EDEN);
+}
+
+static bool has_rank(const void *base)
+{
+    return is_one_of(base, COMPRESS_LOW_RANK, COMPRESS_LOW_RANK);
+}
+
+bool spec_compress_leaves_out(const struct spec_compress *compress)
+{
+    return compress->is_on &&
+           (compress->kind == COMPRESS_TOP_K || compress->kind == COMPRESS_RANDOM_K ||
+            compress->kind == COMPRESS_LOW_RANK);
 }
 
 static const struct field compress_fields[] = {
@@ -49,6 +73,22 @@ static const struct field compress_fields[] = {
      .n_default = 255,
      .applies = has_levels,
      .only_with = "kind: qsgd"},
+    {.key = "bits",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_compress, bits),
+     .n_least = 1,
+     .n_most = 4,
+     .n_default = 2,
+     .applies = has_bits,
+     .only_with = "kind: eden"},
+    {.key = "rank",
+     .type = FIELD_INTEGER,
+     .offset = offsetof(struct spec_compress, rank),
+     .n_least = 1,
+     .n_most = 64,
+     .n_default = 4,
+     .applies = has_rank,
+     .only_with = "kind: low_rank"},
 };
 const struct field_section field_compress = {"federation.compress", compress_fields,
                                              COUNT(compress_fields)};

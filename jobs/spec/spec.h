@@ -339,6 +339,9 @@ enum spec_compress_kind {
     COMPRESS_TOP_K,
     COMPRESS_RANDOM_K,
     COMPRESS_QSGD,
+    COMPRESS_EDEN,
+    COMPRESS_LOW_RANK,
+    COMPRESS_ZSTD,
     COMPRESS_N
 };
 
@@ -347,6 +350,8 @@ struct spec_compress {
     enum spec_compress_kind kind;
     double fraction; /* top_k, random_k: of the values; default 0.01; else 0 */
     int64_t levels;  /* qsgd; default 255; else 0 */
+    int64_t bits;    /* eden: of a value; default 2; else 0 */
+    int64_t rank;    /* low_rank; default 4; else 0 */
 };
 
 /* Whether each client makes its own update noisy before it leaves it, so that nobody
@@ -526,6 +531,9 @@ bool spec_rule_counts(enum spec_rule rule);
  * (jobs/fl/degree.h); infinite where large ones never have. */
 double spec_secagg_least(const struct spec_secagg *secagg);
 const char *spec_noise_kind_name(enum spec_noise_kind kind);
+
+/* Does a client remember what it has not sent, to add it to its next update? */
+bool spec_compress_leaves_out(const struct spec_compress *compress);
 
 /* noise.participants, or what it is where the spec does not say. */
 int64_t spec_noise_participants(const struct spec_federation *federation);

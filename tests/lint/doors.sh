@@ -12,6 +12,7 @@ doors=(
     'hdf5.h|worker/h5_inside.h'
     'cblas.h|kernels/gemm.c'
     'zlib.h|worker/gz.c'
+    'zstd.h|jobs/fl/lossless.c'
     'gmp.h|jobs/he/paillier.c'
     'pmix|worker/wireup.c'
     'nccl.h|worker/comm_nccl.c'

@@ -135,7 +135,9 @@ START_TEST(one_model_compressed)
         (struct spec_compress){.is_on = true,
                                .kind = (enum spec_compress_kind)_i,
                                .fraction = 0.1,
-                               .levels = 15};
+                               .levels = 15,
+                               .bits = 2,
+                               .rank = 2};
     spec.training.evaluation = EVALUATION_PUBLIC;
     struct world whole = world_of(1), parts = world_of(2);
     run_well(&whole, 1);
