@@ -12,8 +12,9 @@ command -v mpirun >/dev/null || {
     exit 77
 }
 
-# At most a minute and a half; the number of ranks and the command follow.
-mpi_command=(timeout -k 5 90 mpirun --oversubscribe --mca mpi_yield_when_idle 1
+# At most a minute and a half, unless the script says otherwise before; the number of ranks
+# and the command follow.
+mpi_command=(timeout -k 5 "${mpi_seconds:-90}" mpirun --oversubscribe --mca mpi_yield_when_idle 1
     --mca btl_base_warn_component_unused 0 -n)
 
 # mpi RANKS COMMAND...

@@ -6,6 +6,7 @@
 # a client in the last round, and test accuracy; the peer is the same job without it.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
+mpi_seconds=600
 # shellcheck source=tests/mpi/lib.sh
 . tests/mpi/lib.sh
 build=${PPT_BUILD_DIR:-build/release}
