@@ -175,6 +175,30 @@ static void unpack_random(struct compress *compress, int64_t round,
     }
 }
 
+void compress_gather(struct compress *compress, int64_t round, float *update)
+{
+    int64_t n_found = 0;
+    crypto_stream_seek(compress->common, (uint64_t)round, 0);
+    for (int64_t j = 0; j < compress->n && n_found < compress->k; j++) {
+        if (is_drawn(compress, compress->n - j, compress->k - n_found)) {
+            update[n_found++] = update[j];
+        }
+    }
+}
+
+void compress_scatter(struct compress *compress, int64_t round, float *update)
+{
+    int64_t n_put = 0;
+    memcpy(compress->sizes, update, (size_t)compress->k * sizeof *update);
+    memset(update, 0, (size_t)compress->n * sizeof *update);
+    crypto_stream_seek(compress->common, (uint64_t)round, 0);
+    for (int64_t j = 0; j < compress->n && n_put < compress->k; j++) {
+        if (is_drawn(compress, compress->n - j, compress->k - n_put)) {
+            update[j] = compress->sizes[n_put++];
+        }
+    }
+}
+
 /* Of a value: its sign and a level from 0 to `levels`. */
 static int width_of(int64_t levels)
 {
@@ -304,6 +328,15 @@ int compress_unpack(struct compress *compress, int64_t round, int64_t client,
     return 0;
 }
 
+int compress_refuse(int64_t n_bytes, struct error *err)
+{
+    error_set(err, PPT_EPOLICY,
+              "a client's message is %lld bytes, more than "
+              "federation.max_client_bytes",
+              (long long)n_bytes);
+    return error_hint(err, "compress it more");
+}
+
 int compress_send(struct compress *compress, int64_t round, int64_t client,
                   int64_t max_bytes, float *update, float *residual, struct error *err)
 {
@@ -314,11 +347,7 @@ int compress_send(struct compress *compress, int64_t round, int64_t client,
     int rc = compress_pack(compress, round, client, update, err);
     int64_t n_bytes = (int64_t)compress->message.len;
     if (rc == 0 && max_bytes > 0 && n_bytes > max_bytes) {
-        error_set(err, PPT_EPOLICY,
-                  "a client's message is %lld bytes, more than "
-                  "federation.max_client_bytes",
-                  (long long)n_bytes);
-        return error_hint(err, "compress it more");
+        return compress_refuse(n_bytes, err);
     }
     if (rc == 0) {
         rc = compress_unpack(compress, round, client, &compress->message, update, err);

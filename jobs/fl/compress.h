@@ -1,4 +1,5 @@
-/* A client's update as few bytes, and back; plain jobs, in the clear. Private to this
+/* A client's update as few bytes, and back; plain jobs. Under secure aggregation
+ * random_k only: what clients send there must add up. Private to this
  * room, but for tests.
  *
  *   top_k     the k values that are largest in size, k = fraction n rounded up, as
@@ -45,6 +46,11 @@ int compress_open(struct compress *compress, const struct spec *spec,
                   const struct net *net, struct error *err);
 void compress_close(struct compress *compress);
 
+/* random_k, under masks: the k values of this round's places to the front of update[n],
+ * and from there back to their places among zeros. */
+void compress_gather(struct compress *compress, int64_t round, float *update);
+void compress_scatter(struct compress *compress, int64_t round, float *update);
+
 /* Packs update[n], which is finite, as `client` sends it in this round, into
  * compress->message. Errors: PPT_ENOMEM. */
 int compress_pack(struct compress *compress, int64_t round, int64_t client,
@@ -54,6 +60,9 @@ int compress_pack(struct compress *compress, int64_t round, int64_t client,
  * is none). */
 int compress_unpack(struct compress *compress, int64_t round, int64_t client,
                     const struct buf *message, float *ret_update, struct error *err);
+
+/* PPT_EPOLICY: n_bytes are more than federation.max_client_bytes. */
+int compress_refuse(int64_t n_bytes, struct error *err);
 
 /* Both: update[n] becomes what arrives of it. residual[n], NULL without error feedback:
  * what was left out before is added first, what is left out now takes its place.

@@ -189,6 +189,9 @@ static int send(struct local *local, int64_t client, struct error *err)
     const struct trainer *trainer = local->trainer;
     const struct spec_federation *federation = &local->spec->federation;
     int64_t n = trainer->net.n_params;
+    /* secure.h has its own count of bytes */
+    bool is_masked = federation->aggregation == AGGREGATION_SECAGG;
+    int64_t most = is_masked ? 0 : federation->max_client_bytes;
     if (!federation->compress.is_on) {
         return 0;
     }
@@ -202,11 +205,10 @@ static int send(struct local *local, int64_t client, struct error *err)
     for (int64_t j = 0; j < n; j++) {
         local->params[j] -= trainer->params[j];
     }
-    int rc =
-        stack_is_update(local->params, n)
-            ? compress_send(local->compress, trainer->step, client,
-                            federation->max_client_bytes, local->params, residual, err)
-            : 0;
+    int rc = stack_is_update(local->params, n)
+                 ? compress_send(local->compress, trainer->step, client, most,
+                                 local->params, residual, err)
+                 : 0;
     for (int64_t j = 0; j < n; j++) {
         local->params[j] += trainer->params[j];
     }

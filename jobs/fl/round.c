@@ -246,7 +246,8 @@ int round_count_bytes(struct round *round, struct error *err)
     if (!round->spec->federation.compress.is_on) {
         return 0;
     }
-    round->client_bytes = round->compress.most_bytes;
-    round->compress.most_bytes = 0;
+    round->client_bytes =
+        is_secure(round) ? round->secure.most_bytes : round->compress.most_bytes;
+    round->compress.most_bytes = round->secure.most_bytes = 0;
     return comm->ops->max_i64(comm, &round->client_bytes, 1, err);
 }

@@ -253,19 +253,40 @@ static int begin_round(struct secure *secure, struct error *err)
     return verdict_join(secure->trainer->env->comm, rc, err);
 }
 
-/* What it trains, or what it is given. */
+static struct compress *compress_of(const struct secure *secure)
+{
+    return secure->spec->federation.compress.is_on ? secure->local->compress : NULL;
+}
+
+/* What it trains, or what it is given; of compressed ones (random_k) the values at this
+ * round's places. */
 static int find_update(struct secure *secure, uint32_t number, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
     int64_t n = trainer->net.n_params;
+    int rc = 0;
     if (secure->given != NULL) {
         memcpy(secure->update, secure->given + number * trainer->n_padded,
                (size_t)n * sizeof *secure->update);
-        return 0;
+    } else {
+        rc = local_train(secure->local, client_of(secure, number), err);
+        for (int64_t j = 0; rc == 0 && j < n; j++) {
+            secure->update[j] = secure->local->params[j] - trainer->params[j];
+        }
     }
-    int rc = local_train(secure->local, client_of(secure, number), err);
-    for (int64_t j = 0; rc == 0 && j < n; j++) {
-        secure->update[j] = secure->local->params[j] - trainer->params[j];
+    if (rc == 0 && compress_of(secure) != NULL) {
+        compress_gather(compress_of(secure), trainer->step, secure->update);
+    }
+    return rc;
+}
+
+/* The sum of what clients sent, as an update of all parameters. */
+static int decode(struct secure *secure, float *ret_update, struct error *err)
+{
+    int n_bits = (int)secure->spec->federation.secagg.bits;
+    int rc = encode_decode(&secure->terms, secure->ring, n_bits, ret_update, err);
+    if (rc == 0 && compress_of(secure) != NULL) {
+        compress_scatter(compress_of(secure), secure->trainer->step, ret_update);
     }
     return rc;
 }
@@ -283,7 +304,7 @@ static double unit_of(const struct secure *secure)
 static void weigh(struct secure *secure, double share)
 {
     const struct trainer *trainer = secure->trainer;
-    int64_t n = trainer->net.n_params;
+    int64_t n = secure->terms.n_values - votes_are_taken(trainer);
     double square = 0.0, unit = unit_of(secure);
     for (int64_t j = 0; j < n; j++) {
         square += (double)secure->update[j] * (double)secure->update[j];
@@ -420,6 +441,19 @@ static bool is_stop(int rc)
     return rc == -PPT_ETRUST || rc == -PPT_EPOLICY || rc == -PPT_ESTATE;
 }
 
+/* By far the longest message of a client is the masked one. */
+static int limit_bytes(struct secure *secure, enum secagg_stage stage,
+                       struct error *err)
+{
+    int64_t most = secure->spec->federation.max_client_bytes;
+    int64_t len = (int64_t)secure->text.len;
+    if (stage != SECAGG_MASKED) {
+        return 0;
+    }
+    secure->most_bytes = len > secure->most_bytes ? len : secure->most_bytes;
+    return most == 0 || len <= most ? 0 : compress_refuse(len, err);
+}
+
 /* A masked vector that may have to be taken out again. */
 static void keep_sent(struct secure *secure, enum secagg_stage stage, uint32_t number)
 {
@@ -447,7 +481,7 @@ static int answer_some(struct secure *secure, enum secagg_stage stage,
             post_write(&secure->mail, number, secure->text.data, secure->text.len);
             keep_sent(secure, stage, number);
         }
-        rc = is_stop(rc) ? 0 : rc;
+        rc = rc == 0 ? limit_bytes(secure, stage, err) : is_stop(rc) ? 0 : rc;
     }
     rc = verdict_join(comm, rc, err);
     if (rc == 0 && comm->rank == 0) {
@@ -538,7 +572,7 @@ static int decode_total(struct secure *secure, struct error *err)
     for (uint32_t j = 0; j < secure->terms.n_values; j++) {
         secure->ring[j] = ring_of((int64_t)secure->update[j]);
     }
-    rc = encode_decode(&secure->terms, secure->ring, n_bits, secure->update, err);
+    rc = decode(secure, secure->update, err);
     if (rc != 0) {
         return rc;
     }
@@ -672,8 +706,7 @@ int secure_mean(struct secure *secure, const int64_t *clients, uint32_t n,
                                   (size_t)n_params * sizeof *secure->ring, 0, err);
     }
     if (rc == 0) {
-        rc = encode_decode(&secure->terms, secure->ring,
-                           (int)secure->spec->federation.secagg.bits, ret_mean, err);
+        rc = decode(secure, ret_mean, err);
     }
     for (int64_t j = 0; rc == 0 && j < n_params; j++) {
         ret_mean[j] = (float)((double)ret_mean[j] / (double)secure->n_survivors);

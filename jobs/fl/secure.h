@@ -78,6 +78,7 @@ struct secure {
     struct buf mail, text;
     uint32_t n_survivors; /* of the last round */
     int64_t n_bytes;      /* rank 0: of the round's messages */
+    int64_t most_bytes;   /* this rank's longest masked vector since it was set to 0 */
     double
         total_weight; /* their shares' sum, where weights are sent; else their number */
 };

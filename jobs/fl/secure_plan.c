@@ -90,6 +90,8 @@ static int plan_sum(struct secure *secure, struct error *err)
     double multiplier = trainer->is_private ? trainer->plan->price.noise_multiplier : 0;
     uint32_t most = cohort_limit(secure, 1.0);
     double ratio = trainer->is_private ? trainer->threshold.ratio : 0.0;
+    bool is_some = spec->federation.compress.is_on;
+    int64_t n_sent = is_some ? secure->local->compress->k : trainer->net.n_params;
     if (trainer->net.n_params >= INT32_MAX) {
         return error_set(err, PPT_ERANGE,
                          "secure aggregation of more than 2^31 values");
@@ -98,7 +100,7 @@ static int plan_sum(struct secure *secure, struct error *err)
         trainer->is_private ? spec->privacy.clip_norm : secagg->max_norm;
     secure->vote_weight = 2.0 * ratio * secure->first_norm;
     secure->terms = (struct encode_terms){
-        .n_values = (uint32_t)trainer->net.n_params + votes_are_taken(trainer),
+        .n_values = (uint32_t)n_sent + votes_are_taken(trainer),
         .clip_norm = secure->first_norm * sqrt(1.0 + ratio * ratio)};
     double noise_std =
         multiplier * secure->terms.clip_norm * excess_of(secure) / sqrt((double)most);

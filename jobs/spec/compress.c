@@ -125,9 +125,12 @@ void compress_check(struct ydoc_faults *faults, const struct ydoc_node *node,
         ydoc_fault_at(faults, node, "compress",
                       "expected no such section, or privacy: none: what a client sends "
                       "would be longer than clip_norm, or depend on earlier rounds");
-    else if (federation->aggregation == AGGREGATION_SECAGG)
-        ydoc_fault_at(faults, node, "compress",
-                      "expected no such section, or aggregation: clear: compressed "
-                      "updates do not add up under masks; secagg.bits says how many "
-                      "bytes a masked one has");
+    else if (federation->aggregation == AGGREGATION_SECAGG &&
+             federation->compress.kind != COMPRESS_RANDOM_K &&
+             federation->compress.kind != COMPRESS_N)
+        ydoc_fault_at(
+            faults, node, "compress",
+            "expected kind: random_k, or aggregation: clear: what others send "
+            "does not add up under masks; secagg.bits says how many bytes a "
+            "masked update has");
 }

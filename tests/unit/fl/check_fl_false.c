@@ -159,6 +159,50 @@ START_TEST(one_model_compressed)
 }
 END_TEST
 
+/* Values at places that all clients of a round share add up under masks: but for the
+ * rounding the mean is that in the clear, for any number of ranks, also of groups, and
+ * a masked message is as much shorter. */
+START_TEST(random_values_add_up_under_masks)
+{
+    double worst = 0.0;
+    int64_t bytes[2];
+    use_federation(PARTITION_IID, 14, 8);
+    spec.federation.selection = SELECTION_FIXED;
+    spec.federation.compress = (struct spec_compress){
+        .is_on = true, .kind = COMPRESS_RANDOM_K, .fraction = 0.25};
+    struct world clear = world_of(2);
+    run_well(&clear, 1);
+    use_secagg(4.0);
+    spec.federation.secagg.bits = 24;
+    if (_i == 1) {
+        spec.federation.secagg.group = 14;
+        use_rule(RULE_NORM_BOUND, BEFORE_NOTHING);
+        spec.federation.robust.clip_norm = 100.0;
+    }
+    struct world one = world_of(1), many = world_of(3);
+    run_well(&one, 1);
+    run_well(&many, 1);
+    expect_same_model(&one, &many);
+    for (int64_t j = 0; j < clear.n_model; j++) {
+        worst = fmax(worst, fabs((double)clear.model[j] - (double)one.model[j]));
+    }
+    ck_assert_double_gt(worst, 0.0);
+    ck_assert_double_lt(worst, 1e-4);
+    world_free(&clear);
+    world_free(&one);
+    world_free(&many);
+    bytes[0] = 65 * 3; /* a quarter of 259 values of 24 bits, and little else */
+    bytes[1] = bytes[0] + 150;
+    for (int i = 0; i < 2; i++) {
+        spec.federation.max_client_bytes = bytes[i];
+        struct world limited = world_of(2);
+        run(&limited, 1);
+        ck_assert_int_eq(limited.rc[0], i == 0 ? -PPT_EPOLICY : 0);
+        world_free(&limited);
+    }
+}
+END_TEST
+
 /* Where the mean goes the other way, or nowhere, a rule learns. */
 START_TEST(rules_learn_under_attack)
 {
@@ -269,6 +313,7 @@ int main(void)
     tcase_add_loop_test(tcase, one_model_by_groups, 0, 4);
     tcase_add_test(tcase, groups_are_means);
     tcase_add_loop_test(tcase, one_model_compressed, 0, COMPRESS_N);
+    tcase_add_loop_test(tcase, random_values_add_up_under_masks, 0, 2);
     tcase_add_loop_test(tcase, rules_learn_under_attack, 0, 3);
     tcase_add_test(tcase, memories_resume);
     tcase_add_test(tcase, a_center_resumes);
