@@ -595,7 +595,7 @@ static int decode_total(struct secure *secure, struct error *err)
 static int withdraw(struct secure *secure, uint32_t number, struct error *err)
 {
     struct comm *comm = secure->trainer->env->comm;
-    int owner = (int)(number % (uint32_t)comm->size), rc = 0;
+    int owner = player_of(secure, number), rc = 0;
     struct buf passing = {0};
     struct buf *mail = comm->rank == owner ? &secure->sent[number] : &passing;
     if (owner > 0) {

@@ -41,12 +41,16 @@ void crypto_stream_seek(struct crypto_stream *stream, uint64_t high, uint64_t lo
     stream->byte = 16 * low;
 }
 
-/* Whole words only: nobody here reads anything else. */
 void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len)
 {
-    uint64_t *words = ret, first = stream->byte / 8;
-    for (size_t i = 0; i < len / 8; i++) {
-        words[i] = mix(stream->high + (first + i) * 0x9e3779b97f4a7c15u);
+    unsigned char *bytes = ret;
+    uint64_t word = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint64_t at = stream->byte + i;
+        if (i == 0 || at % 8 == 0) {
+            word = mix(stream->high + at / 8 * 0x9e3779b97f4a7c15u);
+        }
+        bytes[i] = (unsigned char)(word >> 8 * (at % 8));
     }
     stream->byte += len;
 }
