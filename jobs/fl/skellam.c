@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { LIMBS = 5, BATCH = 256 };
+enum { LIMBS = 5, BATCH = 256, LANES = 16 };
 
 /* A whole number, lowest limb first. */
 struct wide {
@@ -136,6 +136,7 @@ static void fill(void *state, int64_t k, const struct wide *value)
     if (k > 0) {
         add_up(&filling->sum, k, value);
         filling->skellam->least[k - 1] = quotient_of(filling->sum, filling->total);
+        filling->skellam->top[k - 1] = (uint64_t)(filling->skellam->least[k - 1] >> 63);
     }
 }
 
@@ -152,7 +153,9 @@ int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
     int64_t first = first_of((double)variance);
     struct wide total = {0};
     skellam->least = malloc((size_t)first * sizeof *skellam->least);
-    if (skellam->least == NULL) {
+    skellam->top = malloc((size_t)first * sizeof *skellam->top);
+    if (skellam->least == NULL || skellam->top == NULL) {
+        skellam_close(skellam);
         return error_set(err, PPT_ENOMEM, "no memory for the law of noise");
     }
     skellam->n = first;
@@ -165,33 +168,53 @@ int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
 void skellam_close(struct skellam *skellam)
 {
     free(skellam->least);
+    free(skellam->top);
     *skellam = (struct skellam){0};
 }
 
-/* How many of the chances, which fall, are above u. No branch depends on it. */
-static int64_t rank_of(const struct skellam *skellam, unsigned __int128 u)
+/* Of each u how many of the chances, which fall, are above it. All searches take the
+ * same steps, none of which branches on u; side by side they do not wait for each
+ * other's loads. */
+static void rank_of(const struct skellam *skellam, const unsigned __int128 u[LANES],
+                    int64_t rank[LANES])
 {
-    const unsigned __int128 *at = skellam->least;
-    int64_t n = skellam->n;
-    while (n > 1) {
-        int64_t half = n / 2;
-        at += at[half - 1] > u ? half : 0;
-        n -= half;
+    for (int i = 0; i < LANES; i++) {
+        rank[i] = 0;
     }
-    return at - skellam->least + (at[0] > u);
+    for (int64_t n = skellam->n; n > 0; n -= n - n / 2) {
+        int64_t half = n - n / 2;
+        for (int i = 0; i < LANES; i++) {
+            bool is_above = skellam->top[rank[i] + half - 1] > (uint64_t)(u[i] >> 63);
+            rank[i] += is_above ? half : 0;
+        }
+    }
+    for (int i = 0; i < LANES; i++) { /* alike in 64 bits: once in 2^50 draws */
+        while (rank[i] < skellam->n && skellam->least[rank[i]] > u[i]) {
+            rank[i]++;
+        }
+    }
 }
 
 void skellam_draw(const struct skellam *skellam, int64_t n,
                   struct crypto_stream *stream, int64_t *x)
 {
-    unsigned __int128 words[BATCH];
-    for (int64_t i = 0; i < n; i++) {
-        if (i % BATCH == 0) {
+    unsigned __int128 words[BATCH], u[LANES];
+    int64_t rank[LANES];
+    for (int64_t at = 0; at < n; at += LANES) {
+        if (at % BATCH == 0) {
             crypto_stream_read(stream, words, sizeof words);
         }
-        unsigned __int128 word = words[i % BATCH];
-        int64_t sign = -(int64_t)(word >> 127), k = rank_of(skellam, word << 1 >> 1);
-        x[i] = (k ^ sign) - sign;
+        const unsigned __int128 *word = words + at % BATCH;
+        for (int i = 0; i < LANES; i++) {
+            u[i] = word[i] << 1 >> 1;
+        }
+        rank_of(skellam, u, rank);
+        for (int i = 0; i < LANES && at + i < n; i++) {
+            int64_t sign = -(int64_t)(word[i] >> 127);
+            x[at + i] = (rank[i] ^ sign) - sign;
+        }
     }
     crypto_wipe(words, sizeof words);
+    crypto_wipe(u, sizeof u);
+    crypto_wipe(rank, sizeof rank);
 }
