@@ -97,7 +97,8 @@ static double error_ratio(enum spec_noise_kind kind, uint32_t n_values)
     double square = 0.0;
     for (int seed = 0; seed < N_SEEDS; seed++) {
         unsigned char key[CRYPTO_KEY_SIZE] = {(unsigned char)seed, 1};
-        struct crypto_stream *stream = crypto_stream_new(key);
+        unsigned char rounding[CRYPTO_KEY_SIZE] = {(unsigned char)seed, 2};
+        struct crypto_stream *stream = crypto_stream_new(rounding);
         terms.rotation[0] = (unsigned char)seed;
         check(share_open(&share, &plan, n_values, &kernels_cpu, key, &err), &err);
         for (uint32_t j = 0; j < n_values; j++)
