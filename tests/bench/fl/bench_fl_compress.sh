@@ -5,21 +5,9 @@
 # them a round, 50 rounds of one pass each, two ranks. For each kind the longest message of
 # a client in the last round, and test accuracy; the peer is the same job without it.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-mpi_seconds=600
-# shellcheck source=tests/mpi/lib.sh
-. tests/mpi/lib.sh
-build=${PPT_BUILD_DIR:-build/release}
-worker=$build/worker/ppt-worker plan_tool=$build/tests/mpi/plan_tool
-is_json=${1:-}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/bench_compress.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-mnist=tests/data/mnist
-"$build/worker/ppt-data" import idx --name mnist --quiet -o "$dir/mnist.h5" \
-    --nominal-count 60000 --nominal-test-count 10000 \
-    --train-x $mnist/train-images-idx3-ubyte.gz --train-y $mnist/train-labels-idx1-ubyte.gz \
-    --test-x $mnist/t10k-images-idx3-ubyte.gz --test-y $mnist/t10k-labels-idx1-ubyte.gz >/dev/null
-"$plan_tool" key "$dir/key"
+mpi_seconds=600 # for lib.sh
+# shellcheck source=tests/bench/fl/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # show CASE VALUE UNIT PEER_VALUE
 show() {
@@ -35,7 +23,6 @@ show() {
 
 # run NAME LINE: sets bytes and accuracy
 run() {
-    mkdir "$dir/$1"
     cat >"$dir/$1.yaml" <<SPEC
 name: $1
 account: bench
@@ -54,10 +41,9 @@ federation:
   selection: fixed
 $2
 SPEC
-    "$plan_tool" plan "$dir/$1.yaml" "$dir/mnist.h5" "$dir/key" "$dir/$1" 1 >/dev/null
-    mpi 2 "$worker" --plan "$dir/$1" --public-key "$dir/key.pub" >"$dir/$1.log" 2>&1 ||
-        die "$(cat "$dir/$1.log")"
-    accuracy=$(sed -nE 's/.*"test_accuracy": ([^,}]*).*/\1/p' "$dir/$1/report.json")
+    make_plan "$1"
+    train "$1" 2
+    accuracy=$(report "$1" test_accuracy)
     bytes=$(sed -nE 's/.*"client_bytes": ([0-9]+).*/\1/p' "$dir/$1/rounds.jsonl" | tail -n 1)
 }
 

@@ -5,20 +5,8 @@
 # 100 and of 1,000 clients in the clear, and of 100 and 300 by secure aggregation; each
 # rank's peak resident set, the largest, beside the training records that it holds.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-# shellcheck source=tests/mpi/lib.sh
-. tests/mpi/lib.sh
-build=${PPT_BUILD_DIR:-build/release}
-worker=$build/worker/ppt-worker plan_tool=$build/tests/mpi/plan_tool
-is_json=${1:-}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/bench_fl_memory.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-mnist=tests/data/mnist
-"$build/worker/ppt-data" import idx --name mnist --quiet -o "$dir/mnist.h5" \
-    --nominal-count 60000 --nominal-test-count 10000 \
-    --train-x $mnist/train-images-idx3-ubyte.gz --train-y $mnist/train-labels-idx1-ubyte.gz \
-    --test-x $mnist/t10k-images-idx3-ubyte.gz --test-y $mnist/t10k-labels-idx1-ubyte.gz >/dev/null
-"$plan_tool" key "$dir/key"
+# shellcheck source=tests/bench/fl/lib.sh
+. "$(dirname "$0")/lib.sh"
 # a rank that tells the kernel's figure when it ends
 cat >"$dir/rank" <<'END'
 #!/bin/sh
@@ -45,10 +33,8 @@ federation:
   selection: fixed
   ${3:-weighting: examples}
 SPEC
-    mkdir "$dir/$1"
-    "$plan_tool" plan "$dir/$1.yaml" "$dir/mnist.h5" "$dir/key" "$dir/$1" 1
-    PPT_BENCH_DIR="$dir/$1" mpi 8 -x PPT_BENCH_DIR "$dir/rank" "$worker" --plan "$dir/$1" \
-        --public-key "$dir/key.pub" >"$dir/$1.log" 2>&1 || die "$(cat "$dir/$1.log")"
+    make_plan "$1"
+    PPT_BENCH_DIR="$dir/$1" train "$1" 8 -x PPT_BENCH_DIR "$dir/rank"
     peak=$(sort -n "$dir/$1"/rss.* | tail -n 1 | awk '{ print $1 / 1024 }')
 }
 

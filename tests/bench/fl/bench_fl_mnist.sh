@@ -8,21 +8,9 @@
 # become slower. The peer's time is its own for the like of the first (FLUTE's README, CPU),
 # not run here.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-# shellcheck source=tests/mpi/lib.sh
-. tests/mpi/lib.sh
-build=${PPT_BUILD_DIR:-build/release}
-worker=$build/worker/ppt-worker plan_tool=$build/tests/mpi/plan_tool
-is_json=${1:-}
+# shellcheck source=tests/bench/fl/lib.sh
+. "$(dirname "$0")/lib.sh"
 TIMEFORMAT=%U
-dir=$(mktemp -d "${TMPDIR:-/tmp}/bench_fl.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-mnist=tests/data/mnist
-"$build/worker/ppt-data" import idx --name mnist --quiet -o "$dir/mnist.h5" \
-    --nominal-count 60000 --nominal-test-count 10000 \
-    --train-x $mnist/train-images-idx3-ubyte.gz --train-y $mnist/train-labels-idx1-ubyte.gz \
-    --test-x $mnist/t10k-images-idx3-ubyte.gz --test-y $mnist/t10k-labels-idx1-ubyte.gz >/dev/null
-"$plan_tool" key "$dir/key"
 
 # run NAME RANKS ROUNDS COHORT [LINE]: a job in $dir/NAME
 run() {
@@ -44,17 +32,8 @@ federation:
   selection: fixed
   ${5:-weighting: examples}
 SPEC
-    mkdir "$dir/$1"
-    "$plan_tool" plan "$dir/$1.yaml" "$dir/mnist.h5" "$dir/key" "$dir/$1" 1
-    {
-        time mpi "$2" "$worker" --plan "$dir/$1" \
-            --public-key "$dir/key.pub" >"$dir/$1.log" 2>&1 || die "$(cat "$dir/$1.log")"
-    } 2>"$dir/$1.cpu"
-}
-
-# report NAME KEY
-report() {
-    sed -nE "s/.*\"$2\": ([^,}]*).*/\1/p" "$dir/$1/report.json"
+    make_plan "$1"
+    { time train "$1" "$2" 2>&3; } 3>&2 2>"$dir/$1.cpu"
 }
 
 # show CASE VALUE UNIT [PEER PEER_VALUE]

@@ -8,30 +8,18 @@
 # its nearest) loses to each attack against itself without one, in the clear and over groups
 # of 3 by secure aggregation (where nothing is mixed); and what the mean loses. Takes half an hour; SEEDS="0" a third of it.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-mpi_seconds=1200
-# shellcheck source=tests/mpi/lib.sh
-. tests/mpi/lib.sh
-build=${PPT_BUILD_DIR:-build/release}
-worker=$build/worker/ppt-worker plan_tool=$build/tests/mpi/plan_tool
-is_json=${1:-}
+mpi_seconds=1200 # for lib.sh
+# shellcheck source=tests/bench/fl/lib.sh
+. "$(dirname "$0")/lib.sh"
 read -ra seeds <<<"${SEEDS:-0 1 2}"
 attacks=(sign_flip label_flip mimic ipm alie)
 clip='clip_norm: 0.4'
-dir=$(mktemp -d "${TMPDIR:-/tmp}/bench_robust.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-mnist=tests/data/mnist
-"$build/worker/ppt-data" import idx --name mnist --quiet -o "$dir/mnist.h5" \
-    --nominal-count 60000 --nominal-test-count 10000 \
-    --train-x $mnist/train-images-idx3-ubyte.gz --train-y $mnist/train-labels-idx1-ubyte.gz \
-    --test-x $mnist/t10k-images-idx3-ubyte.gz --test-y $mnist/t10k-labels-idx1-ubyte.gz >/dev/null
-"$plan_tool" key "$dir/key"
 
 # run SEED LINES: prints the accuracy of a job whose federation has these lines too
 run() {
-    local job
-    job=$(mktemp -d "$dir/job.XXXXXX")
-    cat >"$job.yaml" <<SPEC
+    local name
+    name=$(basename "$(mktemp -u "$dir/job.XXXXXX")")
+    cat >"$dir/$name.yaml" <<SPEC
 name: robust
 account: bench
 kind: fl
@@ -51,10 +39,9 @@ federation:
   client_momentum: 0.97
 $2
 SPEC
-    "$plan_tool" plan "$job.yaml" "$dir/mnist.h5" "$dir/key" "$job" 1 >/dev/null
-    mpi 2 "$worker" --plan "$job" --public-key "$dir/key.pub" >"$job.log" 2>&1 ||
-        die "$(cat "$job.log")" >&2
-    sed -nE 's/.*"test_accuracy": ([^,}]*).*/\1/p' "$job/report.json"
+    make_plan "$name"
+    train "$name" 2
+    report "$name" test_accuracy
 }
 
 # points LINES: the mean accuracy over the seeds, in points
