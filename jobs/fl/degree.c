@@ -10,10 +10,17 @@ static double count(double share, double n)
     return floor(share * n + 1e-9);
 }
 
+/* lgamma writes the sign to a global variable. */
+static double ln_factorial(double n)
+{
+    int sign;
+    return lgamma_r(n + 1.0, &sign);
+}
+
 /* ln of n over k. */
 static double ln_choose(double n, double k)
 {
-    return lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0);
+    return ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k);
 }
 
 /* Pr[X = x] of `draws` clients without replacement out of n, `marked` of them marked.
