@@ -106,27 +106,7 @@ START_TEST(shares_stay_shares)
 }
 END_TEST
 
-enum { D = 12, P = 3, N_MODEL = (D + 1) * P };
-
-/* The gradient of one record's cross-entropy; weights first, then the biases. */
-static void gradient(const double *w, const float *x, int32_t label, double *ret)
-{
-    double score[P], sum = 0.0;
-    for (int p = 0; p < P; p++) {
-        score[p] = w[D * P + p];
-        for (int d = 0; d < D; d++) {
-            score[p] += (double)x[d] * w[d * P + p];
-        }
-        sum += exp(score[p]);
-    }
-    for (int p = 0; p < P; p++) {
-        double g = exp(score[p]) / sum - (p == label ? 1.0 : 0.0);
-        ret[D * P + p] = g;
-        for (int d = 0; d < D; d++) {
-            ret[d * P + p] = (double)x[d] * g;
-        }
-    }
-}
+enum { D = FL_WORLD_DIMS, P = FL_WORLD_CLASSES, N_MODEL = (D + 1) * P };
 
 /* What a client has after a round of n steps with one record. */
 static void train_by_hand(double *w, double *v, double *alpha, int64_t record, int n)
@@ -137,8 +117,8 @@ static void train_by_hand(double *w, double *v, double *alpha, int64_t record, i
         for (int j = 0; j < N_MODEL; j++) {
             mixed[j] = *alpha * v[j] + (1.0 - *alpha) * w[j];
         }
-        gradient(w, train.x + record * D, train.y[record], at_w);
-        gradient(mixed, train.x + record * D, train.y[record], at_mixed);
+        softmax_gradient(w, train.x + record * D, train.y[record], at_w);
+        softmax_gradient(mixed, train.x + record * D, train.y[record], at_mixed);
         for (int j = 0; j < N_MODEL; j++) {
             slope += (v[j] - w[j]) * at_mixed[j];
             v[j] -= rate * *alpha * at_mixed[j];

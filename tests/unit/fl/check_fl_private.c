@@ -11,38 +11,6 @@
 #include "jobs/privacy/correlation.h"
 #include "tests/unit/fl/fl_world.h"
 
-/* What went into the first reduction, over all ranks. */
-struct seen {
-    pthread_mutex_t mutex;
-    double sum[4096];
-    size_t n;
-};
-
-static void see(void *state, int rank, const double *send, size_t n)
-{
-    (void)rank;
-    struct seen *seen = state;
-    pthread_mutex_lock(&seen->mutex);
-    ck_assert_uint_le(n, sizeof seen->sum / sizeof *seen->sum);
-    for (size_t j = 0; j < n; j++) {
-        seen->sum[j] += send[j];
-    }
-    seen->n = n;
-    pthread_mutex_unlock(&seen->mutex);
-}
-
-static struct seen run_seen(int size)
-{
-    struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    struct world world = world_of(size);
-    world.on_sum = see;
-    world.on_sum_state = &seen;
-    unlink(meter_path);
-    run_well(&world, 1);
-    world_free(&world);
-    return seen;
-}
-
 /* All users are in the only round. Without the last one the sum differs by that user's
  * part, which is on the grid and no longer than clip_norm; before clipping it is longer
  * (the second case shows its whole length). */

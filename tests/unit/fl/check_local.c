@@ -164,36 +164,6 @@ START_TEST(noise_has_its_size)
 }
 END_TEST
 
-struct seen {
-    pthread_mutex_t mutex;
-    double sum[1024];
-    size_t n;
-};
-
-static void see(void *state, int rank, const double *send, size_t n)
-{
-    struct seen *seen = state;
-    (void)rank;
-    pthread_mutex_lock(&seen->mutex);
-    for (size_t j = 0; j < n; j++) {
-        seen->sum[j] += send[j];
-    }
-    seen->n = n;
-    pthread_mutex_unlock(&seen->mutex);
-}
-
-static struct seen run_seen(int size)
-{
-    struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    struct world world = world_of(size);
-    world.on_sum = see;
-    world.on_sum_state = &seen;
-    unlink(meter_path);
-    run_well(&world, 1);
-    world_free(&world);
-    return seen;
-}
-
 /* The last user's place is a stand-in's without it: the noise is the same, and what is
  * missing is an update no longer than the clip norm, on the grid. */
 START_TEST(a_user_moves_one_message)

@@ -10,7 +10,7 @@
 #include "jobs/model/net.h"
 #include "tests/unit/fl/fl_world.h"
 
-enum { D = 12, P = 3, N = (D + 1) * P, MOST_USERS = 240 };
+enum { D = FL_WORLD_DIMS, P = FL_WORLD_CLASSES, N = (D + 1) * P, MOST_USERS = 240 };
 
 static void use_scaffold(void)
 {
@@ -18,26 +18,6 @@ static void use_scaffold(void)
     spec.federation.selection = SELECTION_FIXED;
     spec.federation.correction = CORRECTION_SCAFFOLD;
     spec.training.learning_rate = 0.1;
-}
-
-/* The gradient of one record's cross-entropy; weights first, then the biases. */
-static void gradient(const double *w, const float *x, int32_t label, double *ret)
-{
-    double score[P], sum = 0.0;
-    for (int p = 0; p < P; p++) {
-        score[p] = w[D * P + p];
-        for (int d = 0; d < D; d++) {
-            score[p] += (double)x[d] * w[d * P + p];
-        }
-        sum += exp(score[p]);
-    }
-    for (int p = 0; p < P; p++) {
-        double g = exp(score[p]) / sum - (p == label ? 1.0 : 0.0);
-        ret[D * P + p] = g;
-        for (int d = 0; d < D; d++) {
-            ret[d * P + p] = (double)x[d] * g;
-        }
-    }
 }
 
 static void first_model(double *w)
@@ -112,7 +92,7 @@ static void reference(double *w, int64_t n_rounds)
             double y[N], g[N];
             memcpy(y, w, sizeof y);
             for (int64_t step = 0; step < k; step++) {
-                gradient(y, train.x + record * D, train.y[record], g);
+                softmax_gradient(y, train.x + record * D, train.y[record], g);
                 for (int j = 0; j < N; j++) {
                     y[j] -= rate * (g[j] - own[client][j] + c[j]);
                 }
@@ -211,7 +191,7 @@ static double slope_at(const float *model)
         w[j] = (double)model[j];
     }
     for (int64_t i = 0; i < train.n; i++) {
-        gradient(w, train.x + i * D, train.y[i], g);
+        softmax_gradient(w, train.x + i * D, train.y[i], g);
         for (int j = 0; j < N; j++) {
             sum[j] += g[j] / (double)train.n;
         }

@@ -39,10 +39,10 @@ void use_federation(enum spec_partition partition, int64_t cohort, int64_t round
 
 void setup(void)
 {
-    int64_t dims[1] = {12};
-    train = world_blobs(240, 12, 3, 0.8, 1);
-    test = world_blobs(60, 12, 3, 0.8, 2);
-    manifest = world_manifest(train.n, test.n, 1, dims, 3);
+    int64_t dims[1] = {FL_WORLD_DIMS};
+    train = world_blobs(240, FL_WORLD_DIMS, FL_WORLD_CLASSES, 0.8, 1);
+    test = world_blobs(60, FL_WORLD_DIMS, FL_WORLD_CLASSES, 0.8, 2);
+    manifest = world_manifest(train.n, test.n, 1, dims, FL_WORLD_CLASSES);
     spec = world_spec(PRESET_MLP, false);
     spec.kind = JOB_FL;
     spec.training.batch_size = 5;
@@ -179,4 +179,49 @@ void use_users(void)
         train.users[i] = 1000 - (int64_t)sqrt(1.5 * (double)(i * 7 % train.n));
     }
     manifest.splits[0].nominal_users = 20;
+}
+
+static void see(void *state, int rank, const double *send, size_t n)
+{
+    (void)rank;
+    struct seen *seen = state;
+    pthread_mutex_lock(&seen->mutex);
+    ck_assert_uint_le(n, sizeof seen->sum / sizeof *seen->sum);
+    for (size_t j = 0; j < n; j++) {
+        seen->sum[j] += send[j];
+    }
+    seen->n = n;
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+struct seen run_seen(int size)
+{
+    struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct world world = world_of(size);
+    world.on_sum = see;
+    world.on_sum_state = &seen;
+    unlink(meter_path);
+    run_well(&world, 1);
+    world_free(&world);
+    return seen;
+}
+
+void softmax_gradient(const double *w, const float *x, int32_t label, double *ret)
+{
+    enum { D = FL_WORLD_DIMS, P = FL_WORLD_CLASSES };
+    double score[P], sum = 0.0;
+    for (int p = 0; p < P; p++) {
+        score[p] = w[D * P + p];
+        for (int d = 0; d < D; d++) {
+            score[p] += (double)x[d] * w[d * P + p];
+        }
+        sum += exp(score[p]);
+    }
+    for (int p = 0; p < P; p++) {
+        double g = exp(score[p]) / sum - (p == label ? 1.0 : 0.0);
+        ret[D * P + p] = g;
+        for (int d = 0; d < D; d++) {
+            ret[d * P + p] = (double)x[d] * g;
+        }
+    }
 }

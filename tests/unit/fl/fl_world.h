@@ -3,6 +3,8 @@
 #ifndef PPT_TESTS_UNIT_FL_FL_WORLD_H
 #define PPT_TESTS_UNIT_FL_FL_WORLD_H
 
+#include <pthread.h>
+
 #include "jobs/dp/dp_run.h"
 #include "jobs/fl/fl_run.h"
 #include "tests/unit/dp/world.h"
@@ -39,5 +41,20 @@ void run(struct world *world, int attempt);
 /* And every rank succeeds. */
 void run_well(struct world *world, int attempt);
 void expect_same_model(const struct world *a, const struct world *b);
+
+/* What went into the first reduction, over all ranks. */
+struct seen {
+    pthread_mutex_t mutex;
+    double sum[4096];
+    size_t n;
+};
+
+/* Runs a world of `size` with a new meter. */
+struct seen run_seen(int size);
+
+/* Of one record of the fixture's, in softmax regression: the gradient of its
+ * cross-entropy at w, weights [dims][classes] and behind them the biases. */
+enum { FL_WORLD_DIMS = 12, FL_WORLD_CLASSES = 3 };
+void softmax_gradient(const double *w, const float *x, int32_t label, double *ret);
 
 #endif
