@@ -10,9 +10,9 @@ schedd_start
 ppt-data import csv --train "$dir/private.csv" --test "$dir/private.csv" --header no \
     --nominal-count 1000 --nominal-test-count 1000 --unit user --name users \
     -o "$dir/users.h5" >/dev/null 2>&1
-as officer ppt-budget dataset add "$dir/users.manifest.yaml" -e 8 -d 1e-6
+as officer ppt-budget dataset add "$dir/users.manifest.yaml" -e 16 -d 1e-6
 as officer ppt-budget account create people
-as officer ppt-budget grant people --epsilon 16 --delta 1e-6 --unit user
+as officer ppt-budget grant people --epsilon 24 --delta 1e-6 --unit user
 as officer ppt-budget member add people alice
 
 # federation NAME PRIVACY RANKS FEDERATION
@@ -151,6 +151,29 @@ field "$id" reason | grep -q 'share_too_small: 200 of 300' || die "$(field "$id"
 grep -q '"consenting": 200, "withdrawn": 100, "runs": false}' "$dir/jobs/$id/rounds.jsonl" ||
     die "$(cat "$dir/jobs/$id/rounds.jsonl")"
 
+step "clients that make their own updates noisy pay by the pass"
+for kind in gaussian privunit; do
+    federation $kind 2 2 "rounds: 10, partition: users, cohort: 200, selection: dealt, local: $kind"
+    id=$(submit $kind)
+    wait_state "$id" "done"
+    holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 2"
+    grep -q '"name": "pass"' "$dir/jobs/$id/plan.json" || die "$(cat "$dir/jobs/$id/plan.json")"
+    grep -q '"count": 2' "$dir/jobs/$id/plan.json" || die "not two passes"
+done
+sed 's/rounds: 10/rounds: 12/' "$dir/gaussian.yaml" >"$dir/cut.yaml"
+expect 14 "expected a multiple of 5" as alice ppt-submit --dry-run "$dir/cut.yaml"
+
+step "a clip norm follows the clients' norms, in the clear and by secure aggregation"
+for aggregation in clear secagg; do
+    federation quantile 1 2 "rounds: 15, partition: users, cohort: 100, aggregation: $aggregation"
+    sed -i 's/clip_norm: 1}/clip_norm: 0.01, clipping: {mode: quantile, quantile: 0.5, rate: 0.5}}/' "$dir/quantile.yaml"
+    id=$(submit quantile)
+    wait_state "$id" "done"
+    holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 1"
+    norms=$(grep -o '"clip_norm": [0-9.e-]*' "$dir/jobs/$id/rounds.jsonl" | cut -d' ' -f2)
+    holds "$(tail -n 1 <<<"$norms") > 2 * $(head -n 1 <<<"$norms")"
+done
+
 step "by secure aggregation"
 federation secure 0.5 3 "rounds: 15, partition: users, cohort: 100, aggregation: secagg"
 id=$(submit secure)
@@ -180,6 +203,33 @@ grep -q '"round": 20, "personal": "ditto", "clients": 20, "held_out": 200, "comm
     die "$line"
 means=$(grep -o '"mean": [0-9.]*' <<<"$line" | cut -d' ' -f2)
 holds "$(sed -n 2p <<<"$means") >= $(sed -n 1p <<<"$means")"
+
+step "devices by a trace beside the data set; another file than the spec's is refused"
+{
+    echo client,examples_per_s,bytes_per_s,from_s,to_s
+    seq 0 99 | awk '{ print $1 ",1000,1000000," $1 % 2 * 1800 "," $1 % 2 * 1800 + 1800 }'
+} >"$dir/phones.csv"
+digest=$(sha256sum "$dir/phones.csv" | cut -d' ' -f1)
+federation phones none 2 "rounds: 5, partition: iid, clients: 100, cohort: 10, selection: fixed,
+    devices: {period: 1h, trace: {file: phones.csv, sha256: $digest}}"
+id=$(submit phones)
+wait_state "$id" "done"
+echo "# another" >>"$dir/phones.csv"
+id=$(submit phones)
+wait_state "$id" failed
+field "$id" reason | grep -q phones.csv || die "$(field "$id" reason)"
+
+step "clients that compress, and clients whose drift is corrected"
+federation pressed none 2 \
+    "rounds: 30, partition: iid, clients: 100, cohort: 20, compress: {kind: eden, bits: 1}, max_client_bytes: 100"
+id=$(submit pressed)
+wait_state "$id" "done"
+holds "$(field "$id" test_accuracy) > 0.8"
+federation corrected none 2 \
+    "rounds: 30, partition: shards, clients: 20, shards: 1, cohort: 10, selection: fixed, correction: scaffold"
+id=$(submit corrected)
+wait_state "$id" "done"
+holds "$(field "$id" test_accuracy) > 0.8"
 
 step "the same model, byte for byte, from 1, 2, 4 and 8 ranks"
 want=
