@@ -22,6 +22,7 @@
 #define PLAN_HOSTS_SIZE 4096
 #define PLAN_METER "meter"
 #define PLAN_PLOT "rounds.svg" /* of a federation that is done */
+#define PLAN_KEY_HANDED "handed"
 #define PLAN_SIGNATURE_SIZE 64 /* Ed25519 */
 
 struct plan {
@@ -34,9 +35,11 @@ struct plan {
                                        known when it was signed */
     char directory[PLAN_PATH_SIZE]; /* absolute, of the job */
     char data_file[PLAN_PATH_SIZE]; /* absolute, of the HDF5 file */
-    char
-        checkpoint_keys[PLAN_PATH_SIZE]; /* absolute, of the directory where the worker
-                                            keeps the checkpoints' key; "": with them */
+    char checkpoint_keys[PLAN_PATH_SIZE]; /* absolute, of the directory where the worker
+                                             keeps the checkpoints' key; "": with them;
+                                             PLAN_KEY_HANDED: who starts rank 0 hands
+                                             it the key, and no file of the worker's
+                                             has it */
     char spec_sha256[SPEC_HEX_SIZE];
     char manifest_sha256[MANIFEST_HEX_SIZE];
     bool needs_encrypted_disk;   /* the site demands it of this directory ... */

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define VERSION 0x70707402u /* changes with struct pool_message */
+#define VERSION 0x70707403u /* changes with struct pool_message */
 #define SEND_MS 1000
 #define BACKLOG 128
 
@@ -133,6 +133,7 @@ int pool_send(int fd, const struct pool_message *message, int attached,
     ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN && wait_for(fd, POLLOUT, SEND_MS))
         n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    crypto_wipe(copy.checkpoint_key, sizeof copy.checkpoint_key);
     return n == sizeof copy ? 0
                             : error_errno(err, PPT_ECOMM, "the pool cannot be reached");
 }
@@ -177,6 +178,7 @@ int pool_receive(int fd, int timeout_ms, struct pool_message *ret_message,
         return error_set(err, PPT_ETRUST, "a message of another version of the pool");
     }
     *ret_message = message;
+    crypto_wipe(message.checkpoint_key, sizeof message.checkpoint_key);
     if (ret_attached != NULL)
         *ret_attached = attached;
     return 0;

@@ -9,7 +9,9 @@
  * their turn comes (jobs/turn.h, of which the hello carries a descriptor) are passed
  * over. A sender that finds the other side gone gets an error, never a signal; so an
  * order that a world has not begun when it goes was not and will not be carried out.
- * Inside a world, the same messages carry the order from rank 0 to the others.
+ * Inside a world, the same messages carry the order from rank 0 to the others, but not
+ * the key of the job's checkpoints, which is rank 0's alone; who has sent or received a
+ * message with a key wipes it.
  *
  * Both sides are processes of one user on one machine; who is another user is refused.
  */
@@ -19,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/crypto.h"
 #include "base/error.h"
 
 /* Names the job's directory in the environment of each of its processes; an idle
@@ -50,6 +53,8 @@ struct pool_message {
     int64_t n_ranks;             /* of the world */
     char login[POOL_LOGIN_SIZE]; /* whose jobs a world runs; "": nobody's so far */
     char directory[POOL_PATH_SIZE];
+    int32_t has_checkpoint_key; /* POOL_RUN, to rank 0: what follows is one */
+    unsigned char checkpoint_key[CRYPTO_KEY_SIZE];
 };
 
 /* A listening socket at directory/name, which replaces what was there. Errors: PPT_EIO.

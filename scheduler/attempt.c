@@ -12,6 +12,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/allocation.h"
 #include "scheduler/cause.h"
+#include "scheduler/job_keys.h"
 #include "scheduler/known.h"
 #include "scheduler/settle.h"
 #include "scheduler/spool.h"
@@ -82,8 +83,9 @@ static int finish(const struct attempt_context *context, const struct queue_job 
                   const struct settle_verdict *verdict, const struct report *report,
                   enum attempt_fate *ret_fate, struct error *err)
 {
-    const struct bills_payer payer = {
-        .db = context->db, .lease = context->lease, .hooks = context->loop->hooks};
+    const struct loop *loop = context->loop;
+    const struct bills_payer payer = {context->db, context->lease, loop->hooks,
+                                      loop->conf};
     struct queue_outcome outcome = {.state = verdict->state,
                                     .error_code = verdict->error_code};
     struct cost reserved;
@@ -188,24 +190,26 @@ static int draft_plan(const struct attempt_context *context,
                       unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
                       struct error *err)
 {
+    const struct conf *conf = context->loop->conf;
     struct launcher *launcher = launcher_of(context, job);
     bool is_users = job->allocation[0] != '\0';
-    struct plan plan = {
-        .job_id = job->id,
-        .attempt = attempt,
-        .epoch = context->lease->epoch,
-        .issued_at_s = time(NULL),
-        .uid = is_users ? job->allocation_uid : geteuid(),
-        .needs_encrypted_disk = context->loop->conf->needs_encrypted_disk,
-        .needs_confidential_gpu = context->loop->conf->needs_confidential_gpu,
-        .price = prepared->price};
+    struct plan plan = {.job_id = job->id,
+                        .attempt = attempt,
+                        .epoch = context->lease->epoch,
+                        .issued_at_s = time(NULL),
+                        .uid = is_users ? job->allocation_uid : geteuid(),
+                        .needs_encrypted_disk = conf->needs_encrypted_disk,
+                        .needs_confidential_gpu = conf->needs_confidential_gpu,
+                        .price = prepared->price};
     if (launcher->ops->is_here != NULL && launcher->ops->is_here(launcher))
         gethostname(plan.hosts, sizeof plan.hosts - 1);
     snprintf(plan.directory, sizeof plan.directory, "%s",
              is_users ? job->allocation : directory);
     snprintf(plan.data_file, sizeof plan.data_file, "%s", prepared->dataset.file);
     snprintf(plan.checkpoint_keys, sizeof plan.checkpoint_keys, "%s",
-             context->loop->conf->checkpoint_keys);
+             !conf->hands_keys_over ? conf->checkpoint_keys
+             : is_users             ? "" /* the ranks are the user's own */
+                                    : PLAN_KEY_HANDED);
     memcpy(plan.spec_sha256, prepared->spec.sha256, sizeof plan.spec_sha256);
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);
@@ -236,7 +240,6 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                   int64_t attempt, int lock, const unsigned char *signature,
                   struct launcher_started *ret_started, struct error *err)
 {
-    struct launcher *launcher = launcher_of(context, job);
     const struct spec_resources *resources = &prepared->spec.resources;
     struct launcher_request request = {.directory = directory,
                                        .login = job->submitted_by,
@@ -278,7 +281,8 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     if (rc != 0)
         return rc;
     cause_mark(directory, attempt);
-    rc = launcher->ops->start(launcher, &request, lock, ret_started, err);
+    rc = job_keys_start(context->loop->conf, launcher_of(context, job), &request,
+                        job->allocation[0] == '\0', lock, ret_started, err);
     if ((rc == -PPT_ELAUNCH || rc == -PPT_EPOLICY) &&
         spool_save(directory, &before, NULL) != 0)
         log_warning("job %lld: cannot take back its start", (long long)job->id);

@@ -7,11 +7,22 @@
 #include "base/log.h"
 #include "jobs/privacy/cost.h"
 #include "scheduler/hook_tell.h"
+#include "scheduler/job_keys.h"
+
+/* What cannot be wiped now is when the scheduler starts again. */
+static void wipe_key(const struct conf *conf, int64_t job_id)
+{
+    struct error err = {0};
+    if (conf->hands_keys_over &&
+        job_keys_wipe(conf->checkpoint_keys, job_id, &err) != 0)
+        log_warning("job %lld: its key stays: %s", (long long)job_id, err.text);
+}
 
 static void tell(const struct bills_payer *payer, int64_t job_id,
                  const struct queue_outcome *outcome)
 {
     const char *reason = outcome->reason != NULL ? outcome->reason : "";
+    wipe_key(payer->conf, job_id);
     hook_tell(payer->hooks, payer->db, job_id);
     log_info("job %lld: %s%s%s", (long long)job_id, queue_state_name(outcome->state),
              *reason ? ": " : "", reason);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "jobs/plan.h"
+#include "scheduler/conf.h"
 #include "scheduler/hooks.h"
 #include "scheduler/ledger.h"
 #include "scheduler/queue.h"
@@ -30,9 +31,10 @@ struct bills_payer {
     struct db *db;
     const struct ledger_lease *lease;
     struct hooks *hooks;
+    const struct conf *conf; /* where jobs' keys are, which end with them */
 };
 
-/* Settles one job: queue_finish, then tells hook and log. */
+/* Settles one job: queue_finish, then wipes its key, tells hook and log. */
 int bills_settle(const struct bills_payer *payer, int64_t job_id,
                  const struct queue_outcome *outcome, struct error *err);
 

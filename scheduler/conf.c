@@ -123,12 +123,18 @@ static bool is_word(const struct ydoc_node *node, const char *word)
 static void read_keys(struct ydoc_faults *faults, const struct ydoc_node *root,
                       struct conf *conf)
 {
-    static const char *const keys[] = {"secret", "public", "checkpoints"};
+    static const char *const keys[] = {"secret", "public", "checkpoints",
+                                       "checkpoint_keeper"};
+    static const char *const keepers[] = {"worker", "scheduler"};
+    int keeper = 0;
     const struct ydoc_node *node = section(faults, root, "keys", keys, COUNT(keys));
     read_absolute(faults, ydoc_get(node, "secret"), conf->secret_key);
     read_absolute(faults, ydoc_get(node, "public"), conf->public_key);
     if (!is_word(ydoc_get(node, "checkpoints"), "beside"))
         read_absolute(faults, ydoc_get(node, "checkpoints"), conf->checkpoint_keys);
+    ydoc_word(faults, ydoc_get(node, "checkpoint_keeper"), keepers, COUNT(keepers),
+              &keeper);
+    conf->hands_keys_over = keeper == 1;
 }
 
 static void read_node(struct ydoc_faults *faults, const struct ydoc_node *root,
@@ -165,6 +171,36 @@ bool conf_uses_slurm(const struct conf *conf)
 {
     return conf->launcher == CONF_SBATCH ||
            (conf->launcher == CONF_POOL && conf->is_within_sbatch);
+}
+
+bool conf_may_name_hosts(int n_arguments, const char (*arguments)[CONF_ARGUMENT_SIZE])
+{
+    static const char *const words[] = {"host", "-H", "machinefile", "rankfile", "mca"};
+    for (int i = 0; i < n_arguments; i++)
+        for (size_t w = 0; w < COUNT(words); w++)
+            if (strstr(arguments[i], words[w]) != NULL)
+                return true;
+    return false;
+}
+
+/* A key goes to rank 0 through pipes and sockets of this machine, or not at all: what
+ * mpirun sends to other hosts, and Slurm's scripts, others can read. */
+static void check_keeper(struct ydoc_faults *faults, const struct ydoc_node *root,
+                         const struct conf *conf)
+{
+    const struct ydoc_node *keeper =
+        ydoc_get(ydoc_get(root, "keys"), "checkpoint_keeper");
+    if (!conf->hands_keys_over)
+        return;
+    if (conf->checkpoint_keys[0] == '\0')
+        ydoc_fault(faults, keeper,
+                   "expected keys.checkpoints too, the directory where the scheduler "
+                   "keeps them");
+    if (conf_uses_slurm(conf) || conf->n_hosts > 0 ||
+        conf_may_name_hosts(conf->n_arguments, conf->arguments))
+        ydoc_fault(faults, keeper,
+                   "expected worker, or ranks on this machine only: launcher.kind "
+                   "mpirun or pool, no hosts, no arguments that may name some");
 }
 
 static void read_within(struct ydoc_faults *faults, const struct ydoc_node *launcher,
@@ -382,6 +418,7 @@ static void read_conf(struct ydoc_faults *faults, const struct ydoc_node *root,
     read_keys(faults, root, conf);
     read_node(faults, root, conf);
     read_launcher(faults, root, conf);
+    check_keeper(faults, root, conf);
     read_pool(faults, root, &conf->pool);
     read_pilots(faults, root, &conf->pilots);
     read_hooks(faults, root, &conf->hooks);

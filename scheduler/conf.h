@@ -69,8 +69,10 @@ struct conf {
     char spool[CONF_PATH_SIZE];           /* absolute; of the job directories */
     char secret_key[CONF_PATH_SIZE];      /* absolute; signs plans (Ed25519 seed) */
     char public_key[CONF_PATH_SIZE];      /* absolute; workers verify them by it */
-    char checkpoint_keys[CONF_PATH_SIZE]; /* absolute; of the keys that workers make;
-                                             "": each beside its checkpoint */
+    char checkpoint_keys[CONF_PATH_SIZE]; /* absolute; of the checkpoints' keys; "":
+                                             each beside its checkpoint */
+    bool hands_keys_over; /* the scheduler makes them there and gives each to the ranks
+                             it is for; false: workers make them */
 
     int64_t n_cores;      /* of this node for jobs; 0: all it has */
     int64_t memory_bytes; /* the same; 0: all it has */
@@ -108,6 +110,9 @@ struct conf {
 
 /* Are jobs handed to Slurm, so that their wishes to it make sense? */
 bool conf_uses_slurm(const struct conf *conf);
+
+/* Might these arguments of mpirun's put ranks on other machines? */
+bool conf_may_name_hosts(int n_arguments, const char (*arguments)[CONF_ARGUMENT_SIZE]);
 
 /* What holds where no site file is at hand; database is "". */
 struct conf conf_default(void);

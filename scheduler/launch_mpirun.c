@@ -72,10 +72,10 @@ static void environment_free(struct environment *environment)
 }
 
 /* In the child, between fork and exec: async-signal-safe calls only. */
-static void redirect(int to_log, int lock)
+static void redirect(int input, int to_log, int lock)
 {
-    int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(to_log, STDOUT_FILENO) < 0 ||
+    int in = input >= 0 ? input : open("/dev/null", O_RDONLY);
+    if (in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(to_log, STDOUT_FILENO) < 0 ||
         dup2(to_log, STDERR_FILENO) < 0)
         _exit(127);
     close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -83,8 +83,8 @@ static void redirect(int to_log, int lock)
 }
 
 static void child(const struct launch_mpirun *mpirun, char *const *argv,
-                  char *const *environment, const char *directory, int to_log, int lock,
-                  int to_parent)
+                  char *const *environment, const char *directory, int input,
+                  int to_log, int lock, int to_parent)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -93,7 +93,7 @@ static void child(const struct launch_mpirun *mpirun, char *const *argv,
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     umask(077);
-    redirect(to_log, lock);
+    redirect(input, to_log, lock);
     if (chdir(directory) == 0)
         execvpe(mpirun->mpirun, argv, environment);
     int code = errno;
@@ -130,9 +130,30 @@ static int exec_errno(int from_child)
     return n == sizeof code ? code : 0;
 }
 
+/* A pipe that holds the key and ends behind it; -1: there is none to hand over. mpirun
+ * passes its standard input on to rank 0 alone. */
+static int pipe_key(const struct launcher_request *request, int *ret_input,
+                    struct error *err)
+{
+    int ends[2];
+    *ret_input = -1;
+    if (request->checkpoint_key == NULL)
+        return 0;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return error_errno(err, PPT_ELAUNCH, "cannot start a job");
+    ssize_t n = write(ends[1], request->checkpoint_key, CRYPTO_KEY_SIZE);
+    close(ends[1]);
+    if (n == CRYPTO_KEY_SIZE) {
+        *ret_input = ends[0];
+        return 0;
+    }
+    close(ends[0]);
+    return error_set(err, PPT_ELAUNCH, "cannot hand a job its key");
+}
+
 static int fork_child(const struct launch_mpirun *mpirun, char *const *argv,
-                      const struct launcher_request *request, int to_log, int lock,
-                      struct launcher_started *ret_started, struct error *err)
+                      const struct launcher_request *request, int input, int to_log,
+                      int lock, struct launcher_started *ret_started, struct error *err)
 {
     int ends[2], rc = 0;
     struct environment environment;
@@ -147,8 +168,8 @@ static int fork_child(const struct launch_mpirun *mpirun, char *const *argv,
     }
     pid_t pid = fork();
     if (pid == 0)
-        child(mpirun, argv, environment.entries, request->directory, to_log, lock,
-              ends[1]);
+        child(mpirun, argv, environment.entries, request->directory, input, to_log,
+              lock, ends[1]);
     close(ends[1]);
     if (pid < 0) {
         rc = error_errno(err, PPT_ELAUNCH, "cannot start a job");
@@ -171,6 +192,7 @@ struct purpose {
     const char *mode;        /* --plan or --pool; the directory follows */
     const char *max_jobs;    /* NULL: no such option */
     const char *attempt;     /* the same */
+    bool has_key;            /* on standard input */
 };
 
 static bool has_argument(const struct launch_mpirun *mpirun, const char *argument)
@@ -220,6 +242,8 @@ static void make_arguments(const struct launch_mpirun *mpirun, const char *direc
         ret_argv[n++] = "--attempt";
         ret_argv[n++] = purpose->attempt;
     }
+    if (purpose->has_key)
+        ret_argv[n++] = "--key-on-stdin";
     ret_argv[n++] = "--public-key";
     ret_argv[n++] = mpirun->public_key;
     ret_argv[n] = NULL;
@@ -249,10 +273,15 @@ static int start_ranks(const struct launch_mpirun *mpirun,
     }
     int to_log =
         open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int input = -1;
     if (to_log < 0)
         return error_errno(err, PPT_EIO, "cannot write %s", log_path);
-    int rc = fork_child(mpirun, (char *const *)argv, request, to_log, lock, ret_started,
-                        err);
+    int rc = pipe_key(request, &input, err);
+    if (rc == 0)
+        rc = fork_child(mpirun, (char *const *)argv, request, input, to_log, lock,
+                        ret_started, err);
+    if (input >= 0)
+        close(input);
     close(to_log);
     return rc;
 }
@@ -262,7 +291,9 @@ static int start(struct launcher *launcher, const struct launcher_request *reque
 {
     char attempt[24];
     snprintf(attempt, sizeof attempt, "%lld", (long long)request->attempt);
-    const struct purpose purpose = {.mode = "--plan", .attempt = attempt};
+    const struct purpose purpose = {.mode = "--plan",
+                                    .attempt = attempt,
+                                    .has_key = request->checkpoint_key != NULL};
     return start_ranks(launcher->state, request, &purpose, lock, ret_started, err);
 }
 
@@ -402,13 +433,8 @@ static void kill_all(struct launcher *launcher, const char *directory)
 /* Unless the site's arguments may name other hosts. */
 static bool is_here(struct launcher *launcher)
 {
-    static const char *const words[] = {"host", "-H", "machinefile", "rankfile", "mca"};
     const struct launch_mpirun *mpirun = launcher->state;
-    for (int i = 0; i < mpirun->n_arguments; i++)
-        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
-            if (strstr(mpirun->arguments[i], words[w]) != NULL)
-                return false;
-    return true;
+    return !conf_may_name_hosts(mpirun->n_arguments, mpirun->arguments);
 }
 
 static const struct launcher_ops mpirun_ops = {.name = "mpirun",

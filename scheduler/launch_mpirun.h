@@ -1,8 +1,10 @@
 /* The launcher for one machine: Open MPI's mpirun, in a session of its own.
  *
  * The environment is a short allow list; no shell is involved; standard output and
- * error are appended to the file `log` of the job's directory. SIGTERM goes to the
- * ranks and not to mpirun: mpirun would leave at once and let them finish unwatched.
+ * error are appended to the file `log` of the job's directory. Standard input is empty,
+ * or holds the key of the job's checkpoints, which mpirun hands to rank 0. SIGTERM goes
+ * to the ranks and not to mpirun: mpirun would leave at once and let them finish
+ * unwatched.
  */
 #ifndef PPT_SCHEDULER_LAUNCH_MPIRUN_H
 #define PPT_SCHEDULER_LAUNCH_MPIRUN_H
@@ -39,7 +41,7 @@ void launch_mpirun_signal(const struct launch_mpirun *mpirun, const char *direct
 /* The site's, and those of a launcher that uses this one. */
 #define LAUNCH_MPIRUN_MAX_MORE 12
 #define LAUNCH_MPIRUN_MAX_ARGUMENTS (CONF_MAX_ARGUMENTS + LAUNCH_MPIRUN_MAX_MORE)
-#define LAUNCH_MPIRUN_N_ARGUMENTS (20 + LAUNCH_MPIRUN_MAX_ARGUMENTS)
+#define LAUNCH_MPIRUN_N_ARGUMENTS (21 + LAUNCH_MPIRUN_MAX_ARGUMENTS)
 
 /* mpirun's command line for the plan in `directory`, ended by NULL. */
 void launch_mpirun_arguments(const struct launch_mpirun *mpirun, const char *directory,

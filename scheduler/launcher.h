@@ -31,7 +31,9 @@ struct launcher_request {
     int64_t memory_bytes; /* of all ranks together */
     int64_t time_limit_s; /* from asking it to stop on, grace_s more are needed */
     const int64_t *ranks; /* on each of the site's nodes; NULL: as its last attempt */
-    const struct spec_slurm *slurm; /* the job's wishes to Slurm; NULL: none */
+    const unsigned char *checkpoint_key; /* for rank 0, CRYPTO_KEY_SIZE bytes, by a way
+                                            that nobody else reads; NULL: none */
+    const struct spec_slurm *slurm;      /* the job's wishes to Slurm; NULL: none */
     bool has_wishes; /* it has some; for is_ready, which is not told them */
     bool is_ahead;   /* to follow what runs where takes_ahead says so */
 };

@@ -14,6 +14,7 @@
 #include "scheduler/attempt.h"
 #include "scheduler/db.h"
 #include "scheduler/hook_tell.h"
+#include "scheduler/job_keys.h"
 #include "scheduler/known.h"
 #include "scheduler/launch_allocation.h"
 #include "scheduler/migrate.h"
@@ -82,6 +83,16 @@ static void disconnect(struct state *state)
     state->known = NULL;
 }
 
+/* Those of jobs that were settled by a scheduler that died of it. */
+static void tidy_keys(const struct state *state)
+{
+    const struct conf *conf = state->loop->conf;
+    struct error err = {0};
+    if (conf->hands_keys_over &&
+        job_keys_tidy(conf->checkpoint_keys, state->db, &err) != 0)
+        log_warning("keys of jobs that have ended may stay: %s", err.text);
+}
+
 static int connect_and_lease(struct state *state, struct error *err)
 {
     const struct loop *loop = state->loop;
@@ -102,6 +113,7 @@ static int connect_and_lease(struct state *state, struct error *err)
         disconnect(state);
         return rc;
     }
+    tidy_keys(state);
     state->known = known_create();
     state->renewed_at_ms = now_ms();
     state->waiting_may_fit = true;
@@ -273,8 +285,8 @@ static int watch_running(struct state *state, struct running *running,
 
 static int pay(struct state *state, struct bills *bills, struct error *err)
 {
-    const struct bills_payer payer = {
-        .db = state->db, .lease = &state->lease, .hooks = state->loop->hooks};
+    const struct bills_payer payer = {state->db, &state->lease, state->loop->hooks,
+                                      state->loop->conf};
     int64_t job_id = 0;
     if (bills->n > 0)
         state->waiting_may_fit = true;

@@ -141,6 +141,15 @@ static int read_keys(const struct conf *conf, struct loop *loop, struct error *e
     return 0;
 }
 
+static int check_key_directory(const char *path, struct error *err)
+{
+    int rc = spool_check_owner(path, err);
+    if (rc != 0)
+        error_hint(err, "make it for the scheduler's user alone: mkdir -m 700 %s",
+                   path);
+    return rc;
+}
+
 /* All there is, and the same node by node. */
 static int find_node(const struct conf *conf, struct nodes_room *ret_node,
                      struct places *ret_places, struct error *err)
@@ -238,6 +247,8 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     char worker[PATH_MAX], template[PATH_MAX] = "", pilot_template[PATH_MAX] = "";
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
+    if (rc == 0 && conf->hands_keys_over)
+        rc = check_key_directory(conf->checkpoint_keys, err);
     if (rc == 0)
         rc = find_node(conf, &loop.node, &loop.places, err);
     if (rc == 0)

@@ -40,7 +40,7 @@ static int make_directory(const char *path, struct error *err)
     return 0;
 }
 
-static int check_owner(const char *path, struct error *err)
+int spool_check_owner(const char *path, struct error *err)
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -78,7 +78,7 @@ int spool_open(const char *root, struct spool *ret_spool, struct error *err)
     char path[SPOOL_PATH_SIZE], resolved[PATH_MAX];
     int rc = make_directory(root, err);
     if (rc == 0)
-        rc = check_owner(root, err);
+        rc = spool_check_owner(root, err);
     if (rc != 0)
         return rc;
     if (realpath(root, resolved) == NULL)
@@ -126,7 +126,7 @@ int spool_job(const struct spool *spool, int64_t job_id,
     if (rc == 0)
         rc = make_directory(directory, err);
     if (rc == 0)
-        rc = check_owner(directory, err);
+        rc = spool_check_owner(directory, err);
     if (rc == 0 && spool_load(directory, &state, NULL) == -PPT_ENOTFOUND)
         rc = save_first(directory, err);
     if (rc == 0)

@@ -26,6 +26,10 @@ struct spool {
 int spool_open(const char *root, struct spool *ret_spool, struct error *err);
 void spool_close(struct spool *spool);
 
+/* Is it a directory of this user's, where nobody else may write? Errors: PPT_EIO,
+ * PPT_ETRUST. */
+int spool_check_owner(const char *path, struct error *err);
+
 /* root/ID of the job, made where it is missing, with an empty state.
  * Errors: PPT_EIO. */
 int spool_job(const struct spool *spool, int64_t job_id,

@@ -57,7 +57,12 @@ bool world_orders_send(struct world_orders *orders, int fd,
         orders->n_open < WORLD_ORDERS_MAX ? fcntl(lock, F_DUPFD_CLOEXEC, 3) : -1;
     if (order.lock < 0)
         return false;
-    if (pool_send(fd, &run, lock, NULL) != 0) {
+    run.has_checkpoint_key = request->checkpoint_key != NULL;
+    if (run.has_checkpoint_key)
+        memcpy(run.checkpoint_key, request->checkpoint_key, sizeof run.checkpoint_key);
+    bool is_sent = pool_send(fd, &run, lock, NULL) == 0;
+    crypto_wipe(run.checkpoint_key, sizeof run.checkpoint_key);
+    if (!is_sent) {
         close_lock(&order);
         return false;
     }

@@ -62,10 +62,13 @@ static int make_key(const char *path, unsigned char ret_key[CRYPTO_KEY_SIZE],
     return pathsafe_replace(path, ret_key, CRYPTO_KEY_SIZE, 0600, err);
 }
 
-static int read_key(const char *path, unsigned char ret_key[CRYPTO_KEY_SIZE],
-                    struct error *err)
+static int read_key(const struct checkpoint_job *job,
+                    unsigned char ret_key[CRYPTO_KEY_SIZE], struct error *err)
 {
-    return pathsafe_read_own(path, ret_key, CRYPTO_KEY_SIZE, err);
+    if (job->key == NULL)
+        return pathsafe_read_own(job->key_path, ret_key, CRYPTO_KEY_SIZE, err);
+    memcpy(ret_key, job->key, CRYPTO_KEY_SIZE);
+    return 0;
 }
 
 /* This file's key and the name of the job's key, both out of the job's key and the
@@ -173,7 +176,7 @@ static int fill_head(struct checkpoint_writer *writer, const struct checkpoint_j
     digest_plan(job, head->plan_digest);
     crypto_random(head->salt, sizeof head->salt);
     struct error key_err = {0};
-    int rc = read_key(job->key_path, key, &key_err);
+    int rc = read_key(job, key, &key_err);
     if (rc == -PPT_ENOTFOUND)
         rc = make_key(job->key_path, key, &key_err);
     if (rc == 0) {
@@ -347,7 +350,7 @@ static int unlock(struct checkpoint_reader *reader, const struct checkpoint_job 
 {
     unsigned char key[CRYPTO_KEY_SIZE], file_key[CRYPTO_KEY_SIZE], key_name[32];
     struct error key_err = {0};
-    int rc = read_key(job->key_path, key, &key_err);
+    int rc = read_key(job, key, &key_err);
     if (rc == -PPT_ENOTFOUND) {
         error_set(err, PPT_ETRUST, "%s: its key %s is not there", reader->path,
                   job->key_path);
@@ -537,7 +540,7 @@ void checkpoint_close(struct checkpoint_reader *reader)
 int checkpoint_forget(const char *path, const char *key_path, struct error *err)
 {
     char name[PATH_MAX];
-    int rc = pathsafe_wipe(key_path, CRYPTO_KEY_SIZE, err);
+    int rc = key_path == NULL ? 0 : pathsafe_wipe(key_path, CRYPTO_KEY_SIZE, err);
     for (int age = 0; rc == 0 && age < CHECKPOINT_MAX_KEPT; age++) {
         rc = name_of(path, age, name, err);
         if (rc == 0 && unlink(name) != 0 && errno != ENOENT)

@@ -14,7 +14,9 @@
  *
  * The job's key is 32 random bytes that the first checkpoint makes, in a file of mode
  * 0600: never on a command line, in the environment, in a plan or in a log. It is wiped
- * when the job is done; a cancelled or failed job's stays in its directory.
+ * when the job is done; a cancelled or failed job's stays in its directory. Or the
+ * scheduler makes it, keeps it and hands it to rank 0 of each attempt; then it is in no
+ * file here, and only in the memory of who starts the ranks and of rank 0.
  *
  * Against what: whoever has the checkpoint without the key (a copy, a backup or a disk
  * that the key file is not on) reads nothing of it but the head and cannot make one
@@ -40,6 +42,8 @@ struct checkpoint_job {
     const char *spec_sha256, *manifest_sha256;
     const char *key_path;
     int n_kept; /* 1 .. CHECKPOINT_MAX_KEPT: the newest and those before it */
+    const unsigned char *key; /* CRYPTO_KEY_SIZE bytes, handed over; NULL: it is in
+                                 the file key_path */
 };
 
 #define CHECKPOINT_MAX_KEPT 10
@@ -82,8 +86,9 @@ int checkpoint_get(struct checkpoint_reader *reader, void *ret_data, size_t len,
 /* NULL is allowed. */
 void checkpoint_close(struct checkpoint_reader *reader);
 
-/* The job is done: wipes its key, then removes its checkpoints, which nobody can read
- * any more. No error where they are not there. Errors: PPT_EIO. */
+/* The job is done: wipes its key (key_path NULL: it has no file here), then removes its
+ * checkpoints, which nobody can read any more. No error where they are not there.
+ * Errors: PPT_EIO. */
 int checkpoint_forget(const char *path, const char *key_path, struct error *err);
 
 #endif

@@ -202,7 +202,9 @@ static void run_job(struct pool *pool, const struct pool_message *order, int loc
     enter_log(order->directory, &saved);
     if (chdir(order->directory) != 0)
         log_warning("cannot enter %s", order->directory); /* for core files only */
-    int rc = run_plan(order->directory, pool->public_key, order->attempt, world, &err);
+    int rc =
+        run_plan(order->directory, pool->public_key, order->attempt,
+                 order->has_checkpoint_key ? order->checkpoint_key : NULL, world, &err);
     if (rc != 0)
         status = world->comm->rank == 0 || stop_overdue ? log_error(&err) : err.code;
     if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(world))
@@ -251,9 +253,11 @@ static void carry_out(struct pool *pool, const struct pool_message *order, int l
     const int size = pool->world->comm->size;
     const int64_t began_us = now_us();
     struct error err = {0};
-    struct pool_message answer;
+    struct pool_message answer, theirs = *order;
+    theirs.has_checkpoint_key = 0;
+    crypto_wipe(theirs.checkpoint_key, sizeof theirs.checkpoint_key);
     for (int rank = 1; rank < size; rank++)
-        if (pool_send(pool->ranks[rank], order, lock, &err) != 0)
+        if (pool_send(pool->ranks[rank], &theirs, lock, &err) != 0)
             lost(&err);
     /* The lock is ours until the others have let go of theirs. */
     int kept = fcntl(lock, F_DUPFD_CLOEXEC, 3);
@@ -345,6 +349,7 @@ static void lead(struct pool *pool)
             break;
         else if (rc != -PPT_ENOTFOUND)
             hang_up(pool);
+        crypto_wipe(order.checkpoint_key, sizeof order.checkpoint_key);
     }
     if (pool->scheduler >= 0)
         hang_up(pool);

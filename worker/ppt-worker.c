@@ -1,8 +1,11 @@
 /* ppt-worker: runs one plan of a job, or plan after plan as a world of a pool; one
  * process a rank, under mpirun. */
+#include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/crypto.h"
 #include "base/log.h"
@@ -19,8 +22,10 @@
 struct request {
     const char *plan, *pool, *submit, *memory, *public_key;
     int64_t max_jobs, attempt;
-    bool is_in_pilot, is_verbose;
+    bool is_in_pilot, has_key, is_verbose;
 };
+
+#define KEY_WAIT_MS 30000
 
 static int parse(int argc, char **argv, struct request *request, struct error *err)
 {
@@ -28,6 +33,8 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
         {"plan", 0, OPT_STRING, &request->plan, "DIR", "the job's directory", NULL},
         {"attempt", 0, OPT_INTEGER, &request->attempt, "N",
          "with --plan: only if it is for this attempt", NULL},
+        {"key-on-stdin", 0, OPT_FLAG, &request->has_key, NULL,
+         "with --plan: rank 0 reads its checkpoints' key, 32 bytes", NULL},
         {"submit", 0, OPT_STRING, &request->submit, "FILE",
          "a job's spec: have it admitted, then run it", NULL},
         {"memory", 0, OPT_STRING, &request->memory, "DIR",
@@ -54,6 +61,10 @@ static int parse(int argc, char **argv, struct request *request, struct error *e
     int rc = opt_parse(&program, argc, argv, &n_operands, err);
     if (rc != 0)
         return rc;
+    if (request->has_key && request->plan == NULL) {
+        error_set(err, PPT_EUSAGE, "--key-on-stdin goes with --plan");
+        return error_hint(err, "run ppt-worker --help");
+    }
     if (request->memory != NULL && request->plan == NULL && request->pool == NULL &&
         request->submit == NULL && request->public_key == NULL)
         return 0;
@@ -100,6 +111,43 @@ static int next_plan(struct world *world, struct submission *submission,
                : rc;
 }
 
+/* The launcher has passed it on to rank 0, and nobody started by it shall see it. */
+static int take_key(unsigned char ret_key[CRYPTO_KEY_SIZE], struct error *err)
+{
+    struct pollfd poller = {.fd = STDIN_FILENO, .events = POLLIN};
+    size_t n = 0;
+    ssize_t got = 1;
+    while (n < CRYPTO_KEY_SIZE && got > 0 && poll(&poller, 1, KEY_WAIT_MS) > 0) {
+        got = read(STDIN_FILENO, ret_key + n, CRYPTO_KEY_SIZE - n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        close(null);
+    }
+    return n == CRYPTO_KEY_SIZE
+               ? 0
+               : error_set(err, PPT_ETRUST,
+                           "expected a key of %d bytes on standard input, found %zu",
+                           CRYPTO_KEY_SIZE, n);
+}
+
+static int run_one(const struct request *request,
+                   const unsigned char public_key[CRYPTO_KEY_SIZE], struct world *world,
+                   struct error *err)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    bool is_mine = request->has_key && world->comm->rank == 0;
+    log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
+    int rc = agree(world->control, is_mine ? take_key(key, err) : 0, err);
+    if (rc == 0)
+        rc = run_plan(request->plan, public_key, request->attempt, is_mine ? key : NULL,
+                      world, err);
+    crypto_wipe(key, sizeof key);
+    return rc;
+}
+
 static int run_next(struct world *world, const struct step_packet *plan,
                     struct error *err)
 {
@@ -108,7 +156,7 @@ static int run_next(struct world *world, const struct step_packet *plan,
         world->control,
         pathsafe_read_public(plan->public_key, public_key, sizeof public_key, err),
         err);
-    return rc == 0 ? run_plan(plan->directory, public_key, 0, world, err) : rc;
+    return rc == 0 ? run_plan(plan->directory, public_key, 0, NULL, world, err) : rc;
 }
 
 /* The ranks have ended so. Rank 0 tells and lets ppt-submit see to the settlement, and
@@ -205,8 +253,7 @@ static int run(const struct request *request, int parse_rc, struct world *world,
         return run_submitted(request, world, err);
     if (request->pool != NULL)
         return serve(request, public_key, world, err);
-    log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
-    return run_plan(request->plan, public_key, request->attempt, world, err);
+    return run_one(request, public_key, world, err);
 }
 
 int main(int argc, char **argv)

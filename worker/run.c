@@ -53,11 +53,12 @@ struct run {
     const struct kernels *kernels;
     struct binding binding;
     int n_threads;
-    struct report_places places;      /* rank 0 */
-    struct checkpoint_writer *writer; /* rank 0, while it writes one */
-    struct checkpoint_reader *reader; /* rank 0, while it reads one */
-    int n_damaged_checkpoints;        /* newer than the one that was read */
-    FILE *journal;                    /* rank 0, from its first line on */
+    struct report_places places;         /* rank 0 */
+    struct checkpoint_writer *writer;    /* rank 0, while it writes one */
+    struct checkpoint_reader *reader;    /* rank 0, while it reads one */
+    const unsigned char *checkpoint_key; /* rank 0: that was handed over, or NULL */
+    int n_damaged_checkpoints;           /* newer than the one that was read */
+    FILE *journal;                       /* rank 0, from its first line on */
     double journal_told_s;
     struct consents consents; /* rank 0 */
     struct io io;
@@ -78,6 +79,11 @@ static int key_path(const struct plan *plan, char ret_path[PLAN_PATH_SIZE],
     return 0;
 }
 
+static bool wants_key_handed(const struct plan *plan)
+{
+    return strcmp(plan->checkpoint_keys, PLAN_KEY_HANDED) == 0;
+}
+
 /* Paths and names of this job's checkpoint. */
 static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                           char ret_key_path[PLAN_PATH_SIZE],
@@ -91,7 +97,13 @@ static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                                 .key_path = ret_key_path,
                                 .n_kept = n_kept > 0 ? (int)n_kept : CHECKPOINTS_KEPT};
     int rc = plan_path(&run->plan, CHECKPOINT_FILE, ret_path, err);
-    return rc != 0 ? rc : key_path(&run->plan, ret_key_path, err);
+    if (rc == 0 && wants_key_handed(&run->plan)) {
+        ret_job->key = run->checkpoint_key;
+        ret_job->key_path = NULL;
+    } else if (rc == 0) {
+        rc = key_path(&run->plan, ret_key_path, err);
+    }
+    return rc;
 }
 
 static int job_checkpoint_begin(struct io *io, uint64_t len, struct error *err)
@@ -162,7 +174,7 @@ static void forget_checkpoint(const struct run *run)
     struct error err = {0};
     int rc = job_checkpoint(run, path, key_path, &job, &err);
     if (rc == 0)
-        rc = checkpoint_forget(path, key_path, &err);
+        rc = checkpoint_forget(path, job.key_path, &err);
     if (rc != 0)
         log_warning("the checkpoint or its key stays: %s", err.text);
 }
@@ -559,6 +571,15 @@ static int check_place(const struct plan *plan, struct error *err)
     return plan_check_place(plan, geteuid(), host, err);
 }
 
+static int check_key(const struct run *run, struct error *err)
+{
+    if (run->control->rank != 0 || !wants_key_handed(&run->plan) ||
+        run->checkpoint_key != NULL)
+        return 0;
+    error_set(err, PPT_ETRUST, "the key of its checkpoints was not handed over");
+    return error_hint(err, "only ppt-schedd, which keeps it, can start this job");
+}
+
 /* The plan, if it is this run's to run. Until here nothing is written, for it may be
  * another run's directory: whoever has the meter speaks for the job. */
 static int load(struct run *run, const char *directory,
@@ -575,17 +596,21 @@ static int load(struct run *run, const char *directory,
     if (rc == 0)
         rc = check_place(&run->plan, err);
     if (rc == 0)
+        rc = check_key(run, err);
+    if (rc == 0)
         rc = open_meter(run, err);
     return rc;
 }
 
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             int64_t attempt, struct world *world, struct error *err)
+             int64_t attempt, const unsigned char *checkpoint_key, struct world *world,
+             struct error *err)
 {
     struct run *run = calloc(1, sizeof *run);
     int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
     if (rc == 0) {
         run->control = world->control;
+        run->checkpoint_key = checkpoint_key;
         rc = load(run, directory, public_key, attempt, err);
     }
     rc = agree(world->control, rc, err);

@@ -12,7 +12,9 @@
 /* How long a failed rank waits for the others to hear of it. */
 #define RUN_PATIENCE_S 15
 
-/* `attempt`: refuse a plan of another; 0: any will do.
+/* `attempt`: refuse a plan of another; 0: any will do. `checkpoint_key`: of
+ * CRYPTO_KEY_SIZE bytes, what rank 0 was handed for plans that want that
+ * (PLAN_KEY_HANDED), the caller's to wipe; NULL: nothing, and on other ranks.
  * Every rank calls it with the same arguments and gets the same answer, 0 or the error
  * of the lowest rank that failed. Seals the world once the plan is verified. Where some
  * rank cannot be reached within half a minute after an error, the process ends with the
@@ -26,10 +28,11 @@
  * Rank 0 writes report.json in every case where the plan could be verified and its
  * meter opened; before that it would speak for another run. Errors: those of plan_load
  * and meter_open; PPT_ETRUST too where the plan is another user's or for other hosts;
- * PPT_ESTATE too (another attempt's, the number of ranks is not the spec's, or the kind
- * cannot run here); PPT_EDATA (the data file is not the manifest's, or damaged); those
- * of world_seal and dp_run. */
+ * or its key was not handed over; PPT_ESTATE too (another attempt's, the number of
+ * ranks is not the spec's, or the kind cannot run here); PPT_EDATA (the data file is
+ * not the manifest's, or damaged); those of world_seal and dp_run. */
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             int64_t attempt, struct world *world, struct error *err);
+             int64_t attempt, const unsigned char *checkpoint_key, struct world *world,
+             struct error *err);
 
 #endif

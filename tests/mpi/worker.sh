@@ -40,7 +40,7 @@ start() {
 }
 
 run() {
-    mpi "$1" "$worker" --plan "$job" --public-key "$dir/key.pub"
+    mpi "$1" "$worker" --plan "$job" --public-key "$dir/key.pub" "${@:2}"
 }
 
 # Steps that the last line of progress speaks of; 0 before the first.
@@ -285,6 +285,23 @@ keys_apart() {
     plan 3
     stop_by TERM ranks
     [ "$stopped_at" -gt "$first" ] || die "resumed at $stopped_at, not behind $first"
+}
+
+# No file here has the key of whom it is handed to; without it nothing begins.
+key_handed() {
+    export PLAN_KEYS=handed
+    head -c 32 /dev/urandom >"$dir/handed"
+    head -c 31 "$dir/handed" >"$dir/short"
+    setup 3000 "$private" none
+    expect 13 'was not handed over' run 2
+    expect 13 'a key of 32 bytes on standard input, found 0' run 2 --key-on-stdin </dev/null
+    run 2 --key-on-stdin <"$dir/short" 2>"$dir/log" && die "31 bytes are enough"
+    grep -qF 'found 31' "$dir/log" || die "$(cat "$dir/log")"
+    [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
+    run 2 --key-on-stdin <"$dir/handed" 2>"$dir/log" || die "$(cat "$dir/log")"
+    report_says '"outcome": "done"'
+    [ ! -e "$job/checkpoint.key" ] || die "a key beside its checkpoint"
+    expect 2 '--key-on-stdin goes with --plan' mpi 1 "$worker" --key-on-stdin --memory "$job"
 }
 
 killed() {

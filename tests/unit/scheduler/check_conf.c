@@ -39,6 +39,7 @@ START_TEST(shipped_file_is_the_defaults)
     ck_assert_int_eq(conf.grace_s, preset.grace_s);
     ck_assert_int_eq(conf.patience_s, preset.patience_s);
     ck_assert_str_eq(conf.checkpoint_keys, "");
+    ck_assert(!preset.hands_keys_over && !conf.hands_keys_over);
     ck_assert(!preset.needs_encrypted_disk && !conf.needs_encrypted_disk);
     ck_assert(!preset.needs_confidential_gpu && !conf.needs_confidential_gpu);
     ck_assert(conf.policy.min_epsilon == preset.policy.min_epsilon);
@@ -146,6 +147,23 @@ START_TEST(hosts_of_mpirun)
 }
 END_TEST
 
+START_TEST(keys_that_the_scheduler_keeps)
+{
+    static const char text[] =
+        "keys: {checkpoints: /k/c, checkpoint_keeper: scheduler}\n"
+        "launcher: {kind: pool, arguments: [--bind-to, core]}\n";
+    static const char worker[] =
+        "keys: {checkpoints: /k/c, checkpoint_keeper: worker}\n"
+        "launcher: {kind: sbatch}\n";
+    ck_assert_msg(conf_parse(text, strlen(text), "f", &conf, &err) == 0, "%s",
+                  err.detail);
+    ck_assert(conf.hands_keys_over);
+    ck_assert_msg(conf_parse(worker, strlen(worker), "f", &conf, &err) == 0, "%s",
+                  err.detail);
+    ck_assert(!conf.hands_keys_over);
+}
+END_TEST
+
 /* Only a file that names a launcher says whether Slurm is there. */
 START_TEST(wishes_to_slurm)
 {
@@ -160,9 +178,24 @@ START_TEST(wishes_to_slurm)
 }
 END_TEST
 
+#define KEEPER "keys: {checkpoints: /k, checkpoint_keeper: scheduler}\n"
+#define NOT_HERE                                                                       \
+    "f:1:44: keys.checkpoint_keeper: expected worker, or ranks on this machine only: " \
+    "launcher.kind mpirun or pool, no hosts, no arguments that may name some"
+
 static const struct {
     const char *text, *detail;
 } faults[] = {
+    {KEEPER "launcher: {kind: sbatch}\n", NOT_HERE},
+    {KEEPER "launcher: {kind: pool, within: sbatch}\n", NOT_HERE},
+    {KEEPER "launcher: {hosts: [{name: a, cores: 1, memory: 1GiB}]}\n", NOT_HERE},
+    {KEEPER "launcher: {arguments: [--hostfile, /h]}\n", NOT_HERE},
+    {"keys: {checkpoint_keeper: scheduler}\n",
+     "f:1:27: keys.checkpoint_keeper: expected keys.checkpoints too, the directory "
+     "where "
+     "the scheduler keeps them"},
+    {"keys: {checkpoints: /k, checkpoint_keeper: slurm}\n",
+     "f:1:44: keys.checkpoint_keeper: expected worker or scheduler, found \"slurm\""},
     {"", "f:1:1: expected a document, found nothing"},
     {"- a\n", "f:1:1: expected a mapping, found a list"},
     {"databse: x\n",
@@ -273,6 +306,7 @@ int main(void)
     TCase *tcase = tcase_create("conf");
     tcase_add_test(tcase, shipped_file_is_the_defaults);
     tcase_add_test(tcase, every_knob_turns);
+    tcase_add_test(tcase, keys_that_the_scheduler_keeps);
     tcase_add_test(tcase, wishes_to_slurm);
     tcase_add_test(tcase, hosts_of_mpirun);
     tcase_add_loop_test(tcase, faults_have_their_words, 0,

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crypto.h"
 #include "base/pathsafe.h"
 #include "scheduler/spool.h"
 
@@ -229,6 +230,37 @@ START_TEST(what_cannot_start_says_so)
 }
 END_TEST
 
+/* On standard input of rank 0, whatever its bytes, and of no other; no argument has it.
+ */
+START_TEST(a_key_goes_to_rank_0)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    struct launcher_request request = {.directory = directory,
+                                       .n_ranks = 2,
+                                       .cores_per_rank = 1,
+                                       .checkpoint_key = key};
+    struct launcher_started started = {0};
+    char expected[128] = "", hex[3];
+    for (int i = 0; i < CRYPTO_KEY_SIZE; i++) {
+        key[i] = (unsigned char)(i == 5 ? 0 : i == 6 ? '\n' : 255 - 7 * i);
+        snprintf(hex, sizeof hex, "%02x", key[i]);
+        strcat(expected, hex);
+    }
+    make_worker("#!/bin/sh\necho \"rank $OMPI_COMM_WORLD_RANK args $*\"\n"
+                "echo \"rank $OMPI_COMM_WORLD_RANK got $(od -An -v -tx1 | tr -d ' \\n')"
+                " end\"\n");
+    ck_assert_int_eq(launcher.ops->start(&launcher, &request, lock, &started, &err), 0);
+    close(lock);
+    waitpid((pid_t)started.pid, NULL, 0);
+    char *text = wait_for("rank 0 got"), line[160];
+    snprintf(line, sizeof line, "rank 0 got %s end", expected);
+    ck_assert_msg(strstr(text, line) != NULL, "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, "rank 1 got  end"));
+    ck_assert_ptr_nonnull(strstr(text, "--key-on-stdin"));
+    free(text);
+}
+END_TEST
+
 /* Of which plans for this host alone are made; never where that might be wrong. */
 START_TEST(other_hosts_only_by_arguments)
 {
@@ -271,6 +303,7 @@ int main(void)
     tcase_add_test(tc, orphaned_ranks_are_found);
     tcase_add_test(tc, other_jobs_are_left_alone);
     tcase_add_test(tc, what_cannot_start_says_so);
+    tcase_add_test(tc, a_key_goes_to_rank_0);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

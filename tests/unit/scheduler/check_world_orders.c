@@ -56,6 +56,9 @@ static const char *lock_path(int job)
     return path;
 }
 
+static unsigned char key[CRYPTO_KEY_SIZE];
+static bool has_key;
+
 /* Sends the order of job number `job` as the scheduler does: its own lock is closed
  * afterwards. */
 static bool send_order(int job)
@@ -66,6 +69,7 @@ static bool send_order(int job)
                                        .login = "alice",
                                        .job_id = job,
                                        .attempt = 1,
+                                       .checkpoint_key = has_key ? key : NULL,
                                        .n_ranks = 2};
     int lock = open(lock_path(job), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
@@ -93,6 +97,28 @@ static struct pool_message word(int job, int64_t lasted_us)
 {
     return (struct pool_message){.job_id = job, .attempt = 1, .lasted_us = lasted_us};
 }
+
+/* A key goes with the order of its own job, and with no other. */
+START_TEST(a_key_goes_along)
+{
+    static const unsigned char none[CRYPTO_KEY_SIZE];
+    struct pool_message order;
+    int lock;
+    memset(key, 0x6b, sizeof key);
+    has_key = true;
+    ck_assert(send_order(1));
+    has_key = false;
+    ck_assert(send_order(2));
+    ck_assert(begin_next(&order, &lock));
+    ck_assert_int_eq(order.has_checkpoint_key, 1);
+    ck_assert_mem_eq(order.checkpoint_key, key, sizeof key);
+    close(lock);
+    ck_assert(begin_next(&order, &lock));
+    ck_assert_int_eq(order.has_checkpoint_key, 0);
+    ck_assert_mem_eq(order.checkpoint_key, none, sizeof none);
+    close(lock);
+}
+END_TEST
 
 START_TEST(begun_and_ended_in_turn)
 {
@@ -267,6 +293,7 @@ int main(void)
     Suite *suite = suite_create("world_orders");
     TCase *tcase = tcase_create("world_orders");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_key_goes_along);
     tcase_add_test(tcase, begun_and_ended_in_turn);
     tcase_add_test(tcase, taken_back_while_the_world_is_busy);
     tcase_add_test(tcase, taken_back_to_go_elsewhere);

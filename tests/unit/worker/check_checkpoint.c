@@ -39,7 +39,7 @@ static void setup(void)
     scratch_setup();
     snprintf(path, sizeof path, "%s", scratch_path("checkpoint"));
     snprintf(key_path, sizeof key_path, "%s", scratch_path("checkpoint.key"));
-    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1};
+    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1, NULL};
 }
 
 /* Bytes that differ by position and seed. */
@@ -212,12 +212,36 @@ START_TEST(another_job_is_told_apart)
     ck_assert_int_eq(save("state", 5, 5), 0);
     job.id = 8;
     refused("checkpoint of job 7, expected 8");
-    job = (struct checkpoint_job){7, spec_b, spec_b, key_path, 1};
+    job = (struct checkpoint_job){7, spec_b, spec_b, key_path, 1, NULL};
     refused("checkpoint of another spec or data set");
-    job = (struct checkpoint_job){7, spec_a, spec_a, key_path, 1};
+    job = (struct checkpoint_job){7, spec_a, spec_a, key_path, 1, NULL};
     refused("checkpoint of another spec or data set");
-    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1};
+    job = (struct checkpoint_job){7, spec_a, spec_b, key_path, 1, NULL};
     ck_assert(loads("state", 5));
+}
+END_TEST
+
+START_TEST(a_key_that_was_handed_over_lies_nowhere)
+{
+    unsigned char key[CRYPTO_KEY_SIZE];
+    size_t len;
+    crypto_random(key, sizeof key);
+    job.key = key;
+    job.key_path = NULL;
+    ck_assert_int_eq(save("state", 5, 5), 0);
+    ck_assert_int_eq(scratch_size(key_path), -1);
+    char *file = slurp(path, &len);
+    ck_assert_ptr_null(memmem(file, len, key, 8));
+    free(file);
+    ck_assert(loads("state", 5));
+    key[0] ^= 1;
+    refused("sealed by another key");
+    key[0] ^= 1;
+    job.key = NULL;
+    job.key_path = key_path;
+    refused("its key");
+    ck_assert_int_eq(checkpoint_forget(path, NULL, &err), 0);
+    ck_assert_int_eq(scratch_size(path), -1);
 }
 END_TEST
 
@@ -552,6 +576,7 @@ int main(void)
     tcase_add_test(tc, lengths_are_kept_to);
     tcase_add_test(tc, what_lies_there_is_sealed);
     tcase_add_test(tc, another_job_is_told_apart);
+    tcase_add_test(tc, a_key_that_was_handed_over_lies_nowhere);
     tcase_add_test(tc, keys_are_what_they_should_be);
     tcase_add_test(tc, every_flipped_byte_is_noticed);
     tcase_add_test(tc, chunks_are_bound_to_their_places);
