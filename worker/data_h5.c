@@ -1,7 +1,14 @@
 #include "worker/data_h5.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+struct data_splits {
+    int n;
+    char names[MANIFEST_MAX_SPLITS][MANIFEST_NAME_SIZE];
+    struct data_split splits[MANIFEST_MAX_SPLITS];
+};
 
 int data_h5_create(const char *path, enum privacy_unit unit,
                    enum privacy_relation relation, struct data_h5 *ret_data,
@@ -135,11 +142,32 @@ int data_h5_open(const char *path, struct data_h5 *ret_data, struct error *err)
     return 0;
 }
 
+static void close_arrays(struct data_split *split)
+{
+    h5_data_close(split->x);
+    h5_data_close(split->y);
+    h5_data_close(split->u);
+}
+
 int data_h5_close(struct data_h5 *data, struct error *err)
 {
     struct h5 *file = data->file;
+    struct data_splits *shared = data->shared;
+    for (int i = 0; shared != NULL && i < shared->n; i++)
+        close_arrays(&shared->splits[i]);
+    free(shared);
+    data->shared = NULL;
     data->file = NULL;
     return h5_close(file, err);
+}
+
+int data_h5_share(struct data_h5 *data, struct error *err)
+{
+    data->shared = calloc(1, sizeof *data->shared);
+    return data->shared != NULL
+               ? 0
+               : error_set(err, PPT_ENOMEM, "no memory to keep %s open",
+                           h5_path(data->file));
 }
 
 /* Ids of tokens are whole numbers, one after the other. */
@@ -211,8 +239,8 @@ static int open_users(const struct data_h5 *data, const char *name,
                      h5_path(data->file), path);
 }
 
-int data_h5_split(const struct data_h5 *data, const char *name,
-                  struct data_split *ret_split, struct error *err)
+static int open_split(const struct data_h5 *data, const char *name,
+                      struct data_split *ret_split, struct error *err)
 {
     char x_path[2 * H5_MAX_NAME], y_path[2 * H5_MAX_NAME];
     struct data_split split = {0};
@@ -245,15 +273,53 @@ int data_h5_split(const struct data_h5 *data, const char *name,
     *ret_split = split;
     return 0;
 out:
-    data_split_close(&split);
+    close_arrays(&split);
+    return rc;
+}
+
+static const struct data_split *find_shared(const struct data_splits *shared,
+                                            const char *name)
+{
+    for (int i = 0; shared != NULL && i < shared->n; i++)
+        if (strcmp(shared->names[i], name) == 0)
+            return &shared->splits[i];
+    return NULL;
+}
+
+static bool is_direct(const struct data_split *split)
+{
+    return h5_data_is_direct(split->x) && h5_data_is_direct(split->y) &&
+           (split->u == NULL || h5_data_is_direct(split->u));
+}
+
+static void share(struct data_splits *shared, const char *name,
+                  struct data_split *split)
+{
+    if (shared == NULL || shared->n == MANIFEST_MAX_SPLITS || !is_direct(split))
+        return;
+    split->is_shared = true;
+    snprintf(shared->names[shared->n], sizeof shared->names[0], "%s", name);
+    shared->splits[shared->n++] = *split;
+}
+
+int data_h5_split(const struct data_h5 *data, const char *name,
+                  struct data_split *ret_split, struct error *err)
+{
+    const struct data_split *known = find_shared(data->shared, name);
+    if (known != NULL) {
+        *ret_split = *known;
+        return 0;
+    }
+    int rc = open_split(data, name, ret_split, err);
+    if (rc == 0)
+        share(data->shared, name, ret_split);
     return rc;
 }
 
 void data_split_close(struct data_split *split)
 {
-    h5_data_close(split->x);
-    h5_data_close(split->y);
-    h5_data_close(split->u);
+    if (!split->is_shared)
+        close_arrays(split);
     split->x = split->y = split->u = NULL;
 }
 

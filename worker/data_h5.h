@@ -14,10 +14,13 @@
 
 #define DATA_H5_VERSION 1
 
+struct data_splits; /* open ones that several users share */
+
 struct data_h5 {
     struct h5 *file;
     enum privacy_unit unit;
     enum privacy_relation relation;
+    struct data_splits *shared; /* by data_h5_share; else NULL */
 };
 
 /* An open split. n_rows is the true count: a secret under add/remove. */
@@ -29,6 +32,7 @@ struct data_split {
     int64_t n_classes;
     int64_t n_tokens; /* 0: records are numbers */
     bool has_users;
+    bool is_shared;            /* the file's: it is closed with that */
     struct h5_data *x, *y, *u; /* u: with has_users, else NULL */
 };
 
@@ -53,6 +57,11 @@ int data_h5_join(struct data_h5 *data, const char *name, const struct data_split
 /* Errors: those of h5_open; PPT_EDATA (no or another version, unknown unit). */
 int data_h5_open(const char *path, struct data_h5 *ret_data, struct error *err);
 int data_h5_close(struct data_h5 *data, struct error *err);
+
+/* From now on a split of which all rows are read directly (h5_data_is_direct; no row of
+ * it stays in memory then) is opened once and handed out again until the file is
+ * closed. Errors: PPT_ENOMEM. */
+int data_h5_share(struct data_h5 *data, struct error *err);
 
 /* Opens a split and checks its layout; caller closes it before the file.
  * Errors: PPT_EDATA says which object is missing or has the wrong type or shape. */

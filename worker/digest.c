@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "worker/agree.h"
@@ -103,72 +102,47 @@ int digest_file(const char *path, struct comm *comm, char ret_hex[MANIFEST_HEX_S
 /* ---- what was found before ---- */
 
 #define MAX_FOUND 64
-/* A change so soon before need not show in the file's times, which are coarse. */
-#define SETTLED_S 2
 
 /* A file as it was when it had this digest. */
 struct found {
     char hex[MANIFEST_HEX_SIZE]; /* "": none */
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
+    struct file_state state;
 };
 
 /* In a pool, one job after the other reads the same few files. */
 static struct found found[MAX_FOUND];
 static int n_found; /* ever */
 
-/* False: there is no such file, or none that is at rest. */
-static bool describe(const char *path, const char *hex, struct found *ret_found)
-{
-    struct stat st;
-    if (stat(path, &st) != 0 || time(NULL) - st.st_ctime < SETTLED_S)
-        return false;
-    *ret_found = (struct found){.device = st.st_dev,
-                                .inode = st.st_ino,
-                                .size = st.st_size,
-                                .modified = st.st_mtim,
-                                .changed = st.st_ctim};
-    snprintf(ret_found->hex, sizeof ret_found->hex, "%s", hex);
-    return true;
-}
-
-static bool is_same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static bool is_same(const struct found *a, const struct found *b)
-{
-    return strcmp(a->hex, b->hex) == 0 && a->device == b->device &&
-           a->inode == b->inode && a->size == b->size &&
-           is_same_time(a->modified, b->modified) &&
-           is_same_time(a->changed, b->changed);
-}
-
-static bool was_found(const struct found *now)
+static bool was_found(const char *hex, const struct file_state *now)
 {
     for (int i = 0; i < MAX_FOUND; i++)
-        if (is_same(&found[i], now))
+        if (strcmp(found[i].hex, hex) == 0 && files_are_same(&found[i].state, now))
             return true;
     return false;
+}
+
+static void remember(const char *hex, const struct file_state *state)
+{
+    struct found *next = &found[n_found++ % MAX_FOUND];
+    next->state = *state;
+    snprintf(next->hex, sizeof next->hex, "%s", hex);
 }
 
 int digest_check(const char *path, const char *expected, struct comm *comm,
                  struct error *err)
 {
     char hex[MANIFEST_HEX_SIZE];
-    struct found before, after;
-    bool is_at_rest = describe(path, expected, &before);
-    int64_t is_new = !is_at_rest || !was_found(&before);
+    struct file_state before, after;
+    bool is_at_rest = files_at_rest(path, &before);
+    int64_t is_new = !is_at_rest || !was_found(expected, &before);
     int rc = comm->ops->max_i64(comm, &is_new, 1, err);
     if (rc != 0 || !is_new)
         return rc;
     rc = digest_file(path, comm, hex, err);
     if (rc == 0 && strcmp(hex, expected) == 0) {
-        if (is_at_rest && describe(path, expected, &after) && is_same(&before, &after))
-            found[n_found++ % MAX_FOUND] = after;
+        if (is_at_rest && files_at_rest(path, &after) &&
+            files_are_same(&before, &after))
+            remember(expected, &after);
         return 0;
     }
     if (rc != 0)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define MAX_PIECES 256 /* of one system call */
+#define SETTLED_S 2
 
 int files_read_at(int fd, const char *path, int64_t offset, size_t len, void *ret_data,
                   struct error *err)
@@ -118,4 +119,29 @@ int files_check_readable(const char *path, struct error *err)
         rc = error_set(err, PPT_EDATA, "%s: empty", path);
     close(fd);
     return rc;
+}
+
+bool files_at_rest(const char *path, struct file_state *ret_state)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || time(NULL) - st.st_ctime < SETTLED_S)
+        return false;
+    *ret_state = (struct file_state){.device = st.st_dev,
+                                     .inode = st.st_ino,
+                                     .size = st.st_size,
+                                     .modified = st.st_mtim,
+                                     .changed = st.st_ctim};
+    return true;
+}
+
+static bool are_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool files_are_same(const struct file_state *a, const struct file_state *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           are_same_time(a->modified, b->modified) &&
+           are_same_time(a->changed, b->changed);
 }

@@ -2,8 +2,11 @@
 #ifndef PPT_WORKER_FILES_H
 #define PPT_WORKER_FILES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -28,6 +31,20 @@ int files_replace(const char *temporary, const char *path, struct error *err);
 /* The same, but for the new name: that is on disk once something beside it is replaced
  * durably. Errors: PPT_EIO. */
 int files_replace_soon(const char *temporary, const char *path, struct error *err);
+
+/* What tells a file from another, and from itself once it was changed: the time of
+ * change cannot be set back by a user. */
+struct file_state {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+/* False where there is no such file, or none at rest: a change right after the last one
+ * need not show in the file's times, which are coarse. */
+bool files_at_rest(const char *path, struct file_state *ret_state);
+bool files_are_same(const struct file_state *a, const struct file_state *b);
 
 /* Errors: PPT_ENOTFOUND, PPT_EIO (not to be read, not a regular file), PPT_EDATA
  * (empty). */

@@ -16,6 +16,7 @@
 #include "jobs/turn.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
+#include "worker/data_kept.h"
 #include "worker/orders.h"
 #include "worker/run.h"
 #include "worker/stop.h"
@@ -343,6 +344,8 @@ static void lead(struct pool *pool)
         int rc = pool_receive(pool->scheduler, LOOK_MS, &order, &lock, NULL);
         if (rc == 0 || rc == -PPT_ENOTFOUND)
             alone_since = 0; /* it has not hung up on us at once */
+        if (rc != 0)
+            data_kept_forget();
         if (rc == 0 && order.kind == POOL_RUN)
             take(pool, &order, lock);
         else if (rc == 0 && order.kind == POOL_LEAVE)
@@ -379,16 +382,21 @@ static void take_file(struct pool *pool, const struct pool_message *order)
 
 static void lead_in_pilot(struct pool *pool)
 {
+    int64_t idle_since = now_ms();
     while (!stop_requested && !pool->is_used_up && getppid() == pool->parent) {
         struct pool_message order;
         struct error err = {0};
         int rc = orders_next(pool->directory, &order, &err);
-        if (rc == 0)
+        if (rc == 0) {
             take_file(pool, &order);
-        else if (rc == -PPT_ENOTFOUND)
+            idle_since = now_ms();
+        } else if (rc == -PPT_ENOTFOUND) {
             poll(NULL, 0, ORDER_MS);
-        else
+            if (now_ms() - idle_since > LOOK_MS)
+                data_kept_forget();
+        } else {
             break;
+        }
     }
     for (int rank = 1; rank < pool->world->comm->size; rank++)
         close(pool->ranks[rank]);
@@ -402,6 +410,8 @@ static void follow(struct pool *pool)
     for (;;) {
         int lock = -1;
         int rc = pool_receive(pool->leader, LOOK_MS, &order, &lock, NULL);
+        if (rc != 0)
+            data_kept_forget();
         if (rc == -PPT_ENOTFOUND && getppid() == pool->parent)
             continue;
         if (rc != 0 || order.kind != POOL_RUN)

@@ -21,6 +21,7 @@
 #include "worker/binding.h"
 #include "worker/checkpoint.h"
 #include "worker/consents.h"
+#include "worker/data_kept.h"
 #include "worker/demands.h"
 #include "worker/digest.h"
 #include "worker/environment.h"
@@ -339,7 +340,7 @@ static int open_split(struct run *run, const char *name, bool is_whole,
 
 static int open_file(struct run *run, struct error *err)
 {
-    int rc = data_h5_open(run->plan.data_file, &run->data, err);
+    int rc = data_kept_open(run->plan.data_file, &run->data, err);
     if (rc == 0)
         h5_set_threads(run->data.file, run->n_threads);
     if (rc == 0 && (run->data.unit != run->manifest.unit ||
@@ -634,7 +635,7 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
         rc = agree(run->control, rc, err);
     shard_close(&run->train);
     shard_close(&run->test);
-    data_h5_close(&run->data, NULL);
+    data_kept_close(&run->data);
     base_model_close(run->base);
 out:
     if (run != NULL)

@@ -203,6 +203,24 @@ static int check_indices(const struct shard *shard, const int64_t *indices, size
     return 0;
 }
 
+/* Space for reading block by block; a shard that lies in memory seldom needs it. */
+static int make_blocks(struct shard *shard, struct error *err)
+{
+    if (shard->span != NULL)
+        return 0;
+    size_t x_bytes = h5_data_row_bytes(shard->split.x);
+    size_t fit = BLOCK_BYTES / x_bytes;
+    shard->block_rows = fit < 1 ? 1 : fit > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : fit;
+    shard->block_indices = malloc(MAX_BLOCK_ROWS * sizeof *shard->block_indices);
+    shard->block_x = malloc(shard->block_rows * x_bytes);
+    shard->block_y = malloc(shard->block_rows * h5_data_row_bytes(shard->split.y));
+    shard->span = malloc(GATHER_SPAN_BYTES);
+    if (shard->block_indices == NULL || shard->block_x == NULL ||
+        shard->block_y == NULL || shard->span == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory to read %s", shard->path);
+    return 0;
+}
+
 /* A stored record: the bytes of its row of x, then those of its label. */
 static int shard_fetch(struct rows *rows, const int64_t *indices, size_t n,
                        void *records, struct error *err)
@@ -212,6 +230,8 @@ static int shard_fetch(struct rows *rows, const int64_t *indices, size_t n,
     size_t bytes = rows->record_bytes;
     unsigned char *at = records;
     int rc = check_indices(shard, indices, n, err);
+    if (rc == 0)
+        rc = make_blocks(shard, err);
     while (rc == 0 && n > 0) {
         size_t k = n < MAX_BLOCK_ROWS ? n : MAX_BLOCK_ROWS;
         rc = gather_block(shard, indices, k, at, bytes, at + x_bytes, bytes, err);
@@ -266,22 +286,6 @@ static int shard_users(struct rows *rows, int64_t *ret_users, struct error *err)
                         err);
 }
 
-/* Space for reading block by block. */
-static int make_blocks(struct shard *shard, struct error *err)
-{
-    size_t x_bytes = h5_data_row_bytes(shard->split.x);
-    size_t fit = BLOCK_BYTES / x_bytes;
-    shard->block_rows = fit < 1 ? 1 : fit > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : fit;
-    shard->block_indices = malloc(MAX_BLOCK_ROWS * sizeof *shard->block_indices);
-    shard->block_x = malloc(shard->block_rows * x_bytes);
-    shard->block_y = malloc(shard->block_rows * h5_data_row_bytes(shard->split.y));
-    shard->span = malloc(GATHER_SPAN_BYTES);
-    if (shard->block_indices == NULL || shard->block_x == NULL ||
-        shard->block_y == NULL || shard->span == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory to read %s", shard->path);
-    return 0;
-}
-
 static void shard_free(struct shard *shard)
 {
     if (shard == NULL)
@@ -315,8 +319,6 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
     int rc = data_h5_split(data, stated->name, &shard->split, err);
     if (rc == 0)
         rc = data_split_match(&shard->split, stated, path, err);
-    if (rc == 0)
-        rc = make_blocks(shard, err);
     if (rc != 0) {
         shard_free(shard);
         return rc;
@@ -330,6 +332,11 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
     size_t row_bytes =
         h5_data_row_bytes(shard->split.x) + h5_data_row_bytes(shard->split.y);
     shard->may_cache = (uint64_t)shard->n_rows <= cache_bytes / row_bytes;
+    rc = shard->may_cache ? 0 : make_blocks(shard, err);
+    if (rc != 0) {
+        shard_free(shard);
+        return rc;
+    }
     *ret_rows = (struct rows){.n_rows = shard->n_rows,
                               .n_features = shard->n_features,
                               .n_classes = shard->split.n_classes,

@@ -1,14 +1,18 @@
 /* Ranks' parts of a split: every record once, the same floats whether cached or not,
  * and a terabyte in bounded memory. */
 #include <check.h>
+#include <dirent.h>
 #include <float.h>
 #include <hdf5.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/unit/worker/scratch.h"
+#include "worker/data_kept.h"
 #include "worker/shard.h"
 
 #define N_ROWS 1003
@@ -399,6 +403,104 @@ START_TEST(a_terabyte_opens_and_shards)
 }
 END_TEST
 
+/* Descriptors of this process that lead to the file, replaced or not. */
+static int count_open(const char *path)
+{
+    char link[300], target[512];
+    int n = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        snprintf(link, sizeof link, "/proc/self/fd/%s", entry->d_name);
+        ssize_t len = readlink(link, target, sizeof target - 1);
+        n += len > 0 && strncmp(target, path, strlen(path)) == 0;
+    }
+    closedir(directory);
+    return n;
+}
+
+/* A job: the last label says which file was read. */
+static void check_job(const char *path, bool is_direct, int32_t last)
+{
+    struct data_h5 data = {0};
+    struct rows rows;
+    float x[N_FEATURES];
+    int32_t y;
+    ck_assert_int_eq(data_kept_open(path, &data, &err), 0);
+    for (int64_t at = N_ROWS - 1; at > N_ROWS - 3; at--) { /* one split, two users */
+        ck_assert_int_eq(shard_open(&data, &bytes_stated, 0, 1, 0, 1,
+                                    is_direct ? SHARD_CACHE_BYTES : 0, &rows, &err),
+                         0);
+        ck_assert_int_eq(rows.read(&rows, &at, 1, x, &y, &err), 0);
+        ck_assert_int_eq(y, at == N_ROWS - 1 ? last : at % 10);
+        shard_close(&rows);
+    }
+    data_kept_close(&data);
+    ck_assert_ptr_null(data.file);
+}
+
+static void make_chunked(const char *path)
+{
+    const struct h5_shape x = {TYPE_UINT8, 2, {N_ROWS, N_FEATURES}};
+    const struct h5_shape y = {TYPE_UINT8, 1, {N_ROWS}};
+    unsigned char bytes[N_ROWS * N_FEATURES], labels[N_ROWS];
+    struct data_h5 data;
+    struct h5_data *array;
+    for (int i = 0; i < N_ROWS; i++)
+        labels[i] = (unsigned char)(i % 10);
+    memset(bytes, 1, sizeof bytes);
+    ck_assert_int_eq(
+        data_h5_create(path, UNIT_EXAMPLE, RELATION_ADD_REMOVE, &data, &err), 0);
+    ck_assert_int_eq(h5_group(data.file, "train", &err), 0);
+    ck_assert_int_eq(h5_set_integer(data.file, "train", "n_classes", 10, &err), 0);
+    ck_assert_int_eq(h5_data_create(data.file, "train/x", &x, 100, &array, &err), 0);
+    ck_assert_int_eq(h5_data_write(array, 0, N_ROWS, bytes, &err), 0);
+    h5_data_close(array);
+    ck_assert_int_eq(h5_data_create(data.file, "train/y", &y, 0, &array, &err), 0);
+    ck_assert_int_eq(h5_data_write(array, 0, N_ROWS, labels, &err), 0);
+    h5_data_close(array);
+    ck_assert_int_eq(data_h5_close(&data, &err), 0);
+}
+
+/* The file and two arrays, or the file alone where rows would stay in memory. */
+START_TEST(the_last_file_stays_open)
+{
+    char a[300], b[300], c[300], d[300];
+    snprintf(a, sizeof a, "%s", scratch_path("a.h5"));
+    snprintf(b, sizeof b, "%s", scratch_path("b.h5"));
+    snprintf(c, sizeof c, "%s", scratch_path("c.h5"));
+    snprintf(d, sizeof d, "%s", scratch_path("d.h5"));
+    make_bytes(a, 2);
+    make_bytes(b, 3);
+    make_chunked(c);
+    make_bytes(d, 4);
+    check_job(d, true, 4);
+    ck_assert_int_eq(count_open(d), 0); /* it is too young */
+    sleep(3);
+    check_job(a, true, 2);
+    ck_assert_int_eq(count_open(a), 3);
+    check_job(a, true, 2);
+    ck_assert_int_eq(count_open(a), 3);
+    check_job(c, false, (N_ROWS - 1) % 10);
+    ck_assert_int_eq(count_open(a), 0);
+    ck_assert_int_eq(count_open(c), 1);
+    check_job(d, true, 4);
+    data_kept_close(&(struct data_h5){0}); /* a job that failed before it opened */
+    ck_assert_int_eq(count_open(d), 3);
+    data_kept_forget();
+    ck_assert_int_eq(count_open(d), 0);
+    check_job(d, true, 4);
+    ck_assert_int_eq(chmod(d, 0600), 0); /* and whatever else was done to it */
+    check_job(d, true, 4);
+    ck_assert_int_eq(count_open(d), 0);
+    check_job(a, true, 2);
+    ck_assert_int_eq(rename(b, a), 0);
+    sleep(3); /* at rest again, but another */
+    check_job(a, true, 3);
+    ck_assert_int_eq(count_open(a), 3);
+    data_kept_forget();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("shard");
@@ -412,6 +514,7 @@ int main(void)
     tcase_add_loop_test(tc, floats_are_finite, 0, 2);
     tcase_add_loop_test(tc, tokens_are_fed_as_they_are, 0, 3);
     tcase_add_test(tc, a_terabyte_opens_and_shards);
+    tcase_add_test(tc, the_last_file_stays_open);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
