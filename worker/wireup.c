@@ -76,10 +76,11 @@ static int ask(const pmix_proc_t *proc, const char *key, pmix_data_type_t type,
 
 int wireup_find_place(int size, struct wireup_place *ret_place, struct error *err)
 {
-    struct wireup_place place = {0};
+    static struct wireup_place place; /* ranks do not move: asked for once */
+    static bool is_known;
     pmix_proc_t self;
     pmix_value_t *value;
-    if (size == 1) {
+    if (size == 1 || is_known) {
         *ret_place = place;
         return 0;
     }
@@ -97,6 +98,7 @@ int wireup_find_place(int size, struct wireup_place *ret_place, struct error *er
         place.node = value->data.uint32;
         PMIX_VALUE_RELEASE(value);
         *ret_place = place;
+        is_known = true;
     }
     PMIx_Finalize(NULL, 0);
     return rc;
@@ -104,6 +106,9 @@ int wireup_find_place(int size, struct wireup_place *ret_place, struct error *er
 
 int wireup_host(int size, int rank, char *ret_name, size_t name_size, struct error *err)
 {
+    /* Of the rank that was asked for last, which on one node is always the same. */
+    static char known[256];
+    static int known_rank = -1;
     pmix_proc_t proc;
     pmix_value_t *value;
     if (size == 1) {
@@ -112,13 +117,19 @@ int wireup_host(int size, int rank, char *ret_name, size_t name_size, struct err
         ret_name[name_size - 1] = '\0';
         return 0;
     }
+    if (rank == known_rank) {
+        snprintf(ret_name, name_size, "%s", known);
+        return 0;
+    }
     int rc = check(PMIx_Init(&proc, NULL, 0), "be reached", err);
     if (rc != 0)
         return rc;
     proc.rank = (pmix_rank_t)rank;
     rc = ask(&proc, PMIX_HOSTNAME, PMIX_STRING, "tell a rank's host", &value, err);
     if (rc == 0) {
-        snprintf(ret_name, name_size, "%s", value->data.string);
+        snprintf(known, sizeof known, "%s", value->data.string);
+        known_rank = rank;
+        snprintf(ret_name, name_size, "%s", known);
         PMIX_VALUE_RELEASE(value);
     }
     PMIx_Finalize(NULL, 0);

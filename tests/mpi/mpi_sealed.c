@@ -231,14 +231,18 @@ static void check_impostor(struct comm *comm, const struct seal_context *context
 static void check_place(int size)
 {
     const char *expected = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
-    struct wireup_place place = {-1, -1};
+    struct wireup_place place;
     char host[256] = "", told[256] = "";
-    CHECK(wireup_find_place(size, &place, &err) == 0);
-    CHECK(expected != NULL && place.local_rank == atoi(expected));
-    CHECK(place.node == 0);
     CHECK(gethostname(host, sizeof host - 1) == 0);
-    CHECK(wireup_host(size, (rank + 1) % size, told, sizeof told, &err) == 0);
-    CHECK(strcmp(host, told) == 0);
+    for (int again = 0; again < 2; again++) { /* asked for once, told twice */
+        place = (struct wireup_place){-1, -1};
+        CHECK(wireup_find_place(size, &place, &err) == 0);
+        CHECK(expected != NULL && place.local_rank == atoi(expected));
+        CHECK(place.node == 0);
+        told[0] = '\0';
+        CHECK(wireup_host(size, (rank + 1) % size, told, sizeof told, &err) == 0);
+        CHECK(strcmp(host, told) == 0);
+    }
 }
 
 static void run(const char *what, struct comm *plain, struct comm *control)
