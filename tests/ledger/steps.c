@@ -6,10 +6,9 @@
  * A file (lines that begin with a blank go on with the line before):
  *   # what the race is about
  *   session a: LOGIN           two of them
- *   setup: SQL                 as the superuser, before each run, in a fresh world
- *   step a NAME: SQL           as that session's login
- *   always: SQL                must be true after every run
- *   outcome: SQL               one text that tells the runs apart
+ *   setup: SQL                 as the superuser; each run begins in a copy of what is
+ * there then step a NAME: SQL           as that session's login always: SQL must be
+ * true after every run outcome: SQL               one text that tells the runs apart
  *   allowed: TEXT              an outcome that may be; each must come up in some run
  *
  * A step that waits for the other session's lock is left waiting, as in life, and the
@@ -57,6 +56,8 @@ struct race {
     struct session sessions[2];
     char *setups[MAX_STEPS];
     int n_setups;
+    struct world world; /* after the setups, in this database; closed */
+    char database[64];
     char *always, *outcome;
     char *allowed[MAX_ALLOWED];
     int n_seen[MAX_ALLOWED];
@@ -308,16 +309,24 @@ static void judge(struct race *race, const char *order)
     fail(race->file, "order %s: the outcome \"%s\" is not allowed", order, outcome);
 }
 
+/* Makes the world in which each run begins. */
+static void set_up(struct race *race)
+{
+    struct error err = {0};
+    race->world = world_open();
+    if (db_script(race->world.root, helpers, &err) < 0)
+        fail("helpers", "%s", err.text);
+    for (int i = 0; i < race->n_setups; i++)
+        if (db_script(race->world.root, race->setups[i], &err) < 0)
+            fail(race->file, "setup %d: %s", i + 1, err.text);
+    world_close(&race->world);
+    snprintf(race->database, sizeof race->database, "%s", pg_database());
+}
+
 static void run_order(struct race *race, const char *order)
 {
     char turns[2 * MAX_STEPS + 1];
-    struct error err = {0};
-    struct world world = world_open();
-    if (db_script(world.root, helpers, &err) < 0)
-        fail("helpers", "%s", err.text);
-    for (int i = 0; i < race->n_setups; i++)
-        if (db_script(world.root, race->setups[i], &err) < 0)
-            fail(race->file, "setup %d: %s", i + 1, err.text);
+    struct world world = world_copy(race->database, &race->world);
     open_sessions(race);
     snprintf(turns, sizeof turns, "%s", order);
     take_turns(race, &world, turns);
@@ -357,6 +366,7 @@ static void run_file(const char *path)
     if (pathsafe_read_file(path, 65536, &text, &len, &err) < 0)
         fail(path, "%s", err.text);
     parse(&race, text);
+    set_up(&race);
     int n =
         run_orders(&race, order, 0, race.sessions[0].n_steps, race.sessions[1].n_steps);
     printf("%s: %d orders;", path, n);

@@ -14,6 +14,15 @@ static void must(int rc, const char *what, const struct error *err)
     abort();
 }
 
+static struct world connect_all(void)
+{
+    return (struct world){.officer = pg_connect("officer"),
+                          .scheduler = pg_connect("scheduler"),
+                          .alice = pg_connect("alice"),
+                          .bob = pg_connect("bob"),
+                          .root = pg_connect(NULL)};
+}
+
 struct world world_open(void)
 {
     struct error err = {0};
@@ -25,11 +34,7 @@ struct world world_open(void)
     const char *const accounts[] = {"acme", "acme/research", WORLD_ACCOUNT,
                                     "acme/sales"};
     pg_fresh();
-    struct world world = {.officer = pg_connect("officer"),
-                          .scheduler = pg_connect("scheduler"),
-                          .alice = pg_connect("alice"),
-                          .bob = pg_connect("bob"),
-                          .root = pg_connect(NULL)};
+    struct world world = connect_all();
     for (int i = 0; i < 4; i++)
         must(ledger_account_create(world.officer, accounts[i], &err), "account", &err);
     must(ledger_member_add(world.officer, "acme/research", "alice", &err), "member",
@@ -39,6 +44,14 @@ struct world world_open(void)
          "data set", &err);
     must(ledger_lease_acquire(world.scheduler, "test", 600, &world.lease, &err),
          "lease", &err);
+    return world;
+}
+
+struct world world_copy(const char *database, const struct world *original)
+{
+    pg_fresh_copy(database);
+    struct world world = connect_all();
+    world.lease = original->lease;
     return world;
 }
 

@@ -22,6 +22,10 @@ struct world {
 struct world world_open(void);
 void world_close(struct world *world);
 
+/* Another one as `original`, in the database of that name (pg_database), was when it
+ * was closed; the lease is the same. Cheaper than to open one and to fill it again. */
+struct world world_copy(const char *database, const struct world *original);
+
 /* Grants by example, add/remove; dies if refused. account or dataset may be NULL. */
 void world_grant(struct world *world, const char *account, const char *dataset,
                  double epsilon, double delta);

@@ -96,8 +96,10 @@ static void create_database(const char *template)
     static int n_databases;
     struct error err = {0};
     char sql[160];
-    snprintf(database, sizeof database, "t%d_%d", (int)getpid(), ++n_databases);
-    snprintf(sql, sizeof sql, "CREATE DATABASE %s TEMPLATE %s", database, template);
+    /* Files are copied: twice as fast here as a log of every page. */
+    snprintf(sql, sizeof sql, "CREATE DATABASE t%d_%d TEMPLATE %s STRATEGY FILE_COPY",
+             (int)getpid(), ++n_databases, template);
+    snprintf(database, sizeof database, "t%d_%d", (int)getpid(), n_databases);
     struct db *db = connect_to("postgres", NULL);
     if (db_script(db, sql, &err) < 0)
         die("%s: %s", sql, err.text);
@@ -112,6 +114,16 @@ void pg_fresh(void)
 void pg_fresh_empty(void)
 {
     create_database("template0");
+}
+
+void pg_fresh_copy(const char *original)
+{
+    create_database(original);
+}
+
+const char *pg_database(void)
+{
+    return database;
 }
 
 struct db *pg_connect(const char *login)

@@ -24,6 +24,13 @@ void pg_fresh(void);
 /* The same with an empty database. */
 void pg_fresh_empty(void);
 
+/* The same with a copy of another database of ours, to which nobody may be connected.
+ */
+void pg_fresh_copy(const char *original);
+
+/* The current database's name. Valid until the next pg_fresh. */
+const char *pg_database(void);
+
 /* Connects as this login (NULL: the superuser that runs the tests). */
 struct db *pg_connect(const char *login);
 
