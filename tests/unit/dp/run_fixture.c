@@ -21,7 +21,7 @@ void setup(void)
     test = world_blobs(60, 12, 3, 0.8, 2);
     manifest = world_manifest(train.n, test.n, 1, dims, 3);
     spec = world_spec(PRESET_MLP, false);
-    strcpy(meter_path, "/tmp/check_dp_run.XXXXXX");
+    strcpy(meter_path, "/tmp/check_run.XXXXXX");
     int fd = mkstemp(meter_path);
     ck_assert_int_ge(fd, 0);
     close(fd);

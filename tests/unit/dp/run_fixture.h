@@ -1,5 +1,5 @@
-/* What the tests of whole runs share: small data, a spec, a plan, a meter. A case
- * changes the globals, then runs worlds. */
+/* What the tests of whole runs, and of federations, share: small data, a spec, a plan,
+ * a meter. A case changes the globals, then runs worlds. */
 #ifndef PPT_TESTS_UNIT_DP_RUN_FIXTURE_H
 #define PPT_TESTS_UNIT_DP_RUN_FIXTURE_H
 

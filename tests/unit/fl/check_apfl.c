@@ -183,7 +183,7 @@ static void use_apfl(double alpha)
 
 static struct world world_with_notes(int size)
 {
-    struct world world = world_of(size);
+    struct world world = federation_of(size);
     world.notes = notes;
     world.notes_size = sizeof notes;
     memset(notes, 0, sizeof notes);
@@ -205,7 +205,7 @@ START_TEST(a_client_trains_both)
     spec.training.epochs = 4;
     spec.federation.personal = (struct spec_personal){
         .is_on = true, .kind = PERSONAL_APFL, .alpha = 0.5, .holdout = 0.25};
-    struct world world = world_of(1);
+    struct world world = federation_of(1);
     world.run = play_client;
     run_well(&world, 1);
     world_free(&world);
@@ -216,11 +216,11 @@ END_TEST
 START_TEST(nothing_of_it_is_sent)
 {
     use_apfl(0.5);
-    struct world with = world_of(2);
+    struct world with = federation_of(2);
     run_well(&with, 1);
     spec.federation.personal.kind = PERSONAL_FINE_TUNE;
     spec.federation.personal.epochs = 1;
-    struct world without = world_of(2);
+    struct world without = federation_of(2);
     run_well(&without, 1);
     expect_same_model(&with, &without);
     world_free(&with);
@@ -257,7 +257,7 @@ START_TEST(more_memory_than_the_job_has)
 {
     use_apfl(0.5);
     spec.resources.memory_bytes = 1 << 16;
-    struct world world = world_of(1);
+    struct world world = federation_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_ESPEC);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "what 20 clients remember"));
@@ -274,7 +274,7 @@ int main(void)
     tcase_add_test(tcase, shares_stay_shares);
     suite_add_tcase(suite, tcase);
     tcase_set_timeout(whole, 120);
-    tcase_add_checked_fixture(whole, setup, teardown);
+    tcase_add_checked_fixture(whole, setup_federation, teardown);
     tcase_add_test(whole, a_client_trains_both);
     tcase_add_test(whole, nothing_of_it_is_sent);
     tcase_add_test(whole, resumes_on_other_ranks);

@@ -15,16 +15,16 @@ START_TEST(one_model_by_robust_rules)
     use_federation(PARTITION_IID, 15, 2);
     use_rule(_i < RULE_N ? (enum spec_rule)_i : RULE_MULTI_KRUM,
              _i < RULE_N ? BEFORE_NOTHING : (enum spec_before)(_i - RULE_N + 1));
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 2; i++) {
-        struct world many = world_of(sizes[i]);
+        struct world many = federation_of(sizes[i]);
         run_well(&many, 1);
         expect_same_model(&one, &many);
         world_free(&many);
     }
     spec.federation.robust.is_on = false;
-    struct world mean = world_of(1);
+    struct world mean = federation_of(1);
     run_well(&mean, 1);
     ck_assert_int_ne(
         memcmp(one.model, mean.model, (size_t)one.n_model * sizeof *one.model), 0);
@@ -44,18 +44,18 @@ START_TEST(one_model_under_attack)
         use_rule(RULE_TRIMMED_MEAN, BEFORE_NOTHING);
         spec.federation.robust.byzantine = 4;
     }
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     char attack[REPORT_NAME_SIZE];
     snprintf(attack, sizeof attack, "%s by 4 clients",
              spec_attack_name(spec.federation.attack.kind));
     ck_assert_str_eq(one.report[0].attack, attack);
-    struct world many = world_of(2 + _i); /* 2 .. 8 */
+    struct world many = federation_of(2 + _i); /* 2 .. 8 */
     run_well(&many, 1);
     expect_same_model(&one, &many);
     world_free(&many);
     spec.federation.attack.is_on = false;
-    struct world honest = world_of(1);
+    struct world honest = federation_of(1);
     run_well(&honest, 1);
     ck_assert_str_eq(honest.report[0].attack, "");
     ck_assert_int_ne(
@@ -78,15 +78,15 @@ START_TEST(one_model_by_groups)
     if (_i >= 2) {
         use_attack(ATTACK_ALIE);
     }
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
-    struct world many = world_of(2 + _i); /* 2 .. 5 */
+    struct world many = federation_of(2 + _i); /* 2 .. 5 */
     many.sampling_key[3] = 1;
     run_well(&many, 1);
     expect_same_model(&one, &many);
     world_free(&many);
     spec.federation.secagg.group = 7;
-    struct world larger = world_of(1);
+    struct world larger = federation_of(1);
     run_well(&larger, 1);
     ck_assert_int_ne(
         memcmp(one.model, larger.model, (size_t)one.n_model * sizeof *one.model), 0);
@@ -102,11 +102,11 @@ START_TEST(groups_are_means)
     double worst = 0.0;
     use_federation(PARTITION_IID, 14, 3);
     use_attack(ATTACK_SIGN_FLIP);
-    struct world clear = world_of(2);
+    struct world clear = federation_of(2);
     run_well(&clear, 1);
     use_secagg(4.0);
     spec.federation.secagg.bits = 24;
-    struct world secure = world_of(2);
+    struct world secure = federation_of(2);
     run_well(&secure, 1);
     for (int64_t j = 0; j < clear.n_model; j++) {
         worst = fmax(worst, fabs((double)clear.model[j] - (double)secure.model[j]));
@@ -117,7 +117,7 @@ START_TEST(groups_are_means)
     world_free(&secure);
     use_rule(RULE_MEDIAN, BEFORE_NOTHING);
     spec.federation.secagg.group = 3;
-    struct world small = world_of(2);
+    struct world small = federation_of(2);
     run(&small, 1);
     ck_assert_int_eq(small.rc[0], -PPT_EPOLICY);
     ck_assert_msg(strstr(small.err[0].text, "cohort_too_small: ") != NULL, "%s",
@@ -139,7 +139,7 @@ START_TEST(one_model_compressed)
                                .bits = 2,
                                .rank = 2};
     spec.training.evaluation = EVALUATION_PUBLIC;
-    struct world whole = world_of(1), parts = world_of(2);
+    struct world whole = federation_of(1), parts = federation_of(2);
     run_well(&whole, 1);
     ck_assert_double_gt(whole.report[0].test_accuracy, 0.9);
     parts.stop_after_reads = 40;
@@ -152,7 +152,7 @@ START_TEST(one_model_compressed)
     world_free(&parts);
     world_free(&whole);
     spec.federation.max_client_bytes = 50;
-    struct world limited = world_of(1);
+    struct world limited = federation_of(1);
     run(&limited, 1);
     ck_assert_int_eq(limited.rc[0], -PPT_EPOLICY);
     world_free(&limited);
@@ -170,7 +170,7 @@ START_TEST(random_values_add_up_under_masks)
     spec.federation.selection = SELECTION_FIXED;
     spec.federation.compress = (struct spec_compress){
         .is_on = true, .kind = COMPRESS_RANDOM_K, .fraction = 0.25};
-    struct world clear = world_of(2);
+    struct world clear = federation_of(2);
     run_well(&clear, 1);
     use_secagg(4.0);
     spec.federation.secagg.bits = 24;
@@ -179,7 +179,7 @@ START_TEST(random_values_add_up_under_masks)
         use_rule(RULE_NORM_BOUND, BEFORE_NOTHING);
         spec.federation.robust.clip_norm = 100.0;
     }
-    struct world one = world_of(1), many = world_of(3);
+    struct world one = federation_of(1), many = federation_of(3);
     run_well(&one, 1);
     run_well(&many, 1);
     expect_same_model(&one, &many);
@@ -195,7 +195,7 @@ START_TEST(random_values_add_up_under_masks)
     bytes[1] = bytes[0] + 150;
     for (int i = 0; i < 2; i++) {
         spec.federation.max_client_bytes = bytes[i];
-        struct world limited = world_of(2);
+        struct world limited = federation_of(2);
         run(&limited, 1);
         ck_assert_int_eq(limited.rc[0], i == 0 ? -PPT_EPOLICY : 0);
         world_free(&limited);
@@ -219,7 +219,7 @@ START_TEST(rules_learn_under_attack)
             use_rule(RULE_MEDIAN, BEFORE_NOTHING);
             spec.federation.robust.byzantine = 8;
         }
-        struct world world = world_of(2);
+        struct world world = federation_of(2);
         run(&world, 1);
         if (i == 0 && kinds[_i] == ATTACK_NAN) {
             ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
@@ -240,7 +240,7 @@ START_TEST(memories_resume)
 {
     use_federation(PARTITION_IID, 6, 300);
     spec.federation.client_momentum = 0.8;
-    struct world whole = world_of(1), parts = world_of(2);
+    struct world whole = federation_of(1), parts = federation_of(2);
     run_well(&whole, 1);
     parts.stop_after_reads = 60;
     run(&parts, 1);
@@ -254,7 +254,7 @@ START_TEST(memories_resume)
     world_free(&whole);
     world_free(&parts);
     spec.resources.memory_bytes = 40000; /* 20 clients of 259 floats are 20720 bytes */
-    struct world small = world_of(2);
+    struct world small = federation_of(2);
     run(&small, 1);
     ck_assert_int_eq(small.rc[0], -PPT_ESPEC);
     ck_assert_msg(strstr(small.err[1].text, "what 20 clients remember") != NULL, "%s",
@@ -270,7 +270,7 @@ START_TEST(a_center_resumes)
     use_rule(RULE_CENTERED_CLIPPING, BEFORE_NOTHING);
     spec.federation.robust.clip_norm = 0.01;
     spec.federation.server.optimizer = OPTIMIZER_MOMENTUM;
-    struct world whole = world_of(1), parts = world_of(2);
+    struct world whole = federation_of(1), parts = federation_of(2);
     run_well(&whole, 1);
     parts.stop_after_reads = 60;
     run(&parts, 1);
@@ -293,7 +293,7 @@ START_TEST(refuses_private_rules)
     use_federation(PARTITION_USERS, 10, 2);
     use_rule(RULE_MEDIAN, BEFORE_NOTHING);
     spec.federation.selection = SELECTION_POISSON;
-    struct world world = world_of(1);
+    struct world world = federation_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_str_eq(world.err[0].text, "a robust rule, an attack, a client's momentum "
@@ -307,7 +307,7 @@ int main(void)
     Suite *suite = suite_create("fl_false");
     TCase *tcase = tcase_create("fl_false");
     tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_federation, teardown);
     tcase_add_loop_test(tcase, one_model_by_robust_rules, 0, RULE_N + BEFORE_N - 1);
     tcase_add_loop_test(tcase, one_model_under_attack, 0, ATTACK_N);
     tcase_add_loop_test(tcase, one_model_by_groups, 0, 4);

@@ -215,7 +215,7 @@ START_TEST(private_rounds_are_charged)
     use_federation(PARTITION_USERS, 30, 10);
     plan.price.noise_multiplier = 1.0;
     plan.price.releases[0].mechanism.noise_multiplier = 1.0;
-    struct world first = world_of(2), second = world_of(2);
+    struct world first = federation_of(2), second = federation_of(2);
     second.sampling_key[5] = 1;
     run_well(&first, 1);
     ck_assert_int_eq(first.report[0].used[0], 10);
@@ -260,7 +260,7 @@ START_TEST(noise_has_its_size)
     }
     plan.price.noise_multiplier = 2.0;
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
-    struct world world = world_of(3);
+    struct world world = federation_of(3);
     run_well(&world, 1);
     double std = std_of_first_step(&world), n = (double)world.n_model;
     double expected = 2.0 * 1.0 / (_i == 2 ? 10.0 : 40.0);
@@ -285,7 +285,7 @@ START_TEST(clients_noise_has_its_size)
     if (kind == NOISE_SKELLAM) {
         plan.price.releases[0].mechanism = price_skellam(2.0, plan.price.sample_rate);
     }
-    struct world world = world_of(3);
+    struct world world = federation_of(3);
     run_well(&world, 1);
     double std = std_of_first_step(&world), n = (double)world.n_model;
     double expected = 2.0 * 1.0 / 40.0 * (is_double ? sqrt(2.0) : 1.0);
@@ -305,7 +305,7 @@ START_TEST(every_private_cohort_is_summed)
     use_secagg(0.0);
     spec.federation.secagg.dropout = 0.45;
     plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 1.0;
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run_well(&world, 1);
     ck_assert_int_eq(world.n_models_saved, 1);
     world_free(&world);
@@ -319,7 +319,7 @@ START_TEST(refuses_too_few_stand_ins)
     use_secagg(0.0);
     spec.federation.secagg.dropout = 0.46;
     spec.federation.secagg.corrupt = 0.1;
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "only cohorts of 5 clients"));
@@ -338,7 +338,7 @@ START_TEST(passes_take_their_noise_back)
     spec.training.learning_rate = 1e-12;
     use_federation(PARTITION_USERS, train.n / 4, ROUNDS);
     use_fixed_order(2.0, BANDS);
-    struct world world = world_of(_i == 0 ? 1 : 3);
+    struct world world = federation_of(_i == 0 ? 1 : 3);
     run_well(&world, 1);
     double n = (double)world.n_model, last = correlation_drift(BANDS, ROUNDS),
            before = correlation_drift(BANDS, ROUNDS - 1);
@@ -373,7 +373,7 @@ START_TEST(refuses_other_passes)
     } else if (_i == 6) { /* whose sums lie on another grid, and turned */
         use_secagg(0.0);
     }
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
@@ -398,7 +398,7 @@ START_TEST(refuses_other_prices)
     } else if (_i == 5) {
         plan.price.n_steps++;
     }
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
@@ -412,7 +412,7 @@ int main(void)
     Suite *suite = suite_create("fl_private");
     TCase *tcase = tcase_create("fl_private");
     tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_federation, teardown);
     tcase_add_loop_test(tcase, one_user_moves_the_sum_by_the_clip_norm, 0, 2);
     tcase_add_test(tcase, one_user_moves_a_secure_sum_by_the_bound);
     tcase_add_loop_test(tcase, one_user_moves_a_noisy_sum_by_the_bound, 0, 2);

@@ -21,10 +21,10 @@ START_TEST(one_model_for_any_ranks)
     spec.federation.server.learning_rate =
         spec.federation.server.optimizer >= OPTIMIZER_ADAM ? 0.01 : 1.0;
     spec.federation.prox = _i == 1 ? 0.1 : 0.0;
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 3; i++) {
-        struct world many = world_of(sizes[i]);
+        struct world many = federation_of(sizes[i]);
         run_well(&many, 1);
         expect_same_model(&one, &many);
         ck_assert_int_eq(many.n_models_saved, 1);
@@ -47,7 +47,7 @@ START_TEST(one_model_of_devices)
                                                     .spread = 1,
                                                     .availability = 0.7,
                                                     .period_s = 60};
-    struct world one = world_of(1), many = world_of(3);
+    struct world one = federation_of(1), many = federation_of(3);
     char notes[200];
     one.notes = notes;
     one.notes_size = sizeof notes;
@@ -63,7 +63,7 @@ START_TEST(one_model_of_devices)
     run_well(&many, 2);
     expect_same_model(&one, &many);
     spec.federation.devices.is_on = false;
-    struct world everybody = world_of(1);
+    struct world everybody = federation_of(1);
     run_well(&everybody, 1);
     ck_assert_int_ne(
         memcmp(one.model, everybody.model, (size_t)one.n_model * sizeof *one.model), 0);
@@ -83,17 +83,17 @@ START_TEST(one_model_by_secure_aggregation)
         spec.federation.secagg.vanish = 0.15;
         spec.federation.secagg.dropout = 0.4;
     }
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 3; i++) {
-        struct world many = world_of(sizes[i]);
+        struct world many = federation_of(sizes[i]);
         many.sampling_key[3] = (unsigned char)i;
         run_well(&many, 1);
         expect_same_model(&one, &many);
         world_free(&many);
     }
     spec.federation.secagg.vanish = 0.0;
-    struct world nobody_vanishes = world_of(1);
+    struct world nobody_vanishes = federation_of(1);
     run_well(&nobody_vanishes, 1);
     ck_assert_int_eq(memcmp(one.model, nobody_vanishes.model,
                             (size_t)one.n_model * sizeof *one.model) != 0,
@@ -114,7 +114,7 @@ START_TEST(secure_sums_are_the_same_means)
         spec.federation.selection = SELECTION_FIXED;
         spec.federation.weighting = _i == 0 ? WEIGHTING_EQUAL : WEIGHTING_EXAMPLES;
         spec.federation.max_weight = _i == 0 ? 0 : 25;
-        struct world clear = world_of(2), secure = world_of(2);
+        struct world clear = federation_of(2), secure = federation_of(2);
         run_well(&clear, 1);
         use_secagg(i == 0 ? 4.0 : 0.01);
         spec.federation.secagg.bits = 24;
@@ -145,7 +145,7 @@ START_TEST(a_round_that_fails_releases_nothing)
     } else {
         spec.federation.secagg.min_clients = 15;
     }
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     for (int r = 0; r < 2; r++) {
         ck_assert_int_eq(world.rc[r], -PPT_EPOLICY);
@@ -161,7 +161,7 @@ START_TEST(learns)
 {
     use_federation(PARTITION_DIRICHLET, 10, 30);
     spec.training.evaluation = EVALUATION_PUBLIC;
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run_well(&world, 1);
     ck_assert(world.report[0].has_test_accuracy);
     ck_assert_double_gt(world.report[0].test_accuracy, 0.9);
@@ -180,7 +180,7 @@ START_TEST(one_client_is_gradient_descent)
     spec.federation.clients = 1;
     spec.federation.selection = SELECTION_FIXED;
     plan.price.sample_rate = 1.0;
-    struct world federation = world_of(2), plain = world_of(1);
+    struct world federation = federation_of(2), plain = federation_of(1);
     run_well(&federation, 1);
     plain.run = NULL; /* dp_run */
     run_well(&plain, 1);
@@ -201,7 +201,7 @@ START_TEST(prox_holds_back)
         use_federation(PARTITION_SHARDS, 20, 1);
         spec.training.epochs = 20;
         spec.federation.prox = i == 0 ? 0.0 : 5.0;
-        struct world world = world_of(1);
+        struct world world = federation_of(1);
         run_well(&world, 1);
         float *first = calloc((size_t)world.n_model, sizeof *first);
         struct net net;
@@ -225,7 +225,7 @@ START_TEST(resumes_on_other_ranks)
 {
     use_federation(PARTITION_IID, 6, 400);
     spec.federation.server.optimizer = OPTIMIZER_MOMENTUM;
-    struct world whole = world_of(1), parts = world_of(2);
+    struct world whole = federation_of(1), parts = federation_of(2);
     run_well(&whole, 1);
     parts.stop_after_reads = 60;
     parts.stop_rank = 1;
@@ -257,7 +257,7 @@ START_TEST(users_train_on_all_their_records)
     }
     plan.price.sample_rate = 0.5;
     spec.training.evaluation = EVALUATION_PUBLIC;
-    struct world one = world_of(1), many = world_of(3);
+    struct world one = federation_of(1), many = federation_of(3);
     run_well(&one, 1);
     run_well(&many, 1);
     expect_same_model(&one, &many);
@@ -271,13 +271,13 @@ START_TEST(divergence_is_told)
 {
     use_federation(PARTITION_IID, 5, 3);
     spec.training.learning_rate = 1e6;
-    struct world world = world_of(1);
+    struct world world = federation_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "diverged"));
     world_free(&world);
     use_rule(RULE_MEDIAN, BEFORE_NOTHING);
-    struct world robust = world_of(2);
+    struct world robust = federation_of(2);
     run(&robust, 1);
     ck_assert_int_eq(robust.rc[1], -PPT_ERANGE);
     ck_assert_msg(strstr(robust.err[0].text, "5 of 5 sent what is no update") != NULL,
@@ -291,7 +291,7 @@ int main(void)
     Suite *suite = suite_create("fl_run");
     TCase *tcase = tcase_create("fl_run");
     tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_federation, teardown);
     tcase_add_loop_test(tcase, one_model_for_any_ranks, 0, 4);
     tcase_add_loop_test(tcase, one_model_of_devices, 0, 2);
     tcase_add_loop_test(tcase, one_model_by_secure_aggregation, 0, 2);

@@ -146,7 +146,7 @@ START_TEST(noise_has_its_size)
     spec.training.learning_rate = 1e-12;
     use_local(LOCAL_GAUSSIAN, 0.5, 3.0, seats, bins, 1);
     train.n = cases[_i].n_users;
-    struct world one = world_of(1), many = world_of(3);
+    struct world one = federation_of(1), many = federation_of(3);
     run_well(&one, 1);
     unlink(meter_path);
     run_well(&many, 1);
@@ -354,7 +354,7 @@ START_TEST(privunit_has_its_size)
     plan.price.releases[0].mechanism.kind = MECHANISM_PURE;
     plan.price.releases[0].mechanism.epsilon = 3.0;
     train.n = cases[_i].n_users;
-    struct world one = world_of(1), many = world_of(3);
+    struct world one = federation_of(1), many = federation_of(3);
     run_well(&one, 1);
     unlink(meter_path);
     run_well(&many, 1);
@@ -379,13 +379,13 @@ START_TEST(passes_are_charged)
 {
     use_local(LOCAL_GAUSSIAN, 0.5, 1e-3, 20, 12, 2);
     spec.training.checkpoint_every = 5;
-    struct world whole = world_of(2);
+    struct world whole = federation_of(2);
     run_well(&whole, 1);
     ck_assert_int_eq(whole.report[0].n_steps, 24);
     ck_assert_int_eq(whole.report[0].used[0], 2);
     world_free(&whole);
     unlink(meter_path);
-    struct world parts = world_of(2);
+    struct world parts = federation_of(2);
     parts.stop_after_reads = 3;
     run(&parts, 1);
     ck_assert_int_eq(parts.rc[0], -PPT_EINTERRUPTED);
@@ -405,7 +405,7 @@ START_TEST(learns)
     use_local(LOCAL_GAUSSIAN, 1.0, 0.05, 60, 4, 10);
     spec.training.evaluation = EVALUATION_PUBLIC;
     spec.training.learning_rate = 0.5;
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run_well(&world, 1);
     ck_assert_double_gt(world.report[0].test_accuracy, 0.9);
     world_free(&world);
@@ -441,7 +441,7 @@ START_TEST(refuses_other_prices)
         spec.federation.local = LOCAL_NONE;
         spec.federation.selection = SELECTION_POISSON;
     }
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     ck_assert_int_eq(world.rc[1], -PPT_EINTERNAL);
@@ -454,7 +454,7 @@ int main(void)
     Suite *suite = suite_create("local");
     TCase *tcase = tcase_create("local");
     tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_federation, teardown);
     tcase_add_test(tcase, each_once_a_pass);
     tcase_add_loop_test(tcase, one_client_takes_one_seat, 0, 6);
     tcase_add_loop_test(tcase, noise_has_its_size, 0, 5);

@@ -208,14 +208,14 @@ END_TEST
 /* The whole federation, with and without a counter. */
 START_TEST(one_model_with_and_without)
 {
-    setup();
+    setup_federation();
     use_users();
     use_federation(PARTITION_USERS, 10, 12);
     plan.price.sample_rate = 0.5;
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 2; i++) {
-        struct world many = world_of(3);
+        struct world many = federation_of(3);
         many.has_no_counter = i == 1;
         run_well(&many, 1);
         expect_same_model(&one, &many);

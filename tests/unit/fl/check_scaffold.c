@@ -133,7 +133,7 @@ START_TEST(as_the_algorithm_says)
     first_model(first);
     memcpy(w, first, sizeof w);
     reference(w, 12);
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run_well(&world, 1);
     ck_assert_int_eq(world.n_model, N);
     for (int j = 0; j < N; j++) {
@@ -150,10 +150,10 @@ START_TEST(one_model_for_any_ranks)
     static const int sizes[] = {2, 3, 8};
     use_federation(PARTITION_SHARDS, 7, 12);
     use_scaffold();
-    struct world one = world_of(1);
+    struct world one = federation_of(1);
     run_well(&one, 1);
     for (int i = 0; i < 3; i++) {
-        struct world many = world_of(sizes[i]);
+        struct world many = federation_of(sizes[i]);
         run_well(&many, 1);
         expect_same_model(&one, &many);
         world_free(&many);
@@ -167,7 +167,7 @@ START_TEST(resumes_on_other_ranks)
 {
     use_federation(PARTITION_SHARDS, 6, 100);
     use_scaffold();
-    struct world whole = world_of(1), parts = world_of(2);
+    struct world whole = federation_of(1), parts = federation_of(2);
     run_well(&whole, 1);
     parts.stop_after_reads = 60;
     parts.stop_rank = 1;
@@ -216,7 +216,7 @@ START_TEST(does_not_drift)
         spec.training.epochs = 20;
         spec.training.learning_rate = 0.05;
         spec.federation.correction = i == 0 ? CORRECTION_NONE : CORRECTION_SCAFFOLD;
-        struct world world = world_of(1);
+        struct world world = federation_of(1);
         run_well(&world, 1);
         slope[i] = slope_at(world.model);
         world_free(&world);
@@ -230,7 +230,7 @@ START_TEST(divergence_is_told)
     use_federation(PARTITION_IID, 5, 3);
     use_scaffold();
     spec.training.learning_rate = 1e6;
-    struct world world = world_of(2);
+    struct world world = federation_of(2);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_ERANGE);
     ck_assert_ptr_nonnull(strstr(world.err[0].text, "diverged"));
@@ -245,7 +245,7 @@ START_TEST(not_in_private_jobs)
     use_federation(PARTITION_USERS, 24, 2);
     use_scaffold();
     spec.federation.selection = SELECTION_POISSON;
-    struct world world = world_of(1);
+    struct world world = federation_of(1);
     run(&world, 1);
     ck_assert_int_eq(world.rc[0], -PPT_EINTERNAL);
     world_free(&world);
@@ -257,7 +257,7 @@ int main(void)
     Suite *suite = suite_create("scaffold");
     TCase *tcase = tcase_create("scaffold");
     tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_federation, teardown);
     tcase_add_test(tcase, as_the_algorithm_says);
     tcase_add_test(tcase, one_model_for_any_ranks);
     tcase_add_test(tcase, resumes_on_other_ranks);

@@ -147,7 +147,8 @@ START_TEST(one_model_for_any_ranks)
     static const char good[] = HEAD "3,100,1000,0,3600\n4,50,1000,100,200\n"
                                     "7,10,1000,50,3000\n8,10,1000,0,900\n"
                                     "9,70,1000,0,900\n";
-    struct world one = world_of(1), three = world_of(3), bad = world_of(2);
+    struct world one = federation_of(1), three = federation_of(3),
+                 bad = federation_of(2);
     one.trace = three.trace = good;
     run_well(&one, 1);
     run_well(&three, 1);
@@ -174,7 +175,7 @@ int main(void)
                         (int)(sizeof faults / sizeof faults[0]));
     tcase_add_test(tcase, the_clock_goes_by_the_file);
     suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(whole, setup, teardown);
+    tcase_add_checked_fixture(whole, setup_federation, teardown);
     tcase_add_test(whole, one_model_for_any_ranks);
     suite_add_tcase(suite, whole);
     SRunner *runner = srunner_create(suite);

@@ -3,17 +3,9 @@
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "jobs/privacy/correlation.h"
-#include "jobs/privacy/meter.h"
-
-struct world_data train, test;
-struct manifest manifest;
-struct spec spec;
-struct plan plan;
-char meter_path[64];
 
 void use_federation(enum spec_partition partition, int64_t cohort, int64_t rounds)
 {
@@ -37,29 +29,13 @@ void use_federation(enum spec_partition partition, int64_t cohort, int64_t round
     plan.price.unit = spec.privacy.unit;
 }
 
-void setup(void)
+void setup_federation(void)
 {
-    int64_t dims[1] = {FL_WORLD_DIMS};
-    train = world_blobs(240, FL_WORLD_DIMS, FL_WORLD_CLASSES, 0.8, 1);
-    test = world_blobs(60, FL_WORLD_DIMS, FL_WORLD_CLASSES, 0.8, 2);
-    manifest = world_manifest(train.n, test.n, 1, dims, FL_WORLD_CLASSES);
-    spec = world_spec(PRESET_MLP, false);
+    setup();
     spec.kind = JOB_FL;
     spec.training.batch_size = 5;
     spec.training.epochs = 2;
     spec.resources.memory_bytes = 1 << 30;
-    strcpy(meter_path, "/tmp/check_fl.XXXXXX");
-    int fd = mkstemp(meter_path);
-    ck_assert_int_ge(fd, 0);
-    close(fd);
-    unlink(meter_path);
-}
-
-void teardown(void)
-{
-    unlink(meter_path);
-    world_data_free(&train);
-    world_data_free(&test);
 }
 
 void use_privacy(double clip_norm)
@@ -69,41 +45,12 @@ void use_privacy(double clip_norm)
     spec.privacy.clip_norm = clip_norm;
 }
 
-struct world world_of(int size)
+struct world federation_of(int size)
 {
-    return (struct world){.size = size,
-                          .train = &train,
-                          .test = &test,
-                          .plan = &plan,
-                          .spec = &spec,
-                          .manifest = &manifest,
-                          .run = fl_run,
-                          .is_whole = true};
-}
-
-void run(struct world *world, int attempt)
-{
-    struct error err = {0};
-    world->meter = NULL;
-    if (plan.price.is_private) {
-        if (attempt == 1) {
-            ck_assert_int_eq(meter_create(meter_path, &err), 0);
-        }
-        ck_assert_int_eq(
-            meter_open(meter_path, attempt, &plan.price, &world->meter, &err), 0);
-    }
-    world_run(world);
-    if (world->meter != NULL) {
-        meter_close(world->meter);
-    }
-}
-
-void run_well(struct world *world, int attempt)
-{
-    run(world, attempt);
-    for (int r = 0; r < world->size; r++) {
-        ck_assert_msg(world->rc[r] == 0, "rank %d: %s", r, world->err[r].text);
-    }
+    struct world world = world_of(size);
+    world.run = fl_run;
+    world.is_whole = true;
+    return world;
 }
 
 void expect_same_model(const struct world *a, const struct world *b)
@@ -197,7 +144,7 @@ static void see(void *state, int rank, const double *send, size_t n)
 struct seen run_seen(int size)
 {
     struct seen seen = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    struct world world = world_of(size);
+    struct world world = federation_of(size);
     world.on_sum = see;
     world.on_sum_state = &seen;
     unlink(meter_path);

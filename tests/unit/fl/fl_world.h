@@ -7,18 +7,11 @@
 
 #include "jobs/dp/dp_run.h"
 #include "jobs/fl/fl_run.h"
-#include "tests/unit/dp/world.h"
+#include "tests/unit/dp/run_fixture.h"
 
-extern struct world_data train, test;
-extern struct manifest manifest;
-extern struct spec spec;
-extern struct plan plan;
-extern char meter_path[64];
-
-/* The fixture: 240 records of 12 values in 3 classes, an MLP, batches of 5, no privacy.
+/* The fixture of runs (which teardown ends), as a federation: batches of 5, 2 epochs.
  */
-void setup(void);
-void teardown(void);
+void setup_federation(void);
 
 /* 20 clients, or a client a record where they are users; after use_privacy(). */
 void use_federation(enum spec_partition partition, int64_t cohort, int64_t rounds);
@@ -34,12 +27,8 @@ void use_attack(enum spec_attack_kind kind);
 /* Users of 1 to 40 records, whose ids are not in the order of the records. */
 void use_users(void);
 
-/* A world of `size` ranks on the globals; the caller frees it by world_free(). */
-struct world world_of(int size);
-/* Runs it, with a meter where the price is private (made anew at attempt 1). */
-void run(struct world *world, int attempt);
-/* And every rank succeeds. */
-void run_well(struct world *world, int attempt);
+/* A world of `size` ranks that run it; the caller frees it by world_free(). */
+struct world federation_of(int size);
 void expect_same_model(const struct world *a, const struct world *b);
 
 /* What went into the first reduction, over all ranks. */
