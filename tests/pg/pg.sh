@@ -9,7 +9,7 @@
 #   pg.sh stop DIR | kill DIR | restart DIR | remove DIR
 #
 # kill is SIGKILL to every process of the server. What it had written is the kernel's by
-# then and survives, so tests do without fsync (ctest sets PPT_PG_FSYNC=off): it is for
+# then and survives, so tests do without fsync (ctest sets TEST_PG_FSYNC=off): it is for
 # power cuts, which no test here can make. Otherwise it is on.
 # The server refuses root, so as root it runs as the system user postgres.
 set -euo pipefail
@@ -70,7 +70,7 @@ listen_addresses = ''
 unix_socket_directories = '$dir'
 max_connections = 160
 shared_buffers = 64MB
-fsync = ${PPT_PG_FSYNC:-on}
+fsync = ${TEST_PG_FSYNC:-on}
 timezone = 'UTC'
 END
     echo "local all all peer map=tests" >"$dir/data/pg_hba.conf"

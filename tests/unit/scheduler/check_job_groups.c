@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scheduler/bills.h"
+#include "scheduler/job_keys.h"
 #include "tests/ledger/world.h"
 
 #define OK(call)                                                                       \
@@ -385,13 +387,28 @@ END_TEST
 
 /* ---- bills: whatever does not go together goes alone ---- */
 
+static bool has_key(const struct conf *conf, int64_t job_id)
+{
+    char path[CONF_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/%" PRId64 ".key", conf->checkpoint_keys, job_id);
+    return access(path, F_OK) == 0;
+}
+
+/* Jobs whose bill is paid lose their keys, in a group or alone; others keep theirs. */
 START_TEST(bills_of_all_kinds)
 {
     static struct bills list;
-    const struct bills_payer payer = {.db = world.scheduler, .lease = &world.lease};
+    static struct conf conf;
+    const struct bills_payer payer = {
+        .db = world.scheduler, .lease = &world.lease, .conf = &conf};
+    unsigned char key[CRYPTO_KEY_SIZE];
     struct cost cost = one_of(9), half = half_of(cost), more = cost;
     struct queue_outcome outcome = {.state = QUEUE_DONE, .spent = half};
     int64_t job_id = 0, others[3];
+    conf = conf_default();
+    conf.hands_keys_over = true;
+    strcpy(conf.checkpoint_keys, "/tmp/check_job_groups.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(conf.checkpoint_keys));
     more.rho[5]++;
     ck_assert(reserve(&cost, ids, N));
     start("a");
@@ -401,6 +418,8 @@ START_TEST(bills_of_all_kinds)
         others[i] = world_admit(&world, WORLD_ACCOUNT, &half, &answer);
         OK(queue_start(world.scheduler, &world.lease, others[i], "/d", "", &attempt,
                        &err));
+        OK(job_keys_find(conf.checkpoint_keys, ids[i], key, &err));
+        OK(job_keys_find(conf.checkpoint_keys, others[i], key, &err));
     }
     outcome.spent = more;
     ck_assert(bills_add(&list, ids[0], &outcome)); /* cannot be paid */
@@ -423,6 +442,13 @@ START_TEST(bills_of_all_kinds)
     ck_assert_int_eq(job_id, ids[0]);
     ck_assert_int_eq(list.n, 0);
     ck_assert_str_eq(states(), "running done done done done running");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(has_key(&conf, ids[i]), i == 0);
+        ck_assert_int_eq(has_key(&conf, others[i]), i == 2);
+    }
+    OK(job_keys_wipe(conf.checkpoint_keys, ids[0], &err));
+    OK(job_keys_wipe(conf.checkpoint_keys, others[2], &err));
+    ck_assert_int_eq(rmdir(conf.checkpoint_keys), 0);
     outcome.epsilon_spent = 0;
     for (int i = 0; i < BILLS_MAX; i++)
         ck_assert(bills_add(&list, others[2], &outcome));
