@@ -32,11 +32,24 @@ struct comm_ops {
     int (*take)(struct comm *comm, int64_t *ret_number, struct error *err);
 };
 
+/* Two of them among arrays in the memory of the ranks' devices, where those can reach
+ * each other. What was queued on a device before is done when they are called, and the
+ * result is there when they return. The order of adding is not told: only whole numbers
+ * whose sums stay within 2^53 come out with the same bits as from comm_ops. */
+struct comm_device {
+    int (*reduce_scatter_f64)(struct comm_device *device, const double *send,
+                              double *recv, size_t n_slice, struct error *err);
+    int (*all_gather_f32)(struct comm_device *device, const float *send, float *recv,
+                          size_t n_slice, struct error *err);
+};
+
 struct comm {
     int rank;
     int size;
     const struct comm_ops *ops;
     void *state; /* the implementation's */
+    /* NULL: what lies on devices goes by the hosts' memory. On all ranks or on none. */
+    struct comm_device *device;
 };
 
 /* A world of one rank, for tests and single-process tools. */

@@ -39,7 +39,7 @@ int gpu_choose(int64_t gpus_per_rank, int local_rank,
     }
     const struct device_module *module = NULL;
     char path[GPU_MODULE_PATH_SIZE];
-    int rc = gpu_module_path(path, err);
+    int rc = gpu_module_path(GPU_MODULE, path, err);
     if (rc == 0)
         rc = gpu_module_open(path, &module, err);
     if (rc != 0)

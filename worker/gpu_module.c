@@ -5,9 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MODULE "ppt-kernels-cuda.so"
-
-int gpu_module_path(char ret_path[GPU_MODULE_PATH_SIZE], struct error *err)
+int gpu_module_path(const char *name, char ret_path[GPU_MODULE_PATH_SIZE],
+                    struct error *err)
 {
     char home[PATH_MAX], beside[GPU_MODULE_PATH_SIZE], built[GPU_MODULE_PATH_SIZE];
     ssize_t len = readlink("/proc/self/exe", home, sizeof home - 1);
@@ -15,8 +14,8 @@ int gpu_module_path(char ret_path[GPU_MODULE_PATH_SIZE], struct error *err)
         return error_errno(err, PPT_EIO, "cannot find this program's folder");
     home[len] = '\0';
     *strrchr(home, '/') = '\0';
-    snprintf(beside, sizeof beside, "%s/" MODULE, home);
-    snprintf(built, sizeof built, "%s/../kernels/" MODULE, home);
+    snprintf(beside, sizeof beside, "%s/%s", home, name);
+    snprintf(built, sizeof built, "%s/../kernels/%s", home, name);
     bool is_built = access(beside, F_OK) != 0 && access(built, F_OK) == 0;
     memcpy(ret_path, is_built ? built : beside, sizeof beside);
     return 0;

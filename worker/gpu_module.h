@@ -13,11 +13,13 @@
 #include "base/error.h"
 #include "kernels/device.h"
 
+#define GPU_MODULE "ppt-kernels-cuda.so"
 #define GPU_MODULE_PATH_SIZE (PATH_MAX + 48)
 
-/* ppt-kernels-cuda.so in the folder of this program, or where a build tree has it;
- * whether it is there or not. Errors: PPT_EIO. */
-int gpu_module_path(char ret_path[GPU_MODULE_PATH_SIZE], struct error *err);
+/* GPU_MODULE or another module of at most 32 letters, in the folder of this program or
+ * where a build tree has it; whether it is there or not. Errors: PPT_EIO. */
+int gpu_module_path(const char *name, char ret_path[GPU_MODULE_PATH_SIZE],
+                    struct error *err);
 
 /* Opens it for good; again gives the same. Errors: PPT_ESTATE (it is not there, cannot
  * be loaded, or is another build's). */

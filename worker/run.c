@@ -23,9 +23,11 @@
 #include "worker/consents.h"
 #include "worker/data_kept.h"
 #include "worker/demands.h"
+#include "worker/device_comm.h"
 #include "worker/digest.h"
 #include "worker/environment.h"
 #include "worker/gpu.h"
+#include "worker/gpu_module.h"
 #include "worker/model_h5.h"
 #include "worker/model_safetensors.h"
 #include "worker/plot.h"
@@ -41,6 +43,7 @@
 #define REPORT_FILE "report.json"
 #define JOURNAL_FILE "rounds.jsonl"
 #define JOURNAL_PAUSE_S 1.0
+#define DEVICES_PATIENCE_S 60
 
 struct run {
     struct comm *comm, *control; /* the world's, sealed or not */
@@ -486,6 +489,28 @@ static int prepare(struct run *run, struct error *err)
     return rc == 0 ? prepare_data(run, err) : rc;
 }
 
+/* Of private training, whose sums and parameters lie on them. */
+static int join_devices(struct run *run, bool is_sealed, struct error *err)
+{
+    struct device_comm_site site = {.device = run->binding.gpu,
+                                    .is_sealed = is_sealed,
+                                    .patience_s = DEVICES_PATIENCE_S};
+    char path[GPU_MODULE_PATH_SIZE];
+    struct error no_module = {0};
+    if (site.device < 0 || run->comm->size == 1 || run->spec.kind != JOB_DP)
+        return 0;
+    if (gpu_module_path("ppt-comm-nccl.so", path, &no_module) != 0 ||
+        !device_comm_module(path, &site.module, &no_module))
+        log_info("NCCL: %s", no_module.text);
+    return device_comm_open(run->control, &site, &run->comm->device, err);
+}
+
+static void leave_devices(struct run *run)
+{
+    device_comm_close(run->comm->device);
+    run->comm->device = NULL;
+}
+
 static int train(struct run *run, struct error *err)
 {
     struct progress_line line = {.file = stderr, .is_terminal = isatty(STDERR_FILENO)};
@@ -625,7 +650,11 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     if (rc == 0)
         rc = prepare(run, err);
     if (rc == 0)
+        rc = join_devices(run, world->is_sealed, err);
+    if (rc == 0)
         rc = train(run, err);
+    if (!stop_overdue) /* else there is a report to be written, and nothing to keep */
+        leave_devices(run);
     run->report.is_sealed = world->is_sealed;
     if (run->comm->rank == 0 || stop_overdue)
         rc = write_report(run, rc, err);

@@ -664,6 +664,12 @@ static int reduce(struct trainer *trainer, struct error *err)
         memory->copy(trainer->slice, trainer->sum, n_bytes);
         return 0;
     }
+    if (comm->device != NULL) {
+        int rc = trainer_check(trainer, err);
+        return rc != 0 ? rc
+                       : comm->device->reduce_scatter_f64(comm->device, trainer->sum,
+                                                          trainer->slice, n, err);
+    }
     memory->download(trainer->host_sum, trainer->sum, (size_t)comm->size * n_bytes);
     int rc = trainer_check(trainer, err);
     if (rc == 0) {
@@ -689,6 +695,12 @@ static int gather(struct trainer *trainer, struct error *err)
     if (comm->size == 1) {
         memory->copy(trainer->params, trainer->updated, n_bytes);
         return trainer_check(trainer, err);
+    }
+    if (comm->device != NULL) {
+        int rc = trainer_check(trainer, err);
+        return rc != 0 ? rc
+                       : comm->device->all_gather_f32(comm->device, trainer->updated,
+                                                      trainer->params, n, err);
     }
     memory->download(trainer->host_updated, trainer->updated, n_bytes);
     int rc = trainer_check(trainer, err);

@@ -97,6 +97,21 @@ static void check_agree(struct comm *comm)
     CHECK(comm, rc == -PPT_EDATA && strcmp(own.text, wanted) == 0);
 }
 
+/* Who has only lost the others is not the cause, unless all have. */
+static void check_agree_on_cause(struct comm *comm)
+{
+    struct error own = {0};
+    int rc = error_set(&own, PPT_ECOMM, "rank %d lost the others", comm->rank);
+    rc = agree(comm, rc, &own);
+    CHECK(comm, rc == -PPT_ECOMM && strcmp(own.text, "rank 0 lost the others") == 0);
+    bool is_last = comm->rank == comm->size - 1;
+    rc = error_set(&own, is_last ? PPT_EDATA : PPT_ECOMM, "rank %d", comm->rank);
+    rc = agree(comm, rc, &own);
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "rank %d", comm->size - 1);
+    CHECK(comm, rc == -PPT_EDATA && strcmp(own.text, wanted) == 0);
+}
+
 /* Ranks share the blocks of a file of five; the digest is that of one rank alone. */
 static void check_digest(struct comm *comm)
 {
@@ -166,6 +181,7 @@ static void check_all(struct comm *comm)
     check_slices(comm, 100003);
     check_broadcast(comm);
     check_agree(comm);
+    check_agree_on_cause(comm);
 }
 
 int main(int argc, char **argv)

@@ -8,6 +8,7 @@
 
 #include "jobs/dp/schedule.h"
 #include "jobs/privacy/meter.h"
+#include "kernels/kernels.h"
 #include "tests/unit/dp/run_fixture.h"
 
 /* With every record in every sample there is nothing random but the noise, which is
@@ -39,9 +40,6 @@ static bool same_bits(const struct world *a, const struct world *b)
            memcmp(a->model, b->model, (size_t)a->n_model * sizeof *a->model) == 0;
 }
 
-/* Everybody in every sample and no noise: in fixed point the model is the same bits for
- * 1, 2, 4 and 8 ranks. It is that of float sums but for rounding; and those are not the
- * same bits, or this test would show nothing. */
 /* Lanes of one rank: the same bits at every run whatever their timing, the same noise
  * and clip norm as one lane's, and sums that differ from its by rounding only. */
 START_TEST(lanes_agree)
@@ -70,6 +68,9 @@ START_TEST(lanes_agree)
 }
 END_TEST
 
+/* Everybody in every sample and no noise: in fixed point the model is the same bits for
+ * 1, 2, 4 and 8 ranks. It is that of float sums but for rounding; and those are not the
+ * same bits, or this test would show nothing. */
 START_TEST(fixed_sums_are_the_same_bits)
 {
     spec.training.optimizer = (enum spec_optimizer)(_i % OPTIMIZER_TRAINING_N);
@@ -91,6 +92,43 @@ START_TEST(fixed_sums_are_the_same_bits)
     }
     world_free(&one);
     world_free(&added);
+}
+END_TEST
+
+static size_t n_calls(const struct world *world, char name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < world->n_calls[0]; i++) {
+        n += world->calls[0][i].name == name;
+    }
+    return n;
+}
+
+/* What lies on devices meets there where they can, else in the hosts' memory: each step
+ * makes the two calls of the one or of the other, and the same bits come of it. */
+START_TEST(devices_meet)
+{
+    enum { N_STEPS = 5 };
+    struct memory elsewhere = memory_host;
+    struct kernels kernels = kernels_cpu;
+    elsewhere.is_host = false;
+    kernels.memory = &elsewhere;
+    spec.privacy.is_private = _i == 1;
+    use_steps(1e-9, N_STEPS, true);
+    struct world apart = world_of(3), together = world_of(3);
+    apart.kernels = together.kernels = &kernels;
+    apart.keeps_calls = together.keeps_calls = together.has_devices = true;
+    run_well(&apart, 1);
+    unlink(meter_path);
+    run_well(&together, 1);
+    ck_assert(same_bits(&apart, &together));
+    ck_assert_uint_eq(n_calls(&apart, 'R') + n_calls(&apart, 'G'), 0);
+    ck_assert_uint_eq(n_calls(&together, 'R'), N_STEPS);
+    ck_assert_uint_eq(n_calls(&together, 'G'), N_STEPS);
+    ck_assert_uint_eq(n_calls(&together, 'r'), n_calls(&apart, 'r') - N_STEPS);
+    ck_assert_uint_eq(n_calls(&together, 'g'), n_calls(&apart, 'g') - N_STEPS);
+    world_free(&apart);
+    world_free(&together);
 }
 END_TEST
 
@@ -524,6 +562,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, ranks_agree, 0, 2 * OPTIMIZER_TRAINING_N);
     tcase_add_loop_test(tcase, lanes_agree, 0, 2 * OPTIMIZER_TRAINING_N);
+    tcase_add_loop_test(tcase, devices_meet, 0, 2);
     tcase_add_loop_test(tcase, fixed_sums_are_the_same_bits, 0, OPTIMIZER_TRAINING_N);
     tcase_add_loop_test(tcase, fixed_sums_meet_the_noise_alike, 0, CLIP_N);
     tcase_add_test(tcase, fixed_point_has_limits);

@@ -10,6 +10,8 @@
 #include "kernels/kernels.h"
 
 struct seat {
+    struct comm_device device; /* first */
+    struct comm *comm;
     struct world *world;
     int rank;
     int64_t first; /* of the rank's records */
@@ -81,12 +83,11 @@ static int max_i64(struct comm *comm, int64_t *data, size_t n, struct error *err
     return 0;
 }
 
-static int reduce_scatter_f64(struct comm *comm, const double *send, double *recv,
-                              size_t n_slice, struct error *err)
+static int add_slices(struct comm *comm, char name, const double *send, double *recv,
+                      size_t n_slice)
 {
-    (void)err;
     struct world *world = world_of(comm);
-    record(comm, 'r', n_slice);
+    record(comm, name, n_slice);
     if (world->on_sum != NULL) {
         world->on_sum(world->on_sum_state, comm->rank, send,
                       n_slice * (size_t)comm->size);
@@ -103,11 +104,17 @@ static int reduce_scatter_f64(struct comm *comm, const double *send, double *rec
     return 0;
 }
 
-static int all_gather_f32(struct comm *comm, const float *send, float *recv,
-                          size_t n_slice, struct error *err)
+static int reduce_scatter_f64(struct comm *comm, const double *send, double *recv,
+                              size_t n_slice, struct error *err)
 {
     (void)err;
-    record(comm, 'g', n_slice);
+    return add_slices(comm, 'r', send, recv, n_slice);
+}
+
+static int gather_slices(struct comm *comm, char name, const float *send, float *recv,
+                         size_t n_slice)
+{
+    record(comm, name, n_slice);
     show(comm, send);
     for (int r = 0; r < comm->size; r++) {
         memcpy(recv + (size_t)r * n_slice, world_of(comm)->shared[r],
@@ -115,6 +122,27 @@ static int all_gather_f32(struct comm *comm, const float *send, float *recv,
     }
     hide(comm);
     return 0;
+}
+
+static int all_gather_f32(struct comm *comm, const float *send, float *recv,
+                          size_t n_slice, struct error *err)
+{
+    (void)err;
+    return gather_slices(comm, 'g', send, recv, n_slice);
+}
+
+static int device_reduce_scatter_f64(struct comm_device *device, const double *send,
+                                     double *recv, size_t n_slice, struct error *err)
+{
+    (void)err;
+    return add_slices(((struct seat *)device)->comm, 'R', send, recv, n_slice);
+}
+
+static int device_all_gather_f32(struct comm_device *device, const float *send,
+                                 float *recv, size_t n_slice, struct error *err)
+{
+    (void)err;
+    return gather_slices(((struct seat *)device)->comm, 'G', send, recv, n_slice);
 }
 
 static int broadcast(struct comm *comm, void *data, size_t len, int root,
@@ -384,7 +412,9 @@ static void *run_rank(void *state)
                         .size = world->size,
                         .ops =
                             world->has_no_counter ? &thread_ops_without : &thread_ops,
-                        .state = seat};
+                        .state = seat,
+                        .device = world->has_devices ? &seat->device : NULL};
+    seat->comm = &comm;
     struct io io = {.train = &train,
                     .state = world,
                     .checkpoint_begin = checkpoint_begin,
@@ -429,7 +459,10 @@ void world_run(struct world *world)
     pthread_t threads[WORLD_MAX_RANKS];
     pthread_barrier_init(&world->barrier, NULL, (unsigned)world->size);
     for (int r = 0; r < world->size; r++) {
-        seats[r] = (struct seat){.world = world, .rank = r};
+        seats[r] =
+            (struct seat){.device = {device_reduce_scatter_f64, device_all_gather_f32},
+                          .world = world,
+                          .rank = r};
         world->stop[r] = 0;
         world->n_calls[r] = 0;
         if (world->keeps_calls && world->calls[r] == NULL) {

@@ -29,7 +29,8 @@ struct world_data {
 
 /* A collective as it was called: which one and how many elements. */
 struct world_call {
-    char name; /* s m r g b B: sum, max, reduce-scatter, gather, broadcast, barrier */
+    char name; /* s m r g b B: sum, max, reduce-scatter, gather, broadcast, barrier;
+                  R G: the devices' two */
     size_t n;
 };
 
@@ -65,6 +66,7 @@ struct world {
     void *on_sum_state;
     bool keeps_calls;
     bool has_no_counter; /* comm's take is NULL */
+    bool has_devices;    /* that meet */
     /* Lists of consents by the look at which they hold, the last one from then on; rank
      * 0 gets each that is another than the one before. NULL: nobody keeps one. */
     const char *const *consents;

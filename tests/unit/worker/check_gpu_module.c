@@ -32,7 +32,7 @@ START_TEST(looked_for_beside_the_program)
 {
     char expected[GPU_MODULE_PATH_SIZE];
     setenv("LD_LIBRARY_PATH", "/elsewhere", 1);
-    ck_assert_int_eq(gpu_module_path(path, &err), 0);
+    ck_assert_int_eq(gpu_module_path(GPU_MODULE, path, &err), 0);
     snprintf(expected, sizeof expected, "%s/ppt-kernels-cuda.so", home);
     ck_assert_str_eq(path, expected);
     ck_assert_int_eq(gpu_module_open(path, &module, &err), -PPT_ESTATE);
