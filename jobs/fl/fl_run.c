@@ -245,7 +245,7 @@ static int open_round(struct round *round, const struct spec *own,
     if (rc == 0) {
         rc = local_open(&round->local, &round->trainer, round->spec, &round->partition,
                         &round->attack, &round->keep, &round->compress,
-                        round->scaffold.common, err);
+                        round->scaffold.trainer != NULL ? &round->scaffold : NULL, err);
     }
     if (rc == 0) {
         rc = randomise_open(&round->randomise, round->spec, &round->trainer,

@@ -10,7 +10,7 @@
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
                struct keep *keep, struct compress *compress,
-               const float *common_control, struct error *err)
+               const struct scaffold *scaffold, struct error *err)
 {
     unsigned char key[CRYPTO_KEY_SIZE];
     size_t n_params = (size_t)trainer->net.n_params;
@@ -26,7 +26,7 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
                             .attack = attack,
                             .keep = keep,
                             .compress = compress,
-                            .common_control = common_control};
+                            .scaffold = scaffold};
     local->order = malloc((size_t)largest * sizeof *local->order);
     local->batch = malloc((size_t)batch * sizeof *local->batch);
     local->params = malloc(n_params * sizeof *local->params);
@@ -114,7 +114,8 @@ static void add_prox(struct local *local)
 static void add_control(struct local *local)
 {
     for (int64_t j = local->from; local->control != NULL && j < local->to; j++) {
-        local->grad[j] += (double)local->common_control[j] - (double)local->control[j];
+        local->grad[j] +=
+            (double)local->scaffold->common[j] - (double)local->control[j];
     }
 }
 
@@ -252,7 +253,7 @@ static void begin(struct local *local, int64_t client, int64_t round)
 /* The client's own control, where there are some. */
 static int find_control(struct local *local, int64_t client, struct error *err)
 {
-    if (local->common_control == NULL) {
+    if (local->scaffold == NULL) {
         return 0;
     }
     local->control = keep_vector(local->keep, client, KEEP_CONTROL);

@@ -21,6 +21,7 @@
 #include "jobs/fl/compress.h"
 #include "jobs/fl/keep.h"
 #include "jobs/fl/partition.h"
+#include "jobs/fl/scaffold.h"
 
 struct local {
     struct trainer *trainer; /* its net, model and rows; the kernels' memory is the
@@ -30,7 +31,7 @@ struct local {
     const struct attack *attack; /* who turns labels */
     struct keep *keep;
     struct compress *compress;
-    const float *common_control; /* scaffold.h; NULL: none */
+    const struct scaffold *scaffold; /* NULL: none */
     struct apfl apfl;
     bool is_turned; /* the client that trains */
     struct crypto_stream *stream;
@@ -42,7 +43,7 @@ struct local {
      * model that was handed out, and the rate. */
     int64_t from, to;
     double prox, learning_rate;
-    float *control;  /* the client's own, in local_train with a common one; else NULL */
+    float *control;  /* the client's own, in local_train with scaffold; else NULL */
     int64_t n_steps; /* done */
 };
 
@@ -51,7 +52,7 @@ struct local {
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
                const struct partition *partition, const struct attack *attack,
                struct keep *keep, struct compress *compress,
-               const float *common_control, struct error *err);
+               const struct scaffold *scaffold, struct error *err);
 void local_close(struct local *local);
 
 /* Trains in round trainer->step; leaves local->params. A client without records leaves

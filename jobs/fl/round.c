@@ -205,10 +205,10 @@ int round_run(struct round *round, struct error *err)
     if (round->is_gathered) {
         return robust_run(&round->robust, err);
     }
-    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
-        return secure_run(&round->secure, err);
-    }
     rc = scaffold_begin(&round->scaffold, err);
+    if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
+        return rc != 0 ? rc : secure_run(&round->secure, err);
+    }
     if (rc == 0) {
         rc = sum_in_the_clear(round, err);
     }

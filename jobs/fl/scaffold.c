@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/dp/schedule.h"
 #include "jobs/fl/stack.h"
 
 int scaffold_n_states(const struct spec_federation *federation)
@@ -16,6 +17,22 @@ int scaffold_n_vectors(const struct spec_federation *federation)
     return 1 + scaffold_n_states(federation);
 }
 
+/* Clients with records, and the steps of one of them. */
+static void count(struct scaffold *scaffold, const struct partition *partition)
+{
+    const struct spec_training *training = &scaffold->spec->training;
+    int64_t batch = training->batch_size, n_batches = 0;
+    for (int64_t c = 0; c < partition->n_clients; c++) {
+        int64_t size = partition_size(partition, c);
+        scaffold->n_clients += size > 0;
+        n_batches += size / batch + (size % batch > 0);
+    }
+    scaffold->n_steps = training->steps > 0
+                            ? (double)training->steps
+                            : (double)training->epochs * (double)n_batches /
+                                  (double)scaffold->n_clients;
+}
+
 int scaffold_open(struct scaffold *scaffold, const struct spec *spec,
                   struct trainer *trainer, const struct partition *partition,
                   struct error *err)
@@ -25,9 +42,8 @@ int scaffold_open(struct scaffold *scaffold, const struct spec *spec,
     if (scaffold_n_states(&spec->federation) == 0) {
         return 0;
     }
-    for (int64_t c = 0; c < partition->n_clients; c++) {
-        scaffold->n_clients += partition_size(partition, c) > 0;
-    }
+    scaffold->spec = spec;
+    count(scaffold, partition);
     scaffold->common = malloc(n_padded * sizeof *scaffold->common);
     scaffold->sum = malloc(n_padded * sizeof *scaffold->sum);
     scaffold->slice = malloc((size_t)trainer->n_slice * sizeof *scaffold->slice);
@@ -94,4 +110,43 @@ int scaffold_end(struct scaffold *scaffold, struct error *err)
         control[j] = (float)((double)control[j] + scaffold->slice[j]);
     }
     return rc;
+}
+
+double scaffold_unit(const struct scaffold *scaffold)
+{
+    const struct trainer *trainer = scaffold->trainer;
+    return scaffold->n_steps *
+           schedule_rate(&scaffold->spec->training, trainer->step, trainer->n_steps);
+}
+
+void scaffold_propose(const struct scaffold *scaffold, const float *after, double rate,
+                      int64_t n_steps, float *ret)
+{
+    const struct trainer *trainer = scaffold->trainer;
+    double unit = scaffold_unit(scaffold), way = (double)n_steps * rate;
+    for (int64_t j = 0; j < trainer->net.n_params; j++) {
+        double moved = (double)trainer->params[j] - (double)after[j];
+        ret[j] = n_steps == 0
+                     ? 0.0F
+                     : (float)(unit * (moved / way - (double)scaffold->common[j]));
+    }
+}
+
+void scaffold_take(const struct scaffold *scaffold, const float *sent, float *own)
+{
+    double unit = scaffold_unit(scaffold);
+    for (int64_t j = 0; j < scaffold->trainer->net.n_params; j++) {
+        own[j] = (float)((double)own[j] + (double)sent[j] / unit);
+    }
+}
+
+void scaffold_grow(const struct scaffold *scaffold, const float *sum)
+{
+    const struct trainer *trainer = scaffold->trainer;
+    int64_t n = trainer->n_slice, first = trainer->env->comm->rank * n;
+    double divisor = scaffold_unit(scaffold) * (double)scaffold->n_clients;
+    float *control = trainer_own_states(trainer);
+    for (int64_t j = 0; j < n && first + j < trainer->net.n_params; j++) {
+        control[j] = (float)((double)control[j] + (double)sum[first + j] / divisor);
+    }
 }

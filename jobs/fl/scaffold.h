@@ -10,10 +10,16 @@
  * added up as whole numbers, as updates are (round.h): the model is the same bits for
  * any number of ranks.
  *
+ * By secure aggregation (secure.h) a client sends one vector, its update and behind it
+ * its control's change times scaffold_unit, which makes it a movement of parameters
+ * like the update, under one bound and one mask. Clipping and rounding do not let all
+ * of it through; so a client's control moves by what its vector says, and c is still
+ * the mean of all c_i. Who sends no vector does not move.
+ *
  * c is a state of the server's slice, in checkpoints, and told to all ranks before each
  * round. Memory of a rank: 12 bytes a parameter and 8 of its slice; the c_i are
- * keep.h's. Plain jobs in the clear only: a control depends on the rounds that a client
- * was in before, and no bound on its change is known that a mask or a price could use.
+ * keep.h's. Plain jobs only: a control depends on the rounds that a client was in
+ * before, which no price covers.
  */
 #ifndef PPT_JOBS_FL_SCAFFOLD_H
 #define PPT_JOBS_FL_SCAFFOLD_H
@@ -23,10 +29,12 @@
 
 struct scaffold {
     struct trainer *trainer; /* NULL: the spec has no correction */
-    int64_t n_clients;       /* N */
-    float *common;           /* [n_padded]: c of this round */
-    double *sum;             /* [n_padded]: of the changes / N on this rank */
-    double *slice;           /* [n_slice]: the total */
+    const struct spec *spec;
+    int64_t n_clients; /* N */
+    double n_steps;    /* of a client, on average */
+    float *common;     /* [n_padded]: c of this round */
+    double *sum;       /* [n_padded]: of the changes / N on this rank */
+    double *slice;     /* [n_slice]: the total */
 };
 
 /* How many arrays of a slice the server keeps for it. */
@@ -55,5 +63,20 @@ int scaffold_move(struct scaffold *scaffold, const float *after, double rate,
 /* Ends the round: the server's control grows. Every rank calls it. Errors: PPT_ECOMM.
  */
 int scaffold_end(struct scaffold *scaffold, struct error *err);
+
+/* By secure aggregation, between scaffold_begin and the trainer's update. What the
+ * change of a control is multiplied by: this round's rate times the steps that a client
+ * takes on average; public, the same for all. */
+double scaffold_unit(const struct scaffold *scaffold);
+
+/* The change times the unit, of a client that went n_steps steps at that rate from the
+ * trainer's model to `after`; zeros where there were none. ret[n_params]. */
+void scaffold_propose(const struct scaffold *scaffold, const float *after, double rate,
+                      int64_t n_steps, float *ret);
+
+/* A client's control `own` by what was sent, and the server's, this rank's slice of it,
+ * by all clients' sum; each [n_params], in the unit. */
+void scaffold_take(const struct scaffold *scaffold, const float *sent, float *own);
+void scaffold_grow(const struct scaffold *scaffold, const float *sum);
 
 #endif

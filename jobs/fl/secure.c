@@ -17,16 +17,16 @@
 static int allocate(struct secure *secure, struct error *err)
 {
     size_t n = (size_t)(secure->n_clients + secure->n_stand_ins) + 1;
-    const struct trainer *trainer = secure->trainer;
+    size_t n_values = (size_t)secure->trainer->n_padded *
+                      (size_t)scaffold_n_vectors(&secure->spec->federation);
     secure->members = calloc(n, sizeof *secure->members);
     secure->publics = calloc(n, sizeof *secure->publics);
     secure->roster = calloc(n, sizeof *secure->roster);
     secure->clients = calloc(n, sizeof(struct secagg_client *));
     secure->leaves = calloc(n, sizeof *secure->leaves);
     secure->sent = calloc(n, sizeof *secure->sent);
-    secure->ring =
-        calloc((size_t)trainer->n_padded + WEIGHT_MAX_DIGITS, sizeof *secure->ring);
-    secure->update = calloc((size_t)trainer->n_padded, sizeof *secure->update);
+    secure->ring = calloc(n_values + WEIGHT_MAX_DIGITS, sizeof *secure->ring);
+    secure->update = calloc(n_values, sizeof *secure->update);
     if (secure->members == NULL || secure->publics == NULL || secure->roster == NULL ||
         secure->clients == NULL || secure->leaves == NULL || secure->sent == NULL ||
         secure->ring == NULL || secure->update == NULL) {
@@ -259,10 +259,11 @@ static struct compress *compress_of(const struct secure *secure)
 }
 
 /* What it trains, or what it is given; of compressed ones (random_k) the values at this
- * round's places. */
+ * round's places; with scaffold.h the change of the control behind it. */
 static int find_update(struct secure *secure, uint32_t number, struct error *err)
 {
     struct trainer *trainer = secure->trainer;
+    const struct local *local = secure->local;
     int64_t n = trainer->net.n_params;
     int rc = 0;
     if (secure->given != NULL) {
@@ -271,7 +272,11 @@ static int find_update(struct secure *secure, uint32_t number, struct error *err
     } else {
         rc = local_train(secure->local, client_of(secure, number), err);
         for (int64_t j = 0; rc == 0 && j < n; j++) {
-            secure->update[j] = secure->local->params[j] - trainer->params[j];
+            secure->update[j] = local->params[j] - trainer->params[j];
+        }
+        if (rc == 0 && local->scaffold != NULL) {
+            scaffold_propose(local->scaffold, local->params, local->learning_rate,
+                             local->n_steps, secure->update + n);
         }
     }
     if (rc == 0 && compress_of(secure) != NULL) {
@@ -354,6 +359,23 @@ static int encode_member(struct secure *secure, uint32_t number, struct error *e
     return rc;
 }
 
+/* Who has sent its vector is in the sum, or there is none: its control moves by what
+ * the vector says, after clipping and rounding. */
+static int move_control(struct secure *secure, struct error *err)
+{
+    const struct local *local = secure->local;
+    if (local->scaffold == NULL) {
+        return 0;
+    }
+    int rc =
+        encode_decode(&secure->terms, secure->ring, RING_MAX_BITS, secure->update, err);
+    if (rc == 0) {
+        scaffold_take(local->scaffold, secure->update + secure->trainer->net.n_params,
+                      local->control);
+    }
+    return rc;
+}
+
 /* The answer of one client of this rank to the server's text, into secure->text. */
 static int answer(struct secure *secure, enum secagg_stage stage, uint32_t number,
                   const void *text, size_t len, struct error *err)
@@ -368,8 +390,10 @@ static int answer(struct secure *secure, enum secagg_stage stage, uint32_t numbe
         return secagg_client_share(client, text, len, out, err);
     case SECAGG_MASKED:
         rc = encode_member(secure, number, err);
-        return rc != 0 ? rc
-                       : secagg_client_mask(client, text, len, secure->ring, out, err);
+        if (rc == 0) {
+            rc = secagg_client_mask(client, text, len, secure->ring, out, err);
+        }
+        return rc != 0 ? rc : move_control(secure, err);
     case SECAGG_VOUCHES:
         return secagg_client_vouch(client, text, len, out, err);
     default:
@@ -520,19 +544,13 @@ static int run_stage(struct secure *secure, enum secagg_stage stage, struct erro
     return rc;
 }
 
-/* Rank 0's sum into the trainer's as whole numbers; how many survived, and what they
- * weigh, to all. */
+/* Rank 0's sum into its ring; how many survived, and what they weigh, to all. */
 static int take_sum(struct secure *secure, struct error *err)
 {
-    struct trainer *trainer = secure->trainer;
-    struct comm *comm = trainer->env->comm;
+    struct comm *comm = secure->trainer->env->comm;
     int rc = 0;
     if (comm->rank == 0) {
         rc = secagg_server_sum(secure->server, secure->ring, &secure->n_survivors, err);
-        for (uint32_t j = 0; rc == 0 && j < secure->terms.n_values; j++) {
-            trainer->sum[j] =
-                (double)ring_signed(secure->ring[j], secure->session.terms.n_bits);
-        }
         secure->total_weight =
             secure->digits.n > 0
                 ? (double)weight_read(&secure->digits,
@@ -548,6 +566,44 @@ static int take_sum(struct secure *secure, struct error *err)
     if (rc == 0) {
         rc = comm->ops->broadcast(comm, &secure->total_weight,
                                   sizeof secure->total_weight, 0, err);
+    }
+    return rc;
+}
+
+/* Rank 0's sum into the trainer's as whole numbers, to which noise may come. */
+static void write_sum(struct secure *secure)
+{
+    struct trainer *trainer = secure->trainer;
+    int n_bits = (int)secure->spec->federation.secagg.bits;
+    for (uint32_t j = 0; trainer->env->comm->rank == 0 && j < secure->terms.n_values;
+         j++) {
+        trainer->sum[j] = (double)ring_signed(secure->ring[j], n_bits);
+    }
+}
+
+/* Plain jobs: rank 0's sum, read by all ranks. */
+static int share_sum(struct secure *secure, float *ret_update, struct error *err)
+{
+    struct comm *comm = secure->trainer->env->comm;
+    int rc = comm->ops->broadcast(
+        comm, secure->ring, secure->terms.n_values * sizeof *secure->ring, 0, err);
+    return rc != 0 ? rc : decode(secure, ret_update, err);
+}
+
+/* The sum's two halves: this rank's slice of the update, and of the server's control.
+ */
+static int decode_both(struct secure *secure, struct error *err)
+{
+    struct trainer *trainer = secure->trainer;
+    int64_t n = trainer->n_slice, first = trainer->env->comm->rank * n;
+    int rc = share_sum(secure, secure->update, err);
+    for (int64_t j = 0; rc == 0 && j < n; j++) {
+        bool is_there = first + j < trainer->net.n_params;
+        trainer->slice[j] =
+            is_there ? -(double)secure->update[first + j] / secure->total_weight : 0.0;
+    }
+    if (rc == 0) {
+        scaffold_grow(secure->local->scaffold, secure->update + trainer->net.n_params);
     }
     return rc;
 }
@@ -681,11 +737,12 @@ int secure_run(struct secure *secure, struct error *err)
         rc = consent_look(secure->consent, err);
         rc = journal_consent(trainer, secure->consent, CONSENT_END, rc, err);
     }
-    if (rc == 0) {
+    if (rc == 0 && secure->local->scaffold != NULL) {
+        rc = decode_both(secure, err);
+    } else if (rc == 0) {
+        write_sum(secure);
         rc = trainer_total(trainer, err);
-    }
-    if (rc == 0) {
-        rc = decode_total(secure, err);
+        rc = rc != 0 ? rc : decode_total(secure, err);
     }
     return rc != 0 ? rc : trainer_apply(trainer, err);
 }
@@ -693,20 +750,14 @@ int secure_run(struct secure *secure, struct error *err)
 int secure_mean(struct secure *secure, const int64_t *clients, uint32_t n,
                 const float *given, float *ret_mean, struct error *err)
 {
-    const struct trainer *trainer = secure->trainer;
-    struct comm *comm = trainer->env->comm;
-    int64_t n_params = trainer->net.n_params;
+    int64_t n_params = secure->trainer->net.n_params;
     secure->drawn = clients;
     secure->n_drawn = n;
     secure->given = given;
     int rc = run_session(secure, err);
     secure->given = NULL;
     if (rc == 0) {
-        rc = comm->ops->broadcast(comm, secure->ring,
-                                  (size_t)n_params * sizeof *secure->ring, 0, err);
-    }
-    if (rc == 0) {
-        rc = decode(secure, ret_mean, err);
+        rc = share_sum(secure, ret_mean, err);
     }
     for (int64_t j = 0; rc == 0 && j < n_params; j++) {
         ret_mean[j] = (float)((double)ret_mean[j] / (double)secure->n_survivors);

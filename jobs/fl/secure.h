@@ -73,8 +73,8 @@ struct secure {
     struct secagg_client **clients; /* [n]: those of this rank */
     struct buf *sent;               /* [n]: this rank's masked vectors, with consent */
     uint8_t *leaves;                /* [n]: at which stage, SECAGG_SUMMED: never */
-    uint32_t *ring;                 /* [n_params + WEIGHT_MAX_DIGITS] */
-    float *update;                  /* [n_padded] */
+    uint32_t *ring;                 /* [n_values + WEIGHT_MAX_DIGITS] */
+    float *update;                  /* [n_padded], twice so many with scaffold.h */
     struct buf mail, text;
     uint32_t n_survivors; /* of the last round */
     int64_t n_bytes;      /* rank 0: of the round's messages */

@@ -92,6 +92,7 @@ static int plan_sum(struct secure *secure, struct error *err)
     double ratio = trainer->is_private ? trainer->threshold.ratio : 0.0;
     bool is_some = spec->federation.compress.is_on;
     int64_t n_sent = is_some ? secure->local->compress->k : trainer->net.n_params;
+    n_sent *= scaffold_n_vectors(&spec->federation);
     if (trainer->net.n_params >= INT32_MAX) {
         return error_set(err, PPT_ERANGE,
                          "secure aggregation of more than 2^31 values");

@@ -36,10 +36,6 @@ void correction_check(struct ydoc_faults *faults, const struct ydoc_node *node,
         ydoc_fault_at(faults, node, "correction",
                       "expected none, or privacy: none: a client's control depends on "
                       "the secret rounds that it was in before, which no price covers");
-    if (federation->aggregation == AGGREGATION_SECAGG)
-        ydoc_fault_at(faults, node, "correction",
-                      "expected none, or aggregation: clear: the change of a control "
-                      "has no bound, and a masked sum needs one");
     if (federation->weighting == WEIGHTING_EXAMPLES)
         ydoc_fault_at(faults, node, "weighting",
                       "expected equal with correction: the server's control is the "
