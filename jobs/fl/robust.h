@@ -15,7 +15,7 @@
  * them too; without one, nobody does.
  * - The model is the same bits for any number of ranks (stack.h).
  * Memory of a rank: 4 bytes for each client of the cohort and coordinate of its slice,
- * as much again with before: nearest (half of it and less with buckets), 44 bytes for
+ * as much again with before: nearest (half of it and less with buckets), 60 bytes for
  * each pair of clients where distances between them count.
  */
 #ifndef PPT_JOBS_FL_ROBUST_H

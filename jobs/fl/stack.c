@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 16, LANES = 8, LIMBS = 3, LIMB_BITS = 40 };
+#include "kernels/square.h"
+
+enum { LIMBS = 3, LIMB_BITS = 40 };
+enum { TILE = 256 }; /* coordinates of all rows at a time: they stay in the caches */
 
 /* Sums of squares in units of 2^-64. */
 typedef unsigned __int128 exact;
@@ -13,7 +16,7 @@ typedef unsigned __int128 exact;
 int stack_open(struct stack *stack, struct comm *comm, int64_t n_most, int64_t n_slice,
                struct error *err)
 {
-    assert(n_slice % BLOCK == 0);
+    assert(n_slice % SQUARE_BLOCK == 0);
     *stack =
         (struct stack){.comm = comm, .n_most = n_most, .n = n_most, .n_slice = n_slice};
     stack->rows = calloc((size_t)(n_most * n_slice), sizeof *stack->rows);
@@ -69,50 +72,20 @@ void stack_keep(struct stack *stack, const bool *is_kept)
     stack->n = n;
 }
 
-/* A block's sum of squares is below 2^22: what is cut off is below a unit. */
-static inline exact units(double square)
+/* n at most TILE. */
+static exact units_between(const double *a, const double *b, int64_t n)
 {
-    double high = floor(square * 0x1p32);
-    uint64_t low = (uint64_t)((square * 0x1p32 - high) * 0x1p32);
-    return ((exact)(uint64_t)high << 32) + low;
+    double high, low;
+    square_between(n, a, b, &high, &low);
+    return ((exact)(uint64_t)(high * 0x1p20) << 44) +
+           (exact)(__int128)(int64_t)(low * 0x1p64);
 }
 
-static inline double fold(const double *lane)
+static void widen(const float *row, int64_t n, double *ret)
 {
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
-           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
-}
-
-static exact square_between(const float *a, const float *b, int64_t n)
-{
-    exact sum = 0;
-    for (int64_t j = 0; j < n; j += BLOCK) {
-        double lane[LANES] = {0.0};
-        for (int half = 0; half < BLOCK; half += LANES) {
-            for (int k = 0; k < LANES; k++) {
-                double d = (double)a[j + half + k] - (double)b[j + half + k];
-                lane[k] += d * d;
-            }
-        }
-        sum += units(fold(lane));
+    for (int64_t j = 0; j < n; j++) {
+        ret[j] = (double)row[j];
     }
-    return sum;
-}
-
-static exact square_to(const float *a, const double *b, int64_t n)
-{
-    exact sum = 0;
-    for (int64_t j = 0; j < n; j += BLOCK) {
-        double lane[LANES] = {0.0};
-        for (int half = 0; half < BLOCK; half += LANES) {
-            for (int k = 0; k < LANES; k++) {
-                double d = (double)a[j + half + k] - b[j + half + k];
-                lane[k] += d * d;
-            }
-        }
-        sum += units(fold(lane));
-    }
-    return sum;
 }
 
 /* Three numbers that ranks add up without rounding. */
@@ -133,59 +106,89 @@ static double join(const double *limbs)
     return (double)sum * 0x1p-64;
 }
 
-static double *new_limbs(int64_t n, struct error *err)
+/* sums[i] of all ranks to ret[i]. */
+static int join_all(const struct stack *stack, const exact *sums, int64_t n,
+                    double *ret, struct error *err)
 {
     double *limbs = malloc((size_t)(n * LIMBS + 1) * sizeof *limbs);
     if (limbs == NULL) {
-        error_set(err, PPT_ENOMEM, "no memory for the distances of updates");
+        return error_set(err, PPT_ENOMEM, "no memory for the distances of updates");
     }
-    return limbs;
+    for (int64_t i = 0; i < n; i++) {
+        split(sums[i], limbs + LIMBS * i);
+    }
+    int rc = stack->comm->ops->sum_f64(stack->comm, limbs, (size_t)(n * LIMBS), err);
+    for (int64_t i = 0; rc == 0 && i < n; i++) {
+        ret[i] = join(limbs + LIMBS * i);
+    }
+    free(limbs);
+    return rc;
+}
+
+/* Of this rank's slices, pair by pair; rows[n][TILE] is for work. */
+static void add_pairs(const struct stack *stack, double *rows, exact *sums)
+{
+    int64_t n = stack->n;
+    for (int64_t from = 0; from < stack->n_slice; from += TILE) {
+        int64_t left = stack->n_slice - from, len = left < TILE ? left : TILE;
+        exact *sum = sums;
+        for (int64_t i = 0; i < n; i++) {
+            widen(stack_row(stack, i) + from, len, rows + i * TILE);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            for (int64_t k = i + 1; k < n; k++) {
+                *sum++ += units_between(rows + i * TILE, rows + k * TILE, len);
+            }
+        }
+    }
 }
 
 int stack_squares(const struct stack *stack, double *ret, struct error *err)
 {
-    int64_t n = stack->n, n_pairs = n * (n - 1) / 2, p = 0;
-    double *limbs = new_limbs(n_pairs, err);
-    if (limbs == NULL) {
-        return -PPT_ENOMEM;
+    int64_t n = stack->n, n_pairs = n * (n - 1) / 2;
+    exact *sums = calloc((size_t)n_pairs + 1, sizeof *sums);
+    double *rows = malloc((size_t)n * TILE * sizeof *rows);
+    int rc = sums == NULL || rows == NULL
+                 ? error_set(err, PPT_ENOMEM, "no memory for the distances of updates")
+                 : 0;
+    if (rc == 0) {
+        add_pairs(stack, rows, sums);
+        rc = join_all(stack, sums, n_pairs, ret, err);
     }
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t k = i + 1; k < n; k++) {
-            split(square_between(stack_row(stack, i), stack_row(stack, k),
-                                 stack->n_slice),
-                  limbs + LIMBS * p++);
+    free(sums);
+    free(rows);
+    /* From the last pair on, so that none is written over before it is read. */
+    for (int64_t i = n - 1, p = n_pairs; rc == 0 && i >= 0; i--) {
+        for (int64_t k = n - 1; k > i; k--) {
+            ret[i * n + k] = ret[--p];
         }
     }
-    int rc =
-        stack->comm->ops->sum_f64(stack->comm, limbs, (size_t)(n_pairs * LIMBS), err);
-    p = 0;
     for (int64_t i = 0; rc == 0 && i < n; i++) {
         ret[i * n + i] = 0.0;
-        for (int64_t k = i + 1; k < n; k++) {
-            ret[i * n + k] = ret[k * n + i] = join(limbs + LIMBS * p++);
+        for (int64_t k = 0; k < i; k++) {
+            ret[i * n + k] = ret[k * n + i];
         }
     }
-    free(limbs);
     return rc;
 }
 
 int stack_squares_to(const struct stack *stack, const double *center, double *ret,
                      struct error *err)
 {
-    double *limbs = new_limbs(stack->n, err);
-    if (limbs == NULL) {
-        return -PPT_ENOMEM;
+    double row[TILE];
+    exact *sums = calloc((size_t)stack->n + 1, sizeof *sums);
+    if (sums == NULL) {
+        return error_set(err, PPT_ENOMEM, "no memory for the distances of updates");
     }
     for (int64_t i = 0; i < stack->n; i++) {
-        split(square_to(stack_row(stack, i), center, stack->n_slice),
-              limbs + LIMBS * i);
+        for (int64_t from = 0; from < stack->n_slice; from += TILE) {
+            int64_t left = stack->n_slice - from, len = left < TILE ? left : TILE;
+            widen(stack_row(stack, i) + from, len, row);
+            sums[i] += units_between(row, center + from, len);
+        }
     }
-    int rc =
-        stack->comm->ops->sum_f64(stack->comm, limbs, (size_t)(stack->n * LIMBS), err);
-    for (int64_t i = 0; rc == 0 && i < stack->n; i++) {
-        ret[i] = join(limbs + LIMBS * i);
-    }
-    free(limbs);
+    int rc = join_all(stack, sums, stack->n, ret, err);
+    free(sums);
     return rc;
 }
 

@@ -3,10 +3,10 @@
  *
  * Distances are sums over all coordinates, so over ranks. Squares are added up in
  * double over blocks of 16 coordinates, which lie within one slice whatever the number
- * of ranks, and blocks as whole numbers of 2^-64, exactly: a distance is the same bits
- * for any number of ranks, on every rank.
- * Memory of a rank: 4 bytes for each vector and coordinate of its slice. A vector is
- * told to all ranks, which keep their slices of it.
+ * of ranks, and blocks as whole numbers of 2^-64, exactly (kernels/square.h): a
+ * distance is the same bits for any number of ranks, on every rank. Memory of a rank: 4
+ * bytes for each vector and coordinate of its slice. A vector is told to all ranks,
+ * which keep their slices of it.
  */
 #ifndef PPT_JOBS_FL_STACK_H
 #define PPT_JOBS_FL_STACK_H
@@ -54,8 +54,8 @@ bool stack_is_update(const float *whole, int64_t n);
 /* Keeps the vectors whose flag is set, in their order. */
 void stack_keep(struct stack *stack, const bool *is_kept);
 
-/* ret[n * n]: |g_i - g_j|^2, symmetric, on all ranks. Every rank calls it; takes 24
- * bytes a pair. Errors: PPT_ECOMM, PPT_ENOMEM. */
+/* ret[n * n]: |g_i - g_j|^2, symmetric, on all ranks. Every rank calls it; takes 40
+ * bytes a pair and 2 KiB a vector. Errors: PPT_ECOMM, PPT_ENOMEM. */
 int stack_squares(const struct stack *stack, double *ret, struct error *err);
 
 /* ret[n]: |g_i - center|^2 for this rank's slice of a center whose coordinates are at

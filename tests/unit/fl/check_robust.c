@@ -89,12 +89,92 @@ START_TEST(distances)
 }
 END_TEST
 
+/* Of several tiles and a part of one. */
+enum { LONG = 16 * 77 };
+
+/* Coordinates of size 2^-30 to 2^9, times 2^exponent. */
+static struct stack random_stack(int exponent)
+{
+    struct stack made = stack_of(N, LONG);
+    for (int64_t j = 0; j < N * LONG; j++) {
+        made.rows[j] = (float)ldexp(drand48() - 0.5, (int)(j % 40) - 30 + exponent);
+    }
+    return made;
+}
+
+/* The same bits however the blocks of 16 lie: another rank has them elsewhere. Of large
+ * vectors the last place is that of double, of small ones the unit of 2^-64. */
+START_TEST(distances_in_any_order)
+{
+    struct stack there = random_stack(-20 * _i), turned = stack_of(N, LONG);
+    double center[2][LONG], square[2][N * N], to[2][N];
+    for (int j = 0; j < LONG; j++) {
+        int from = (j + 16 * 29) % LONG;
+        for (int i = 0; i < N; i++) {
+            stack_row(&turned, i)[j] = stack_row(&there, i)[from];
+        }
+        center[0][from] = center[1][j] = ldexp(from % 77, -20 * _i - 10);
+    }
+    const struct stack *stacks[] = {&there, &turned};
+    for (int s = 0; s < 2; s++) {
+        ck_assert_int_eq(stack_squares(stacks[s], square[s], NULL), 0);
+        ck_assert_int_eq(stack_squares_to(stacks[s], center[s], to[s], NULL), 0);
+    }
+    ck_assert_mem_eq(square[0], square[1], sizeof square[0]);
+    ck_assert_mem_eq(to[0], to[1], sizeof to[0]);
+    for (int i = 1; i < N; i++) {
+        long double sum = 0.0L;
+        for (int j = 0; j < LONG; j++) {
+            long double d = (long double)stack_row(&there, i)[j] -
+                            (long double)stack_row(&there, 0)[j];
+            sum += d * d;
+        }
+        ck_assert_double_eq_tol(square[0][i], (double)sum, 1e-14 * (double)sum + 1e-18);
+    }
+    stack_close(&there);
+    stack_close(&turned);
+}
+END_TEST
+
+/* Few are near, most are, all are: each beside the mean of those with the least
+ * distances, one with coordinates at the end among them. */
+START_TEST(mixes_as_it_says)
+{
+    static const int near[] = {1, 4, N - F, N};
+    struct stack points = random_stack(0), mixed = stack_of(N, LONG);
+    double square[N * N];
+    for (int j = 0; j < LONG; j++) {
+        stack_row(&points, 3)[j] = 256.0f;
+    }
+    ck_assert_int_eq(stack_squares(&points, square, NULL), 0);
+    ck_assert_int_eq(mix_nearest(&points, near[_i], &mixed, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        double mean[LONG] = {0.0};
+        for (int k = 0; k < N; k++) {
+            int closer = 0;
+            for (int l = 0; l < N; l++) {
+                closer += square[i * N + l] < square[i * N + k];
+            }
+            for (int j = 0; closer < near[_i] && j < LONG; j++) {
+                mean[j] += (double)stack_row(&points, k)[j] / near[_i];
+            }
+        }
+        for (int j = 0; j < LONG; j++) {
+            ck_assert_double_eq_tol((double)stack_row(&mixed, i)[j], mean[j],
+                                    1e-7 * fabs(mean[j]) + 1e-12);
+        }
+    }
+    stack_close(&points);
+    stack_close(&mixed);
+}
+END_TEST
+
 /* The largest that may be: all coordinates at the ends. */
 START_TEST(large_distances)
 {
-    enum { LONG = 1 << 20 };
-    struct stack far = stack_of(2, LONG);
-    for (int j = 0; j < LONG; j++) {
+    enum { MANY = 1 << 20 };
+    struct stack far = stack_of(2, MANY);
+    for (int j = 0; j < MANY; j++) {
         stack_row(&far, 0)[j] = 256.0f;
         stack_row(&far, 1)[j] = -256.0f;
     }
@@ -306,7 +386,9 @@ int main(void)
     TCase *tcase = tcase_create("robust");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, distances);
+    tcase_add_loop_test(tcase, distances_in_any_order, 0, 2);
     tcase_add_test(tcase, large_distances);
+    tcase_add_loop_test(tcase, mixes_as_it_says, 0, 4);
     tcase_add_test(tcase, what_is_an_update);
     tcase_add_test(tcase, krum_by_hand);
     tcase_add_test(tcase, middles_by_hand);
