@@ -360,6 +360,33 @@ START_TEST(table_keeps_what_was_submitted_and_admitted)
 }
 END_TEST
 
+/* One row that may not be so undoes a statement that moves many, whichever it is. */
+START_TEST(statement_stands_for_all_its_rows)
+{
+    int64_t ids[3];
+    char sql[160];
+    for (int i = 0; i < 3; i++)
+        ids[i] = world_submit(&world, WORLD_ACCOUNT);
+    for (int i = 0; i < 3; i++) {
+        snprintf(sql, sizeof sql,
+                 "UPDATE ppt.job SET state = 'waiting', reason = 'x',"
+                 " attempt = (id = %" PRId64 ")::int",
+                 ids[i]);
+        FAILS(PPT_ESTATE, db_script(world.root, sql, &err));
+        snprintf(sql, sizeof sql, "job %" PRId64 ": ", ids[i]);
+        ck_assert_ptr_nonnull(strstr(err.text, sql));
+    }
+    FAILS(PPT_ESTATE, db_script(world.root, "UPDATE ppt.job SET id = DEFAULT", &err));
+    OK(db_script(world.root, "UPDATE ppt.job SET state = 'waiting', reason = 'y'",
+                 &err));
+    ck_assert_str_eq(
+        pg_query("SELECT string_agg(concat_ws(' ', job_id, from_state, to_state,"
+                 " reason), ', ' ORDER BY id) FROM ppt.job_event"),
+        "1 submitted , 2 submitted , 3 submitted ,"
+        " 1 submitted waiting y, 2 submitted waiting y, 3 submitted waiting y");
+}
+END_TEST
+
 START_TEST(job_walks_and_leaves_a_trail)
 {
     static const char *const trail[][2] = {
@@ -739,6 +766,7 @@ int main(void)
     tcase_add_test(queue, notification_follows_a_submission);
     tcase_add_test(queue, only_legal_moves);
     tcase_add_test(queue, table_keeps_what_was_submitted_and_admitted);
+    tcase_add_test(queue, statement_stands_for_all_its_rows);
     tcase_add_test(queue, job_walks_and_leaves_a_trail);
     tcase_add_test(queue, what_slurm_says_is_of_one_attempt);
     tcase_add_test(queue, finish_cannot_spend_more_than_reserved);
