@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ydoc.h"
+
 #define HEADER "client,examples_per_s,bytes_per_s,from_s,to_s"
 enum { N_COLUMNS = 5, MOST_TOLD = 40 };
 /* A clock that was set to the beginning of an interval is in it, whatever its digits.
@@ -18,6 +20,7 @@ struct reading {
     const char *name;
     const struct partition *partition;
     double period_s;
+    bool is_json;
     int64_t line;
 };
 
@@ -82,8 +85,8 @@ static int read_number(const struct reading *reading, int column, const char *fi
 }
 
 /* Cuts a line at its commas. */
-static int split(const struct reading *reading, char *line, char *ret_fields[N_COLUMNS],
-                 struct error *err)
+static int split(const struct reading *reading, char *line,
+                 const char *ret_fields[N_COLUMNS], struct error *err)
 {
     int n = 0;
     for (char *at = line; at != NULL; n++) {
@@ -102,17 +105,13 @@ static int split(const struct reading *reading, char *line, char *ret_fields[N_C
                            reading->name, (long long)reading->line, N_COLUMNS, n);
 }
 
-static int read_line(const struct reading *reading, char *line,
-                     struct trace_interval *ret_interval, struct error *err)
+static int read_fields(const struct reading *reading, const char *fields[N_COLUMNS],
+                       struct trace_interval *ret_interval, struct error *err)
 {
-    char *fields[N_COLUMNS];
     struct trace_interval interval = {.line = reading->line};
     double *const numbers[] = {NULL, &interval.examples_per_s, &interval.bytes_per_s,
                                &interval.from_s, &interval.to_s};
-    int rc = split(reading, line, fields, err);
-    if (rc == 0) {
-        rc = read_client(reading, fields[0], &interval.client, err);
-    }
+    int rc = read_client(reading, fields[0], &interval.client, err);
     for (int i = 1; rc == 0 && i < N_COLUMNS; i++) {
         rc = read_number(reading, i, fields[i], i < 3, numbers[i], err);
     }
@@ -123,6 +122,46 @@ static int read_line(const struct reading *reading, char *line,
         *ret_interval = interval;
     }
     return rc;
+}
+
+/* The same as a line of JSON. */
+static int read_object(const struct reading *reading, const char *line,
+                       struct trace_interval *ret_interval, struct error *err)
+{
+    struct ydoc_faults faults = {.path = reading->name};
+    const char *fields[N_COLUMNS];
+    struct ydoc *doc = ydoc_parse(line, strlen(line), NULL, &faults);
+    const struct ydoc_node *root = ydoc_root(doc);
+    ydoc_only_keys(&faults, root, columns, N_COLUMNS);
+    for (int i = 0; i < N_COLUMNS; i++) {
+        const struct ydoc_node *node = ydoc_need(&faults, root, columns[i]);
+        if (node != NULL && !node->is_plain) {
+            ydoc_fault(&faults, node, "expected a number");
+        }
+        fields[i] = node != NULL ? node->text : NULL;
+    }
+    int rc = 0;
+    if (faults.n > 0) {
+        rc = error_set(err, PPT_ESPEC, "%s:%lld: %s%s%s", reading->name,
+                       (long long)reading->line, faults.list[0].field,
+                       faults.list[0].field[0] != '\0' ? ": " : "",
+                       faults.list[0].message);
+    } else {
+        rc = read_fields(reading, fields, ret_interval, err);
+    }
+    ydoc_free(doc);
+    return rc;
+}
+
+static int read_line(const struct reading *reading, char *line,
+                     struct trace_interval *ret_interval, struct error *err)
+{
+    const char *fields[N_COLUMNS];
+    if (reading->is_json) {
+        return read_object(reading, line, ret_interval, err);
+    }
+    int rc = split(reading, line, fields, err);
+    return rc != 0 ? rc : read_fields(reading, fields, ret_interval, err);
 }
 
 static int in_order(const void *a, const void *b)
@@ -173,7 +212,7 @@ static int read_all(struct reading *reading, char *text, struct trace *trace,
     int rc = 0;
     while (rc == 0 && (line = next_line(&text)) != NULL) {
         reading->line++;
-        if (reading->line == 1) {
+        if (reading->line == 1 && !reading->is_json) {
             rc = strcmp(line, HEADER) == 0
                      ? 0
                      : error_set(err, PPT_ESPEC, "%s:1: expected " HEADER,
@@ -203,7 +242,7 @@ int trace_parse(char *text, size_t len, const char *name,
                 const struct partition *partition, double period_s,
                 struct trace *ret_trace, struct error *err)
 {
-    struct reading reading = {name, partition, period_s, 0};
+    struct reading reading = {name, partition, period_s, len > 0 && text[0] == '{', 0};
     struct trace trace = {0};
     trace.intervals = malloc((size_t)count_lines(text, len) * sizeof *trace.intervals);
     if (trace.intervals == NULL) {

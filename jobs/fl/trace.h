@@ -9,7 +9,11 @@
  * before to_s, both from 0 to the period), in any order, several for a client where
  * they do not overlap. A client is its number from 0, or where clients are the data
  * set's users, the user's id; one without a line is never there. Empty lines and those
- * that begin with # are skipped.
+ * that begin with # are skipped. Or the file is JSON lines, without a first line of
+ * names, each an interval with all five of them:
+ *
+ *   {"client": 17, "examples_per_s": 850, "bytes_per_s": 250000, "from_s": 0, "to_s":
+ * 28800}
  */
 #ifndef PPT_JOBS_FL_TRACE_H
 #define PPT_JOBS_FL_TRACE_H
@@ -35,8 +39,8 @@ struct trace {
 
 /* Of text[len], a zero behind it; `name` is the file's, for errors. The text is
  * changed. Close with trace_close. Errors: PPT_ESPEC with file and line (another first
- * line, a field that is no number or out of range, no such client, intervals that
- * overlap, no interval at all), PPT_ENOMEM. */
+ * line, no object of these keys, a field that is no number or out of range, no such
+ * client, intervals that overlap, no interval at all), PPT_ENOMEM. */
 int trace_parse(char *text, size_t len, const char *name,
                 const struct partition *partition, double period_s,
                 struct trace *ret_trace, struct error *err);

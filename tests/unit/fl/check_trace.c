@@ -47,6 +47,32 @@ START_TEST(finds_what_the_file_says)
 }
 END_TEST
 
+#define OBJECT(client, to)                                                             \
+    "{\"client\": " client ", \"examples_per_s\": 10, \"bytes_per_s\": 2e1, "          \
+    "\"from_s\": 5, \"to_s\": " to "}"
+
+/* The same file as lines of JSON, keys in any order. */
+START_TEST(finds_what_lines_of_json_say)
+{
+    struct trace trace;
+    ck_assert_int_eq(
+        parse(OBJECT("2", "100") "\r\n\n# a night\n"
+                                 "{\"to_s\": 5, \"from_s\": 0.5, \"client\": 2, "
+                                 "\"bytes_per_s\": 4e6, \"examples_per_s\": 3000}",
+              &numbers, &trace, NULL),
+        0);
+    ck_assert_int_eq(trace.n, 2);
+    ck_assert_ptr_null(trace_find(&trace, 1, 15));
+    ck_assert_double_eq(trace_find(&trace, 2, 0.5)->examples_per_s, 3000);
+    ck_assert_double_eq(trace_find(&trace, 2, 99)->bytes_per_s, 20);
+    ck_assert_int_eq(trace.intervals[1].line, 1);
+    trace_close(&trace);
+    ck_assert_int_eq(parse(OBJECT("900", "100") "\n", &users, &trace, NULL), 0);
+    ck_assert_int_eq(trace.intervals[0].client, 2);
+    trace_close(&trace);
+}
+END_TEST
+
 static const struct {
     const char *text, *wanted;
     const struct partition *partition;
@@ -69,6 +95,18 @@ static const struct {
      &numbers},
     {HEAD "0,1,1,5,9\n1,1,1,0,9\n0,1,1,0,6\n",
      "t.csv:2: the interval overlaps with that of line 4", &numbers},
+    {"{\n", "t.csv:1: ", &numbers},
+    {OBJECT("0", "9") "\n[1]\n", "t.csv:2: expected a mapping", &numbers},
+    {OBJECT("0", "9") "\n" HEAD, "t.csv:2: ", &numbers},
+    {"{\"client\": 0}\n", "t.csv:1: examples_per_s: expected", &numbers},
+    {OBJECT("0", "9, \"speed\": 3"), "t.csv:1: speed: ", &numbers},
+    {OBJECT("0", "9, \"to_s\": 9"), "t.csv:1: to_s: ", &numbers},
+    {OBJECT("\"0\"", "9"), "t.csv:1: client: expected a number", &numbers},
+    {OBJECT("0.5", "9"), "t.csv:1: client: expected a whole number", &numbers},
+    {OBJECT("[0]", "9"), "t.csv:1: client: expected a number", &numbers},
+    {OBJECT("3", "9"), "t.csv:1: client: expected the id of one", &users},
+    {OBJECT("0", "101"), "t.csv:1: to_s: expected seconds from 0", &numbers},
+    {OBJECT("0", "5"), "t.csv:1: to_s: expected more than from_s", &numbers},
 };
 
 START_TEST(faults_have_file_and_line)
@@ -171,6 +209,7 @@ int main(void)
     Suite *suite = suite_create("trace");
     TCase *tcase = tcase_create("trace"), *whole = tcase_create("whole");
     tcase_add_test(tcase, finds_what_the_file_says);
+    tcase_add_test(tcase, finds_what_lines_of_json_say);
     tcase_add_loop_test(tcase, faults_have_file_and_line, 0,
                         (int)(sizeof faults / sizeof faults[0]));
     tcase_add_test(tcase, the_clock_goes_by_the_file);
