@@ -219,6 +219,18 @@ id=$(submit phones)
 wait_state "$id" failed
 field "$id" reason | grep -q phones.csv || die "$(field "$id" reason)"
 
+step "the shipped federations are priced, and the trace is the one that its job means"
+for file in "$source"/configs/jobs/mnist-federation*.yaml "$source"/configs/jobs/users-*.yaml; do
+    case $file in
+    */users-*) to=people with=users ;;
+    *) to=acme/lab with=public ;;
+    esac
+    sed -E "s|^account:.*|account: $to|; s|^  name: .*|  name: $with|" "$file" >"$dir/shipped.yaml"
+    as alice ppt-submit --dry-run "$dir/shipped.yaml" >"$dir/dry" || die "$file: $(cat "$dir/dry")"
+done
+digest=$(sha256sum "$source/configs/jobs/mnist-phones.csv" | cut -d' ' -f1)
+grep -q "sha256: $digest$" "$source/configs/jobs/mnist-federation-devices.yaml" || die "another trace: $digest"
+
 step "clients that compress, and clients whose drift is corrected"
 federation pressed none 2 \
     "rounds: 30, partition: iid, clients: 100, cohort: 20, compress: {kind: eden, bits: 1}, max_client_bytes: 100"
