@@ -78,10 +78,10 @@ static void quieten(void)
     H5set_free_list_limits(8 << 20, 4 << 20, 4 << 20, 256 << 10, 16 << 20, 1 << 20);
 }
 
-static hid_t access_list(void)
+static hid_t access_list(H5F_libver_t oldest)
 {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_libver_bounds(list, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
+    H5Pset_libver_bounds(list, oldest, H5F_LIBVER_LATEST);
     H5Pset_alignment(list, ALIGNMENT_BYTES, ALIGNMENT_BYTES);
     H5Pset_file_locking(list, true, true);
     H5Pset_fclose_degree(list, H5F_CLOSE_STRONG);
@@ -124,11 +124,12 @@ static int wrap_file(hid_t id, const char *path, bool is_writable, struct h5 **r
     return 0;
 }
 
-int h5_create(const char *path, struct h5 **ret_file, struct error *err)
+static int create(const char *path, H5F_libver_t oldest, struct h5 **ret_file,
+                  struct error *err)
 {
     H5_HOLD_LIBRARY;
     quieten();
-    hid_t list = access_list();
+    hid_t list = access_list(oldest);
     hid_t create = h5_untimed(H5P_FILE_CREATE);
     hid_t id = h5_keep(H5Fcreate(path, H5F_ACC_TRUNC, create, list));
     H5Pclose(create);
@@ -138,6 +139,16 @@ int h5_create(const char *path, struct h5 **ret_file, struct error *err)
     return wrap_file(id, path, true, ret_file, err);
 }
 
+int h5_create(const char *path, struct h5 **ret_file, struct error *err)
+{
+    return create(path, H5F_LIBVER_V18, ret_file, err);
+}
+
+int h5_create_bare(const char *path, struct h5 **ret_file, struct error *err)
+{
+    return create(path, H5F_LIBVER_EARLIEST, ret_file, err);
+}
+
 int h5_open(const char *path, struct h5 **ret_file, struct error *err)
 {
     H5_HOLD_LIBRARY;
@@ -145,7 +156,7 @@ int h5_open(const char *path, struct h5 **ret_file, struct error *err)
     int rc = files_check_readable(path, err);
     if (rc != 0)
         return rc;
-    hid_t list = access_list();
+    hid_t list = access_list(H5F_LIBVER_V18);
     hid_t id = h5_keep(H5Fopen(path, H5F_ACC_RDONLY, list));
     H5Pclose(list);
     if (id < 0 && H5Fis_hdf5(path) <= 0)

@@ -41,6 +41,11 @@ struct h5_shape {
 /* Creates (truncates) a file, aligned to 4 KiB; caller closes. Errors: PPT_EIO. */
 int h5_create(const char *path, struct h5 **ret_file, struct error *err);
 
+/* The same in the format's oldest version, which knows no checksum: who finds where an
+ * attribute's value or an element lies may write another one over it. An attribute has
+ * less than 64 KiB there. */
+int h5_create_bare(const char *path, struct h5 **ret_file, struct error *err);
+
 /* Opens for reading. Errors: PPT_ENOTFOUND, PPT_EIO (cannot be opened), PPT_EDATA (not
  * an HDF5 file, truncated). */
 int h5_open(const char *path, struct h5 **ret_file, struct error *err);

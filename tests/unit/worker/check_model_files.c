@@ -11,6 +11,7 @@
 #include "worker/h5.h"
 #include "worker/model_h5.h"
 #include "worker/model_safetensors.h"
+#include "worker/mould.h"
 
 static struct error err;
 
@@ -87,6 +88,97 @@ START_TEST(a_model_says_what_it_cost)
     h5_data_close(data);
     h5_close(file, NULL);
     model_facts_free(&facts);
+}
+END_TEST
+
+static float cell(int model, int i)
+{
+    return (float)(model * 1000 + i) / 7;
+}
+
+/* Saves a model of its own number with n weights and reads it back. *ret_is_bare: it is
+ * in HDF5's oldest format, as those are that did not go through the library. */
+static void check_round(int model, int n, bool *ret_is_bare)
+{
+    const int64_t used[PRICE_MAX_RELEASES] = {model};
+    const char *path = scratch_path("model.h5");
+    float *values = calloc((size_t)n, sizeof *values);
+    float *back = calloc((size_t)n, sizeof *back);
+    const struct tensor_view view = {"0.linear.weight", 1, {n}, values};
+    struct h5 *file;
+    struct h5_data *data;
+    int64_t integer;
+    double number, epsilon;
+    char text[4096], *bytes;
+    size_t len;
+    make_job(used);
+    facts.facts[1].integer = model; /* the job's id */
+    for (int i = 0; i < n; i++)
+        values[i] = cell(model, i);
+    int rc = model_h5_save(path, &facts, &view, 1, &err);
+    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
+    ck_assert_int_eq(h5_open(path, &file, &err), 0);
+    ck_assert_int_eq(h5_get_integer(file, "/", "job_id", &integer, &err), 0);
+    ck_assert_int_eq(integer, model);
+    ck_assert_int_eq(h5_get_integer(file, "/", "used_training-step", &integer, &err),
+                     0);
+    ck_assert_int_eq(integer, model);
+    ck_assert_int_eq(h5_get_number(file, "/", "epsilon", &number, &err), 0);
+    ck_assert_int_eq(price_epsilon(&plan.price, used, &epsilon, &err), 0);
+    ck_assert_double_eq(number, epsilon);
+    ck_assert_int_eq(h5_get_text(file, "/", "spec", text, sizeof text, &err), 0);
+    ck_assert_str_eq(text, facts.spec);
+    ck_assert_int_eq(h5_data_open(file, "tensors/0.linear.weight", &data, &err), 0);
+    ck_assert_int_eq(h5_data_shape(data)->dims[0], n);
+    ck_assert_int_eq(h5_data_read(data, 0, (size_t)n, back, &err), 0);
+    ck_assert_mem_eq(back, values, (size_t)n * sizeof *back);
+    h5_data_close(data);
+    h5_close(file, NULL);
+    ck_assert_int_eq(scratch_size(scratch_path("model.h5.tmp")), -1);
+    ck_assert_int_eq(pathsafe_read_file(path, 1 << 20, &bytes, &len, &err), 0);
+    *ret_is_bare = bytes[8] == 0; /* the superblock's version */
+    free(bytes);
+    free(values);
+    free(back);
+    model_facts_free(&facts);
+}
+
+/* Small ones are cast in the mould of the last that was alike; each has its own values,
+ * also after one of another shape, and where values are too large for a mould. */
+START_TEST(small_models_are_cast)
+{
+    bool is_bare;
+    for (int model = 1; model <= 3; model++) {
+        check_round(model, 9, &is_bare);
+        ck_assert(is_bare);
+    }
+    check_round(4, 100, &is_bare);
+    ck_assert(is_bare);
+    check_round(5, 9, &is_bare);
+    ck_assert(is_bare);
+    check_round(6, 1 << 17, &is_bare);
+    ck_assert(!is_bare);
+    check_round(7, 9, &is_bare);
+    ck_assert(is_bare);
+}
+END_TEST
+
+/* Where a mark cannot be told from what is beside it there is no mould. */
+START_TEST(a_mark_is_there_once)
+{
+    const char text[] = "one two two";
+    const struct mould_value good[] = {{"one", 3}, {" two ", 5}};
+    const struct mould_value bad[][1] = {{{"two", 3}}, {{"four", 4}}, {{"", 0}}};
+    const struct mould_value values[] = {{"ONE", 3}, {"-and-", 5}};
+    struct mould mould = {0};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert(!mould_make(strdup(text), strlen(text), bad[i], 1, &mould));
+    ck_assert_ptr_null(mould.image);
+    ck_assert(mould_make(strdup(text), strlen(text), good, 2, &mould));
+    char *cast = mould_cast(&mould, values);
+    ck_assert_mem_eq(cast, "ONE-and-two", mould.len);
+    free(cast);
+    mould_free(&mould);
 }
 END_TEST
 
@@ -217,6 +309,8 @@ int main(void)
     TCase *tc = tcase_create("model_files");
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_add_test(tc, a_model_says_what_it_cost);
+    tcase_add_test(tc, small_models_are_cast);
+    tcase_add_test(tc, a_mark_is_there_once);
     tcase_add_test(tc, more_than_the_price_is_no_model);
     tcase_add_test(tc, a_model_is_replaced_whole);
     tcase_add_test(tc, safetensors_hold_the_same);
