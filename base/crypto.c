@@ -75,12 +75,17 @@ static EVP_PKEY *secret_key(int type, const unsigned char secret[CRYPTO_KEY_SIZE
     return key;
 }
 
-static void public_of(int type, const unsigned char secret[CRYPTO_KEY_SIZE],
-                      unsigned char ret_public[CRYPTO_KEY_SIZE])
+static void public_of(const EVP_PKEY *key, unsigned char ret_public[CRYPTO_KEY_SIZE])
 {
-    EVP_PKEY *key = secret_key(type, secret);
     size_t len = CRYPTO_KEY_SIZE;
     require(EVP_PKEY_get_raw_public_key(key, ret_public, &len) == 1, "public key");
+}
+
+static void public_of_secret(int type, const unsigned char secret[CRYPTO_KEY_SIZE],
+                             unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    EVP_PKEY *key = secret_key(type, secret);
+    public_of(key, ret_public);
     EVP_PKEY_free(key);
 }
 
@@ -94,20 +99,53 @@ void crypto_sign_keypair(unsigned char ret_secret[CRYPTO_KEY_SIZE],
 void crypto_sign_public(const unsigned char secret[CRYPTO_KEY_SIZE],
                         unsigned char ret_public[CRYPTO_KEY_SIZE])
 {
-    public_of(EVP_PKEY_ED25519, secret, ret_public);
+    public_of_secret(EVP_PKEY_ED25519, secret, ret_public);
+}
+
+struct crypto_signer {
+    EVP_PKEY *key;
+};
+
+struct crypto_signer *crypto_signer_new(const unsigned char secret[CRYPTO_KEY_SIZE])
+{
+    struct crypto_signer *signer = malloc(sizeof *signer);
+    require(signer != NULL, "memory");
+    signer->key = secret_key(EVP_PKEY_ED25519, secret);
+    return signer;
+}
+
+void crypto_signer_free(struct crypto_signer *signer)
+{
+    if (signer == NULL)
+        return;
+    EVP_PKEY_free(signer->key); /* OpenSSL wipes the key */
+    free(signer);
+}
+
+void crypto_signer_public(const struct crypto_signer *signer,
+                          unsigned char ret_public[CRYPTO_KEY_SIZE])
+{
+    public_of(signer->key, ret_public);
+}
+
+void crypto_signer_sign(const struct crypto_signer *signer, const void *data,
+                        size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t size = CRYPTO_SIGNATURE_SIZE;
+    require(ctx != NULL &&
+                EVP_DigestSignInit(ctx, NULL, NULL, NULL, signer->key) == 1 &&
+                EVP_DigestSign(ctx, ret_signature, &size, data, len) == 1,
+            "Ed25519 signature");
+    EVP_MD_CTX_free(ctx);
 }
 
 void crypto_sign(const unsigned char secret[CRYPTO_KEY_SIZE], const void *data,
                  size_t len, unsigned char ret_signature[CRYPTO_SIGNATURE_SIZE])
 {
-    EVP_PKEY *key = secret_key(EVP_PKEY_ED25519, secret);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    size_t size = CRYPTO_SIGNATURE_SIZE;
-    require(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
-                EVP_DigestSign(ctx, ret_signature, &size, data, len) == 1,
-            "Ed25519 signature");
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(key);
+    struct crypto_signer *signer = crypto_signer_new(secret);
+    crypto_signer_sign(signer, data, len, ret_signature);
+    crypto_signer_free(signer);
 }
 
 bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *data,
@@ -128,7 +166,7 @@ bool crypto_verify(const unsigned char public_key[CRYPTO_KEY_SIZE], const void *
 void crypto_exchange_public(const unsigned char secret[CRYPTO_KEY_SIZE],
                             unsigned char ret_public[CRYPTO_KEY_SIZE])
 {
-    public_of(EVP_PKEY_X25519, secret, ret_public);
+    public_of_secret(EVP_PKEY_X25519, secret, ret_public);
 }
 
 struct crypto_exchanger {
@@ -160,9 +198,7 @@ void crypto_exchanger_free(struct crypto_exchanger *exchanger)
 void crypto_exchanger_public(const struct crypto_exchanger *exchanger,
                              unsigned char ret_public[CRYPTO_KEY_SIZE])
 {
-    size_t len = CRYPTO_KEY_SIZE;
-    require(EVP_PKEY_get_raw_public_key(exchanger->mine, ret_public, &len) == 1,
-            "public key");
+    public_of(exchanger->mine, ret_public);
 }
 
 bool crypto_exchanger_derive(struct crypto_exchanger *exchanger,

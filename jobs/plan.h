@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/crypto.h"
 #include "base/error.h"
 #include "jobs/manifest.h"
 #include "jobs/privacy/price.h"
@@ -54,10 +55,9 @@ enum plan_sync { PLAN_NOW, PLAN_LATER };
 
 /* Writes all but the signature, and hands that out: nothing runs by a plan that has
  * none. `directory` exists; it is the plan's, or another from where the
- * plan's bytes are carried there. `secret_key`: 32-byte Ed25519 seed. Errors: PPT_EIO.
- */
+ * plan's bytes are carried there. Errors: PPT_EIO. */
 int plan_draft(const char *directory, const struct plan *plan, const struct spec *spec,
-               const char *manifest_text, const unsigned char secret_key[32],
+               const char *manifest_text, const struct crypto_signer *signer,
                enum plan_sync sync, unsigned char ret_signature[PLAN_SIGNATURE_SIZE],
                struct error *err);
 
@@ -70,7 +70,7 @@ int plan_issue(const char *directory,
 
 /* Both into the plan's directory, with a meter for attempt 1. */
 int plan_store(const struct plan *plan, const struct spec *spec,
-               const char *manifest_text, const unsigned char secret_key[32],
+               const char *manifest_text, const struct crypto_signer *signer,
                struct error *err);
 
 /* Spec and manifest of the plan that was loaded last. Another plan that names the same

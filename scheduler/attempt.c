@@ -214,7 +214,7 @@ static int draft_plan(const struct attempt_context *context,
     memcpy(plan.manifest_sha256, prepared->dataset.manifest_sha256,
            sizeof plan.manifest_sha256);
     return plan_draft(directory, &plan, &prepared->spec, prepared->dataset.manifest,
-                      context->loop->secret_key, sync, ret_signature, err);
+                      context->loop->signer, sync, ret_signature, err);
 }
 
 /* A start may take a while (launch_sbatch.c counts how long): it begins with a lease

@@ -32,6 +32,7 @@ struct loop {
     struct hooks *hooks;    /* NULL: none */
     char host[256];
     unsigned char secret_key[CRYPTO_KEY_SIZE];
+    const struct crypto_signer *signer; /* of the same key */
     unsigned char public_key[CRYPTO_KEY_SIZE];
 };
 

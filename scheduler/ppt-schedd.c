@@ -244,6 +244,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     struct spool spool;
     struct launch_pool *pool = NULL;
     struct launch_pilot *pilot = NULL;
+    struct crypto_signer *signer = NULL;
     char worker[PATH_MAX], template[PATH_MAX] = "", pilot_template[PATH_MAX] = "";
     sigset_t wake;
     int rc = read_keys(conf, &loop, err);
@@ -259,6 +260,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
         rc = spool_open(conf->spool, &spool, err);
     if (rc != 0)
         goto out;
+    loop.signer = signer = crypto_signer_new(loop.secret_key);
     struct launch_mpirun mpirun = {.mpirun = conf->mpirun,
                                    .worker = worker,
                                    .public_key = conf->public_key,
@@ -305,6 +307,7 @@ static int serve(const struct conf *conf, const char *database, struct error *er
     hooks_free(loop.hooks);
     spool_close(&spool);
 out:
+    crypto_signer_free(signer);
     crypto_wipe(loop.secret_key, sizeof loop.secret_key);
     return rc;
 }

@@ -210,7 +210,9 @@ static int make_plan(const char *spec_path, const char *data_path, const char *k
         snprintf(plan.data_file, sizeof plan.data_file, "%s", data_path);
         memcpy(plan.spec_sha256, spec.sha256, sizeof spec.sha256);
         crypto_sha256_hex(text, len, plan.manifest_sha256);
-        rc = plan_store(&plan, &spec, text, secret, &err);
+        struct crypto_signer *signer = crypto_signer_new(secret);
+        rc = plan_store(&plan, &spec, text, signer, &err);
+        crypto_signer_free(signer);
     }
     free(text);
     return rc;

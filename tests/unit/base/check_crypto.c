@@ -38,6 +38,15 @@ START_TEST(ed25519_rfc8032_test_2)
     ck_assert_mem_eq(public_key, expected_public, 32);
     crypto_sign(secret, "\x72", 1, signature);
     ck_assert_mem_eq(signature, expected, 64);
+    struct crypto_signer *signer = crypto_signer_new(secret);
+    crypto_signer_public(signer, public_key);
+    ck_assert_mem_eq(public_key, expected_public, 32);
+    for (int i = 0; i < 2; i++) {
+        memset(signature, 0, sizeof signature);
+        crypto_signer_sign(signer, "\x72", 1, signature);
+        ck_assert_mem_eq(signature, expected, 64);
+    }
+    crypto_signer_free(signer);
     ck_assert(crypto_verify(public_key, "\x72", 1, signature));
     ck_assert(!crypto_verify(public_key, "\x73", 1, signature));
     signature[0] ^= 1;

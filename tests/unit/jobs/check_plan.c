@@ -25,6 +25,7 @@ static const char *const files[] = {"plan.json", "plan.sig", "spec.json",
 
 static char directory[64];
 static unsigned char secret[32], public_key[32];
+static struct crypto_signer *signer;
 static struct plan plan;
 static struct spec spec;
 static struct manifest manifest;
@@ -52,6 +53,7 @@ static void setup(void)
     strcpy(directory, "/tmp/check_plan.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     crypto_sign_keypair(secret, public_key);
+    signer = crypto_signer_new(secret);
     make_manifest();
     int rc = spec_parse(spec_text, strlen(spec_text), "job.yaml", &policy, &spec, &err);
     ck_assert_msg(rc == 0, "%s\n%s", err.text, err.detail);
@@ -66,7 +68,7 @@ static void setup(void)
     crypto_sha256_hex(manifest_text, strlen(manifest_text), plan.manifest_sha256);
     rc = price_job(&spec, &manifest, &plan.price, &err);
     ck_assert_msg(rc == 0, "%s", err.text);
-    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, secret, &err), 0);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
 }
 
 static void teardown(void)
@@ -77,6 +79,7 @@ static void teardown(void)
         unlink(path);
     }
     rmdir(directory);
+    crypto_signer_free(signer);
     free(manifest_text);
 }
 
@@ -126,7 +129,7 @@ START_TEST(a_pure_release_comes_back)
                                                       .epsilon = 0.7,
                                                       .sample_rate = 1};
     ck_assert_int_eq(price_used(price, used, &price->cost, &err), 0);
-    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, secret, &err), 0);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
     int rc = load(&loaded);
     ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
     ck_assert(loaded.price.releases[0].mechanism.epsilon == 0.7);
@@ -231,6 +234,27 @@ START_TEST(another_key_is_refused)
 }
 END_TEST
 
+/* Signatures of this process are not verified again: each for its own text only. */
+START_TEST(another_plans_signature_is_refused)
+{
+    struct plan loaded;
+    char path[256], *first;
+    size_t len;
+    snprintf(path, sizeof path, "%s/plan.sig", directory);
+    ck_assert_int_eq(pathsafe_read_file(path, 64, &first, &len, &err), 0);
+    plan.attempt++;
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
+    ck_assert_int_eq(load(&loaded), 0);
+    ck_assert_int_eq(pathsafe_replace(path, first, len, 0600, &err), 0);
+    ck_assert_int_eq(load(&loaded), -PPT_ETRUST);
+    plan.attempt--;
+    for (int i = 0; i < 300; i++) /* more than it remembers */
+        ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
+    ck_assert_int_eq(load(&loaded), 0);
+    free(first);
+}
+END_TEST
+
 START_TEST(a_copied_plan_is_refused)
 {
     struct plan loaded;
@@ -303,6 +327,7 @@ int main(void)
     tcase_add_test(tc, a_plan_for_anybody_anywhere);
     tcase_add_test(tc, only_for_its_user_on_its_hosts);
     tcase_add_test(tc, another_key_is_refused);
+    tcase_add_test(tc, another_plans_signature_is_refused);
     tcase_add_test(tc, a_copied_plan_is_refused);
     tcase_add_test(tc, a_short_signature_or_missing_file_is_refused);
     tcase_add_test(tc, a_report_comes_back_as_it_was);

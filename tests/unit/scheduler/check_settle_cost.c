@@ -21,7 +21,7 @@ static const char spec_text[] =
     "training: {steps: 100, batch_size: 256, learning_rate: 0.5}\n";
 
 static char directory[64], meter_path[128];
-static unsigned char secret[32], public_key[32];
+static unsigned char public_key[32];
 static struct plan plan;
 static struct error err;
 
@@ -35,7 +35,9 @@ static void setup(void)
     strcpy(directory, "/tmp/check_settle.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(meter_path, sizeof meter_path, "%s/" PLAN_METER, directory);
+    unsigned char secret[32];
     crypto_sign_keypair(secret, public_key);
+    struct crypto_signer *signer = crypto_signer_new(secret);
     manifest.splits[0] = (struct manifest_split){.name = "train",
                                                  .nominal_count = 60000,
                                                  .n_dims = 2,
@@ -54,7 +56,8 @@ static void setup(void)
     snprintf(plan.spec_sha256, sizeof plan.spec_sha256, "%s", spec.sha256);
     crypto_sha256_hex(manifest_text, strlen(manifest_text), plan.manifest_sha256);
     ck_assert_int_eq(price_job(&spec, &manifest, &plan.price, &err), 0);
-    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, secret, &err), 0);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
+    crypto_signer_free(signer);
     free(manifest_text);
 }
 
