@@ -191,7 +191,7 @@ int plan_issue(const char *directory,
     if (rc == 0)
         rc = store_file(directory, "plan.sig", signature, PLAN_SIGNATURE_SIZE, sync,
                         err);
-    return rc != 0 ? rc : pathsafe_sync_parent(path, err); /* all names at once */
+    return rc != 0 || sync == PLAN_LATER ? rc : pathsafe_sync_parent(path, err);
 }
 
 int plan_store(const struct plan *plan, const struct spec *spec,
@@ -199,8 +199,8 @@ int plan_store(const struct plan *plan, const struct spec *spec,
                struct error *err)
 {
     unsigned char signature[PLAN_SIGNATURE_SIZE];
-    int rc = plan_draft(plan->directory, plan, spec, manifest_text, signer,
-                        PLAN_NOW, signature, err);
+    int rc = plan_draft(plan->directory, plan, spec, manifest_text, signer, PLAN_NOW,
+                        signature, err);
     return rc != 0 ? rc
                    : plan_issue(plan->directory, signature,
                                 plan->price.is_private && plan->attempt == 1, PLAN_NOW,
@@ -357,9 +357,8 @@ static int verify(const char *directory, const unsigned char public_key[32],
     if (rc == 0)
         rc = load_file(directory, "plan.sig", CRYPTO_SIGNATURE_SIZE, &signature,
                        &signature_len, err);
-    if (rc == 0 &&
-        (signature_len != CRYPTO_SIGNATURE_SIZE ||
-         !is_signed(public_key, text, len, (unsigned char *)signature))) {
+    if (rc == 0 && (signature_len != CRYPTO_SIGNATURE_SIZE ||
+                    !is_signed(public_key, text, len, (unsigned char *)signature))) {
         rc = error_set(err, PPT_ETRUST,
                        "the signature of %s/plan.json does not fit this public key",
                        directory);

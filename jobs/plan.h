@@ -62,8 +62,8 @@ int plan_draft(const char *directory, const struct plan *plan, const struct spec
                struct error *err);
 
 /* Puts the signature beside its draft, and before it the meter: with_meter for a
- * private job of which nothing has run yet, and never again. The meter is on disk when
- * it returns, whatever `sync` says. Errors: PPT_EIO. */
+ * private job of which nothing has run yet, and never again. PLAN_NOW: all names in the
+ * directory are on disk when it returns. Errors: PPT_EIO. */
 int plan_issue(const char *directory,
                const unsigned char signature[PLAN_SIGNATURE_SIZE], bool with_meter,
                enum plan_sync sync, struct error *err);

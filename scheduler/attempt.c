@@ -1,4 +1,4 @@
-#include "scheduler/attempt.h"
+#include "scheduler/attempt_inside.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -20,18 +20,6 @@
 /* For so long the meter of processes that have gone may be held by somebody: after it
  * everything is spent. */
 #define HELD_S 60
-/* From ranks being fewer than planned (they may still be starting, or already ending)
- * to giving the attempt up: so long, and a second a rank. */
-#define RANKS_MISSING_S 30
-#define RANKS_EVERY_S 5
-/* From a job being unknown to Slurm to taking it for dead. Controllers that have just
- * been started may not know all their jobs yet. */
-#define FORGOTTEN_S 60
-/* The same where another witness says that it has ended: its processes may have got
- * their SIGTERM just now (slurm.conf's KillWait). */
-#define WITNESSED_S 30
-/* From one attempt that never came to run to the next. */
-#define AGAIN_S 10
 /* For so long what a job was staged with (its data file, its plan) is as it was. */
 #define STAGED_S 10
 
@@ -46,10 +34,16 @@ static const struct spec_policy any_policy = {
     .max_memory_bytes = INT64_MAX,
 };
 
-static struct launcher *launcher_of(const struct attempt_context *context,
-                                    const struct queue_job *job)
+struct launcher *attempt_launcher(const struct attempt_context *context,
+                                  const struct queue_job *job)
 {
     return job->allocation[0] != '\0' ? context->allocation : context->loop->launcher;
+}
+
+static bool is_here(const struct attempt_context *context, const struct queue_job *job)
+{
+    struct launcher *launcher = attempt_launcher(context, job);
+    return launcher->ops->is_here != NULL && launcher->ops->is_here(launcher);
 }
 
 static int find_reserved(const struct attempt_context *context, int64_t job_id,
@@ -79,9 +73,9 @@ static bool is_held_long(const struct queue_job *job)
     return now_s - state.held_since_s >= HELD_S;
 }
 
-static int finish(const struct attempt_context *context, const struct queue_job *job,
-                  const struct settle_verdict *verdict, const struct report *report,
-                  enum attempt_fate *ret_fate, struct error *err)
+int attempt_finish(const struct attempt_context *context, const struct queue_job *job,
+                   const struct settle_verdict *verdict, const struct report *report,
+                   enum attempt_fate *ret_fate, struct error *err)
 {
     const struct loop *loop = context->loop;
     const struct bills_payer payer = {context->db, context->lease, loop->hooks,
@@ -191,7 +185,6 @@ static int draft_plan(const struct attempt_context *context,
                       struct error *err)
 {
     const struct conf *conf = context->loop->conf;
-    struct launcher *launcher = launcher_of(context, job);
     bool is_users = job->allocation[0] != '\0';
     struct plan plan = {.job_id = job->id,
                         .attempt = attempt,
@@ -201,7 +194,7 @@ static int draft_plan(const struct attempt_context *context,
                         .needs_encrypted_disk = conf->needs_encrypted_disk,
                         .needs_confidential_gpu = conf->needs_confidential_gpu,
                         .price = prepared->price};
-    if (launcher->ops->is_here != NULL && launcher->ops->is_here(launcher))
+    if (is_here(context, job))
         gethostname(plan.hosts, sizeof plan.hosts - 1);
     snprintf(plan.directory, sizeof plan.directory, "%s",
              is_users ? job->allocation : directory);
@@ -256,15 +249,20 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .slurm = &resources->slurm};
     struct spool_state before, state;
     unsigned char own[PLAN_SIGNATURE_SIZE];
+    bool is_noted = false;
     int rc = signature != NULL ? 0
                                : draft_plan(context, job, prepared, directory, attempt,
                                             PLAN_NOW, own, err);
     if (rc == 0)
         rc = spool_load(directory, &before, err);
-    if (rc == 0) /* the row says "running": from here on a plan may lie there signed */
+    if (rc ==
+        0) { /* the row says "running": from here on a plan may lie there signed */
+        is_noted = signature != NULL && attempt == 1 && is_here(context, job);
         rc = plan_issue(directory, signature != NULL ? signature : own,
-                        prepared->price.is_private && before.started_attempt == 0,
-                        signature != NULL ? PLAN_LATER : PLAN_NOW, err);
+                        prepared->price.is_private && before.started_attempt == 0 &&
+                            (attempt == 1 || !before.is_doubtful),
+                        is_noted ? PLAN_LATER : PLAN_NOW, err);
+    }
     if (rc == 0)
         rc = renew(context, err);
     if (rc != 0)
@@ -277,11 +275,13 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     state.stop_at_s = 0;
     state.missing_since_s = 0;
     state.held_since_s = 0;
-    rc = spool_save(directory, &state, err);
+    state.boot[0] = '\0';
+    rc = is_noted ? spool_note(directory, &state, err)
+                  : spool_save(directory, &state, err);
     if (rc != 0)
         return rc;
     cause_mark(directory, attempt);
-    rc = job_keys_start(context->loop->conf, launcher_of(context, job), &request,
+    rc = job_keys_start(context->loop->conf, attempt_launcher(context, job), &request,
                         job->allocation[0] == '\0', lock, ret_started, err);
     if ((rc == -PPT_ELAUNCH || rc == -PPT_EPOLICY) &&
         spool_save(directory, &before, NULL) != 0)
@@ -298,13 +298,14 @@ static int give_up(const struct attempt_context *context, const struct queue_job
     enum attempt_fate fate;
     if (job->attempt == 0)
         verdict.charge = SETTLE_NOTHING;
-    else if (spool_load(job->directory, &state, NULL) != 0 || state.n_losses > 0)
+    else if (spool_load(job->directory, &state, NULL) != 0 || state.n_losses > 0 ||
+             state.is_doubtful)
         verdict.charge = SETTLE_ALL;
     else
         verdict.charge = state.started_attempt == 0 ? SETTLE_NOTHING : SETTLE_METER;
     snprintf(verdict.reason, sizeof verdict.reason, "cannot be started: %.480s",
              why->text);
-    return finish(context, job, &verdict, NULL, &fate, err);
+    return attempt_finish(context, job, &verdict, NULL, &fate, err);
 }
 
 /* Is it the fault of this job or directory, or of the database and our right to it? */
@@ -450,7 +451,7 @@ int attempt_stage(const struct attempt_context *context, const struct queue_job 
     staged->lock = -1;
     staged->job = *job;
     staged->job.spec = staged->job.after = NULL;
-    int rc = launcher_of(context, job)->ops->is_over != NULL
+    int rc = attempt_launcher(context, job)->ops->is_over != NULL
                  ? 0
                  : error_set(err, PPT_ESTATE, "its launcher takes no staged jobs");
     if (rc == 0)
@@ -529,261 +530,4 @@ int attempt_start_group(const struct attempt_context *context,
         attempt_staged_free(staged[i]);
     }
     return rc;
-}
-
-/* ---- watching ---- */
-
-static int ask_to_stop(const struct attempt_context *context,
-                       const struct queue_job *job, struct spool_state *state,
-                       enum spool_stop why, struct error *err)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    state->stop = why;
-    state->stop_at_s = time(NULL);
-    int rc = spool_save(job->directory, state, err);
-    if (rc != 0)
-        return rc;
-    log_info("job %lld: asked to stop: %s", (long long)job->id,
-             why == SPOOL_STOP_CANCEL ? "cancelled" : "time limit");
-    launcher->ops->stop(launcher, job->directory);
-    return 0;
-}
-
-/* mpirun does not always notice that a rank has died (one that is killed while it
- * connects leaves it waiting for ever). Looked at every few seconds only, because all
- * processes of the machine have to be gone through. */
-static int watch_ranks(const struct attempt_context *context,
-                       const struct queue_job *job, struct spool_state *state,
-                       int64_t now_s, struct error *err)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    if ((now_s + job->id) % RANKS_EVERY_S != 0)
-        return 0;
-    bool is_whole =
-        launcher->ops->count(launcher, job->directory, true) >= job->n_ranks;
-    if (is_whole == (state->missing_since_s == 0)) {
-        if (!is_whole &&
-            now_s - state->missing_since_s >= RANKS_MISSING_S + job->n_ranks)
-            launcher->ops->kill(launcher, job->directory);
-        return 0;
-    }
-    state->missing_since_s = is_whole ? 0 : now_s;
-    return spool_save(job->directory, state, err);
-}
-
-/* In an allocation its ppt-submit hears of it with its next sign of life, or if the
- * database was slow with the one after that. */
-static int64_t hears_within_s(const struct queue_job *job)
-{
-    return job->allocation[0] != '\0' ? 2 * ALLOCATION_BEAT_S : 0;
-}
-
-/* Its processes live, or it waits to be started elsewhere. Without a state nobody knows
- * since when, so where it should end it is killed at once; it pays everything anyway.
- */
-static int watch_living(const struct attempt_context *context,
-                        const struct queue_job *job, const struct launcher_look *look,
-                        struct error *err)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    const struct conf *conf = context->loop->conf;
-    struct spool_state state;
-    int64_t now_s = time(NULL);
-    if (!context->is_due && !job->is_cancel_requested)
-        return 0; /* all that could be due is due in seconds */
-    if (spool_load(job->directory, &state, NULL) != 0) {
-        if (job->is_cancel_requested || now_s - job->started_at_s >= job->time_limit_s)
-            launcher->ops->kill(launcher, job->directory);
-        return 0;
-    }
-    if (state.stop != SPOOL_STOP_NONE) {
-        if (now_s - state.stop_at_s >= conf->grace_s + hears_within_s(job))
-            launcher->ops->kill(launcher, job->directory);
-        return 0;
-    }
-    if (job->is_cancel_requested)
-        return ask_to_stop(context, job, &state, SPOOL_STOP_CANCEL, err);
-    if (look->life == LAUNCHER_QUEUED)
-        return 0;
-    int64_t ran_s = look->ran_s < 0 ? now_s - state.started_at_s : look->ran_s;
-    if (ran_s >= job->time_limit_s)
-        return ask_to_stop(context, job, &state, SPOOL_STOP_TIME, err);
-    return watch_ranks(context, job, &state, now_s, err);
-}
-
-/* What the launcher knows better than the spool. */
-static void learn(const struct launcher_look *look, struct settle_facts *facts)
-{
-    if (look->life == LAUNCHER_NEVER && facts->state.started_attempt == facts->attempt)
-        facts->state.started_attempt--;
-    if (!look->is_cancelled)
-        return;
-    facts->is_cancel_requested = true;
-    if (facts->state.stop == SPOOL_STOP_NONE && !look->is_hearsay)
-        facts->state.stop = SPOOL_STOP_CANCEL;
-}
-
-/* Ordered to follow others by a scheduler that has gone: then its world has forgotten
- * it, and that it did not begin is nobody's fault. */
-static bool was_forgotten(const struct attempt_context *context,
-                          const struct queue_job *job, const struct settle_facts *facts)
-{
-    return facts->has_only_died && facts->state.ahead_attempt == job->attempt &&
-           job->epoch != context->lease->epoch;
-}
-
-/* Counts attempts that Slurm ended before they began, until one has begun. */
-static int count_early(const struct queue_job *job, const struct launcher_look *look,
-                       struct settle_facts *facts, struct error *err)
-{
-    struct spool_state *state = &facts->state;
-    if (look->early[0] != '\0')
-        facts->early = look->early;
-    if (!facts->has_state || (facts->early == NULL && look->life == LAUNCHER_NEVER))
-        return 0;
-    if (facts->early == NULL && state->n_early == 0)
-        return 0;
-    if (facts->early != NULL && state->last_early == job->attempt)
-        return 0; /* counted before */
-    state->n_early = facts->early == NULL ? 0 : state->n_early + 1;
-    state->last_early = job->attempt;
-    return spool_save(job->directory, state, err);
-}
-
-/* Processes that died without a word, perhaps before they saw a record: no host to run
- * on, no memory to start in. */
-static void look_for_beginning(const struct attempt_context *context,
-                               const struct queue_job *job,
-                               const struct launcher_look *look,
-                               struct settle_facts *facts)
-{
-    facts->has_only_died =
-        facts->has_state && !facts->has_report && !facts->is_allocation &&
-        look->life != LAUNCHER_NEVER && look->early[0] == '\0' &&
-        facts->state.started_attempt == job->attempt &&
-        settle_is_unopened(job->directory, context->loop->public_key, job->attempt);
-    if (facts->has_only_died)
-        facts->early = facts->cause != NULL ? facts->cause : "nothing is known of why";
-}
-
-static int settle_dead(const struct attempt_context *context,
-                       const struct queue_job *job, const struct launcher_look *look,
-                       enum attempt_fate *ret_fate, struct error *err)
-{
-    struct settle_facts facts = {.attempt = job->attempt,
-                                 .is_cancel_requested = job->is_cancel_requested,
-                                 .max_restarts = context->loop->conf->max_restarts,
-                                 .is_allocation = job->allocation[0] != '\0'};
-    struct settle_verdict verdict;
-    char cause[CAUSE_SIZE];
-    if (cause_find(job->directory, job->attempt, cause))
-        facts.cause = cause;
-    facts.has_state = spool_load(job->directory, &facts.state, NULL) == 0;
-    facts.has_report =
-        settle_find_report(job->directory, job->id, job->attempt, &facts.report);
-    look_for_beginning(context, job, look, &facts);
-    if ((look->life == LAUNCHER_NEVER || facts.has_only_died) && !look->is_cancelled &&
-        !look->is_returned && facts.has_state && !facts.is_cancel_requested &&
-        time(NULL) - facts.state.started_at_s < AGAIN_S)
-        return 0;
-    int rc =
-        was_forgotten(context, job, &facts) ? 0 : count_early(job, look, &facts, err);
-    if (rc != 0)
-        return rc;
-    learn(look, &facts);
-    settle_decide(&facts, &verdict);
-    if (verdict.is_loss && facts.state.last_loss != job->attempt) {
-        facts.state.n_losses++;
-        facts.state.last_loss = job->attempt;
-        rc = spool_save(job->directory, &facts.state, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (verdict.runs_again && look->is_returned) {
-        *ret_fate = ATTEMPT_RETURNED;
-        return 0;
-    }
-    if (verdict.runs_again) {
-        log_info("job %lld: attempt %lld: %s", (long long)job->id,
-                 (long long)job->attempt, verdict.reason);
-        return attempt_start(context, job->id, verdict.reason, err);
-    }
-    rc = finish(context, job, &verdict, facts.has_report ? &facts.report : NULL,
-                ret_fate, err);
-    if (rc != 0)
-        return rc;
-    /* Not before: by this report a later look would decide otherwise. */
-    if (verdict.is_loss)
-        settle_tell(&facts, job->id, job->directory, context->loop->public_key);
-    return 0;
-}
-
-/* It may have run and nobody knows where: wait a while for word of it. */
-static int watch_forgotten(const struct attempt_context *context,
-                           const struct queue_job *job,
-                           const struct launcher_look *look,
-                           enum attempt_fate *ret_fate, struct error *err)
-{
-    struct spool_state state;
-    int64_t now_s = time(NULL), wait_s = look->is_witnessed ? WITNESSED_S : FORGOTTEN_S;
-    if (spool_load(job->directory, &state, NULL) != 0 ||
-        (state.missing_since_s > 0 && now_s - state.missing_since_s >= wait_s))
-        return settle_dead(context, job, look, ret_fate, err);
-    if (state.missing_since_s > 0)
-        return 0;
-    state.missing_since_s = now_s;
-    return spool_save(job->directory, &state, err);
-}
-
-/* For ppt-queue. Trouble with it is the database's, and shows again soon. */
-static int tell_slurm(const struct attempt_context *context,
-                      const struct queue_job *job, const struct slurm_job *now,
-                      struct error *err)
-{
-    const struct slurm_job *before = &job->slurm;
-    if (now->id == 0 ||
-        (now->id == before->id && strcmp(now->state, before->state) == 0 &&
-         strcmp(now->reason, before->reason) == 0))
-        return 0;
-    return queue_slurm(context->db, context->lease, job->id, job->attempt, now, err);
-}
-
-bool attempt_is_over(const struct attempt_context *context, const struct queue_job *job)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    return launcher->ops->is_over != NULL &&
-           (job->host[0] == '\0' || strcmp(job->host, context->loop->host) == 0) &&
-           launcher->ops->is_over(launcher, job->directory);
-}
-
-bool attempt_is_ahead(const struct attempt_context *context,
-                      const struct queue_job *job)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    return launcher->ops->is_ahead != NULL &&
-           launcher->ops->is_ahead(launcher, job->directory);
-}
-
-int attempt_watch(const struct attempt_context *context, const struct queue_job *job,
-                  enum attempt_fate *ret_fate, struct error *err)
-{
-    struct launcher *launcher = launcher_of(context, job);
-    struct launcher_look look;
-    if (job->host[0] != '\0' && strcmp(job->host, context->loop->host) != 0)
-        return 0; /* another machine's scheduler started it: only there can one look */
-    int rc = launcher->ops->look(launcher, job->directory, job->attempt, &look, err);
-    if (rc == 0)
-        rc = tell_slurm(context, job, &look.slurm, err);
-    if (rc != 0)
-        return rc;
-    if (look.life == LAUNCHER_ALIVE || look.life == LAUNCHER_QUEUED)
-        return watch_living(context, job, &look, err);
-    if (look.life == LAUNCHER_FORGOTTEN)
-        return watch_forgotten(context, job, &look, ret_fate, err);
-    /* mpirun has gone; a rank that outlived it could still charge the meter. */
-    if (launcher->ops->count(launcher, job->directory, false) > 0) {
-        launcher->ops->kill(launcher, job->directory);
-        return 0;
-    }
-    return settle_dead(context, job, &look, ret_fate, err);
 }

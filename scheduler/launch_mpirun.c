@@ -402,6 +402,16 @@ static int look(struct launcher *launcher, const char *directory, int64_t attemp
     return rc;
 }
 
+void launch_mpirun_world_remove(const char *directory)
+{
+    static const char *const files[] = {"lock", "log", "ranks"};
+    char path[SPOOL_PATH_SIZE];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (spool_path(directory, files[i], path, NULL) == 0)
+            unlink(path);
+    rmdir(directory);
+}
+
 void launch_mpirun_signal(const struct launch_mpirun *mpirun, const char *directory,
                           int sig)
 {

@@ -34,6 +34,9 @@ int launch_mpirun_world(const struct launch_mpirun *mpirun,
                         int lock, struct launcher_started *ret_started,
                         struct error *err);
 
+/* Removes the directory of such ranks, which have gone. */
+void launch_mpirun_world_remove(const char *directory);
+
 /* Signals mpirun itself, which passes SIGUSR1 on to all ranks, on other hosts too. */
 void launch_mpirun_signal(const struct launch_mpirun *mpirun, const char *directory,
                           int sig);

@@ -105,16 +105,6 @@ static void send_away(struct world *world)
     set_state(world, WORLD_LEAVING);
 }
 
-static void remove_directory(const char *directory)
-{
-    static const char *const files[] = {"lock", "log", "ranks"};
-    char path[SPOOL_PATH_SIZE];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (spool_path(directory, files[i], path, NULL) == 0)
-            unlink(path);
-    rmdir(directory);
-}
-
 static struct world *add_world(struct launch_pool *pool, int64_t id, int64_t n_ranks,
                                int64_t cores_per_rank, enum world_state state)
 {
@@ -144,7 +134,7 @@ static void drop_world(struct launch_pool *pool, int i)
     struct world *world = pool->worlds[i];
     hang_up(pool, world);
     world_orders_free(&world->orders);
-    remove_directory(world->directory);
+    launch_mpirun_world_remove(world->directory);
     free(world);
     pool->worlds[i] = pool->worlds[--pool->n_worlds];
 }
@@ -711,7 +701,14 @@ static void kill_all(struct launcher *launcher, const char *directory)
         pool->fallback.ops->kill(&pool->fallback, directory);
 }
 
+static bool is_here(struct launcher *launcher)
+{
+    struct launch_pool *pool = launcher->state;
+    return pool->fallback.ops->is_here(&pool->fallback);
+}
+
 static const struct launcher_ops pool_ops = {.name = "pool",
+                                             .is_here = is_here,
                                              .tend = tend,
                                              .wake_fd = wake_fd,
                                              .rest_ms = rest_ms,

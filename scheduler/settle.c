@@ -144,12 +144,12 @@ static void not_started(const struct settle_facts *facts,
 void settle_decide(const struct settle_facts *facts, struct settle_verdict *ret_verdict)
 {
     struct settle_verdict verdict = {.state = QUEUE_FAILED};
-    bool has_begun =
-        !facts->has_state || facts->state.started_attempt == facts->attempt;
+    bool has_begun = !facts->has_state || facts->state.is_doubtful ||
+                     facts->state.started_attempt == facts->attempt;
     if (!facts->has_state) {
         verdict.charge = SETTLE_ALL;
         say(&verdict, PPT_EIO, "its directory was removed or damaged");
-    } else if (facts->state.started_attempt != facts->attempt) {
+    } else if (!has_begun) {
         /* The scheduler died between writing the attempt down and starting it, or Slurm
          * did not come to start it. */
         not_started(facts, &verdict);

@@ -22,6 +22,22 @@ static const char *const stop_names[SPOOL_STOP_N] = {"none", "cancel", "time"};
 static int state_text(const struct spool_state *state, char **ret_text,
                       struct error *err);
 
+/* "": this system does not tell. */
+static const char *this_boot(void)
+{
+    static char boot[SPOOL_BOOT_SIZE];
+    char *text = NULL;
+    size_t len = 0;
+    if (boot[0] == '\0' && pathsafe_read_file("/proc/sys/kernel/random/boot_id", 64,
+                                              &text, &len, NULL) == 0) {
+        len = strcspn(text, "\n");
+        if (len < sizeof boot)
+            memcpy(boot, text, len);
+        free(text);
+    }
+    return boot;
+}
+
 int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],
                struct error *err)
 {
@@ -101,17 +117,18 @@ void spool_close(struct spool *spool)
     spool->lock = -1;
 }
 
-/* Its name is on disk with the first that is synced with the directory, before anything
- * runs. */
-static int save_first(const char *directory, struct error *err)
+static int note_first(const char *directory, struct error *err)
 {
-    const struct spool_state nothing = {0};
+    struct spool_state nothing = {0};
     char path[SPOOL_PATH_SIZE], *text = NULL;
+    strcpy(nothing.boot, this_boot());
     int rc = spool_path(directory, STATE_FILE, path, err);
     if (rc == 0)
         rc = state_text(&nothing, &text, err);
-    if (rc == 0)
+    if (rc == 0 && nothing.boot[0] == '\0')
         rc = pathsafe_replace_soon(path, text, strlen(text), 0600, err);
+    else if (rc == 0)
+        rc = pathsafe_write_fast(path, text, strlen(text), 0600, err);
     free(text);
     return rc;
 }
@@ -128,7 +145,7 @@ int spool_job(const struct spool *spool, int64_t job_id,
     if (rc == 0)
         rc = spool_check_owner(directory, err);
     if (rc == 0 && spool_load(directory, &state, NULL) == -PPT_ENOTFOUND)
-        rc = save_first(directory, err);
+        rc = note_first(directory, err);
     if (rc == 0)
         memcpy(ret_directory, directory, sizeof directory);
     return rc;
@@ -188,11 +205,13 @@ static int parse_state(const char *text, size_t len, const char *path,
                  &state.ahead_attempt);
     ydoc_integer(&faults, ydoc_get(root, "held_since_s"), 0, INT64_MAX,
                  &state.held_since_s);
+    ydoc_string(&faults, ydoc_get(root, "boot"), sizeof state.boot, state.boot);
     int rc = ydoc_faults_end(&faults, "scheduler's state of a job", err);
     ydoc_free(doc);
     if (rc != 0)
         return error_set(err, PPT_ETRUST, "%s is damaged", path);
     state.stop = (enum spool_stop)stop;
+    state.is_doubtful = state.boot[0] != '\0' && strcmp(state.boot, this_boot()) != 0;
     *ret_state = state;
     return 0;
 }
@@ -220,6 +239,8 @@ int spool_load(const char *directory, struct spool_state *ret_state, struct erro
     int rc = spool_path(directory, STATE_FILE, path, err);
     if (rc == 0)
         rc = pathsafe_read_file(path, STATE_MAX_BYTES, &text, &len, err);
+    if (rc == 0 && len == 0) /* its first line was never written */
+        rc = error_set(err, PPT_ENOTFOUND, "%s is empty", path);
     if (rc == 0) {
         const char *line = last_line(text, len, &line_len);
         rc = parse_state(line, line_len, path, ret_state, err);
@@ -230,7 +251,8 @@ int spool_load(const char *directory, struct spool_state *ret_state, struct erro
 
 /* One more line at the end of a state file that is there and has room: no name
  * changes, so one sync of the file does. *ret_done false: it is to be replaced. */
-static int append(const char *path, const char *line, bool *ret_done, struct error *err)
+static int append(const char *path, const char *line, bool is_synced, bool *ret_done,
+                  struct error *err)
 {
     struct stat st;
     size_t len = strlen(line);
@@ -241,7 +263,7 @@ static int append(const char *path, const char *line, bool *ret_done, struct err
     int rc = 0;
     if (fstat(fd, &st) == 0 && st.st_size + (off_t)len <= STATE_MAX_BYTES) {
         ssize_t n = write(fd, line, len);
-        if (n == (ssize_t)len && fdatasync(fd) == 0)
+        if (n == (ssize_t)len && (!is_synced || fdatasync(fd) == 0))
             *ret_done = true;
         else
             rc = error_errno(err, PPT_EIO, "cannot write '%s'", path);
@@ -266,12 +288,14 @@ static int state_text(const struct spool_state *state, char **ret_text,
     json_integer(&json, "last_early", state->last_early);
     json_integer(&json, "ahead_attempt", state->ahead_attempt);
     json_integer(&json, "held_since_s", state->held_since_s);
+    if (state->boot[0] != '\0')
+        json_string(&json, "boot", state->boot);
     json_close_object(&json);
     return json_end(&json, ret_text, err);
 }
 
-int spool_save(const char *directory, const struct spool_state *state,
-               struct error *err)
+static int write_state(const char *directory, const struct spool_state *state,
+                       bool is_synced, struct error *err)
 {
     char path[SPOOL_PATH_SIZE], *text = NULL, *line = NULL;
     bool is_done = false;
@@ -285,10 +309,36 @@ int spool_save(const char *directory, const struct spool_state *state,
         rc = error_set(err, PPT_ENOMEM, "no memory for a job's state");
     }
     if (rc == 0)
-        rc = append(path, line, &is_done, err);
+        rc = append(path, line, is_synced, &is_done, err);
     if (rc == 0 && !is_done)
         rc = pathsafe_replace(path, text, strlen(text), 0600, err);
     free(text);
     free(line);
     return rc;
+}
+
+int spool_save(const char *directory, const struct spool_state *state,
+               struct error *err)
+{
+    return write_state(directory, state, true, err);
+}
+
+int spool_note(const char *directory, struct spool_state *state, struct error *err)
+{
+    strcpy(state->boot, this_boot());
+    return write_state(directory, state, state->boot[0] == '\0', err);
+}
+
+int spool_keep(const char *directory, struct spool_state *state, struct error *err)
+{
+    char path[SPOOL_PATH_SIZE];
+    int rc = spool_path(directory, STATE_FILE, path, err);
+    if (rc == 0)
+        rc = pathsafe_sync_parent(path, err);
+    if (rc == 0)
+        rc = pathsafe_sync_parent(directory, err);
+    if (rc != 0)
+        return rc;
+    state->boot[0] = '\0';
+    return write_state(directory, state, true, err);
 }

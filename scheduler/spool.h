@@ -4,6 +4,9 @@
  * Guarantees: one scheduler at a time uses a spool (a lock on its file `schedd.lock`);
  * directories are of mode 0700; a job's state is the last whole line of its file, which
  * is on disk when spool_save returns. A save that was interrupted has not happened.
+ * What spool_job and spool_note write is not waited for by the disk: a power cut may
+ * undo it, a killed scheduler cannot. It says so itself, by naming the boot of the
+ * machine that it was written in, and is in doubt when it is read in any other.
  */
 #ifndef PPT_SCHEDULER_SPOOL_H
 #define PPT_SCHEDULER_SPOOL_H
@@ -30,8 +33,8 @@ void spool_close(struct spool *spool);
  * PPT_ETRUST. */
 int spool_check_owner(const char *path, struct error *err);
 
-/* root/ID of the job, made where it is missing, with an empty state.
- * Errors: PPT_EIO. */
+/* root/ID of the job, made where it is missing, with an empty state that may not be on
+ * disk yet. Errors: PPT_EIO. */
 int spool_job(const struct spool *spool, int64_t job_id,
               char ret_directory[SPOOL_PATH_SIZE], struct error *err);
 
@@ -49,6 +52,8 @@ int spool_is_locked(const char *directory, bool *ret_is_locked, struct error *er
 
 enum spool_stop { SPOOL_STOP_NONE, SPOOL_STOP_CANCEL, SPOOL_STOP_TIME, SPOOL_STOP_N };
 
+#define SPOOL_BOOT_SIZE 40
+
 struct spool_state {
     int64_t started_attempt; /* the last whose processes may have run; 0: none */
     int64_t started_at_s;    /* Unix time of that */
@@ -61,14 +66,27 @@ struct spool_state {
     int64_t last_early;      /* the last such attempt */
     int64_t held_since_s;    /* gone, but somebody holds the meter; 0: nobody seen */
     int64_t ahead_attempt;   /* the last that was ordered to follow others */
+    char boot[SPOOL_BOOT_SIZE]; /* it may not be on disk, and was written in that boot
+                                   of the machine (random(4), boot_id); "": it is */
+    bool is_doubtful; /* by spool_load: that was another boot. Later lines may be lost:
+                         any attempt that the database knows may have been started.
+                         Stays so when it is saved, until boot is cleared */
 };
 
-/* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it), PPT_ETRUST
- * (unreadable), PPT_EIO. */
+/* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it, or a power cut
+ * took it), PPT_ETRUST (unreadable), PPT_EIO. */
 int spool_load(const char *directory, struct spool_state *ret_state, struct error *err);
 
 /* Errors: PPT_EIO. */
 int spool_save(const char *directory, const struct spool_state *state,
                struct error *err);
+
+/* The same at once: state->boot is set and the disk is not waited for. For jobs whose
+ * ranks a power cut ends too. Errors: PPT_EIO. */
+int spool_note(const char *directory, struct spool_state *state, struct error *err);
+
+/* Brings to disk what was noted, after the names of all that lies in the directory, and
+ * clears state->boot. Errors: PPT_EIO. */
+int spool_keep(const char *directory, struct spool_state *state, struct error *err);
 
 #endif

@@ -295,6 +295,26 @@ START_TEST(a_removed_directory_costs_all)
 }
 END_TEST
 
+/* A power cut may have undone what the spool said last: what the database knows to be
+ * begun is taken for begun, and for dead where no report says more. */
+START_TEST(a_state_in_doubt_has_been_started)
+{
+    facts.state = (struct spool_state){.is_doubtful = true};
+    settle_decide(&facts, &verdict);
+    ck_assert(verdict.is_loss && verdict.runs_again);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+    facts.max_restarts = 0;
+    settle_decide(&facts, &verdict);
+    ck_assert(!verdict.runs_again);
+    ck_assert_int_eq(verdict.state, QUEUE_FAILED);
+    ck_assert_int_eq(verdict.charge, SETTLE_ALL);
+    report(REPORT_DONE, 0);
+    settle_decide(&facts, &verdict);
+    ck_assert_int_eq(verdict.state, QUEUE_DONE);
+    ck_assert_int_eq(verdict.charge, SETTLE_METER);
+}
+END_TEST
+
 static struct cost reserved_cost(int64_t rho)
 {
     struct cost cost = cost_zero(UNIT_EXAMPLE, RELATION_ADD_REMOVE);
@@ -347,6 +367,7 @@ int main(void)
     tcase_add_test(tc, who_finishes_in_time_is_done_though_asked_to_stop);
     tcase_add_test(tc, an_attempt_that_never_started_costs_nothing);
     tcase_add_test(tc, a_removed_directory_costs_all);
+    tcase_add_test(tc, a_state_in_doubt_has_been_started);
     tcase_add_test(tc, without_a_plan_that_can_be_trusted_everything_is_spent);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/pathsafe.h"
+
 static char top[64], root[80], directory[SPOOL_PATH_SIZE];
 static struct error err;
 static struct spool spool;
@@ -79,7 +81,8 @@ START_TEST(state_comes_back_as_it_was)
     struct spool_state state = {3,          1700000000, SPOOL_STOP_TIME,
                                 1700000009, 2,          1,
                                 1700000005, 2,          7,
-                                1700000011, 9},
+                                1700000011, 9,          "",
+                                false},
                        read;
     ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
@@ -149,6 +152,61 @@ START_TEST(an_interrupted_save_has_not_happened)
 }
 END_TEST
 
+/* Another boot of the machine in all that was noted: as after a power cut. */
+static void cut_power(void)
+{
+    char path[SPOOL_PATH_SIZE], *text;
+    size_t len;
+    ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
+    ck_assert_int_eq(pathsafe_read_file(path, 4096, &text, &len, &err), 0);
+    for (char *at = text; (at = strstr(at, "\"boot\": \"")) != NULL; at++)
+        at[9] = at[9] == 'f' ? '0' : 'f';
+    put(text, "w");
+    free(text);
+}
+
+START_TEST(what_was_noted_is_in_doubt_after_a_power_cut)
+{
+    struct spool_state state = {.started_attempt = 1}, read;
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert(read.boot[0] != '\0' && !read.is_doubtful);
+    cut_power();
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert(read.is_doubtful);
+
+    ck_assert_int_eq(spool_note(directory, &state, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert_int_eq(read.started_attempt, 1);
+    ck_assert(!read.is_doubtful);
+    cut_power();
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert(read.is_doubtful);
+    ck_assert_int_eq(spool_save(directory, &read, &err), 0); /* saving heals nothing */
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert(read.is_doubtful);
+
+    ck_assert_int_eq(spool_note(directory, &state, &err), 0);
+    ck_assert_int_eq(spool_keep(directory, &state, &err), 0);
+    ck_assert_str_eq(state.boot, "");
+    cut_power();
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+    ck_assert(read.started_attempt == 1 && !read.is_doubtful);
+}
+END_TEST
+
+/* Its name was on disk and nothing else. */
+START_TEST(an_empty_state_is_none)
+{
+    struct spool_state read;
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    put("", "w");
+    ck_assert_int_eq(spool_load(directory, &read, &err), -PPT_ENOTFOUND);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_load(directory, &read, &err), 0);
+}
+END_TEST
+
 START_TEST(a_state_may_be_saved_for_ever)
 {
     struct spool_state state = {0}, read;
@@ -211,6 +269,8 @@ int main(void)
     tcase_add_test(tc, damaged_and_missing_states_are_told_apart);
     tcase_add_test(tc, an_interrupted_save_has_not_happened);
     tcase_add_test(tc, a_state_may_be_saved_for_ever);
+    tcase_add_test(tc, what_was_noted_is_in_doubt_after_a_power_cut);
+    tcase_add_test(tc, an_empty_state_is_none);
     tcase_add_test(tc, a_lock_lives_as_long_as_who_inherited_it);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
