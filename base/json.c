@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,23 +24,36 @@ static void append(struct json *json, const char *text, size_t len)
     json->text[json->len] = '\0';
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+}
+
+static void append_escape(struct json *json, unsigned char c)
+{
+    char escape[8];
+    if (c == '"' || c == '\\')
+        snprintf(escape, sizeof escape, "\\%c", c);
+    else if (c == '\n')
+        strcpy(escape, "\\n");
+    else if (c == '\t')
+        strcpy(escape, "\\t");
+    else
+        snprintf(escape, sizeof escape, "\\u%04x", c);
+    append(json, escape, strlen(escape));
+}
+
 static void append_quoted(struct json *json, const char *text)
 {
     append(json, "\"", 1);
-    for (const char *p = text; *p != '\0'; p++) {
-        char escape[8];
-        unsigned char c = (unsigned char)*p;
-        if (c == '"' || c == '\\')
-            snprintf(escape, sizeof escape, "\\%c", c);
-        else if (c == '\n')
-            strcpy(escape, "\\n");
-        else if (c == '\t')
-            strcpy(escape, "\\t");
-        else if (c < 0x20 || c == 0x7f)
-            snprintf(escape, sizeof escape, "\\u%04x", c);
-        else
-            snprintf(escape, sizeof escape, "%c", c);
-        append(json, escape, strlen(escape));
+    while (*text != '\0') {
+        size_t n = 0;
+        while (is_plain((unsigned char)text[n]))
+            n++;
+        append(json, text, n);
+        text += n;
+        if (*text != '\0')
+            append_escape(json, (unsigned char)*text++);
     }
     append(json, "\"", 1);
 }
@@ -144,7 +158,9 @@ void json_shortest(double value, char ret_text[32])
         snprintf(ret_text, 32, "%.0f", value); /* 10, not 1e+01 */
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
+    /* %g drops zeros at the end, so 15 digits, which a double always has, find every
+     * shorter text; a subnormal has fewer. */
+    for (int digits = isnormal(value) ? DBL_DIG : 1; digits <= 17; digits++) {
         snprintf(ret_text, 32, "%.*g", digits, value);
         if (strtod(ret_text, NULL) == value)
             return;

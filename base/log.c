@@ -27,47 +27,53 @@ bool log_colour(int fd)
     return isatty(fd) && (no_color == NULL || *no_color == '\0');
 }
 
-static void print_head(const char *level, const char *colour)
+#define HEAD_SIZE 160
+
+static void make_head(const char *level, const char *colour, char ret_head[HEAD_SIZE])
 {
+    char stamp[32] = "";
     if (with_time) {
-        char stamp[32];
         time_t now = time(NULL);
         struct tm tm;
         gmtime_r(&now, &tm);
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ ", &tm);
-        fputs(stamp, stderr);
     }
-    fprintf(stderr, "%s: ", program_name);
-    if (*level == '\0')
-        return;
-    if (log_colour(STDERR_FILENO))
-        fprintf(stderr, "\033[%sm%s:\033[0m ", colour, level);
-    else
-        fprintf(stderr, "%s: ", level);
+    bool has_colour = *level != '\0' && log_colour(STDERR_FILENO);
+    snprintf(ret_head, HEAD_SIZE, "%s%.60s: %s%s%s%s%s%s", stamp, program_name,
+             has_colour ? "\033[" : "", has_colour ? colour : "", has_colour ? "m" : "",
+             level, *level != '\0' ? ":" : "",
+             has_colour       ? "\033[0m "
+             : *level != '\0' ? " "
+                              : "");
+}
+
+/* By one call, which is one write: lines of several processes do not mix. */
+static void print_text(const char *level, const char *colour, const char *text)
+{
+    char head[HEAD_SIZE];
+    make_head(level, colour, head);
+    fprintf(stderr, "%s%s\n", head, text);
 }
 
 int log_error(const struct error *err)
 {
-    print_head("error", "1;31");
-    fprintf(stderr, "%s\n",
-            err->text[0] != '\0' ? err->text : error_sentence(err->code));
-    if (err->detail[0] != '\0') {
-        print_head("detail", "1");
-        fprintf(stderr, "%s\n", err->detail);
-    }
-    if (err->hint[0] != '\0') {
-        print_head("hint", "1;36");
-        fprintf(stderr, "%s\n", err->hint);
-    }
+    print_text("error", "1;31",
+               err->text[0] != '\0' ? err->text : error_sentence(err->code));
+    if (err->detail[0] != '\0')
+        print_text("detail", "1", err->detail);
+    if (err->hint[0] != '\0')
+        print_text("hint", "1;36", err->hint);
     return err->code > 0 && err->code < 126 ? err->code : PPT_EINTERNAL;
 }
 
 static void print_line(const char *level, const char *colour, const char *format,
                        va_list ap)
 {
-    print_head(level, colour);
-    vfprintf(stderr, format, ap);
-    fputc('\n', stderr);
+    char *text = NULL;
+    int len = vasprintf(&text, format, ap);
+    print_text(level, colour, len < 0 ? format : text);
+    if (len >= 0)
+        free(text);
 }
 
 void log_warning(const char *format, ...)

@@ -167,6 +167,31 @@ START_TEST(shortest_numbers_read_back)
 }
 END_TEST
 
+/* Against the definition: the first number of digits that reads back. */
+START_TEST(shortest_numbers_are_shortest)
+{
+    uint64_t bits = 88172645463325252u;
+    for (int i = 0; i < 20000; i++) {
+        char text[32], expected[32];
+        double value;
+        bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17; /* Marsaglia's */
+        if (i % 2 == 0)
+            memcpy(&value, &bits, sizeof value);
+        else /* few digits */
+            value = (double)(bits % 100000) / pow(10, (double)(bits >> 32 & 15));
+        if (!isfinite(value) || (fabs(value) < 1e15 && value == trunc(value)))
+            continue;
+        json_shortest(value, text);
+        for (int digits = 1; digits <= 17; digits++) {
+            snprintf(expected, sizeof expected, "%.*g", digits, value);
+            if (strtod(expected, NULL) == value)
+                break;
+        }
+        ck_assert_str_eq(text, expected);
+    }
+}
+END_TEST
+
 START_TEST(a_table_lines_up)
 {
     static const char *const headings[] = {"NAME", ">SPENT", "STATE"};
@@ -214,6 +239,7 @@ int main(void)
     tcase_add_test(tc, wrong_usage_says_what);
     tcase_add_test(tc, json_text_is_exact);
     tcase_add_test(tc, shortest_numbers_read_back);
+    tcase_add_test(tc, shortest_numbers_are_shortest);
     tcase_add_test(tc, a_table_lines_up);
     tcase_add_test(tc, an_error_carries_text_detail_and_hint);
     suite_add_tcase(suite, tc);
