@@ -226,15 +226,31 @@ static int renew(const struct attempt_context *context, struct error *err)
     return rc;
 }
 
+/* A job that can be started now: nobody else has it. */
+struct ready {
+    char directory[SPOOL_PATH_SIZE];
+    int lock; /* -1: given away */
+    struct spool_state state;
+    int64_t drafted; /* the attempt whose plan lies there already; 0: none */
+    unsigned char signature[PLAN_SIGNATURE_SIZE]; /* of that */
+};
+
+static void give_lock(struct ready *ready)
+{
+    if (ready->lock >= 0)
+        close(ready->lock);
+    ready->lock = -1;
+}
+
 /* From here on the attempt counts as one that may have run, unless the launcher says
  * that nothing was started. */
 static int launch(const struct attempt_context *context, const struct queue_job *job,
-                  const struct admission_job *prepared, const char *directory,
-                  int64_t attempt, int lock, const unsigned char *signature,
-                  struct launcher_started *ret_started, struct error *err)
+                  const struct admission_job *prepared, struct ready *ready,
+                  int64_t attempt, struct launcher_started *ret_started,
+                  struct error *err)
 {
     const struct spec_resources *resources = &prepared->spec.resources;
-    struct launcher_request request = {.directory = directory,
+    struct launcher_request request = {.directory = ready->directory,
                                        .login = job->submitted_by,
                                        .account = job->account,
                                        .job_id = job->id,
@@ -247,27 +263,24 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                                        .ranks = context->ranks,
                                        .is_ahead = context->is_ahead,
                                        .slurm = &resources->slurm};
-    struct spool_state before, state;
-    unsigned char own[PLAN_SIGNATURE_SIZE];
-    bool is_noted = false;
-    int rc = signature != NULL ? 0
-                               : draft_plan(context, job, prepared, directory, attempt,
-                                            PLAN_NOW, own, err);
+    const struct spool_state *before = &ready->state;
+    bool is_drafted = ready->drafted == attempt;
+    bool is_noted = is_drafted && attempt == 1 && is_here(context, job);
+    bool is_first =
+        before->started_attempt == 0 && (attempt == 1 || !before->is_doubtful);
+    int rc = is_drafted ? 0
+                        : draft_plan(context, job, prepared, ready->directory, attempt,
+                                     PLAN_NOW, ready->signature, err);
+    /* The row says "running": from here on a plan may lie there signed. */
     if (rc == 0)
-        rc = spool_load(directory, &before, err);
-    if (rc ==
-        0) { /* the row says "running": from here on a plan may lie there signed */
-        is_noted = signature != NULL && attempt == 1 && is_here(context, job);
-        rc = plan_issue(directory, signature != NULL ? signature : own,
-                        prepared->price.is_private && before.started_attempt == 0 &&
-                            (attempt == 1 || !before.is_doubtful),
+        rc = plan_issue(ready->directory, ready->signature,
+                        prepared->price.is_private && is_first,
                         is_noted ? PLAN_LATER : PLAN_NOW, err);
-    }
     if (rc == 0)
         rc = renew(context, err);
     if (rc != 0)
         return rc;
-    state = before;
+    struct spool_state state = *before;
     state.started_attempt = attempt;
     state.ahead_attempt = context->is_ahead ? attempt : 0;
     state.started_at_s = time(NULL);
@@ -276,15 +289,15 @@ static int launch(const struct attempt_context *context, const struct queue_job 
     state.missing_since_s = 0;
     state.held_since_s = 0;
     state.boot[0] = '\0';
-    rc = is_noted ? spool_note(directory, &state, err)
-                  : spool_save(directory, &state, err);
+    rc = is_noted ? spool_note(ready->directory, &state, err)
+                  : spool_save(ready->directory, &state, err);
     if (rc != 0)
         return rc;
-    cause_mark(directory, attempt);
+    cause_mark(ready->directory, attempt);
     rc = job_keys_start(context->loop->conf, attempt_launcher(context, job), &request,
-                        job->allocation[0] == '\0', lock, ret_started, err);
+                        job->allocation[0] == '\0', ready->lock, ret_started, err);
     if ((rc == -PPT_ELAUNCH || rc == -PPT_EPOLICY) &&
-        spool_save(directory, &before, NULL) != 0)
+        spool_save(ready->directory, before, NULL) != 0)
         log_warning("job %lld: cannot take back its start", (long long)job->id);
     return rc;
 }
@@ -314,41 +327,36 @@ static bool is_ours(int rc)
     return rc == -PPT_EDB || rc == -PPT_ESTATE || rc == -PPT_ENOMEM || rc == -PPT_EPERM;
 }
 
-/* A directory with a state, and its lock; nothing runs and nothing is written down. */
+/* A directory with a state, and its lock; nothing runs and nothing is written down.
+ * Errors: ready->lock is -1. */
 static int make_ready(const struct attempt_context *context,
                       const struct queue_job *job, const struct price *price,
-                      char ret_directory[SPOOL_PATH_SIZE], int *ret_lock,
-                      struct error *err)
+                      struct ready *ret_ready, struct error *err)
 {
+    *ret_ready = (struct ready){.lock = -1};
     int rc = check_price(context, job, price, err);
     if (rc == 0)
-        rc = spool_job(context->loop->spool, job->id, ret_directory, err);
+        rc = spool_job(context->loop->spool, job->id, ret_ready->directory,
+                       &ret_ready->state, err);
     /* Another spool than before has no meter of what was released. */
     if (rc == 0 && job->directory[0] != '\0' &&
-        strcmp(job->directory, ret_directory) != 0)
+        strcmp(job->directory, ret_ready->directory) != 0)
         rc = error_set(err, PPT_ETRUST, "its earlier attempts lie in %s",
                        job->directory);
     if (rc == 0)
-        rc = spool_lock(ret_directory, ret_lock, err);
+        rc = spool_lock(ret_ready->directory, &ret_ready->lock, err);
+    if (rc != 0)
+        give_lock(ret_ready);
     return rc;
 }
 
-/* A signature whose plan is in the job's directory already. */
-struct draft {
-    int64_t attempt; /* 0: none is */
-    unsigned char signature[PLAN_SIGNATURE_SIZE];
-};
-
 /* Starts an attempt that is written down. Closes the lock. */
 static int run(const struct attempt_context *context, const struct queue_job *job,
-               const struct admission_job *prepared, const char *directory, int lock,
-               const struct draft *draft, int64_t attempt,
-               struct launcher_started *ret_started, struct error *err)
+               const struct admission_job *prepared, struct ready *ready,
+               int64_t attempt, struct launcher_started *ret_started, struct error *err)
 {
-    int rc =
-        launch(context, job, prepared, directory, attempt, lock,
-               attempt == draft->attempt ? draft->signature : NULL, ret_started, err);
-    close(lock);
+    int rc = launch(context, job, prepared, ready, attempt, ret_started, err);
+    give_lock(ready);
     if (rc == 0)
         log_info("job %lld: attempt %lld started, pid %lld", (long long)job->id,
                  (long long)attempt, (long long)ret_started->pid);
@@ -357,18 +365,18 @@ static int run(const struct attempt_context *context, const struct queue_job *jo
 
 /* Writes the attempt down and starts it. Closes the lock. */
 static int begin(const struct attempt_context *context, const struct queue_job *job,
-                 const struct admission_job *prepared, const char *directory, int lock,
-                 const struct draft *draft, const char *reason, struct error *err)
+                 const struct admission_job *prepared, struct ready *ready,
+                 const char *reason, struct error *err)
 {
     struct launcher_started started = {0};
     int64_t attempt;
-    int rc = queue_start(context->db, context->lease, job->id, directory, reason,
+    int rc = queue_start(context->db, context->lease, job->id, ready->directory, reason,
                          &attempt, err);
     if (rc != 0) {
-        close(lock);
+        give_lock(ready);
         return rc;
     }
-    rc = run(context, job, prepared, directory, lock, draft, attempt, &started, err);
+    rc = run(context, job, prepared, ready, attempt, &started, err);
     return rc != 0 ? rc
                    : queue_started(context->db, context->lease, job->id, attempt,
                                    context->loop->host, started.pid, started.start_time,
@@ -401,9 +409,7 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
 {
     struct queue_job job = {0};
     struct error why = {0};
-    struct draft none = {0};
-    char directory[SPOOL_PATH_SIZE];
-    int lock = -1;
+    struct ready ready;
     struct admission_job *prepared = malloc(sizeof *prepared);
     if (prepared == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory starting a job");
@@ -411,9 +417,9 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
     if (rc == 0)
         rc = prepare(context, &job, prepared, &why);
     if (rc == 0) {
-        rc = make_ready(context, &job, &prepared->price, directory, &lock, &why);
+        rc = make_ready(context, &job, &prepared->price, &ready, &why);
         if (rc == 0)
-            rc = begin(context, &job, prepared, directory, lock, &none, reason, &why);
+            rc = begin(context, &job, prepared, &ready, reason, &why);
         admission_job_free(prepared);
     }
     queue_job_free(&job);
@@ -426,9 +432,7 @@ int attempt_start(const struct attempt_context *context, int64_t job_id,
 struct attempt_staged {
     struct queue_job job;
     struct admission_job prepared;
-    char directory[SPOOL_PATH_SIZE];
-    int lock;
-    struct draft draft;
+    struct ready ready;
     int64_t epoch, staged_at_s;
 };
 
@@ -436,8 +440,7 @@ void attempt_staged_free(struct attempt_staged *staged)
 {
     if (staged == NULL)
         return;
-    if (staged->lock >= 0)
-        close(staged->lock);
+    give_lock(&staged->ready);
     admission_job_free(&staged->prepared);
     free(staged);
 }
@@ -448,7 +451,7 @@ int attempt_stage(const struct attempt_context *context, const struct queue_job 
     struct attempt_staged *staged = calloc(1, sizeof *staged);
     if (staged == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory starting a job");
-    staged->lock = -1;
+    staged->ready.lock = -1;
     staged->job = *job;
     staged->job.spec = staged->job.after = NULL;
     int rc = attempt_launcher(context, job)->ops->is_over != NULL
@@ -457,15 +460,15 @@ int attempt_stage(const struct attempt_context *context, const struct queue_job 
     if (rc == 0)
         rc = prepare(context, &staged->job, &staged->prepared, err);
     if (rc == 0)
-        rc = make_ready(context, &staged->job, &staged->prepared.price,
-                        staged->directory, &staged->lock, err);
-    staged->draft.attempt = staged->job.attempt + 1;
+        rc = make_ready(context, &staged->job, &staged->prepared.price, &staged->ready,
+                        err);
+    staged->ready.drafted = staged->job.attempt + 1;
     staged->epoch = context->lease->epoch;
     staged->staged_at_s = time(NULL);
     if (rc == 0)
-        rc =
-            draft_plan(context, &staged->job, &staged->prepared, staged->directory,
-                       staged->draft.attempt, PLAN_LATER, staged->draft.signature, err);
+        rc = draft_plan(context, &staged->job, &staged->prepared,
+                        staged->ready.directory, staged->ready.drafted, PLAN_LATER,
+                        staged->ready.signature, err);
     if (rc != 0)
         attempt_staged_free(staged);
     else
@@ -491,10 +494,8 @@ static int start_written(const struct attempt_context *context,
                          struct error *err)
 {
     struct launcher_started started = {0};
-    int lock = staged->lock;
-    staged->lock = -1;
-    int rc = run(context, &staged->job, &staged->prepared, staged->directory, lock,
-                 &staged->draft, attempt, &started, err);
+    int rc = run(context, &staged->job, &staged->prepared, &staged->ready, attempt,
+                 &started, err);
     if (rc == 0 && started.start_time != 0)
         rc = queue_started(context->db, context->lease, staged->job.id, attempt,
                            context->loop->host, started.pid, started.start_time, err);
@@ -510,7 +511,7 @@ int attempt_start_group(const struct attempt_context *context,
     each.ranks = NULL;
     for (int i = 0; i < n; i++)
         starts[i] = (struct queue_start){.job_id = staged[i]->job.id,
-                                         .directory = staged[i]->directory};
+                                         .directory = staged[i]->ready.directory};
     *ret_job_id = starts[0].job_id;
     int rc = queue_start_group(context->db, context->lease, context->loop->host, starts,
                                n, err);

@@ -117,7 +117,8 @@ void spool_close(struct spool *spool)
     spool->lock = -1;
 }
 
-static int note_first(const char *directory, struct error *err)
+static int note_first(const char *directory, struct spool_state *ret_state,
+                      struct error *err)
 {
     struct spool_state nothing = {0};
     char path[SPOOL_PATH_SIZE], *text = NULL;
@@ -130,22 +131,29 @@ static int note_first(const char *directory, struct error *err)
     else if (rc == 0)
         rc = pathsafe_write_fast(path, text, strlen(text), 0600, err);
     free(text);
+    *ret_state = nothing;
     return rc;
 }
 
 int spool_job(const struct spool *spool, int64_t job_id,
-              char ret_directory[SPOOL_PATH_SIZE], struct error *err)
+              char ret_directory[SPOOL_PATH_SIZE], struct spool_state *ret_state,
+              struct error *err)
 {
     char name[24], directory[SPOOL_PATH_SIZE];
-    struct spool_state state = {0};
+    struct error own = {0};
     snprintf(name, sizeof name, "%lld", (long long)job_id);
     int rc = spool_path(spool->root, name, directory, err);
     if (rc == 0)
         rc = make_directory(directory, err);
     if (rc == 0)
         rc = spool_check_owner(directory, err);
-    if (rc == 0 && spool_load(directory, &state, NULL) == -PPT_ENOTFOUND)
-        rc = note_first(directory, err);
+    if (rc != 0)
+        return rc;
+    rc = spool_load(directory, ret_state, &own);
+    if (rc == -PPT_ENOTFOUND)
+        rc = note_first(directory, ret_state, err);
+    else if (rc != 0 && err != NULL)
+        *err = own;
     if (rc == 0)
         memcpy(ret_directory, directory, sizeof directory);
     return rc;

@@ -33,10 +33,6 @@ void spool_close(struct spool *spool);
  * PPT_ETRUST. */
 int spool_check_owner(const char *path, struct error *err);
 
-/* root/ID of the job, made where it is missing, with an empty state that may not be on
- * disk yet. Errors: PPT_EIO. */
-int spool_job(const struct spool *spool, int64_t job_id,
-              char ret_directory[SPOOL_PATH_SIZE], struct error *err);
 
 /* directory/name. Errors: PPT_EIO (too long). */
 int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],
@@ -72,6 +68,12 @@ struct spool_state {
                          any attempt that the database knows may have been started.
                          Stays so when it is saved, until boot is cleared */
 };
+
+/* root/ID of the job, and its state: both made where they are missing, and then not on
+ * disk yet. Errors: PPT_EIO, PPT_ETRUST (another's; an unreadable state). */
+int spool_job(const struct spool *spool, int64_t job_id,
+              char ret_directory[SPOOL_PATH_SIZE], struct spool_state *ret_state,
+              struct error *err);
 
 /* Errors: PPT_ENOTFOUND (no directory or no state: somebody removed it, or a power cut
  * took it), PPT_ETRUST (unreadable), PPT_EIO. */

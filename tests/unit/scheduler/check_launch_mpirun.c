@@ -19,6 +19,7 @@
 static char top[64], worker[80], directory[SPOOL_PATH_SIZE];
 static struct error err;
 static struct spool spool;
+static struct spool_state first;
 static struct launch_mpirun mpirun;
 static struct launcher launcher;
 static int lock;
@@ -29,7 +30,7 @@ static void setup(void)
     strcpy(top, "/tmp/check_launch.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(top));
     ck_assert_int_eq(spool_open(top, &spool, &err), 0);
-    ck_assert_int_eq(spool_job(&spool, 7, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 7, directory, &first, &err), 0);
     ck_assert_int_eq(spool_lock(directory, &lock, &err), 0);
     snprintf(worker, sizeof worker, "%s/worker", top);
     mpirun = (struct launch_mpirun){
@@ -196,7 +197,7 @@ END_TEST
 START_TEST(other_jobs_are_left_alone)
 {
     char other[SPOOL_PATH_SIZE];
-    ck_assert_int_eq(spool_job(&spool, 77, other, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 77, other, &first, &err), 0);
     make_worker("#!/bin/sh\necho ready\nwhile :; do sleep 0.1; done\n");
     struct launcher_started started = start(1);
     free(wait_for("ready"));

@@ -17,6 +17,7 @@
 static char top[64], root[80], directory[SPOOL_PATH_SIZE];
 static struct error err;
 static struct spool spool;
+static struct spool_state first;
 
 static void setup(void)
 {
@@ -68,9 +69,9 @@ START_TEST(a_jobs_directory_is_private)
 {
     char again[SPOOL_PATH_SIZE];
     umask(0);
-    ck_assert_int_eq(spool_job(&spool, 17, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 17, directory, &first, &err), 0);
     ck_assert_int_eq(mode_of(directory), 0700);
-    ck_assert_int_eq(spool_job(&spool, 17, again, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 17, again, &first, &err), 0);
     ck_assert_str_eq(directory, again);
     ck_assert_ptr_nonnull(strstr(directory, "/spool/17"));
 }
@@ -84,7 +85,7 @@ START_TEST(state_comes_back_as_it_was)
                                 1700000011, 9,          "",
                                 false},
                        read;
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
     ck_assert_int_eq(read.started_attempt, 0);
     ck_assert_int_eq(read.stop, SPOOL_STOP_NONE);
@@ -102,7 +103,7 @@ START_TEST(state_comes_back_as_it_was)
     ck_assert_int_eq(read.held_since_s, 1700000011);
     ck_assert_int_eq(read.ahead_attempt, 9);
     /* an existing state is not made empty */
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
     ck_assert_int_eq(read.n_losses, 2);
 }
@@ -112,7 +113,7 @@ START_TEST(damaged_and_missing_states_are_told_apart)
 {
     struct spool_state read;
     char path[SPOOL_PATH_SIZE];
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
     FILE *file = fopen(path, "w");
     fputs("{\"started_attempt\": -1}", file);
@@ -138,7 +139,7 @@ static void put(const char *text, const char *how)
 START_TEST(an_interrupted_save_has_not_happened)
 {
     struct spool_state state = {.started_attempt = 1}, read;
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_save(directory, &state, &err), 0);
     put("\n{\"started_attempt\": 2, \"started", "a");
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
@@ -168,7 +169,7 @@ static void cut_power(void)
 START_TEST(what_was_noted_is_in_doubt_after_a_power_cut)
 {
     struct spool_state state = {.started_attempt = 1}, read;
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
     ck_assert(read.boot[0] != '\0' && !read.is_doubtful);
     cut_power();
@@ -199,10 +200,10 @@ END_TEST
 START_TEST(an_empty_state_is_none)
 {
     struct spool_state read;
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     put("", "w");
     ck_assert_int_eq(spool_load(directory, &read, &err), -PPT_ENOTFOUND);
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_load(directory, &read, &err), 0);
 }
 END_TEST
@@ -212,7 +213,7 @@ START_TEST(a_state_may_be_saved_for_ever)
     struct spool_state state = {0}, read;
     struct stat st;
     char path[SPOOL_PATH_SIZE];
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_path(directory, "scheduler.json", path, &err), 0);
     for (int64_t i = 1; i <= 300; i++) {
         state.started_at_s = INT64_MAX - i;
@@ -230,7 +231,7 @@ START_TEST(a_lock_lives_as_long_as_who_inherited_it)
     bool is_locked;
     int lock, ends[2];
     char byte;
-    ck_assert_int_eq(spool_job(&spool, 1, directory, &err), 0);
+    ck_assert_int_eq(spool_job(&spool, 1, directory, &first, &err), 0);
     ck_assert_int_eq(spool_is_locked(directory, &is_locked, &err), 0);
     ck_assert(!is_locked);
     ck_assert_int_eq(spool_lock(directory, &lock, &err), 0);
