@@ -9,12 +9,17 @@
 #include "jobs/fl/eden.h"
 #include "jobs/fl/lossless.h"
 
+static bool is_shared(const struct compress *compress)
+{
+    return compress->subspace.trainer != NULL;
+}
+
 int compress_open(struct compress *compress, const struct spec *spec,
-                  const struct net *net, struct error *err)
+                  struct trainer *trainer, struct error *err)
 {
     const struct spec_compress *own = &spec->federation.compress;
     unsigned char key[CRYPTO_KEY_SIZE];
-    *compress = (struct compress){.spec = own, .n = net->n_params};
+    *compress = (struct compress){.spec = own, .n = trainer->net.n_params};
     if (!own->is_on) {
         return 0;
     }
@@ -29,7 +34,14 @@ int compress_open(struct compress *compress, const struct spec *spec,
                  ? error_set(err, PPT_ENOMEM, "no memory to compress updates")
                  : 0;
     if (rc == 0 && own->kind == COMPRESS_LOW_RANK) {
-        rc = low_rank_open(&compress->low_rank, net, (int)own->rank, err);
+        rc = low_rank_open(&compress->low_rank, &trainer->net, (int)own->rank, err);
+    }
+    if (rc == 0) {
+        rc =
+            subspace_open(&compress->subspace, spec, trainer, &compress->low_rank, err);
+    }
+    if (is_shared(compress)) {
+        compress->k = compress->subspace.n_sent;
     }
     if (rc != 0) {
         compress_close(compress);
@@ -45,6 +57,7 @@ void compress_close(struct compress *compress)
     if (compress->own != NULL) {
         crypto_stream_free(compress->own);
     }
+    subspace_close(&compress->subspace);
     low_rank_close(&compress->low_rank);
     free(compress->sizes);
     free(compress->rotated);
@@ -178,6 +191,10 @@ static void unpack_random(struct compress *compress, int64_t round,
 void compress_gather(struct compress *compress, int64_t round, float *update)
 {
     int64_t n_found = 0;
+    if (is_shared(compress)) {
+        subspace_gather(&compress->subspace, update);
+        return;
+    }
     crypto_stream_seek(compress->common, (uint64_t)round, 0);
     for (int64_t j = 0; j < compress->n && n_found < compress->k; j++) {
         if (is_drawn(compress, compress->n - j, compress->k - n_found)) {
@@ -189,6 +206,12 @@ void compress_gather(struct compress *compress, int64_t round, float *update)
 void compress_scatter(struct compress *compress, int64_t round, float *update)
 {
     int64_t n_put = 0;
+    if (is_shared(compress)) {
+        memcpy(compress->sizes, update, (size_t)compress->k * sizeof *update);
+        subspace_scatter(&compress->subspace, update);
+        subspace_turn(&compress->subspace, compress->sizes);
+        return;
+    }
     memcpy(compress->sizes, update, (size_t)compress->k * sizeof *update);
     memset(update, 0, (size_t)compress->n * sizeof *update);
     crypto_stream_seek(compress->common, (uint64_t)round, 0);
@@ -197,6 +220,24 @@ void compress_scatter(struct compress *compress, int64_t round, float *update)
             update[j] = compress->sizes[n_put++];
         }
     }
+}
+
+static void pack_shared(struct compress *compress, const float *update)
+{
+    memcpy(compress->sizes, update, (size_t)compress->n * sizeof *update);
+    subspace_gather(&compress->subspace, compress->sizes);
+    for (int64_t j = 0; j < compress->k; j++) {
+        bits_put_float(&compress->message, compress->sizes[j]);
+    }
+}
+
+static void unpack_shared(struct compress *compress, struct buf_reader *reader,
+                          float *ret)
+{
+    for (int64_t j = 0; j < compress->k; j++) {
+        ret[j] = bits_read_float(reader);
+    }
+    subspace_scatter(&compress->subspace, ret);
 }
 
 /* Of a value: its sign and a level from 0 to `levels`. */
@@ -284,6 +325,10 @@ int compress_pack(struct compress *compress, int64_t round, int64_t client,
                   compress->rotated, out);
         break;
     case COMPRESS_LOW_RANK:
+        if (is_shared(compress)) {
+            pack_shared(compress, update);
+            break;
+        }
         crypto_stream_seek(compress->common, (uint64_t)round, 0);
         low_rank_pack(&compress->low_rank, compress->common, update, out);
         break;
@@ -316,6 +361,10 @@ int compress_unpack(struct compress *compress, int64_t round, int64_t client,
                               compress->rotated, ret_update);
         break;
     case COMPRESS_LOW_RANK:
+        if (is_shared(compress)) {
+            unpack_shared(compress, &reader, ret_update);
+            break;
+        }
         is_good = low_rank_unpack(&compress->low_rank, &reader, ret_update);
         break;
     default:

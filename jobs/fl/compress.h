@@ -1,6 +1,6 @@
 /* A client's update as few bytes, and back; plain jobs. Under secure aggregation
- * random_k only: what clients send there must add up. Private to this
- * room, but for tests.
+ * random_k and low_rank only, the latter on a subspace that clients share (subspace.h):
+ * what clients send there must add up. Private to this room, but for tests.
  *
  *   top_k     the k values that are largest in size, k = fraction n rounded up, as
  *             float32 with the gaps between their places (Aji, Heafield 2017, arXiv
@@ -25,29 +25,31 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "jobs/fl/low_rank.h"
+#include "jobs/fl/subspace.h"
 #include "jobs/spec/spec.h"
 
 struct compress {
     const struct spec_compress *spec;
-    int64_t n;                    /* values of an update */
-    int64_t k;                    /* of them that are sent: top_k, random_k */
+    int64_t n; /* values of an update */
+    int64_t k; /* of them that are sent: top_k, random_k, low_rank with masks */
     struct crypto_stream *common; /* random_k, low_rank: draws of a round */
     struct crypto_stream *own;    /* qsgd, eden: draws of a client in a round */
     float *sizes;                 /* [n]: top_k; zstd's work */
     double *rotated;              /* [n]: eden */
     struct low_rank low_rank;
+    struct subspace subspace;
     struct buf message;
     int64_t most_bytes; /* the longest message since it was set to 0 */
 };
 
-/* Does nothing where the spec has no such section. Close with compress_close.
- * Errors: PPT_ENOMEM. */
+/* Does nothing where the spec has no such section. All is kept by the caller for as
+ * long. Close with compress_close. Errors: PPT_ENOMEM. */
 int compress_open(struct compress *compress, const struct spec *spec,
-                  const struct net *net, struct error *err);
+                  struct trainer *trainer, struct error *err);
 void compress_close(struct compress *compress);
 
-/* random_k, under masks: the k values of this round's places to the front of update[n],
- * and from there back to their places among zeros. */
+/* Under masks: the k values that are sent of update[n] to its front; and from the front
+ * back, of the clients' sum, once in a round: a subspace turns by it. */
 void compress_gather(struct compress *compress, int64_t round, float *update);
 void compress_scatter(struct compress *compress, int64_t round, float *update);
 

@@ -151,7 +151,8 @@ static struct trainer_source source_of(const struct plan *plan, const struct spe
     struct trainer_source source = {
         .divisor = 1.0,
         .n_states = robust_n_states(&spec->federation.robust) +
-                    scaffold_n_states(&spec->federation),
+                    scaffold_n_states(&spec->federation) +
+                    subspace_n_states(&spec->federation),
         .has_noise = spec->federation.noise.by == NOISE_BY_CLIENTS ||
                      spec->federation.local != LOCAL_NONE};
     if (spec->federation.local != LOCAL_NONE) { /* seats, all of them taken */
@@ -236,7 +237,7 @@ static int open_round(struct round *round, const struct spec *own,
         rc = consent_open(&round->consent, round->spec, &round->partition, env, err);
     }
     if (rc == 0) {
-        rc = compress_open(&round->compress, round->spec, &round->trainer.net, err);
+        rc = compress_open(&round->compress, round->spec, &round->trainer, err);
     }
     if (rc == 0) {
         rc = scaffold_open(&round->scaffold, round->spec, &round->trainer,

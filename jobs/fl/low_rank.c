@@ -6,12 +6,12 @@
 #include "jobs/fl/bits.h"
 #include "jobs/fl/draw.h"
 
-static int64_t columns_of(const struct net_tensor *tensor)
+int64_t low_rank_columns(const struct net_tensor *tensor)
 {
     return tensor->dims[tensor->n_dims - 1];
 }
 
-static int64_t rows_of(const struct net_tensor *tensor)
+int64_t low_rank_rows(const struct net_tensor *tensor)
 {
     int64_t rows = 1;
     for (int d = 0; d < tensor->n_dims - 1; d++) {
@@ -20,9 +20,9 @@ static int64_t rows_of(const struct net_tensor *tensor)
     return rows;
 }
 
-static bool is_split(const struct low_rank *low_rank, const struct net_tensor *tensor)
+bool low_rank_splits(const struct low_rank *low_rank, const struct net_tensor *tensor)
 {
-    int64_t rows = rows_of(tensor), columns = columns_of(tensor);
+    int64_t rows = low_rank_rows(tensor), columns = low_rank_columns(tensor);
     return low_rank->rank * (rows + columns) < rows * columns;
 }
 
@@ -34,10 +34,12 @@ int low_rank_open(struct low_rank *low_rank, const struct net *net, int rank,
     low_rank->n_tensors = net_tensors(net, low_rank->tensors);
     for (int i = 0; i < low_rank->n_tensors; i++) {
         const struct net_tensor *tensor = &low_rank->tensors[i];
-        if (is_split(low_rank, tensor)) {
-            most_rows = rows_of(tensor) > most_rows ? rows_of(tensor) : most_rows;
-            most_columns =
-                columns_of(tensor) > most_columns ? columns_of(tensor) : most_columns;
+        if (low_rank_splits(low_rank, tensor)) {
+            most_rows =
+                low_rank_rows(tensor) > most_rows ? low_rank_rows(tensor) : most_rows;
+            most_columns = low_rank_columns(tensor) > most_columns
+                               ? low_rank_columns(tensor)
+                               : most_columns;
         }
     }
     low_rank->left = malloc((size_t)(most_rows * rank) * sizeof(double));
@@ -56,9 +58,7 @@ void low_rank_close(struct low_rank *low_rank)
     *low_rank = (struct low_rank){0};
 }
 
-/* The columns of a[n, rank] become orthonormal (Gram and Schmidt, modified, twice); one
- * that the others span, as good as, becomes zeros. */
-static void orthonormalise(double *a, int64_t n, int rank)
+void low_rank_orthonormalise(double *a, int64_t n, int rank)
 {
     for (int k = 0; k < rank; k++) {
         double before = 0.0, square = 0.0;
@@ -103,7 +103,7 @@ static void factorise(struct low_rank *low_rank, struct crypto_stream *random,
             left[i * rank + k] = sum;
         }
     }
-    orthonormalise(left, rows, rank);
+    low_rank_orthonormalise(left, rows, rank);
     for (int64_t j = 0; j < columns * rank; j++) {
         right[j] = 0.0;
     }
@@ -122,8 +122,8 @@ void low_rank_pack(struct low_rank *low_rank, struct crypto_stream *random,
     for (int t = 0; t < low_rank->n_tensors; t++) {
         const struct net_tensor *tensor = &low_rank->tensors[t];
         const float *m = update + tensor->offset;
-        int64_t rows = rows_of(tensor), columns = columns_of(tensor);
-        if (!is_split(low_rank, tensor)) {
+        int64_t rows = low_rank_rows(tensor), columns = low_rank_columns(tensor);
+        if (!low_rank_splits(low_rank, tensor)) {
             for (int64_t j = 0; j < rows * columns; j++) {
                 bits_put_float(out, m[j]);
             }
@@ -168,8 +168,8 @@ bool low_rank_unpack(struct low_rank *low_rank, struct buf_reader *reader,
     for (int t = 0; t < low_rank->n_tensors; t++) {
         const struct net_tensor *tensor = &low_rank->tensors[t];
         float *m = ret_update + tensor->offset;
-        int64_t rows = rows_of(tensor), columns = columns_of(tensor);
-        if (is_split(low_rank, tensor)) {
+        int64_t rows = low_rank_rows(tensor), columns = low_rank_columns(tensor);
+        if (low_rank_splits(low_rank, tensor)) {
             read_doubles(reader, low_rank->left, rows * low_rank->rank);
             read_doubles(reader, low_rank->right, columns * low_rank->rank);
             multiply(low_rank, rows, columns, m);

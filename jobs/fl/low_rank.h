@@ -20,6 +20,17 @@ struct low_rank {
     double *left, *right; /* P and Q of the largest tensor */
 };
 
+/* Of the matrix that the tensor is taken for: all its dimensions but the last, ... */
+int64_t low_rank_rows(const struct net_tensor *tensor);
+/* ... and that one. */
+int64_t low_rank_columns(const struct net_tensor *tensor);
+/* Is the tensor sent as thin matrices? */
+bool low_rank_splits(const struct low_rank *low_rank, const struct net_tensor *tensor);
+
+/* The columns of a[n, rank] become orthonormal (Gram and Schmidt, modified, twice); one
+ * that the others span, as good as, becomes zeros. */
+void low_rank_orthonormalise(double *a, int64_t n, int rank);
+
 /* Close with low_rank_close. Errors: PPT_ENOMEM. */
 int low_rank_open(struct low_rank *low_rank, const struct net *net, int rank,
                   struct error *err);

@@ -206,6 +206,7 @@ int round_run(struct round *round, struct error *err)
         return robust_run(&round->robust, err);
     }
     rc = scaffold_begin(&round->scaffold, err);
+    rc = rc != 0 ? rc : subspace_begin(&round->compress.subspace, err);
     if (round->spec->federation.aggregation == AGGREGATION_SECAGG) {
         return rc != 0 ? rc : secure_run(&round->secure, err);
     }

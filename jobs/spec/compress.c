@@ -126,11 +126,15 @@ void compress_check(struct ydoc_faults *faults, const struct ydoc_node *node,
                       "expected no such section, or privacy: none: what a client sends "
                       "would be longer than clip_norm, or depend on earlier rounds");
     else if (federation->aggregation == AGGREGATION_SECAGG &&
-             federation->compress.kind != COMPRESS_RANDOM_K &&
-             federation->compress.kind != COMPRESS_N)
+             !is_one_of(&federation->compress, COMPRESS_RANDOM_K, COMPRESS_LOW_RANK))
         ydoc_fault_at(
             faults, node, "compress",
-            "expected kind: random_k, or aggregation: clear: what others send "
-            "does not add up under masks; secagg.bits says how many bytes a "
+            "expected kind: random_k or low_rank, or aggregation: clear: what others "
+            "send does not add up under masks; secagg.bits says how many bytes a "
             "masked update has");
+    else if (federation->secagg.group > 0 &&
+             federation->compress.kind == COMPRESS_LOW_RANK)
+        ydoc_fault_at(faults, node, "compress",
+                      "expected another kind than low_rank with secagg.group: its "
+                      "subspace is that of one sum a round");
 }

@@ -10,7 +10,8 @@
 enum { N = 1000 };
 
 static struct spec spec;
-static struct net net; /* 99 values into 10 classes: a matrix and a bias */
+static struct trainer
+    trainer; /* its net: 99 values into 10 classes: a matrix and a bias */
 static struct compress compress;
 static float update[N], arrived[N];
 
@@ -25,9 +26,9 @@ static void open_kind(enum spec_compress_kind kind)
     struct manifest_split split = {
         .x_type = TYPE_FLOAT32, .n_dims = 1, .dims = {99}, .n_classes = 10};
     spec.model.preset = PRESET_LOGISTIC;
-    ck_assert_int_eq(net_build(&spec.model, &split, false, &net, NULL), 0);
-    ck_assert_int_eq(net.n_params, N);
-    ck_assert_int_eq(compress_open(&compress, &spec, &net, NULL), 0);
+    ck_assert_int_eq(net_build(&spec.model, &split, false, &trainer.net, NULL), 0);
+    ck_assert_int_eq(trainer.net.n_params, N);
+    ck_assert_int_eq(compress_open(&compress, &spec, &trainer, NULL), 0);
 }
 
 static void setup(void)
