@@ -56,6 +56,9 @@ int journal_round(struct round *round, struct error *err)
         }
         if (round->is_gathered) {
             json_integer(&json, "refused", round->robust.n_refused);
+            if (round->robust.secure != NULL) {
+                json_integer(&json, "hidden_among", round->robust.n_hidden);
+            }
         }
         if (round->spec->federation.compress.is_on) {
             json_integer(&json, "client_bytes", round->client_bytes);

@@ -11,7 +11,8 @@
  * {"attempt": 1, "round": 100, "personal": "ditto", "clients": 950, "held_out": 11873,
  * "common": {"mean": 0.9, "p10": 0.8, "median": 0.9, "p90": 1}, "own": {...}}
  * `clients`, `survivors` (of secure aggregation) and `refused` (clients that sent what
- * is no update, where a robust rule goes on without them) and `attackers` (of a
+ * is no update, where a robust rule goes on without them), `hidden_among` (the fewest
+ * clients that one sum is of, where the rule sees sums of groups) and `attackers` (of a
  * simulated attack), `bytes` (round.h) and `client_bytes` (the longest compressed
  * message) stand in plain jobs only: in private ones they are secrets. `clip_norm`,
  * where it follows a quantile, is that of the round: made of what rounds before have

@@ -376,6 +376,9 @@ static int hide(struct robust *robust, struct error *err)
         int64_t from = b * n / n_groups, to = (b + 1) * n / n_groups;
         rc = hide_group(robust, order + from, to - from, b, order + n, err);
         n_survivors += robust->secure->n_survivors;
+        if (b == 0 || robust->n_hidden > (int64_t)robust->secure->n_survivors) {
+            robust->n_hidden = robust->secure->n_survivors;
+        }
     }
     robust->secure->n_survivors = n_survivors;
     robust->mixed.n = n_groups;

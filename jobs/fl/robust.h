@@ -46,6 +46,8 @@ struct robust {
     int64_t *turn;                /* [cohort]: ... and the how manieth of it, from 0 */
     int64_t *n_turns;             /* [ranks] */
     int64_t n_refused, n_false;   /* of the last round: no updates; by attack.h */
+    int64_t
+        n_hidden; /* of the last round, with secure: clients behind the smallest sum */
 };
 
 /* How many arrays of n_slice the rule keeps from round to round, behind those of the

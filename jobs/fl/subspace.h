@@ -8,8 +8,8 @@
  * becomes the next Q. So a pair of rounds is a step of PowerSGD with factors averaged
  * over the clients and a warm start, and there is one exchange a round (ACP-SGD: Zhang
  * et al., ICDCS 2023). Round 0 draws Q from the seed; a column that the sums no longer
- * span is drawn anew, lest it were lost for good. Tensors that this makes no smaller are
- * sent as they are.
+ * span is drawn anew, lest it were lost for good. Tensors that this makes no smaller
+ * are sent as they are.
  *
  * A projection is linear and no longer than the update. The subspace is a state of the
  * server's slice, in checkpoints, and told to all ranks before each round. Memory of a

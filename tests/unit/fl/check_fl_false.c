@@ -78,9 +78,13 @@ START_TEST(one_model_by_groups)
     if (_i >= 2) {
         use_attack(ATTACK_ALIE);
     }
+    char notes[2048] = "";
     struct world one = federation_of(1);
+    one.notes = notes;
+    one.notes_size = sizeof notes;
     run_well(&one, 1);
-    struct world many = federation_of(2 + _i); /* 2 .. 5 */
+    ck_assert_ptr_nonnull(strstr(notes, "\"hidden_among\": 4")); /* of 4, 5 and 5 */
+    struct world many = federation_of(2 + _i);                   /* 2 .. 5 */
     many.sampling_key[3] = 1;
     run_well(&many, 1);
     expect_same_model(&one, &many);
