@@ -11,6 +11,7 @@
 #include "scheduler/queue.h"
 #include "scheduler/script_lines.h"
 #include "scheduler/submit.h"
+#include "scheduler/submit_memory.h"
 
 #define TRIES 5
 
@@ -93,14 +94,30 @@ static int submit(struct submit *request, const struct spec *spec, struct error 
     return rc;
 }
 
+static int check_sweep_memory(struct submit *request, struct sweep *sweep,
+                              struct error *err)
+{
+    struct spec *spec = malloc(sizeof *spec);
+    int rc = spec == NULL ? error_set(err, PPT_ENOMEM, "out of memory") : 0;
+    for (int i = 1; rc == 0 && i <= sweep_n_jobs(sweep); i++) {
+        rc = sweep_job(sweep, i, spec, err);
+        if (rc == 0)
+            rc = submit_memory_before(&request->client, spec, err);
+    }
+    free(spec);
+    return rc;
+}
+
 static int run_sweep(struct submit *request, struct sweep *sweep,
                      const struct spec_policy *policy, struct error *err)
 {
     if (request->is_dry)
         return submit_sweep_dry(request, sweep, policy, err);
-    if (request->is_here)
+    int rc = check_sweep_memory(request, sweep, err);
+    if (rc == 0 && request->is_here)
         return submit_here_sweep(request, sweep, err);
-    int rc = submit_after(request, err);
+    if (rc == 0)
+        rc = submit_after(request, err);
     return rc == 0 ? submit_sweep(request, sweep, err) : rc;
 }
 
@@ -111,6 +128,8 @@ static int run_job(struct submit *request, struct sweep *sweep,
     if (spec == NULL)
         return error_set(err, PPT_ENOMEM, "out of memory");
     int rc = sweep_job(sweep, 1, spec, err);
+    if (rc == 0 && !request->is_dry)
+        rc = submit_memory_before(&request->client, spec, err);
     if (rc == 0 && request->is_dry)
         rc = submit_dry(request, spec, policy, err);
     else if (rc == 0 && request->is_here)

@@ -321,7 +321,8 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
         rc = estimate_training(db, &job->spec, job->price.n_steps, &estimate, err);
     if (rc != 0)
         goto out;
-    const struct submit_memory memory = submit_memory(&request->client, job);
+    const struct submit_memory memory =
+        submit_memory(&request->client, &job->spec, job->dataset.manifest);
     if (request->is_json) {
         rc = print_dry_json(job, &pots, verdict, reason, &estimate, &memory, err);
     } else {

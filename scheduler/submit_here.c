@@ -114,7 +114,8 @@ int here_open(struct here *here, struct submit *request, struct error *err)
 
 int here_connect(struct here *here, const struct spec *spec, struct error *err)
 {
-    int rc = client_connect(&here->request->client, "ppt-submit", err);
+    struct client *client = &here->request->client;
+    int rc = client->db == NULL ? client_connect(client, "ppt-submit", err) : 0;
     if (rc == 0)
         rc = check_data(here, spec, err);
     if (rc == 0)

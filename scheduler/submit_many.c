@@ -9,6 +9,7 @@
 #include "scheduler/queue.h"
 #include "scheduler/script_lines.h"
 #include "scheduler/submit.h"
+#include "scheduler/submit_memory.h"
 
 /* One file of the command line. */
 struct operand {
@@ -27,7 +28,7 @@ struct batch {
     const char *after;
 };
 
-static int read_one(const struct submit *request, const struct spec_policy *policy,
+static int read_one(struct submit *request, const struct spec_policy *policy,
                     const char *path, struct spec *ret_spec, struct error *err)
 {
     struct sweep *sweep = NULL;
@@ -44,6 +45,11 @@ static int read_one(const struct submit *request, const struct spec_policy *poli
     }
     if (rc == 0)
         rc = sweep_job(sweep, 1, ret_spec, err);
+    if (rc == 0) {
+        rc = submit_memory_before(&request->client, ret_spec, err);
+        if (rc != 0)
+            error_prefix(err, "%s", path);
+    }
     sweep_free(sweep);
     return rc;
 }
@@ -65,7 +71,7 @@ static int add(struct json *jobs, const struct spec *spec, struct error *err)
 }
 
 /* Reads them all; a file that is not valid is left out. */
-static int read_all(const struct submit *request, const struct spec_policy *policy,
+static int read_all(struct submit *request, const struct spec_policy *policy,
                     struct batch *batch, struct error *err)
 {
     struct json jobs = {0};

@@ -10,6 +10,7 @@
 #include "scheduler/command.h"
 #include "scheduler/conf.h"
 #include "scheduler/figures.h"
+#include "scheduler/ledger.h"
 
 #define ASK_MS 20000
 
@@ -26,15 +27,15 @@ static int write_text(const char *directory, const char *name, const char *text,
 }
 
 /* The two files of a job's directory that ppt-worker --memory reads. */
-static int write_job(const char *directory, const struct admission_job *job,
-                     struct error *err)
+static int write_job(const char *directory, const struct spec *spec,
+                     const char *manifest, struct error *err)
 {
     char *text = NULL;
-    int rc = spec_canonical(&job->spec, &text, err);
+    int rc = spec_canonical(spec, &text, err);
     if (rc == 0)
         rc = write_text(directory, "spec.json", text, err);
     if (rc == 0)
-        rc = write_text(directory, "manifest.yaml", job->dataset.manifest, err);
+        rc = write_text(directory, "manifest.yaml", manifest, err);
     free(text);
     return rc;
 }
@@ -50,6 +51,10 @@ static int read_answer(const char *text, struct submit_memory *ret_memory,
                  &memory.rank_bytes);
     ydoc_integer(&faults, ydoc_need(&faults, root, "job_bytes"), 1, INT64_MAX,
                  &memory.job_bytes);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "micro_batch"), 1, INT64_MAX,
+                 &memory.micro_batch);
+    ydoc_integer(&faults, ydoc_need(&faults, root, "least_job_bytes"), 1, INT64_MAX,
+                 &memory.least_job_bytes);
     int rc = ydoc_faults_end(&faults, "footprint", err);
     ydoc_free(doc);
     if (rc == 0)
@@ -72,8 +77,9 @@ static int ask(const char *worker, const char *directory,
     return rc;
 }
 
-static int find_out(const struct client *client, const struct admission_job *job,
-                    struct submit_memory *ret_memory, struct error *err)
+static int find_out(const struct client *client, const struct spec *spec,
+                    const char *manifest, struct submit_memory *ret_memory,
+                    struct error *err)
 {
     static const char *const names[] = {"spec.json", "manifest.yaml"};
     const char *parent = getenv("TMPDIR");
@@ -90,7 +96,7 @@ static int find_out(const struct client *client, const struct admission_job *job
              parent != NULL ? parent : "/tmp");
     if (mkdtemp(directory) == NULL)
         return error_set(err, PPT_EIO, "cannot make %s", directory);
-    rc = write_job(directory, job, err);
+    rc = write_job(directory, spec, manifest, err);
     if (rc == 0)
         rc = ask(worker, directory, ret_memory, err);
     for (int i = 0; i < 2; i++) {
@@ -101,13 +107,17 @@ static int find_out(const struct client *client, const struct admission_job *job
     return rc;
 }
 
-struct submit_memory submit_memory(const struct client *client,
-                                   const struct admission_job *job)
+static bool has_formula(const struct spec *spec)
+{
+    return spec->kind == JOB_DP && spec->resources.gpus_per_rank == 0;
+}
+
+struct submit_memory submit_memory(const struct client *client, const struct spec *spec,
+                                   const char *manifest)
 {
     struct submit_memory memory = {0};
     struct error err = {0};
-    if (job->spec.kind == JOB_DP && job->spec.resources.gpus_per_rank == 0 &&
-        find_out(client, job, &memory, &err) != 0)
+    if (has_formula(spec) && find_out(client, spec, manifest, &memory, &err) != 0)
         log_info("what the ranks would take is not known: %s", err.text);
     return memory;
 }
@@ -120,8 +130,9 @@ void submit_memory_print(const struct submit_memory *memory, const struct spec *
     figures_bytes(memory->rank_bytes, rank);
     figures_bytes(memory->job_bytes, job);
     figures_bytes(spec->resources.memory_bytes, asked);
-    printf("memory            about %s a rank, %s in all; the job asks for %s\n", rank,
-           job, asked);
+    printf("memory            about %s a rank, %s in all; the job asks for %s\n"
+           "                  micro-batches of %lld\n",
+           rank, job, asked, (long long)memory->micro_batch);
 }
 
 void submit_memory_to_json(struct json *json, const struct submit_memory *memory)
@@ -131,20 +142,74 @@ void submit_memory_to_json(struct json *json, const struct submit_memory *memory
     json_object(json, "memory");
     json_integer(json, "rank_bytes", memory->rank_bytes);
     json_integer(json, "job_bytes", memory->job_bytes);
+    json_integer(json, "micro_batch", memory->micro_batch);
     json_close_object(json);
 }
 
 int submit_memory_check(const struct submit_memory *memory, const struct spec *spec,
                         struct error *err)
 {
-    char job[FIGURES_SIZE], asked[FIGURES_SIZE];
+    const int64_t ranks = spec->resources.ranks;
+    char rank[FIGURES_SIZE], asked[FIGURES_SIZE];
     if (memory->job_bytes <= spec->resources.memory_bytes)
         return 0;
-    figures_bytes(memory->job_bytes, job);
-    figures_bytes(spec->resources.memory_bytes, asked);
+    figures_bytes(memory->rank_bytes, rank);
+    figures_bytes(spec->resources.memory_bytes / ranks, asked);
     error_set(err, PPT_ESPEC,
-              "resources.memory: the ranks would take about %s and the job asks for %s",
-              job, asked);
+              "resources.memory: a rank would take about %s and the job asks for %s a "
+              "rank; so little leaves room for micro-batches of %lld",
+              rank, asked, (long long)memory->micro_batch);
     return error_hint(err, "write memory: %lldMiB or more",
-                      (long long)((memory->job_bytes >> 20) + 1));
+                      (long long)(memory->least_job_bytes >> 20));
+}
+
+/* What the last spec of this command took. */
+static struct {
+    struct spec *spec; /* NULL: none yet */
+    struct submit_memory memory;
+} last;
+
+/* *ret_like: the spec without what takes no memory, which jobs of one command mostly
+ * differ in. */
+static void strip(const struct spec *spec, struct spec *ret_like)
+{
+    *ret_like = *spec;
+    memset(ret_like->name, 0, sizeof ret_like->name);
+    memset(ret_like->account, 0, sizeof ret_like->account);
+    memset(ret_like->sha256, 0, sizeof ret_like->sha256);
+    ret_like->training.learning_rate = 0;
+    ret_like->training.seed = 0;
+}
+
+static int ask_anew(struct client *client, const struct spec *spec, struct error *err)
+{
+    struct ledger_dataset dataset = {0};
+    struct error own = {0};
+    int rc = client->db == NULL ? client_connect(client, "ppt-submit", err) : 0;
+    if (rc != 0)
+        return rc;
+    last.memory = (struct submit_memory){0};
+    if (ledger_dataset_find(client->db, spec->dataset.name, &dataset, &own) == 0)
+        last.memory = submit_memory(client, spec, dataset.manifest);
+    ledger_dataset_free(&dataset);
+    return 0;
+}
+
+int submit_memory_before(struct client *client, const struct spec *spec,
+                         struct error *err)
+{
+    if (spec->resources.memory_bytes == SPEC_MEMORY || !has_formula(spec))
+        return 0;
+    struct spec *like = malloc(sizeof *like);
+    if (like == NULL)
+        return error_set(err, PPT_ENOMEM, "out of memory");
+    strip(spec, like);
+    bool is_seen = last.spec != NULL && memcmp(last.spec, like, sizeof *like) == 0;
+    int rc = is_seen ? 0 : ask_anew(client, spec, err);
+    free(is_seen ? like : last.spec);
+    if (!is_seen)
+        last.spec = rc == 0 ? like : NULL;
+    if (!is_seen && rc != 0)
+        free(like);
+    return rc != 0 ? rc : submit_memory_check(&last.memory, spec, err);
 }

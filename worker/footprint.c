@@ -51,9 +51,12 @@ int footprint_rank(const struct spec *spec, const struct manifest *manifest,
                          spec->kind != JOB_DP ? "a federation" : "a job on GPUs");
     struct footprint footprint = {.process =
                                       PROCESS_BYTES + (n_threads - 1) * THREAD_BYTES};
-    int rc = footprint_trainer(spec, manifest, n_threads, &footprint.engine, err);
+    struct footprint_engine engine;
+    int rc = footprint_trainer(spec, manifest, n_threads, &engine, err);
     if (rc != 0)
         return rc;
+    footprint.engine = engine.bytes;
+    footprint.micro_batch = engine.micro_batch;
     footprint.records = shard_bytes(spec, train, true);
     if (test != NULL && spec->training.evaluation != EVALUATION_NONE)
         footprint.records += shard_bytes(spec, test, false);
@@ -66,8 +69,30 @@ int64_t footprint_sum(const struct footprint *footprint)
     return footprint->engine + footprint->records + footprint->process;
 }
 
+int footprint_least(const struct spec *spec, const struct manifest *manifest,
+                    int64_t *ret_job_bytes, struct error *err)
+{
+    const int64_t unit = spec->resources.ranks << 20;
+    struct spec *other = malloc(sizeof *other);
+    struct footprint footprint;
+    int64_t has = 0, needs = unit;
+    int rc = other == NULL ? error_set(err, PPT_ENOMEM, "no memory for a spec") : 0;
+    if (rc == 0)
+        *other = *spec;
+    while (rc == 0 && needs > has) {
+        other->resources.memory_bytes = has = (needs + unit - 1) / unit * unit;
+        rc = footprint_rank(other, manifest, &footprint, err);
+        if (rc == 0)
+            needs = footprint_sum(&footprint) * spec->resources.ranks;
+    }
+    free(other);
+    if (rc == 0)
+        *ret_job_bytes = has;
+    return rc;
+}
+
 static int print(const struct spec *spec, const struct footprint *footprint,
-                 struct error *err)
+                 int64_t least, struct error *err)
 {
     struct json json = {0};
     char *text = NULL;
@@ -78,6 +103,8 @@ static int print(const struct spec *spec, const struct footprint *footprint,
     json_integer(&json, "process_bytes", footprint->process);
     json_integer(&json, "rank_bytes", sum);
     json_integer(&json, "job_bytes", sum * spec->resources.ranks);
+    json_integer(&json, "micro_batch", footprint->micro_batch);
+    json_integer(&json, "least_job_bytes", least);
     json_close_object(&json);
     int rc = json_end(&json, &text, err);
     if (rc == 0)
@@ -91,6 +118,7 @@ int footprint_tell(const char *directory, struct error *err)
     char path[PLAN_PATH_SIZE];
     struct footprint footprint;
     struct manifest manifest;
+    int64_t least = 0;
     struct spec *spec = malloc(sizeof *spec);
     int rc = spec == NULL ? error_set(err, PPT_ENOMEM, "no memory for a spec") : 0;
     if (rc == 0) {
@@ -104,7 +132,9 @@ int footprint_tell(const char *directory, struct error *err)
     if (rc == 0)
         rc = footprint_rank(spec, &manifest, &footprint, err);
     if (rc == 0)
-        rc = print(spec, &footprint, err);
+        rc = footprint_least(spec, &manifest, &least, err);
+    if (rc == 0)
+        rc = print(spec, &footprint, least, err);
     free(spec);
     return rc;
 }

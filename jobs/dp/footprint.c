@@ -38,7 +38,8 @@ static int64_t deck_bytes(const struct price *price, const struct manifest_split
 }
 
 int footprint_trainer(const struct spec *spec, const struct manifest *manifest,
-                      int n_threads, int64_t *ret_bytes, struct error *err)
+                      int n_threads, struct footprint_engine *ret_engine,
+                      struct error *err)
 {
     const struct manifest_split *split = manifest_split(manifest, spec->dataset.train);
     struct memory memory = memory_host;
@@ -62,8 +63,9 @@ int footprint_trainer(const struct spec *spec, const struct manifest *manifest,
         rc = trainer_open(&trainer, plan, spec, manifest, &env, NULL, err);
     }
     if (rc == 0) {
-        *ret_bytes = (int64_t)trainer_memory_bytes(&trainer) +
-                     deck_bytes(&plan->price, split, comm.size);
+        ret_engine->bytes = (int64_t)trainer_memory_bytes(&trainer) +
+                            deck_bytes(&plan->price, split, comm.size);
+        ret_engine->micro_batch = trainer.net.max_n;
         trainer_close(&trainer);
     }
     free(plan);

@@ -14,10 +14,17 @@
 #include "jobs/manifest.h"
 #include "jobs/spec/spec.h"
 
-/* Bytes of a rank with n_threads, on the CPU, without what reading takes; dealt
- * records' deck (feed.h) by the nominal count. Errors: PPT_ESPEC, PPT_ERANGE
- * (price_job), PPT_ENOMEM. */
+struct footprint_engine {
+    int64_t bytes;       /* of a rank, without what reading takes */
+    int64_t micro_batch; /* records that a thread works on at once: as many as fit into
+                            half of the rank's memory, at least one, no more than help
+                          */
+};
+
+/* With n_threads, on the CPU; dealt records' deck (feed.h) by the nominal count.
+ * Errors: PPT_ESPEC, PPT_ERANGE (price_job), PPT_ENOMEM. */
 int footprint_trainer(const struct spec *spec, const struct manifest *manifest,
-                      int n_threads, int64_t *ret_bytes, struct error *err);
+                      int n_threads, struct footprint_engine *ret_engine,
+                      struct error *err);
 
 #endif

@@ -410,12 +410,14 @@ struct spec_slurm {
                                                        blank or quote */
 };
 
+#define SPEC_MEMORY ((int64_t)2 << 30)
+
 struct spec_resources {
     int64_t ranks;          /* MPI processes, default 1 */
     int64_t cores_per_rank; /* threads of a rank, default 1 */
     int64_t gpus_per_rank;  /* default 0 */
     int64_t time_limit_s;   /* default 3600 */
-    int64_t memory_bytes;   /* of all ranks together, default 2 GiB */
+    int64_t memory_bytes;   /* of all ranks together, default SPEC_MEMORY */
     int64_t priority;       /* -100 .. 100, default 0: larger starts first */
     struct spec_slurm slurm;
 };

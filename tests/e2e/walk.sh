@@ -58,7 +58,22 @@ step "a dry run tells what the ranks would take, and refuses less"
 grep -q '^memory .*about .*MiB a rank, .* in all; the job asks for 1.0 GiB$' "$dir/dry" ||
     die "no memory in: $(cat "$dir/dry")"
 sed 's/memory: 1GiB/memory: 24MiB/' "$dir/first.yaml" >"$dir/small.yaml"
-expect 10 'resources.memory: the ranks would take about' as alice ppt-submit --dry-run "$dir/small.yaml"
+grep -q '^ *micro-batches of [0-9]*$' "$dir/dry" || die "no micro-batch in: $(cat "$dir/dry")"
+words='resources.memory: a rank would take about'
+expect 10 "$words" as alice ppt-submit --dry-run "$dir/small.yaml"
+
+step "nor is a job filed that asks for less; what is said to be enough is, and no less is"
+newest=$(sql "SELECT max(id) FROM ppt.job")
+expect 10 'and the job asks for 12.0 MiB a rank' as alice ppt-submit "$dir/small.yaml"
+least=$(sed -n 's/.*write memory: \([0-9]*\)MiB or more.*/\1/p' "$dir/err")
+sed "s/memory: 1GiB/memory: ${least}MiB/" "$dir/first.yaml" >"$dir/least.yaml"
+sed "s/memory: 1GiB/memory: $((least - 2))MiB/" "$dir/first.yaml" >"$dir/less.yaml"
+sed 's/learning_rate: 0.1, //' "$dir/small.yaml" >"$dir/sweep.yaml"
+printf 'sweep:\n  training.learning_rate: [0.1, 0.2]\n' >>"$dir/sweep.yaml"
+expect 10 "$words" as alice ppt-submit "$dir/sweep.yaml"
+expect 10 "less.yaml: $words" as alice ppt-submit "$dir/small.yaml" "$dir/less.yaml"
+[ "$(sql "SELECT max(id) FROM ppt.job")" = "$newest" ] || die "a job was filed"
+as alice ppt-submit --dry-run "$dir/least.yaml" >/dev/null
 step "a dry run tells how long such a job takes, once one has run"
 grep -q '^training' "$dir/dry" && die "an estimate by no job"
 spec longer 1.5 3000

@@ -31,8 +31,8 @@ struct wish {
 };
 
 struct outcome {
-    double before, most, formula; /* bytes */
-    int64_t foretold;             /* the formula's, before anything was opened */
+    double before, most, formula;     /* bytes */
+    struct footprint_engine foretold; /* the formula's, before anything was opened */
     int64_t micro_batch;
     double sum[8]; /* some parameters after the steps */
 };
@@ -172,8 +172,9 @@ START_TEST(private_is_little_more_than_plain)
     struct outcome plain = outcome_of(wish);
     wish.is_private = true;
     struct outcome private = outcome_of(wish);
-    ck_assert_int_eq(private.foretold, (int64_t) private.formula);
-    ck_assert_int_eq(plain.foretold, (int64_t)plain.formula);
+    ck_assert_int_eq(private.foretold.bytes, (int64_t) private.formula);
+    ck_assert_int_eq(plain.foretold.bytes, (int64_t)plain.formula);
+    ck_assert_int_eq(private.foretold.micro_batch, private.micro_batch);
     double rank = private.most - private.before, of_plain = plain.most - plain.before;
     printf("%s: private %.1f MiB (formula %.1f, whole process %.1f), plain %.1f (%.1f, "
            "%.1f), %.2f times\n",
