@@ -325,25 +325,49 @@ static int open_counter(struct state *state, int rank, int size, struct error *e
     return rc;
 }
 
+/* Over a communicator that was just made, or not: status says. */
+static int open_over(int status, MPI_Comm mpi, const struct comm_ops *ops,
+                     const volatile sig_atomic_t *give_up, struct comm *ret_comm,
+                     struct error *err)
+{
+    int rc = check(status, "open a channel", err);
+    if (rc != 0)
+        return rc;
+    struct state *state = calloc(1, sizeof *state);
+    if (state == NULL)
+        return error_set(err, PPT_ENOMEM, "no memory for a communicator");
+    MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN);
+    *state = (struct state){.mpi = mpi, .counter = MPI_WIN_NULL, .give_up = give_up};
+    *ret_comm = (struct comm){.ops = ops, .state = state};
+    MPI_Comm_rank(mpi, &ret_comm->rank);
+    MPI_Comm_size(mpi, &ret_comm->size);
+    return 0;
+}
+
 static int open_channel(const struct comm_ops *ops,
                         const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                         struct error *err)
 {
-    struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
-        return error_set(err, PPT_ENOMEM, "no memory for a communicator");
-    int rc = check(MPI_Comm_dup(MPI_COMM_WORLD, &state->mpi), "open a channel", err);
-    if (rc != 0) {
-        free(state);
-        return rc;
+    MPI_Comm mpi = MPI_COMM_NULL;
+    int status = MPI_Comm_dup(MPI_COMM_WORLD, &mpi);
+    return open_over(status, mpi, ops, give_up, ret_comm, err);
+}
+
+int comm_mpi_new_among(const struct comm *comm, const int *ranks, int n,
+                       struct comm *ret_comm, struct error *err)
+{
+    MPI_Group all, some = MPI_GROUP_NULL;
+    MPI_Comm mpi = MPI_COMM_NULL;
+    int status = MPI_Comm_group(mpi_of(comm), &all);
+    if (status == MPI_SUCCESS) {
+        status = MPI_Group_incl(all, n, ranks, &some);
+        MPI_Group_free(&all);
     }
-    MPI_Comm_set_errhandler(state->mpi, MPI_ERRORS_RETURN);
-    state->give_up = give_up;
-    state->counter = MPI_WIN_NULL;
-    *ret_comm = (struct comm){.ops = ops, .state = state};
-    MPI_Comm_rank(state->mpi, &ret_comm->rank);
-    MPI_Comm_size(state->mpi, &ret_comm->size);
-    return 0;
+    if (status == MPI_SUCCESS) {
+        status = MPI_Comm_create_group(mpi_of(comm), some, 0, &mpi);
+        MPI_Group_free(&some);
+    }
+    return open_over(status, mpi, &apart_ops, NULL, ret_comm, err);
 }
 
 int comm_mpi_new(struct comm *ret_comm, struct error *err)

@@ -27,9 +27,15 @@ _Noreturn void comm_mpi_abort(int status);
 int comm_mpi_new(struct comm *ret_comm, struct error *err);
 void comm_mpi_free(struct comm *comm);
 
-/* The same, to agree about errors on: max_i64 and broadcast sleep while they wait, and
- * give up with PPT_ECOMM once *give_up is not 0. After that only comm_mpi_abort ends
- * the process cleanly. */
+/* A channel of some of comm's ranks alone, in the order listed, this one among them;
+ * only they call it. It has no counter. Free as above. Errors: PPT_ECOMM, PPT_ENOMEM.
+ */
+int comm_mpi_new_among(const struct comm *comm, const int *ranks, int n,
+                       struct comm *ret_comm, struct error *err);
+
+/* As comm_mpi_new, to agree about errors on: max_i64 and broadcast sleep while they
+ * wait, and give up with PPT_ECOMM once *give_up is not 0. After that only
+ * comm_mpi_abort ends the process cleanly. */
 int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                          struct error *err);
 

@@ -3,14 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/agree.h"
 #include "worker/comm_mpi.h"
 
 /* Numbers of 8 bytes in one record. */
 #define MAX_NUMBERS (SEAL_MAX_BYTES / 8)
 #define NOBODY COMM_MPI_NOBODY
 
+/* Ranks as a table, nodes by places on them: rank_of[node * n_places + place]. Without
+ * comm_sealed_by_node every rank is a node of its own. */
+struct layout {
+    int n_nodes, n_places; /* their product is the number of ranks */
+    int node, place;       /* this rank's */
+    int *rank_of;
+    struct comm near; /* the ranks of this node, in the clear; not open: it is alone */
+};
+
 struct state {
     struct comm *plain;
+    struct layout layout;
     struct seal_way *out, *in; /* size of each; a rank's own are unused */
     bool is_broken;
     unsigned char sent[SEAL_MAX_BYTES + SEAL_OVERHEAD];
@@ -19,6 +30,7 @@ struct state {
         double f64[MAX_NUMBERS];
         int64_t i64[MAX_NUMBERS];
     } mine, theirs;
+    double near[MAX_NUMBERS], near_got[MAX_NUMBERS];
 };
 
 static size_t at_most(size_t n, size_t most)
@@ -145,22 +157,77 @@ static int max_i64(struct comm *comm, int64_t *data, size_t n, struct error *err
     return reduce_and_spread(comm, data, n, keep_max, err);
 }
 
-/* Round a ring: the sum of slice s starts behind its owner and comes to it last. */
-static int scatter_part(struct comm *comm, const double *send, size_t n_slice,
-                        size_t done, size_t k, struct error *err)
+/* The rank in this one's place on the node that is so many further. */
+static int rank_on(const struct layout *layout, int distance)
+{
+    int node = (layout->node + distance + layout->n_nodes) % layout->n_nodes;
+    return layout->rank_of[node * layout->n_places + layout->place];
+}
+
+/* In the clear, around the ranks of this node; len < 2^31. */
+static int swap_near(struct state *state, const void *send, void *recv, size_t len,
+                     struct error *err)
+{
+    struct layout *layout = &state->layout;
+    const int n = layout->n_places, next = (layout->place + 1) % n;
+    size_t got_len = 0;
+    int rc = comm_mpi_exchange(&layout->near, send, len, next, recv, len,
+                               (layout->place + n - 1) % n, &got_len, err);
+    if (rc == 0 && got_len != len)
+        rc = error_set(err, PPT_ECOMM, "a message of %zu bytes and not %zu", got_len,
+                       len);
+    state->is_broken |= rc != 0;
+    return rc;
+}
+
+/* *ret_sum: what this node's ranks bring to k numbers, which begin at data, of the
+ * slice in this one's place on another. The sum starts behind this rank and comes to it
+ * last.
+ */
+static int add_near(struct state *state, const double *data, size_t n_slice, int node,
+                    size_t k, const double **ret_sum, struct error *err)
+{
+    const struct layout *layout = &state->layout;
+    const int n = layout->n_places, *rank_of = layout->rank_of + node * n;
+    int at = (layout->place + n - 1) % n;
+    *ret_sum = data + (size_t)rank_of[at] * n_slice;
+    for (int step = 1; step < n; step++) {
+        int rc = swap_near(state, *ret_sum, state->near_got, k * sizeof **ret_sum, err);
+        if (rc != 0)
+            return rc;
+        at = (at + n - 1) % n;
+        memcpy(state->near, state->near_got, k * sizeof *state->near);
+        add_f64(state->near, data + (size_t)rank_of[at] * n_slice, k);
+        *ret_sum = state->near;
+    }
+    return 0;
+}
+
+/* The same around the nodes, each of which brings its ranks' sum. */
+static int scatter_part(struct comm *comm, const double *data, size_t n_slice, size_t k,
+                        struct error *err)
 {
     struct state *state = comm->state;
+    const struct layout *layout = &state->layout;
+    const int n = layout->n_nodes, next = rank_on(layout, 1);
+    const int before = rank_on(layout, -1);
     double *sum = state->mine.f64;
-    memcpy(sum, send + (size_t)rank_at(comm, -1) * n_slice + done, k * sizeof *sum);
-    for (int step = 1; step < comm->size; step++) {
-        int rc = swap(comm, sum, rank_at(comm, 1), &state->theirs, rank_at(comm, -1),
-                      k * sizeof *sum, err);
+    const double *ours;
+    int at = (layout->node + n - 1) % n;
+    int rc = add_near(state, data, n_slice, at, k, &ours, err);
+    if (rc == 0)
+        memcpy(sum, ours, k * sizeof *sum);
+    for (int step = 1; rc == 0 && step < n; step++) {
+        at = (at + n - 1) % n;
+        rc = swap(comm, sum, next, &state->theirs, before, k * sizeof *sum, err);
+        if (rc == 0)
+            rc = add_near(state, data, n_slice, at, k, &ours, err);
         if (rc != 0)
             return rc;
         memcpy(sum, &state->theirs, k * sizeof *sum);
-        add_f64(sum, send + (size_t)rank_at(comm, -1 - step) * n_slice + done, k);
+        add_f64(sum, ours, k);
     }
-    return 0;
+    return rc;
 }
 
 static int reduce_scatter_f64(struct comm *comm, const double *send, double *recv,
@@ -169,7 +236,7 @@ static int reduce_scatter_f64(struct comm *comm, const double *send, double *rec
     struct state *state = comm->state;
     for (size_t done = 0, k; done < n_slice; done += k) {
         k = at_most(n_slice - done, MAX_NUMBERS);
-        int rc = scatter_part(comm, send, n_slice, done, k, err);
+        int rc = scatter_part(comm, send + done, n_slice, k, err);
         if (rc != 0)
             return rc;
         memcpy(recv + done, state->mine.f64, k * sizeof *recv);
@@ -177,21 +244,43 @@ static int reduce_scatter_f64(struct comm *comm, const double *send, double *rec
     return 0;
 }
 
+/* One node's slices from place to place. */
+static int share_near(struct state *state, float *recv, size_t n_slice, int node,
+                      struct error *err)
+{
+    const struct layout *layout = &state->layout;
+    const int n = layout->n_places, *rank_of = layout->rank_of + node * n;
+    int rc = 0;
+    for (int step = 0; step < n - 1; step++) {
+        float *out = recv + (size_t)rank_of[(layout->place + n - step) % n] * n_slice;
+        float *in =
+            recv + (size_t)rank_of[(layout->place + n - step - 1) % n] * n_slice;
+        for (size_t done = 0, k; rc == 0 && done < n_slice; done += k) {
+            k = at_most(n_slice - done, MAX_NUMBERS);
+            rc = swap_near(state, out + done, in + done, k * sizeof *out, err);
+        }
+    }
+    return rc;
+}
+
 static int all_gather_f32(struct comm *comm, const float *send, float *recv,
                           size_t n_slice, struct error *err)
 {
+    struct state *state = comm->state;
+    const struct layout *layout = &state->layout;
+    int rc = 0;
     if (n_slice == 0)
         return 0;
     memmove(recv + (size_t)comm->rank * n_slice, send, n_slice * sizeof *recv);
-    for (int step = 0; step < comm->size - 1; step++) {
-        float *out = recv + (size_t)rank_at(comm, -step) * n_slice;
-        float *in = recv + (size_t)rank_at(comm, -step - 1) * n_slice;
-        int rc = swap(comm, out, rank_at(comm, 1), in, rank_at(comm, -1),
-                      n_slice * sizeof *recv, err);
-        if (rc != 0)
-            return rc;
+    for (int step = 0; rc == 0 && step < layout->n_nodes - 1; step++) {
+        float *out = recv + (size_t)rank_on(layout, -step) * n_slice;
+        float *in = recv + (size_t)rank_on(layout, -step - 1) * n_slice;
+        rc = swap(comm, out, rank_on(layout, 1), in, rank_on(layout, -1),
+                  n_slice * sizeof *recv, err);
     }
-    return 0;
+    for (int node = 0; rc == 0 && node < layout->n_nodes; node++)
+        rc = share_near(state, recv, n_slice, node, err);
+    return rc;
 }
 
 static int barrier(struct comm *comm, struct error *err)
@@ -293,6 +382,13 @@ static int shake_hands(struct meeting *meeting, const struct seal_context *conte
     return lost != 0 ? lost : rc;
 }
 
+static void free_layout(struct layout *layout)
+{
+    if (layout->near.state != NULL)
+        comm_mpi_free(&layout->near);
+    free(layout->rank_of);
+}
+
 static void free_state(struct state *state, int size)
 {
     if (state == NULL)
@@ -305,6 +401,7 @@ static void free_state(struct state *state, int size)
     }
     free(state->out);
     free(state->in);
+    free_layout(&state->layout);
     crypto_wipe(state, sizeof *state);
     free(state);
 }
@@ -318,10 +415,16 @@ static struct state *new_state(struct comm *plain)
     state->plain = plain;
     state->out = calloc(size, sizeof *state->out);
     state->in = calloc(size, sizeof *state->in);
-    if (state->out == NULL || state->in == NULL) {
+    state->layout = (struct layout){.n_nodes = plain->size,
+                                    .n_places = 1,
+                                    .node = plain->rank,
+                                    .rank_of = calloc(size, sizeof(int))};
+    if (state->out == NULL || state->in == NULL || state->layout.rank_of == NULL) {
         free_state(state, plain->size);
         return NULL;
     }
+    for (int rank = 0; rank < plain->size; rank++)
+        state->layout.rank_of[rank] = rank;
     return state;
 }
 
@@ -354,6 +457,64 @@ int comm_sealed_new(struct comm *plain, const struct seal_context *context,
                               .size = plain->size,
                               .ops = &sealed_ops,
                               .state = meeting.state};
+    return 0;
+}
+
+/* Ranks before this one on its node, and how many nodes have a rank before it. */
+static void place_of(const int64_t *nodes, int rank, int *ret_node, int *ret_place)
+{
+    int first = 0, n_before = 0, place = 0;
+    while (nodes[first] != nodes[rank])
+        first++;
+    for (int i = 0; i < first; i++) { /* the first of each node */
+        int j = 0;
+        while (nodes[j] != nodes[i])
+            j++;
+        n_before += j == i;
+    }
+    for (int i = first; i < rank; i++)
+        place += nodes[i] == nodes[rank];
+    *ret_node = n_before;
+    *ret_place = place;
+}
+
+/* False where nodes have unlike numbers of ranks. */
+static bool arrange(const int64_t *nodes, int size, int rank, struct layout *layout)
+{
+    layout->n_places = 0;
+    for (int i = 0; i < size; i++)
+        layout->n_places += nodes[i] == nodes[0];
+    layout->n_nodes = size / layout->n_places;
+    for (int i = 0; i < size; i++) {
+        int node, place;
+        place_of(nodes, i, &node, &place);
+        if (node >= layout->n_nodes || place >= layout->n_places)
+            return false;
+        layout->rank_of[node * layout->n_places + place] = i;
+    }
+    place_of(nodes, rank, &layout->node, &layout->place);
+    return layout->n_nodes * layout->n_places == size;
+}
+
+int comm_sealed_by_node(struct comm *comm, const int64_t *nodes, struct error *err)
+{
+    struct state *state = comm->state;
+    struct layout layout = {.rank_of = calloc((size_t)comm->size, sizeof(int))};
+    int rc = 0;
+    if (layout.rank_of == NULL)
+        rc = error_set(err, PPT_ENOMEM, "no memory for %d ranks' nodes", comm->size);
+    rc = agree(state->plain, rc, err);
+    bool is_even = rc == 0 && arrange(nodes, comm->size, comm->rank, &layout);
+    if (is_even && layout.n_places > 1)
+        rc = comm_mpi_new_among(state->plain,
+                                layout.rank_of + layout.node * layout.n_places,
+                                layout.n_places, &layout.near, err);
+    if (rc != 0 || !is_even || layout.n_places == 1) {
+        free_layout(&layout);
+        return rc;
+    }
+    free_layout(&state->layout);
+    state->layout = layout;
     return 0;
 }
 

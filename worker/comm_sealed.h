@@ -2,14 +2,15 @@
  * every collective is made of records between two ranks, over the point-to-point
  * messages of a comm_mpi.
  *
- * The order of adding is fixed by the number of ranks, and a sum is made in one place:
- * the same bits on all ranks, in every run. It may differ from MPI's order, so sums
- * that are not exact may differ from comm_mpi's in the last bits.
+ * The order of adding is fixed by the number of ranks and their nodes, and a sum is
+ * made in one place: the same bits on all ranks, in every run. It may differ from MPI's
+ * order, so sums that are not exact may differ from comm_mpi's in the last bits.
  */
 #ifndef PPT_WORKER_COMM_SEALED_H
 #define PPT_WORKER_COMM_SEALED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "jobs/comm.h"
@@ -27,6 +28,16 @@ int comm_sealed_new(struct comm *plain, const struct seal_context *context,
                     unsigned char (*keys)[CRYPTO_KEY_SIZE],
                     const struct seal_limits *limits, struct comm *ret_comm,
                     struct error *err);
+
+/* From now on the two collectives of a training step go by nodes: ranks of a node add
+ * up among themselves, in the clear as on a single node, and each passes on only what
+ * belongs to its place, sealed, to the ranks in its place on the other nodes; so for P
+ * ranks on N nodes each seals (N - 1) / P of the numbers and not (P - 1) / P. Sums of
+ * whole numbers are the same to the bit. nodes[size]: every rank's, as the sealed
+ * control channel told it, for whoever can change them has ranks talk in the clear. No
+ * more than a check where nodes have unlike numbers of ranks, or one. Every rank calls
+ * it. Errors: PPT_ECOMM, PPT_ENOMEM. */
+int comm_sealed_by_node(struct comm *comm, const int64_t *nodes, struct error *err);
 
 /* Wipes the keys. */
 void comm_sealed_free(struct comm *comm);

@@ -2,8 +2,9 @@
  * ranks run on more than one node.
  *
  * On one node messages stay in memory that only the job's user can read, and are not
- * sealed. Across nodes they always are: nothing switches that off. PPT_SEAL=always in
- * the environment of any rank seals on one node too.
+ * sealed; nor are sums and parameters between ranks of the same one of several nodes.
+ * Across nodes they always are: nothing switches that off. PPT_SEAL=always in the
+ * environment of any rank seals on a node too.
  */
 #ifndef PPT_WORKER_WORLD_H
 #define PPT_WORKER_WORLD_H

@@ -1,6 +1,7 @@
 /* comm_sealed on real ranks whose keys came over PMIx.
  *
  * mpi_sealed random      the same bits as comm_mpi in random sequences of collectives
+ * mpi_sealed nodes       the same where ranks of a node add up first; little is sealed
  * mpi_sealed impostor    a rank with another key than the published one is refused
  * mpi_sealed tampered    one bit of one message is flipped under MPI: the job ends
  * mpi_sealed repeated    a message is replaced by the one before it: the job ends
@@ -35,6 +36,8 @@ static const char text[] = "a gradient that nobody else may read";
 /* What sits on the wire: MPI's profiling interface lets this file stand before it. */
 static enum { HONEST, FLIPS, REPEATS, LISTENS } wire;
 static int n_sent, n_heard;
+static size_t n_bytes_sent;
+static unsigned written_to; /* a bit a rank */
 static char last[512];
 
 int MPI_Sendrecv(const void *send, int send_count, MPI_Datatype send_type, int to,
@@ -43,6 +46,13 @@ int MPI_Sendrecv(const void *send, int send_count, MPI_Datatype send_type, int t
 {
     char copy[512];
     const void *out = send;
+    int n_here = 0, n_all = 0;
+    MPI_Comm_size(comm, &n_here);
+    MPI_Comm_size(MPI_COMM_WORLD, &n_all);
+    if (to != MPI_PROC_NULL && n_here == n_all) { /* else in the clear, on a node */
+        n_bytes_sent += (size_t)send_count;
+        written_to |= 1u << to;
+    }
     if (to != MPI_PROC_NULL && send_count <= (int)sizeof copy) {
         n_sent++;
         memcpy(copy, send, (size_t)send_count);
@@ -181,6 +191,53 @@ static void check_random(struct comm *comm, struct comm *sealed)
     free(d);
 }
 
+/* Only ranks in the same place on other nodes get anything of a step from this one by
+ * the sealed channel: a slice for each other node, whatever the number of ranks. */
+static void check_little_is_sealed(struct comm *sealed, const int64_t *nodes,
+                                   int n_places)
+{
+    enum { N = 50000 };
+    const int size = sealed->size, n_nodes = size / n_places;
+    struct data *d = calloc(1, sizeof *d);
+    unsigned alike = 0;
+    int place[MAX_RANKS] = {0};
+    CHECK(d != NULL);
+    for (int i = 0; i < size; i++) {
+        for (int j = 0; j < i; j++)
+            place[i] += nodes[j] == nodes[i];
+    }
+    for (int i = 0; i < size; i++)
+        alike |= place[i] == place[rank] && i != rank ? 1u << i : 0;
+    const size_t n_slice = N / (size_t)size;
+    n_bytes_sent = written_to = 0;
+    CHECK(sealed->ops->reduce_scatter_f64(sealed, d->send, d->a, n_slice, &err) == 0);
+    CHECK(sealed->ops->all_gather_f32(sealed, (float *)d->send, (float *)d->a, n_slice,
+                                      &err) == 0);
+    size_t bytes = (size_t)(n_nodes - 1) * n_slice * (sizeof(double) + sizeof(float));
+    CHECK((written_to & ~alike) == 0 && n_bytes_sent >= bytes);
+    CHECK(n_bytes_sent <= bytes + bytes / 50);
+    free(d);
+}
+
+/* Nodes in blocks, ranks dealt to nodes, and numbers of ranks that differ, where
+ * everything stays as it was; n_nodes divides the number of ranks. */
+static void check_nodes(struct comm *comm, struct comm *sealed, int n_nodes)
+{
+    const int size = comm->size, n_places = size / n_nodes;
+    int64_t nodes[MAX_RANKS];
+    for (int i = 0; i < size; i++)
+        nodes[i] = i == 0 ? 900 : 3;
+    CHECK(comm_sealed_by_node(sealed, nodes, &err) == 0);
+    check_little_is_sealed(sealed, (int64_t[MAX_RANKS]){0, 1, 2, 3, 4, 5, 6, 7}, 1);
+    for (int is_dealt = 0; is_dealt < 2; is_dealt++) {
+        for (int i = 0; i < size; i++)
+            nodes[i] = 1000 - (is_dealt ? i % n_nodes : i / n_places);
+        CHECK(comm_sealed_by_node(sealed, nodes, &err) == 0);
+        check_random(comm, sealed);
+        check_little_is_sealed(sealed, nodes, n_places);
+    }
+}
+
 /* Rank 1's messages are changed on their way; rank 0 must notice before it uses one. */
 static void check_wire(struct comm *sealed)
 {
@@ -270,6 +327,8 @@ static void run(const char *what, struct comm *plain, struct comm *control)
                                            : HONEST;
     if (is_random)
         check_random(control, &sealed);
+    else if (strcmp(what, "nodes") == 0)
+        check_nodes(control, &sealed, 2);
     else if (wire != HONEST)
         check_wire(&sealed);
     else

@@ -132,7 +132,7 @@ sealed() {
 }
 
 # Two nodes, as far as mpirun and PMIx can see: host names of their own on this machine.
-spans_nodes() {
+two_nodes() {
     unshare -u true 2>/dev/null || {
         echo "skipped: no right to another host name"
         exit 77
@@ -146,9 +146,13 @@ exec unshare -u bash -c "hostname $host; $*"
 END
     chmod 755 "$dir/agent"
     # shellcheck disable=SC2054 # commas for mpirun
-    mpi_command=(timeout -k 5 90 mpirun --oversubscribe --host node-a:1,node-b:1
+    mpi_command=(timeout -k 5 90 mpirun --oversubscribe --host "node-a:$1,node-b:$1"
         --mca plm rsh --mca plm_rsh_agent "$dir/agent" --mca oob_tcp_if_include lo
         --mca btl tcp,self --mca btl_tcp_if_include lo -n)
+}
+
+spans_nodes() {
+    two_nodes 1
     setup 200 "$private" public
     PPT_SEAL=never run 2 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
     report_says '"outcome": "done"'
@@ -156,6 +160,26 @@ END
     report_says '"n_hosts": 2'
     report_says '{"name": "node-a", "n_ranks": 1, "ranks": [{"rank": 0, '
     report_says '{"name": "node-b", "n_ranks": 1, "ranks": [{"rank": 1, '
+}
+
+# Ranks of a node add up first, unless all shall be sealed: the same model to the bit,
+# which is also that of one node.
+near_first() {
+    local seal
+    model=model.safetensors
+    for seal in one never always; do
+        job=$dir/job$seal
+        rm -f "$dir"/planes.* "$dir"/key*
+        setup 20 none none
+        sed -i "s/ranks: 2/ranks: 4/; s/batch_size: 60/batch_size: 1200, sum: fixed/
+            s/model: logistic/model: {preset: mlp, hidden: 16}/" "$dir/job.yaml"
+        plan 1
+        [ "$seal" = one ] || two_nodes 2
+        PPT_SEAL=$seal run 4 >/dev/null 2>"$dir/log" || die "$(cat "$dir/log")"
+        tensors "$job/$model" >"$dir/tensors.$seal"
+        cmp "$dir/tensors.one" "$dir/tensors.$seal" || die "$seal: other bits"
+        [ "$seal" = one ] || report_says '"n_hosts": 2'
+    done
 }
 
 # An error that one rank meets alone is told over sealed channels as well.
