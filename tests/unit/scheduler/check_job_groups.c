@@ -294,6 +294,37 @@ static struct cost half_of(struct cost cost)
     return cost;
 }
 
+/* Rows that a group's transaction has read from end to end of a table that grows. */
+static int64_t rows_passed_over(void)
+{
+    struct db_result *result = NULL;
+    OK(db_run(world.scheduler,
+              "SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables"
+              " WHERE relid IN ('ppt.job'::regclass, 'ppt.ledger_entry'::regclass,"
+              " 'ppt.job_event'::regclass)",
+              NULL, &result, &err));
+    int64_t n = db_int64(result, 0, 0);
+    db_result_free(result);
+    return n;
+}
+
+/* What a group costs does not depend on how many jobs there were before it, though its
+ * statements are planned while there are few. */
+START_TEST(rows_are_found_by_id)
+{
+    struct cost cost = one_of(9);
+    OK(db_begin(world.scheduler, &err));
+    ck_assert(reserve(&cost, ids, N));
+    ck_assert_int_eq(rows_passed_over(), 0);
+    start("a");
+    ck_assert_int_eq(rows_passed_over(), 0);
+    ck_assert(finish(&cost, N));
+    ck_assert_int_eq(rows_passed_over(), 0);
+    OK(db_commit(world.scheduler, &err));
+    ck_assert_str_eq(states(), "done done done");
+}
+END_TEST
+
 /* The same sums and rows as by a call for each. */
 START_TEST(settled_as_one_after_the_other)
 {
@@ -471,6 +502,7 @@ int main(void)
     tcase_add_test(tcase, no_cost_of_ours);
     tcase_add_test(tcase, started_together);
     tcase_add_test(tcase, cancelled_before_its_start);
+    tcase_add_test(tcase, rows_are_found_by_id);
     tcase_add_test(tcase, settled_as_one_after_the_other);
     tcase_add_test(tcase, unbounded_is_counted_anew);
     tcase_add_test(tcase, settled_all_or_none);
