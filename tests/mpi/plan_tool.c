@@ -5,10 +5,12 @@
  * manifest with the nominal count N rounded down to hundreds; spoil: the last training
  * label is out of range; nan: its record holds a NaN
  * plan_tool digest FILE.h5 N         the manifest anew, for what the file is now
- * plan_tool terabyte FILE.h5         2^28 train records of 2 classes in 1024
- * dimensions, 1 TiB of which the file holds a few chunks, and the manifest; the others
- * read as zeros plan_tool key FILE                 FILE (secret) and FILE.pub plan_tool
- * plan SPEC FILE.h5 KEY DIR ATTEMPT for $PLAN_UID (default: this user's), $PLAN_HOSTS
+ * plan_tool terabyte FILE.h5 [N]     N (2^28) train records of 2 classes in 1024
+ *                                    dimensions, 1 TiB of which the file holds a few
+ *                                    chunks, and the manifest; the others read as zeros
+ * plan_tool key FILE                 FILE (secret) and FILE.pub
+ * plan_tool plan SPEC FILE.h5 KEY DIR ATTEMPT
+ *                                    for $PLAN_UID (default: this user's), $PLAN_HOSTS
  *                                    (default: any), keys of checkpoints in $PLAN_KEYS
  *                                    (default: beside them), with the demands in
  *                                    $PLAN_REQUIRE: "disk gpu"
@@ -102,12 +104,11 @@ static int write_planes(const char *path, int64_t n)
 }
 
 /* Chunked, so that what is not written takes no room; some of each rank's part is. */
-static int fill_terabyte(struct h5 *file)
+static int fill_terabyte(struct h5 *file, int64_t n_rows)
 {
     const struct h5_shape x_shape = {
-        .type = TYPE_FLOAT32, .n_dims = 2, .dims = {TERABYTE_ROWS, TERABYTE_FEATURES}};
-    const struct h5_shape y_shape = {
-        .type = TYPE_UINT8, .n_dims = 1, .dims = {TERABYTE_ROWS}};
+        .type = TYPE_FLOAT32, .n_dims = 2, .dims = {n_rows, TERABYTE_FEATURES}};
+    const struct h5_shape y_shape = {.type = TYPE_UINT8, .n_dims = 1, .dims = {n_rows}};
     struct h5_data *x = NULL, *y = NULL;
     static float row[TERABYTE_FEATURES];
     const unsigned char label = 1;
@@ -121,7 +122,7 @@ static int fill_terabyte(struct h5 *file)
     for (int j = 0; j < TERABYTE_FEATURES; j++)
         row[j] = 1.0f / (float)(j + 1);
     for (int64_t part = 0; rc == 0 && part < TERABYTE_PARTS; part++) {
-        int64_t at = TERABYTE_ROWS / TERABYTE_PARTS * part + part;
+        int64_t at = n_rows / TERABYTE_PARTS * part + part;
         rc = h5_data_write(x, at, 1, row, &err);
         if (rc == 0)
             rc = h5_data_write(y, at, 1, &label, &err);
@@ -131,9 +132,9 @@ static int fill_terabyte(struct h5 *file)
     return rc;
 }
 
-static int make_terabyte(const char *path)
+static int make_terabyte(const char *path, int64_t n_rows)
 {
-    const struct manifest_split split = {.nominal_count = TERABYTE_ROWS,
+    const struct manifest_split split = {.nominal_count = n_rows,
                                          .x_type = TYPE_FLOAT32,
                                          .n_dims = 1,
                                          .dims = {TERABYTE_FEATURES},
@@ -141,7 +142,7 @@ static int make_terabyte(const char *path)
     struct data_h5 data;
     int rc = data_h5_create(path, UNIT_EXAMPLE, RELATION_ADD_REMOVE, &data, &err);
     if (rc == 0)
-        rc = fill_terabyte(data.file);
+        rc = fill_terabyte(data.file, n_rows);
     if (rc == 0)
         rc = data_h5_close(&data, &err);
     return rc != 0 ? rc : write_manifest(path, 1, &split);
@@ -247,8 +248,8 @@ int main(int argc, char **argv)
         rc = make_data(argv[2], atoll(argv[3]), argc > 4 ? argv[4] : "");
     else if (argc == 4 && strcmp(argv[1], "digest") == 0)
         rc = write_planes(argv[2], atoll(argv[3]));
-    else if (argc == 3 && strcmp(argv[1], "terabyte") == 0)
-        rc = make_terabyte(argv[2]);
+    else if ((argc == 3 || argc == 4) && strcmp(argv[1], "terabyte") == 0)
+        rc = make_terabyte(argv[2], argc == 4 ? atoll(argv[3]) : TERABYTE_ROWS);
     else if (argc == 3 && strcmp(argv[1], "key") == 0)
         rc = make_key(argv[2]);
     else if (argc == 7 && strcmp(argv[1], "plan") == 0)

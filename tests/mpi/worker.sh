@@ -479,13 +479,10 @@ wrong_schema() {
     [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
 }
 
-# A pass over 1 TiB, most of which was never written, by eight ranks: it is planned and
-# under way, and no rank holds more than 512 MiB.
-terabyte() {
-    local status=0 rank peak
-    mpi_command[3]=240 # on a machine that does other work too
+# plan_pass N: one pass over N records of 4 KiB, most of which nobody has written.
+plan_pass() {
     mkdir "$job"
-    "$tool" terabyte "$dir/planes.h5"
+    "$tool" terabyte "$dir/planes.h5" "$1"
     "$tool" key "$dir/key"
     [ "$(stat -c %b "$dir/planes.h5")" -lt 16384 ] || die "the file takes room"
     cat >"$dir/job.yaml" <<SPEC
@@ -499,6 +496,14 @@ training: {epochs: 1, batch_size: 2048, learning_rate: 0.5}
 resources: {ranks: 8, cores_per_rank: 1, memory: 4GiB}
 SPEC
     plan 1
+}
+
+# A pass over 1 TiB, most of which was never written, by eight ranks: it is planned and
+# under way, and no rank holds more than 512 MiB.
+terabyte() {
+    local status=0 rank peak
+    mpi_command[3]=240 # on a machine that does other work too
+    plan_pass $((1 << 28))
     start 8
     wait_for_progress 1500
     # shellcheck disable=SC2046
@@ -513,6 +518,30 @@ SPEC
     [ $status = 75 ] || die "status $status: $(cat "$dir/log")"
     report_says '"outcome": "interrupted"'
     grep -q 'step [0-9]*/131072' "$dir/log" || die "not one pass: $(cat "$dir/log")"
+}
+
+# The pass to its end, a matter of hours: PPT_PASS_RECORDS may say less than 2^28.
+whole_pass() {
+    local n=${PPT_PASS_RECORDS:-$((1 << 28))} status=0 rank own peak=0
+    mpi_command[3]=43200
+    plan_pass "$n"
+    start 8
+    while kill -0 $pid 2>/dev/null; do
+        sleep 2
+        for rank in $(ranks_of $pid 2>/dev/null || true); do
+            own=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$rank/status" 2>/dev/null || true)
+            peak=$((${own:-0} > peak ? own : peak))
+        done
+    done
+    wait $pid || status=$?
+    [ $status = 0 ] || die "status $status: $(cat "$dir/log")"
+    tail -1 "$dir/log"
+    echo "a rank held $peak kB at most"
+    [ $peak -gt 0 ] || die "no rank was seen"
+    [ $peak -lt $((512 << 10)) ] || die "more than 512 MiB"
+    report_says '"outcome": "done"'
+    report_says "\"n_steps\": $((n / 2048))"
+    [ "$("$tool" used "$job" "$dir/key.pub")" = $((n / 2048)) ] || die "the meter tells other steps"
 }
 
 # footprint MODEL RANKS CORES: what --memory says of a rank beside the largest rank's peak.
