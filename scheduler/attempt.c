@@ -110,8 +110,7 @@ int attempt_finish(const struct attempt_context *context, const struct queue_job
         outcome.wall_s = report->wall_s;
         outcome.model = report->model;
     }
-    bool is_billed =
-        context->bills != NULL && bills_add(context->bills, job->id, &outcome);
+    bool is_billed = bills_add(context->bills, job->id, &outcome);
     if (!is_billed)
         rc = bills_settle(&payer, job->id, &outcome, err);
     if (rc == 0)

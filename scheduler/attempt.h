@@ -22,7 +22,7 @@ struct attempt_context {
     const int64_t *ranks;   /* for attempt_start: on each node; NULL: not chosen */
     int64_t *renewed_at_ms; /* when the lease was, by the monotonic clock; kept up */
     bool is_ahead;          /* for attempt_start: to follow what runs (launcher.h) */
-    struct bills *bills;    /* for attempt_watch: what may be paid later; or NULL */
+    struct bills *bills;    /* for attempt_watch: what may be paid later */
     bool is_due; /* the clock's second has changed: the living are looked after */
 };
 

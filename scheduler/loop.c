@@ -48,6 +48,7 @@ struct state {
     struct attempt_staged *group[ATTEMPT_MAX_GROUP]; /* that are started together */
     bool is_ahead[ATTEMPT_MAX_GROUP];                /* each of these */
     int n_group;
+    struct bills bills;   /* of jobs that have ended in this round */
     bool has_admitted;    /* in this round */
     bool has_started;     /* the same */
     bool is_early;        /* the next round is due at once */
@@ -175,6 +176,7 @@ static struct attempt_context context_of(struct state *state)
                                     .db = state->db,
                                     .known = state->known,
                                     .lease = &state->lease,
+                                    .bills = &state->bills,
                                     .is_due = time(NULL) != state->watched_at_s,
                                     .renewed_at_ms = &state->renewed_at_ms};
 }
@@ -225,6 +227,18 @@ static void hold(const struct state *state, const struct queue_job *job,
     running->holders[running->n_holders++] = holder;
 }
 
+static int pay(struct state *state, struct error *err)
+{
+    const struct bills_payer payer = {state->db, &state->lease, state->loop->hooks,
+                                      state->loop->conf};
+    int64_t job_id = 0;
+    if (state->bills.n > 0)
+        state->waiting_may_fit = true;
+    int rc = bills_pay(&state->bills, &payer, &job_id, err);
+    rc = after(state, rc, job_id, err);
+    return rc == 0 ? renew(state, err) : rc;
+}
+
 static int watch_one(struct state *state, const struct attempt_context *context,
                      const struct queue_job *job, enum attempt_fate *ret_fate,
                      struct error *err)
@@ -236,7 +250,7 @@ static int watch_one(struct state *state, const struct attempt_context *context,
     rc = after(state, rc, job->id, err);
     if (rc == 0) /* Slurm's commands may have taken their time */
         rc = renew(state, err);
-    return rc;
+    return rc == 0 && state->bills.n == BILLS_MAX ? pay(state, err) : rc;
 }
 
 /* Those that are over for sure come first, and take no room. They are settled while the
@@ -283,37 +297,16 @@ static int watch_running(struct state *state, struct running *running,
     return rc;
 }
 
-static int pay(struct state *state, struct bills *bills, struct error *err)
-{
-    const struct bills_payer payer = {state->db, &state->lease, state->loop->hooks,
-                                      state->loop->conf};
-    int64_t job_id = 0;
-    if (bills->n > 0)
-        state->waiting_may_fit = true;
-    int rc = bills_pay(bills, &payer, &job_id, err);
-    rc = after(state, rc, job_id, err);
-    return rc == 0 ? renew(state, err) : rc;
-}
-
+/* Those that were found over, and with them all that this round owes. */
 static int settle_over(struct state *state, const struct running *running,
                        struct error *err)
 {
     struct attempt_context context = context_of(state);
     enum attempt_fate fate;
     int rc = 0;
-    struct bills *bills = calloc(1, sizeof *bills);
-    if (bills == NULL)
-        return error_set(err, PPT_ENOMEM, "out of memory settling jobs");
-    context.bills = bills;
-    for (int i = 0; rc == 0 && i < running->n_over; i++) {
+    for (int i = 0; rc == 0 && i < running->n_over; i++)
         rc = watch_one(state, &context, &running->jobs.jobs[i], &fate, err);
-        if (rc == 0 && bills->n == BILLS_MAX)
-            rc = pay(state, bills, err);
-    }
-    if (rc == 0)
-        rc = pay(state, bills, err);
-    free(bills);
-    return rc;
+    return rc == 0 ? pay(state, err) : rc;
 }
 
 static void running_free(struct running *running)
@@ -641,6 +634,7 @@ static int round_once(struct state *state, struct error *err)
     struct running running = {0};
     int n_notifications = 0;
     state->has_admitted = state->has_started = state->is_early = false;
+    state->bills.n = 0; /* a round that failed has left some: they are found again */
     if (launcher->ops->tend != NULL)
         launcher->ops->tend(launcher);
     int rc = db_drain(state->db, &n_notifications, err);
