@@ -3,7 +3,8 @@
 #
 # An MLP of 101,770 values, 1,000 clients of unequal records (Dirichlet, alpha 0.5), 20 of
 # them a round, 50 rounds of one pass each, two ranks. For each kind the longest message of
-# a client in the last round, and test accuracy; the peer is the same job without it.
+# a client in the last round, and test accuracy; the peer is the same job without it. At the
+# end what adds up by secure aggregation, in masked messages.
 set -euo pipefail
 mpi_seconds=600 # for lib.sh
 # shellcheck source=tests/bench/fl/lib.sh
@@ -54,4 +55,11 @@ for kind in zstd 'qsgd, levels: 15' 'eden, bits: 4' 'eden, bits: 2' 'eden, bits:
     run "${kind//[^a-z0-9]/-}" "  compress: {kind: $kind}"
     show "$kind: a client's message" "$bytes" bytes "$plain_bytes"
     show "$kind: accuracy" "$accuracy" "" "$plain_accuracy"
+done
+for kind in 'low_rank, rank: 8' 'low_rank, rank: 4' 'random_k, fraction: 0.02'; do
+    run "masked-${kind//[^a-z0-9]/-}" "  compress: {kind: $kind}
+  aggregation: secagg
+  secagg: {max_norm: 8}"
+    show "under masks, $kind: a client's message" "$bytes" bytes "$plain_bytes"
+    show "under masks, $kind: accuracy" "$accuracy" "" "$plain_accuracy"
 done
