@@ -11,10 +11,13 @@
  * Whole numbers of a grid stay exact below 2^53.
  *
  * NOT RUN on a device: everything in comm_nccl.c. It was compiled and linked with NCCL
- * 2.28 for CUDA 13 and its table was opened, where there was no GPU. So neither that
- * two devices add up, nor how NCCL tells of a process that died, nor its speed has been
- * seen. `ctest -L gpu` runs the first of these where there is a device, between ranks
- * where there are two. What waits and chooses was run by a table that stands in.
+ * 2.28 for CUDA 13, and run where there was no GPU: new_id, which listens on the
+ * loopback interface alone, and the words where there is no such device (check_nccl).
+ * So neither that two devices add up, nor how NCCL tells of a process that died, nor
+ * what abort leaves on a device, nor its speed has been seen. `ctest -L gpu` (mpi_nccl)
+ * runs the first of these: a rank beside itself where there is one device, ranks with
+ * each other where there are two. What waits and chooses was run by a table that stands
+ * in.
  */
 #ifndef PPT_WORKER_COMM_NCCL_H
 #define PPT_WORKER_COMM_NCCL_H
