@@ -76,6 +76,38 @@ static struct ledger_pot pot_of_acme(void)
     return pot;
 }
 
+/* ---- filed ---- */
+
+/* Where nothing stands against any, one statement files all (one transaction's number
+ * in their rows, where each had one of its own), in their order; sent again, none is
+ * new. */
+START_TEST(filed_by_one_statement)
+{
+    const char *jobs = "[{\"name\": \"a\", \"account\": \"" WORLD_ACCOUNT "\","
+                       "  \"dataset\": \"" WORLD_DATASET "\", \"spec\": \"{}\"},"
+                       " {\"name\": \"b\", \"account\": \"acme/research\","
+                       "  \"dataset\": \"" WORLD_DATASET "\", \"spec\": \"{}\"},"
+                       " {\"name\": \"c\", \"account\": \"" WORLD_ACCOUNT "\","
+                       "  \"dataset\": \"" WORLD_DATASET "\", \"spec\": \"{}\"}]";
+    struct queue_filed filed[N], again[N];
+    OK(queue_submit_many(world.alice, jobs, "t", NULL, filed, N, &err));
+    ck_assert_str_eq(
+        pg_query("SELECT count(DISTINCT j.xmin::text) || ': ' ||"
+                 " string_agg(concat_ws(' ', j.token, j.name, a.path, j.submitted_by),"
+                 " ', ' ORDER BY j.id) FROM ppt.job j"
+                 " JOIN ppt.account a ON a.id = j.account_id WHERE j.name <= 'c'"),
+        "1: t:1 a " WORLD_ACCOUNT
+        " alice, t:2 b acme/research alice, t:3 c " WORLD_ACCOUNT " alice");
+    OK(queue_submit_many(world.alice, jobs, "t", NULL, again, N, &err));
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(filed[i].why.code, 0);
+        ck_assert_int_eq(filed[i].job_id, filed[0].job_id + i);
+        ck_assert_int_eq(again[i].job_id, filed[i].job_id);
+    }
+    ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.job WHERE name <= 'c'"), "3");
+}
+END_TEST
+
 START_TEST(reserved_as_one_after_the_other)
 {
     struct cost cost = one_of(7), of_one;
@@ -494,6 +526,7 @@ int main(void)
     tcase_add_unchecked_fixture(tcase, pg_start, pg_stop);
     tcase_add_checked_fixture(tcase, open_world, close_world);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, filed_by_one_statement);
     tcase_add_test(tcase, reserved_as_one_after_the_other);
     tcase_add_test(tcase, all_or_none);
     tcase_add_test(tcase, own_deltas_are_summed);
