@@ -451,6 +451,25 @@ static int see(const char *directory, const struct plan *plan, struct plan_seen 
     return 0;
 }
 
+int plan_load_told(const struct plan *plan, const char *directory,
+                   struct plan_seen *seen, struct spec *ret_spec,
+                   struct manifest *ret_manifest, struct error *err)
+{
+    struct plan_seen *own = seen == NULL ? calloc(1, sizeof *own) : NULL;
+    if (seen == NULL)
+        seen = own;
+    int rc = seen == NULL ? error_set(err, PPT_ENOMEM, "no memory to read a plan")
+                          : check_directory(plan, directory, err);
+    if (rc == 0)
+        rc = see(directory, plan, seen, err);
+    if (rc == 0) {
+        *ret_spec = seen->spec;
+        *ret_manifest = seen->manifest;
+    }
+    free(own);
+    return rc;
+}
+
 int plan_load(const char *directory, const unsigned char public_key[32],
               struct plan_seen *seen, struct plan *ret_plan, struct spec *ret_spec,
               struct manifest *ret_manifest, struct error *err)
@@ -458,24 +477,14 @@ int plan_load(const char *directory, const unsigned char public_key[32],
     char *text = NULL;
     size_t len = 0;
     struct plan plan;
-    struct plan_seen *own = seen == NULL ? calloc(1, sizeof *own) : NULL;
-    if (seen == NULL)
-        seen = own;
-    int rc = seen == NULL ? error_set(err, PPT_ENOMEM, "no memory to read a plan")
-                          : verify(directory, public_key, &text, &len, err);
+    int rc = verify(directory, public_key, &text, &len, err);
     if (rc == 0)
         rc = from_json(text, len, "plan.json", &plan, err);
     if (rc == 0)
-        rc = check_directory(&plan, directory, err);
+        rc = plan_load_told(&plan, directory, seen, ret_spec, ret_manifest, err);
     if (rc == 0)
-        rc = see(directory, &plan, seen, err);
-    if (rc == 0) {
         *ret_plan = plan;
-        *ret_spec = seen->spec;
-        *ret_manifest = seen->manifest;
-    }
     free(text);
-    free(own);
     return rc;
 }
 

@@ -89,6 +89,13 @@ int plan_load(const char *directory, const unsigned char public_key[32],
               struct plan_seen *seen, struct plan *ret_plan, struct spec *ret_spec,
               struct manifest *ret_manifest, struct error *err);
 
+/* For a process that another one which it trusts has told `plan`, as plan_load gave it
+ * for this directory: the rest, by the digests that the plan names, without the
+ * signature. Errors as above. */
+int plan_load_told(const struct plan *plan, const char *directory,
+                   struct plan_seen *seen, struct spec *ret_spec,
+                   struct manifest *ret_manifest, struct error *err);
+
 /* May a process of this user on this host run it? Errors: PPT_ETRUST. */
 int plan_check_place(const struct plan *plan, int64_t uid, const char *host,
                      struct error *err);

@@ -606,13 +606,14 @@ static int check_key(const struct run *run, struct error *err)
     return error_hint(err, "only ppt-schedd, which keeps it, can start this job");
 }
 
+static struct plan_seen seen; /* in a pool the next job is often alike */
+
 /* The plan, if it is this run's to run. Until here nothing is written, for it may be
  * another run's directory: whoever has the meter speaks for the job. */
 static int load(struct run *run, const char *directory,
                 const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
                 struct error *err)
 {
-    static struct plan_seen seen; /* in a pool the next job is often alike */
     int rc = plan_load(directory, public_key, &seen, &run->plan, &run->spec,
                        &run->manifest, err);
     if (rc == 0 && attempt != 0 && attempt != run->plan.attempt)
@@ -628,18 +629,44 @@ static int load(struct run *run, const char *directory,
     return rc;
 }
 
+/* `run` is NULL where there is no memory for it.
+ *
+ * Once ranks know that they share a node rank 0 verifies for all of them and tells the
+ * others the plan, in memory that is only the job's user's: there they take its word
+ * for more, that what they release has been charged, and who could change one could
+ * change their own. Ranks of several nodes each trust the signature only: nothing has
+ * proven yet who is at the other end. */
+static int load_on_all(struct run *run, const char *directory,
+                       const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
+                       const struct world *world, struct error *err)
+{
+    struct comm *control = world->control;
+    const bool is_told = world->is_one_node && control->rank != 0;
+    int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
+    if (rc == 0 && !is_told)
+        rc = load(run, directory, public_key, attempt, err);
+    rc = agree(control, rc, err);
+    if (rc != 0 || !world->is_one_node)
+        return rc;
+    rc = control->ops->broadcast(control, &run->plan, sizeof run->plan, 0, err);
+    if (rc == 0 && is_told)
+        rc = plan_load_told(&run->plan, directory, &seen, &run->spec, &run->manifest,
+                            err);
+    if (rc == 0 && is_told)
+        rc = check_place(&run->plan, err);
+    return agree(control, rc, err);
+}
+
 int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
              int64_t attempt, const unsigned char *checkpoint_key, struct world *world,
              struct error *err)
 {
     struct run *run = calloc(1, sizeof *run);
-    int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
-    if (rc == 0) {
+    if (run != NULL) {
         run->control = world->control;
         run->checkpoint_key = checkpoint_key;
-        rc = load(run, directory, public_key, attempt, err);
     }
-    rc = agree(world->control, rc, err);
+    int rc = load_on_all(run, directory, public_key, attempt, world, err);
     if (rc != 0)
         goto out;
     rc = world_seal(world, run->plan.job_id, run->plan.attempt, err);

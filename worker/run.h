@@ -16,9 +16,10 @@
  * CRYPTO_KEY_SIZE bytes, what rank 0 was handed for plans that want that
  * (PLAN_KEY_HANDED), the caller's to wipe; NULL: nothing, and on other ranks.
  * Every rank calls it with the same arguments and gets the same answer, 0 or the error
- * of the lowest rank that failed. Seals the world once the plan is verified. Where some
- * rank cannot be reached within half a minute after an error, the process ends with the
- * error's status.
+ * of the lowest rank that failed. Where the world is known to be of one node rank 0
+ * verifies the plan and tells it to the others, else each does; then the world is
+ * sealed. Where some rank cannot be reached within half a minute after an error, the
+ * process ends with the error's status.
  *
  * A plan is run once a reservation: rank 0 opens the job's meter first, and that is
  * refused where another run has it, and for good once the scheduler has ended it to

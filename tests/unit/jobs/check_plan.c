@@ -160,6 +160,35 @@ START_TEST(any_changed_file_is_refused)
 }
 END_TEST
 
+static int load_told(const char *where)
+{
+    static struct spec loaded_spec;
+    static struct manifest loaded_manifest;
+    int rc = plan_load_told(&plan, where, NULL, &loaded_spec, &loaded_manifest, &err);
+    if (rc == 0) {
+        ck_assert_str_eq(loaded_spec.name, "digits");
+        ck_assert_str_eq(loaded_manifest.name, "mnist");
+    }
+    return rc;
+}
+
+/* Who is told the plan needs no signature, but is as strict with what the plan names.
+ */
+START_TEST(a_told_plan_binds_its_files)
+{
+    char path[256], other[] = "/tmp/check_plan.XXXXXX";
+    snprintf(path, sizeof path, "%s/plan.sig", directory);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(load(&(struct plan){0}), -PPT_ENOTFOUND);
+    ck_assert_int_eq(load_told(directory), 0);
+    ck_assert_ptr_nonnull(mkdtemp(other));
+    ck_assert_int_eq(load_told(other), -PPT_ETRUST);
+    rmdir(other);
+    damage("spec.json", 5);
+    ck_assert_int_eq(load_told(directory), -PPT_ETRUST);
+}
+END_TEST
+
 /* What was seen is that of the digests and of nothing else. */
 START_TEST(a_spec_that_was_seen_is_not_read_again)
 {
@@ -323,6 +352,7 @@ int main(void)
     tcase_add_test(tc, a_plan_comes_back_as_it_was);
     tcase_add_test(tc, a_pure_release_comes_back);
     tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
+    tcase_add_test(tc, a_told_plan_binds_its_files);
     tcase_add_test(tc, a_spec_that_was_seen_is_not_read_again);
     tcase_add_test(tc, a_plan_for_anybody_anywhere);
     tcase_add_test(tc, only_for_its_user_on_its_hosts);
