@@ -225,6 +225,18 @@ int pathsafe_write_fast(const char *path, const void *data, size_t size, unsigne
     return rc;
 }
 
+int pathsafe_replace_fast(const char *path, const void *data, size_t size,
+                          unsigned mode, struct error *err)
+{
+    char temporary[PATH_MAX];
+    int rc = name_temporary(path, temporary, err);
+    if (rc == 0)
+        rc = pathsafe_write_fast(temporary, data, size, mode, err);
+    if (rc == 0)
+        rc = take_name(temporary, path, err);
+    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
+}
+
 int pathsafe_begin(const char *path, unsigned mode, int *ret_fd, struct error *err)
 {
     char temporary[PATH_MAX];

@@ -43,6 +43,11 @@ int pathsafe_sync_parent(const char *path, struct error *err);
 int pathsafe_write_fast(const char *path, const void *data, size_t size, unsigned mode,
                         struct error *err);
 
+/* The same for a file that takes the place of another, or of none: names in its
+ * directory are durable when it returns, this one's contents some time later. */
+int pathsafe_replace_fast(const char *path, const void *data, size_t size,
+                          unsigned mode, struct error *err);
+
 /* pathsafe_replace piece by piece. Begin gives path.tmp, empty; put appends; commit
  * closes the file in any case and gives it its name if it could be synced, and after a
  * crash the old or the new contents stand. Abandon closes and removes it.

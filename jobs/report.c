@@ -50,10 +50,10 @@ static void add_places(struct json *json, const struct report_places *places)
     json_close_array(json);
 }
 
-int report_write(const char *path, const struct report *report, struct error *err)
+/* Caller frees. */
+static int to_json(const struct report *report, char **ret_text, struct error *err)
 {
     struct json json = {0};
-    char *text;
     json_object(&json, NULL);
     json_integer(&json, "job_id", report->job_id);
     json_integer(&json, "attempt", report->attempt);
@@ -79,12 +79,31 @@ int report_write(const char *path, const struct report *report, struct error *er
     json_string(&json, "model", report->model);
     add_places(&json, &report->places);
     json_close_object(&json);
-    int rc = json_end(&json, &text, err);
+    return json_end(&json, ret_text, err);
+}
+
+static int put(const char *path, const struct report *report,
+               int (*replace)(const char *, const void *, size_t, unsigned,
+                              struct error *),
+               struct error *err)
+{
+    char *text;
+    int rc = to_json(report, &text, err);
     if (rc != 0)
         return rc;
-    rc = pathsafe_replace(path, text, strlen(text), 0600, err);
+    rc = replace(path, text, strlen(text), 0600, err);
     free(text);
     return rc;
+}
+
+int report_write(const char *path, const struct report *report, struct error *err)
+{
+    return put(path, report, pathsafe_replace, err);
+}
+
+int report_write_soon(const char *path, const struct report *report, struct error *err)
+{
+    return put(path, report, pathsafe_replace_fast, err);
 }
 
 static void read_used(struct ydoc_faults *faults, const struct ydoc_node *used,

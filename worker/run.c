@@ -61,6 +61,7 @@ struct run {
     struct checkpoint_writer *writer;    /* rank 0, while it writes one */
     struct checkpoint_reader *reader;    /* rank 0, while it reads one */
     const unsigned char *checkpoint_key; /* rank 0: that was handed over, or NULL */
+    bool has_checkpoint;                 /* rank 0: it has written or found one */
     int n_damaged_checkpoints;           /* newer than the one that was read */
     FILE *journal;                       /* rank 0, from its first line on */
     double journal_told_s;
@@ -116,6 +117,7 @@ static int job_checkpoint_begin(struct io *io, uint64_t len, struct error *err)
     char path[PLAN_PATH_SIZE], key_path[PLAN_PATH_SIZE];
     struct checkpoint_job job;
     int rc = job_checkpoint(run, path, key_path, &job, err);
+    run->has_checkpoint = true;
     return rc != 0 ? rc : checkpoint_create(path, &job, len, &run->writer, err);
 }
 
@@ -152,6 +154,7 @@ static int job_checkpoint_open(struct io *io, bool *ret_is_there, uint64_t *ret_
                     "before it, and pays again for the steps between");
     if (rc == 0)
         *ret_is_there = run->reader != NULL;
+    run->has_checkpoint = run->has_checkpoint || run->reader != NULL;
     return rc;
 }
 
@@ -167,6 +170,12 @@ static void job_checkpoint_close(struct io *io)
     struct run *run = io->state;
     checkpoint_close(run->reader);
     run->reader = NULL;
+}
+
+/* A first attempt that has seen none left none and no key. */
+static bool may_have_checkpoint(const struct run *run)
+{
+    return run->has_checkpoint || run->plan.attempt > 1;
 }
 
 /* After the report that the job is done, for without it the job would start over. The
@@ -581,7 +590,10 @@ static int write_report(struct run *run, int rc, struct error *err)
     if (report_rc == 0)
         report_rc = plan_path(&run->plan, REPORT_FILE, path, &report_err);
     if (report_rc == 0)
-        report_rc = report_write(path, report, &report_err);
+        /* Where there is a checkpoint it is forgotten next. */
+        report_rc = (rc == 0 && !may_have_checkpoint(run)
+                         ? report_write_soon
+                         : report_write)(path, report, &report_err);
     if (report_rc == 0 || rc != 0)
         return rc;
     *err = report_err;
@@ -685,7 +697,7 @@ int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SI
     run->report.is_sealed = world->is_sealed;
     if (run->comm->rank == 0 || stop_overdue)
         rc = write_report(run, rc, err);
-    if (run->comm->rank == 0 && rc == 0)
+    if (run->comm->rank == 0 && rc == 0 && may_have_checkpoint(run))
         forget_checkpoint(run);
     if (!stop_overdue)
         rc = agree(run->control, rc, err);

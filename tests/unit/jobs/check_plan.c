@@ -344,6 +344,35 @@ START_TEST(a_report_comes_back_as_it_was)
 }
 END_TEST
 
+/* What a power cut leaves of a report that was not waited for is no report. */
+START_TEST(a_torn_report_is_none)
+{
+    struct report report = {.job_id = 7, .attempt = 1, .n_steps = 3}, back = {0};
+    char path[256], *text, *torn;
+    size_t len;
+    snprintf(path, sizeof path, "%s/report.json", directory);
+    strcpy(report.model, "/jobs/7/model.h5");
+    ck_assert_int_eq(report_write_soon(path, &report, &err), 0);
+    ck_assert_int_eq(report_read(path, &back, &err), 0);
+    ck_assert_int_eq(back.n_steps, 3);
+    ck_assert_str_eq(back.model, report.model);
+    ck_assert_int_eq(pathsafe_read_file(path, 1 << 16, &text, &len, &err), 0);
+    torn = calloc(1, len);
+    for (size_t n = 0; n + 2 < len; n++) { /* the brace and the newline are the end */
+        back.n_steps = -1;
+        ck_assert_int_eq(pathsafe_write_fast(path, text, n, 0600, &err), 0);
+        ck_assert_int_eq(report_read(path, &back, &err), -PPT_ESPEC);
+        memcpy(torn, text, n);
+        ck_assert_int_eq(pathsafe_write_fast(path, torn, len, 0600, &err), 0);
+        ck_assert_int_eq(report_read(path, &back, &err), -PPT_ESPEC);
+        ck_assert_int_eq(back.n_steps, -1);
+    }
+    unlink(path);
+    free(text);
+    free(torn);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plan");
@@ -361,6 +390,7 @@ int main(void)
     tcase_add_test(tc, a_copied_plan_is_refused);
     tcase_add_test(tc, a_short_signature_or_missing_file_is_refused);
     tcase_add_test(tc, a_report_comes_back_as_it_was);
+    tcase_add_test(tc, a_torn_report_is_none);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
