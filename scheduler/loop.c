@@ -27,9 +27,11 @@
 #define RETRY_WAITING_MS 15000
 #define WARN_EVERY_MS 10000
 #define BATCH 256
-/* The same where no core is free: only what can go ahead of others, or into its user's
- * allocation, can be begun. */
-#define BATCH_AHEAD 64
+/* Where no core is free, only what can go ahead of others, or into its user's
+ * allocation, can be begun: then which jobs come next is asked again after so long, or
+ * when fewer than a round may start are left of the answer. */
+#define LISTED_MS 200
+#define LISTED_LEAST 64
 #define MAX_STAGED 8
 
 struct state {
@@ -43,6 +45,8 @@ struct state {
     int64_t watched_at_s; /* in whole seconds: when the living were last looked after */
     struct attempt_staged *staged[MAX_STAGED];
     int n_staged;
+    struct queue_jobs listed; /* come next, in the queue's order, as of then */
+    int64_t listed_at_ms;
     struct queue_job next[MAX_STAGED]; /* would have been started next; no texts */
     int n_next;
     struct attempt_staged *group[ATTEMPT_MAX_GROUP]; /* that are started together */
@@ -78,6 +82,7 @@ static void disconnect(struct state *state)
 {
     while (state->n_staged > 0)
         attempt_staged_free(take_staged(state, 0));
+    queue_jobs_free(&state->listed);
     db_close(state->db);
     state->db = NULL;
     known_free(state->known);
@@ -531,12 +536,13 @@ static void stage_next(struct state *state)
 static int start_or_wait(struct state *state, struct attempt_context *context,
                          const struct queue_job *job,
                          const struct policy_choice *choice, bool *is_first,
-                         struct error *err)
+                         bool *ret_is_begun, struct error *err)
 {
     bool is_now = choice->starts && is_ready(state, job);
     int rc = 0;
     context->is_ahead = !choice->starts && *is_first && is_taken_ahead(state, job);
-    if (is_now || context->is_ahead) {
+    *ret_is_begun = is_now || context->is_ahead;
+    if (*ret_is_begun) {
         context->ranks = choice->starts ? choice->ranks : NULL;
         rc = start_one(state, context, job, err);
         state->has_started = true;
@@ -568,8 +574,10 @@ static int list_all(const struct running *running, const struct queue_jobs *jobs
     return 0;
 }
 
+/* ret_is_begun[n]: those that were started, or tried. */
 static int start_all(struct state *state, const struct policy_site *site,
-                     const struct queue_job *const *jobs, int n, struct error *err)
+                     const struct queue_job *const *jobs, int n, bool *ret_is_begun,
+                     struct error *err)
 {
     struct attempt_context context = context_of(state);
     int64_t now_s = time(NULL);
@@ -589,7 +597,8 @@ static int start_all(struct state *state, const struct policy_site *site,
     policy_choose(site, candidates, n, choices);
     state->n_next = 0;
     for (int i = 0; rc == 0 && i < n; i++)
-        rc = start_or_wait(state, &context, jobs[i], &choices[i], &is_first, err);
+        rc = start_or_wait(state, &context, jobs[i], &choices[i], &is_first,
+                           &ret_is_begun[i], err);
     if (rc == 0)
         rc = start_group(state, &context, err);
 out:
@@ -608,23 +617,49 @@ static bool has_free_core(const struct places *room)
     return false;
 }
 
+static int list_waiting(struct state *state, bool is_full, struct error *err)
+{
+    int64_t now = now_ms();
+    if (is_full && state->listed.n >= LISTED_LEAST &&
+        now - state->listed_at_ms < LISTED_MS)
+        return 0;
+    queue_jobs_free(&state->listed);
+    state->listed_at_ms = now;
+    return queue_for_start(state->db, BATCH, &state->listed, err);
+}
+
+static void drop_begun(struct queue_jobs *listed, const bool *is_begun)
+{
+    int n_left = 0;
+    for (int i = 0; i < listed->n; i++)
+        if (is_begun[i])
+            queue_job_free(&listed->jobs[i]);
+        else
+            listed->jobs[n_left++] = listed->jobs[i];
+    listed->n = n_left;
+}
+
 static int start(struct state *state, const struct running *running, struct error *err)
 {
-    struct queue_jobs jobs = {0};
     const struct queue_job **all = NULL;
+    bool *is_begun = NULL;
     struct policy_site site = {.whole = &state->loop->places,
                                .room = running->room,
                                .holders = running->holders,
                                .n_holders = running->n_holders,
                                .patience_s = state->loop->conf->patience_s};
-    int rc = queue_for_start(
-        state->db, has_free_core(&running->room) ? BATCH : BATCH_AHEAD, &jobs, err);
+    int rc = list_waiting(state, !has_free_core(&running->room), err);
+    int n = running->n_again + state->listed.n;
     if (rc == 0)
-        rc = list_all(running, &jobs, &all, err);
-    if (rc == 0)
-        rc = start_all(state, &site, all, running->n_again + jobs.n, err);
+        rc = list_all(running, &state->listed, &all, err);
+    if (rc == 0 && (is_begun = calloc((size_t)n + 1, sizeof *is_begun)) == NULL)
+        rc = error_set(err, PPT_ENOMEM, "out of memory choosing jobs");
+    if (rc == 0) {
+        rc = start_all(state, &site, all, n, is_begun, err);
+        drop_begun(&state->listed, is_begun + running->n_again);
+    }
+    free(is_begun);
     free(all);
-    queue_jobs_free(&jobs);
     return rc;
 }
 
