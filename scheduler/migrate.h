@@ -12,7 +12,7 @@
 #include "scheduler/db.h"
 
 /* The number of the last migration the C code of this version expects. */
-#define MIGRATE_VERSION 18
+#define MIGRATE_VERSION 19
 
 /* Applies the files NNN_name.sql of `directory` that have not run yet, in order, then
  * writes the grid of orders (pass cost_orders, COST_N_ORDERS) or compares it with the

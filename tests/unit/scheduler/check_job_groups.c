@@ -357,6 +357,43 @@ START_TEST(rows_are_found_by_id)
 }
 END_TEST
 
+/* Rows of jobs that this session has fetched by an index lately. */
+static int64_t jobs_fetched(void)
+{
+    struct db_result *result = NULL;
+    OK(db_run(world.scheduler,
+              "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables"
+              " WHERE relid = 'ppt.job'::regclass",
+              NULL, &result, &err));
+    int64_t n = db_int64(result, 0, 0);
+    db_result_free(result);
+    return n;
+}
+
+/* Nor on how many wait behind it, though there were few when it was planned first. */
+START_TEST(who_waits_is_passed_by)
+{
+    struct cost cost = one_of(1000);
+    int64_t waiting[448];
+    for (int i = 0; i < 8; i++) { /* the first plans are made for one call each */
+        struct queue_start one = {.job_id = world_submit(&world, WORLD_ACCOUNT),
+                                  .directory = "/spool"};
+        ck_assert(reserve(&cost, &one.job_id, 1));
+        OK(queue_start_group(world.scheduler, &world.lease, "a", &one, 1, &err));
+    }
+    for (int i = 0; i < 448; i++)
+        waiting[i] = world_submit(&world, WORLD_ACCOUNT);
+    for (int i = 0; i < 448; i += 64)
+        ck_assert(reserve(&cost, waiting + i, 64));
+    ck_assert(reserve(&cost, ids, N));
+    OK(db_begin(world.scheduler, &err));
+    int64_t before = jobs_fetched(); /* not told to the statistics yet */
+    start("a");
+    ck_assert_int_le(jobs_fetched() - before, 10 * N);
+    OK(db_commit(world.scheduler, &err));
+}
+END_TEST
+
 /* The same sums and rows as by a call for each. */
 START_TEST(settled_as_one_after_the_other)
 {
@@ -536,6 +573,7 @@ int main(void)
     tcase_add_test(tcase, started_together);
     tcase_add_test(tcase, cancelled_before_its_start);
     tcase_add_test(tcase, rows_are_found_by_id);
+    tcase_add_test(tcase, who_waits_is_passed_by);
     tcase_add_test(tcase, settled_as_one_after_the_other);
     tcase_add_test(tcase, unbounded_is_counted_anew);
     tcase_add_test(tcase, settled_all_or_none);

@@ -63,7 +63,7 @@ START_TEST(from_nothing_and_again)
     ck_assert_str_eq(
         pg_query("SELECT string_agg(number::text, ' ' ORDER BY number) FROM "
                  "ppt.migration"),
-        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18");
+        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
     ck_assert_str_eq(pg_query("SELECT count(*) FROM ppt.renyi_order"), "128");
     /* all of it belongs to the owner */
     ck_assert_str_eq(
