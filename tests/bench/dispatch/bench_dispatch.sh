@@ -2,8 +2,8 @@
 # bench_dispatch.sh [--json] [N]: how fast the smallest private jobs go through the whole
 # system, in the pool and by mpirun on the same machine: two ranks on two cores, one step.
 #   start    from a job being said to run to its first charge, one job at a time: median
-#   rate     N jobs (default 2000; a hundredth by mpirun) submitted in one statement: from
-#            there to the last one settled; nobody asks the database meanwhile
+#   rate     N jobs (default 2000; a hundredth by mpirun) handed in by one ppt-submit:
+#            from its start to the last one settled; nobody asks the database meanwhile
 # Then N / 50 short jobs by the launcher sbatch beside the same batch scripts by bare
 # sbatch, on a cluster of four nodes in namespaces (tests/slurm/crowd.sh); where there is
 # no Slurm it says so. PostgreSQL with fsync on, as people run it.
@@ -55,26 +55,22 @@ median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-# Submits N more of job 1, as alice, and waits for the last; jobs a second.
+# Hands in N more by one ppt-submit, as alice, and waits for the last; jobs a second from
+# before ppt-submit was started to when the last one was settled.
 rate() {
-    local n=$1 elapsed first
+    local n=$1 first started i files=()
     first=$(sql "SELECT count(*) + 1 FROM ppt.job")
+    for ((i = 0; i < n; i++)); do files[i]=$dir/noop.yaml; done
     : >"$dir/schedd.log" # of which the scheduler only writes the end
-    as_alice "SELECT count(ppt.queue_submit('noop', 'acme/lab', 'private', spec,
-              'bench-' || $first || '-' || i)) FROM spec, generate_series(1, $n) i" >/dev/null
+    started=$EPOCHREALTIME
+    as alice ppt-submit "${files[@]}" >/dev/null
     until [ "$(grep -cE ': job [0-9]+: (done|failed|cancelled)' "$dir/schedd.log")" -ge "$n" ]; do
         sleep 0.2
     done
     [ "$(sql "SELECT count(*) FROM ppt.job WHERE id >= $first AND state = 'done'")" = "$n" ] ||
         die "not all are done: $(sql "SELECT state, reason, count(*) FROM ppt.job GROUP BY 1, 2")"
-    elapsed=$(sql "SELECT extract(epoch FROM max(ended_at) - min(submitted_at)) FROM ppt.job
-                   WHERE id >= $first")
-    awk "BEGIN { printf \"%.1f\", $n / $elapsed }"
-}
-
-as_alice() {
-    psql -X -q -A -t -v ON_ERROR_STOP=1 "$("$pg" conninfo "$dir/pg" alice)" \
-        -c "CREATE TEMP TABLE spec AS SELECT spec FROM ppt.queue WHERE id = 1" -c "$1"
+    sql "SELECT round(($n / (extract(epoch FROM max(ended_at)) - $started))::numeric, 1)
+         FROM ppt.job WHERE id >= $first"
 }
 
 # measure KIND N: sets start and rate
