@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/keystream.h"
+
 static void require(bool ok, const char *what)
 {
     if (!ok) {
@@ -323,12 +325,16 @@ bool crypto_aead_open(struct crypto_aead *aead,
 }
 
 struct crypto_stream {
-    EVP_CIPHER_CTX *ctx;
+    EVP_CIPHER_CTX *ctx; /* NULL: made by `wide`, and what follows is used */
+    struct keystream wide;
+    uint64_t high, low; /* the next block */
+    unsigned char rest[KEYSTREAM_BLOCK];
+    size_t n_rest; /* of rest, the last so many bytes are not handed out yet */
 };
 
-struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE])
+struct crypto_stream *crypto_stream_new_narrow(const unsigned char key[CRYPTO_KEY_SIZE])
 {
-    struct crypto_stream *stream = malloc(sizeof *stream);
+    struct crypto_stream *stream = calloc(1, sizeof *stream);
     require(stream != NULL, "memory");
     stream->ctx = EVP_CIPHER_CTX_new();
     require(stream->ctx != NULL && EVP_EncryptInit_ex(stream->ctx, EVP_aes_256_ctr(),
@@ -338,11 +344,23 @@ struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE]
     return stream;
 }
 
+struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE])
+{
+    if (!keystream_is_there()) {
+        return crypto_stream_new_narrow(key);
+    }
+    struct crypto_stream *stream = calloc(1, sizeof *stream);
+    require(stream != NULL, "memory");
+    keystream_set_key(&stream->wide, key);
+    return stream;
+}
+
 void crypto_stream_free(struct crypto_stream *stream)
 {
     if (stream == NULL)
         return;
     EVP_CIPHER_CTX_free(stream->ctx); /* OpenSSL wipes the key schedule */
+    crypto_wipe(stream, sizeof *stream);
     free(stream);
 }
 
@@ -357,10 +375,37 @@ static void store_be64(unsigned char *to, uint64_t value)
 void crypto_stream_seek(struct crypto_stream *stream, uint64_t high, uint64_t low)
 {
     unsigned char counter[16];
+    stream->high = high;
+    stream->low = low;
+    stream->n_rest = 0;
+    if (stream->ctx == NULL) {
+        return;
+    }
     store_be64(counter, high);
     store_be64(counter + 8, low);
     require(EVP_EncryptInit_ex(stream->ctx, NULL, NULL, NULL, counter) == 1,
             "AES-256-CTR counter");
+}
+
+static void read_blocks(struct crypto_stream *stream, size_t n, unsigned char *ret)
+{
+    keystream_blocks(&stream->wide, stream->high, stream->low, n, ret);
+    stream->low += n;
+    stream->high += stream->low < n;
+}
+
+static void read_wide(struct crypto_stream *stream, unsigned char *at, size_t len)
+{
+    size_t first = len < stream->n_rest ? len : stream->n_rest;
+    size_t n = (len - first) / KEYSTREAM_BLOCK, last = (len - first) % KEYSTREAM_BLOCK;
+    memcpy(at, stream->rest + KEYSTREAM_BLOCK - stream->n_rest, first);
+    stream->n_rest -= first;
+    read_blocks(stream, n, at + first);
+    if (last > 0) {
+        read_blocks(stream, 1, stream->rest);
+        memcpy(at + len - last, stream->rest, last);
+        stream->n_rest = KEYSTREAM_BLOCK - last;
+    }
 }
 
 void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len)
@@ -369,6 +414,10 @@ void crypto_stream_read(struct crypto_stream *stream, void *ret, size_t len)
      * first-level cache. */
     static const unsigned char zeros[8192];
     unsigned char *at = ret;
+    if (stream->ctx == NULL) {
+        read_wide(stream, at, len);
+        return;
+    }
     while (len > 0) {
         int chunk = len > sizeof zeros ? (int)sizeof zeros : (int)len, written = 0;
         require(EVP_EncryptUpdate(stream->ctx, at, &written, zeros, chunk) == 1 &&

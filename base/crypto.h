@@ -112,6 +112,9 @@ bool crypto_aead_open(struct crypto_aead *aead,
  * crypto_stream_free, which wipes the key. Not thread-safe. */
 struct crypto_stream;
 struct crypto_stream *crypto_stream_new(const unsigned char key[CRYPTO_KEY_SIZE]);
+/* The same stream by OpenSSL on every CPU: what the other is tested against. */
+struct crypto_stream *
+crypto_stream_new_narrow(const unsigned char key[CRYPTO_KEY_SIZE]);
 void crypto_stream_free(struct crypto_stream *stream);
 
 /* Moves to block `low` of substream `high` (the counter is high * 2^64 + low; a block

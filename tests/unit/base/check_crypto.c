@@ -82,6 +82,50 @@ START_TEST(stream_is_aes_256_ctr)
 }
 END_TEST
 
+/* Whatever instructions this CPU has: the stream is OpenSSL's, read in any parts from
+ * any block on, over the ends of the counter's halves too. */
+START_TEST(every_way_to_the_stream_is_one)
+{
+    static const size_t lens[] = {1, 15, 16, 17, 31, 48, 64, 255, 256, 257, 500, 4096};
+    static const uint64_t ends[] = {
+        0,          UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 16, UINT64_MAX - 33,
+        1ull << 63, 0xffffffff};
+    static unsigned char expected[3 * 4096], got[3 * 4096];
+    const size_t n_lens = sizeof lens / sizeof *lens,
+                 n_ends = sizeof ends / sizeof *ends;
+    for (size_t round = 0; round < 50 * n_ends; round++) {
+        unsigned char key[CRYPTO_KEY_SIZE];
+        uint64_t high = 0, low = ends[round % n_ends];
+        crypto_random(key, sizeof key);
+        if (round / n_ends % 3 == 0) {
+            crypto_random(&low, sizeof low);
+        }
+        if (round / n_ends % 2 == 0) {
+            high = UINT64_MAX;
+        } else {
+            crypto_random(&high, sizeof high);
+        }
+        struct crypto_stream *one = crypto_stream_new_narrow(key),
+                             *other = crypto_stream_new(key);
+        crypto_stream_read(one, expected, 100);
+        crypto_stream_read(other, got, 100);
+        ck_assert_mem_eq(got, expected, 100);
+        crypto_stream_seek(one, high, low);
+        crypto_stream_seek(other, high, low);
+        size_t len = 0;
+        for (size_t part = 0; part < 3; part++) {
+            size_t next = lens[(round + 5 * part) % n_lens];
+            crypto_stream_read(other, got + len, next);
+            len += next;
+        }
+        crypto_stream_read(one, expected, len);
+        ck_assert_mem_eq(got, expected, len);
+        crypto_stream_free(one);
+        crypto_stream_free(other);
+    }
+}
+END_TEST
+
 START_TEST(random_differs)
 {
     unsigned char a[32] = {0}, b[32] = {0};
@@ -233,6 +277,7 @@ int main(void)
     tcase_add_test(tc, ed25519_rfc8032_test_2);
     tcase_add_test(tc, verify_survives_a_bad_key);
     tcase_add_test(tc, stream_is_aes_256_ctr);
+    tcase_add_test(tc, every_way_to_the_stream_is_one);
     tcase_add_test(tc, random_differs);
     tcase_add_test(tc, x25519_rfc7748_section_6_1);
     tcase_add_test(tc, x25519_refuses_weak_keys);
