@@ -40,14 +40,16 @@ static bool is_round(const struct price *price,
 }
 
 /* Each pass is all of one message of each client, nothing of it sampled. */
-static bool is_pass(const struct price *price, const struct spec_federation *federation)
+static bool is_pass(const struct price *price, const struct spec *spec)
 {
+    const struct spec_federation *federation = &spec->federation;
     const struct price_release *pass = &price->releases[PRICE_TRAINING_STEP];
     return federation->aggregation == AGGREGATION_CLEAR &&
            !federation->consent.is_asked && federation->noise.by == NOISE_BY_SERVER &&
            price->n_bins > 0 && price->n_steps == price->n_bins * pass->count &&
            price->sample_rate == 1.0 / (double)price->n_bins &&
            pass->mechanism.sample_rate == 1.0 &&
+           (federation->local != LOCAL_STEPS || spec->training.steps >= 1) &&
            (federation->local == LOCAL_PRIVUNIT
                 ? pass->mechanism.kind == MECHANISM_PURE
                 : pass->mechanism.kind == MECHANISM_SUBSAMPLED_GAUSSIAN &&
@@ -55,9 +57,9 @@ static bool is_pass(const struct price *price, const struct spec_federation *fed
 }
 
 /* Is it what rounds of this selection release? */
-static bool is_release(const struct price *price,
-                       const struct spec_federation *federation)
+static bool is_release(const struct price *price, const struct spec *spec)
 {
+    const struct spec_federation *federation = &spec->federation;
     bool is_local = federation->local != LOCAL_NONE;
     if (federation->selection == SELECTION_FIXED_ORDER) {
         return !is_local && is_ordered_pass(price, federation);
@@ -66,7 +68,7 @@ static bool is_release(const struct price *price,
         federation->selection != (is_local ? SELECTION_DEALT : SELECTION_POISSON)) {
         return false;
     }
-    return is_local ? is_pass(price, federation) : is_round(price, federation);
+    return is_local ? is_pass(price, spec) : is_round(price, federation);
 }
 
 /* What runs must be what was priced. */
@@ -101,7 +103,7 @@ static int check_price(const struct price *price, const struct spec *spec,
          (is_local || federation->max_weight < 1)) ||
         !is_clipped_whole || !(spec->privacy.clip_norm > 0.0) ||
         !(price->noise_multiplier > 0.0) || price->n_releases != 1 ||
-        !is_release(price, federation)) {
+        !is_release(price, spec)) {
         return error_set(err, PPT_EINTERNAL, "the plan's price is not this spec's");
     }
     return 0;

@@ -30,7 +30,7 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
     local->order = malloc((size_t)largest * sizeof *local->order);
     local->batch = malloc((size_t)batch * sizeof *local->batch);
     local->params = malloc(n_params * sizeof *local->params);
-    local->grad = malloc(n_params * sizeof *local->grad);
+    local->grad = malloc((n_params + n_params % 2) * sizeof *local->grad);
     if (local->order == NULL || local->batch == NULL || local->params == NULL ||
         local->grad == NULL) {
         local_close(local);
@@ -119,6 +119,7 @@ static void add_control(struct local *local)
     }
 }
 
+/* The next step's, of n records' gradients: n = 0 of nobody's. */
 static int run_batch(struct local *local, const int64_t *records, int64_t n,
                      struct error *err)
 {
@@ -126,9 +127,10 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
     const struct kernels *kernels = trainer->env->kernels;
     const struct optim optim = {.learning_rate = local->learning_rate};
     int64_t n_params = trainer->net.n_params, max_n = trainer->net.max_n;
+    int64_t n_even = n_params + n_params % 2;
     memcpy(local->batch, records, (size_t)n * sizeof *local->batch);
     qsort(local->batch, (size_t)n, sizeof *local->batch, compare);
-    memset(local->grad, 0, (size_t)n_params * sizeof *local->grad);
+    memset(local->grad, 0, (size_t)n_even * sizeof *local->grad);
     apfl_mix(&local->apfl, local->params);
     for (int64_t at = 0; at < n; at += max_n) {
         int64_t part = n - at < max_n ? n - at : max_n;
@@ -137,7 +139,10 @@ static int run_batch(struct local *local, const int64_t *records, int64_t n,
             return rc;
         }
     }
-    kernels->divide(n_params, (double)n, local->grad);
+    kernels->divide(n_params, n > 0 ? (double)n : 1.0, local->grad);
+    if (local->walk != NULL) {
+        walk_step(local->walk, n_even, local->grad);
+    }
     if (local->apfl.own != NULL) {
         kernels->divide(n_params, (double)n, local->apfl.grad);
         apfl_step(&local->apfl, local->params, local->learning_rate);
@@ -216,16 +221,24 @@ static int send(struct local *local, int64_t client, struct error *err)
     return rc;
 }
 
+static int64_t size_of(const struct local *local, int64_t client)
+{
+    return client == LOCAL_NOBODY ? 0 : partition_size(local->partition, client);
+}
+
 /* Trains the parameters from .. to - 1 for so many passes or steps. */
 static int fit(struct local *local, int64_t client, int64_t from, int64_t to,
                int64_t n_epochs, int64_t n_steps, struct error *err)
 {
-    int64_t n = partition_size(local->partition, client);
+    int64_t n = size_of(local, client);
     int rc = 0;
     local->from = from;
     local->to = to;
     for (int64_t e = 0; rc == 0 && n > 0 && n_steps > 0 && e < n_epochs; e++) {
         rc = run_epoch(local, n, &n_steps, err);
+    }
+    for (; rc == 0 && local->walk != NULL && n_steps > 0; n_steps--) {
+        rc = run_batch(local, local->order, 0, err);
     }
     return rc;
 }
@@ -239,10 +252,12 @@ static void begin(struct local *local, int64_t client, int64_t round)
     int64_t last = trainer->n_steps - 1;
     memcpy(local->params, trainer->params,
            (size_t)trainer->net.n_params * sizeof *local->params);
-    memcpy(local->order, partition->rows + partition->first[client],
-           (size_t)partition_size(partition, client) * sizeof *local->order);
-    crypto_stream_seek(local->stream, partition_id(partition, client),
-                       (uint64_t)round << 32);
+    if (client != LOCAL_NOBODY) {
+        memcpy(local->order, partition->rows + partition->first[client],
+               (size_t)partition_size(partition, client) * sizeof *local->order);
+        crypto_stream_seek(local->stream, partition_id(partition, client),
+                           (uint64_t)round << 32);
+    }
     local->control = NULL;
     apfl_end(&local->apfl);
     local->n_steps = 0;
@@ -284,7 +299,8 @@ int local_train(struct local *local, int64_t client, struct error *err)
     const struct spec_personal *personal = &local->spec->federation.personal;
     bool has_head = personal->is_on && personal->kind == PERSONAL_FEDREP;
     int64_t n_params = trainer->net.n_params, head = head_of(&trainer->net);
-    local->is_turned = attack_turns_labels(local->attack, client);
+    local->is_turned =
+        client != LOCAL_NOBODY && attack_turns_labels(local->attack, client);
     begin(local, client, trainer->step);
     int rc = find_control(local, client, err);
     if (rc == 0) {
@@ -303,7 +319,7 @@ int local_train(struct local *local, int64_t client, struct error *err)
         memcpy(local->params + head, trainer->params + head,
                (size_t)(n_params - head) * sizeof *local->params);
     }
-    if (rc != 0 || partition_size(local->partition, client) == 0) {
+    if (rc != 0 || size_of(local, client) == 0) {
         return rc;
     }
     rc = add_momentum(local, client, err);

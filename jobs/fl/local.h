@@ -22,6 +22,7 @@
 #include "jobs/fl/keep.h"
 #include "jobs/fl/partition.h"
 #include "jobs/fl/scaffold.h"
+#include "jobs/fl/walk.h"
 
 struct local {
     struct trainer *trainer; /* its net, model and rows; the kernels' memory is the
@@ -35,10 +36,11 @@ struct local {
     struct apfl apfl;
     bool is_turned; /* the client that trains */
     struct crypto_stream *stream;
-    int64_t *order; /* the client's records: as many as the largest has */
-    int64_t *batch; /* batch_size, or order's size if that is less */
-    float *params;  /* [n_params]: after training */
-    double *grad;   /* [n_params] */
+    int64_t *order;    /* the client's records: as many as the largest has */
+    int64_t *batch;    /* batch_size, or order's size if that is less */
+    float *params;     /* [n_params]: after training */
+    double *grad;      /* [n_params], and one more where that is odd */
+    struct walk *walk; /* noise in each step; NULL, as at first: none */
     /* Of what is being trained: the parameters from .. to - 1, the pull towards the
      * model that was handed out, and the rate. */
     int64_t from, to;
@@ -55,12 +57,16 @@ int local_open(struct local *local, struct trainer *trainer, const struct spec *
                const struct scaffold *scaffold, struct error *err);
 void local_close(struct local *local);
 
+/* Who sits where no client does: it has no records. */
+#define LOCAL_NOBODY (-1)
+
 /* Trains in round trainer->step; leaves local->params. A client without records leaves
- * the model as it is. In plain jobs the examples' losses go to the trainer's. With
- * federation.client_momentum, beta, the client's update u becomes its momentum m = beta
- * m + (1 - beta) u (Karimireddy, He, Jaggi, ICML 2021, arXiv 2012.10333).
- * With federation.compress params are what the server reads in the client's message.
- * Errors: those of rows->read, PPT_ENOMEM, PPT_EPOLICY (the message is too long). */
+ * the model as it is, but for the noise of a walk. In plain jobs the examples' losses
+ * go to the trainer's. With federation.client_momentum, beta, the client's update u
+ * becomes its momentum m = beta m + (1 - beta) u (Karimireddy, He, Jaggi, ICML 2021,
+ * arXiv 2012.10333). With federation.compress params are what the server reads in the
+ * client's message. Errors: those of rows->read, PPT_ENOMEM, PPT_EPOLICY (the message
+ * is too long). */
 int local_train(struct local *local, int64_t client, struct error *err);
 
 /* Makes the client's own model of the present one as federation.personal says; leaves

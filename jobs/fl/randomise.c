@@ -10,6 +10,7 @@
 
 /* No draw is farther out, but for an event below 2^-180: sums of messages are exact. */
 #define FARTHEST 16.0
+#define WALK_REACH 0x1p32
 
 /* The grid of the trainer's sums, on which no update is longer than clip_norm. */
 static int plan_gaussian(struct randomise *randomise, struct error *err)
@@ -28,6 +29,48 @@ static int plan_gaussian(struct randomise *randomise, struct error *err)
               "messages",
               price->noise_multiplier, (long long)randomise->n_seats);
     return error_hint(err, "take a smaller cohort or a larger epsilon");
+}
+
+/* Sums of messages that are whole numbers of `unit`, at most `most` of it. */
+static bool use_whole_numbers(struct randomise *randomise, double most)
+{
+    struct grid *sums = &randomise->trainer->threshold.grid;
+    struct grid *grid = &randomise->grid;
+    if (most * (double)randomise->n_seats >= sums->max_steps ||
+        !grid_for_integers(1.0, grid)) {
+        return false;
+    }
+    grid->max_steps = sums->max_steps;
+    *sums = *grid;
+    return true;
+}
+
+/* No walk leads farther in a coordinate than WALK_REACH units, but for an event below
+ * 2^-180 in a step, or by federation.prox: there a message ends. */
+static int plan_steps(struct randomise *randomise, const struct spec *spec,
+                      struct error *err)
+{
+    struct trainer *trainer = randomise->trainer;
+    struct walk *walk = &randomise->walk;
+    double z = trainer->plan->price.noise_multiplier;
+    int64_t n_steps = spec->training.steps;
+    int exponent;
+    if (!walk_plan(walk, &randomise->noise, &trainer->threshold.grid,
+                   randomise->clip_norm, z, n_steps) ||
+        randomise->n_seats >= WALK_MOST_SEATS ||
+        !use_whole_numbers(randomise, WALK_REACH)) {
+        return error_set(err, PPT_ERANGE,
+                         "federation.local: no noise with multiplier %g in each of "
+                         "%lld steps for cohorts of %lld",
+                         z, (long long)n_steps, (long long)randomise->n_seats);
+    }
+    double farthest = FARTHEST * walk->grid.std_steps * walk->grid.step;
+    frexp((double)n_steps * spec->training.learning_rate *
+              (randomise->clip_norm + farthest) / WALK_REACH,
+          &exponent);
+    randomise->unit = ldexp(1.0, exponent);
+    randomise->local->walk = walk;
+    return 0;
 }
 
 /* Whole numbers of 2^-PRIV_UNIT_BITS. */
@@ -62,9 +105,12 @@ static int plan_privunit(struct randomise *randomise, struct error *err)
                : error_set(err, PPT_ENOMEM, "no memory for a client's message");
 }
 
-static int plan(struct randomise *randomise, struct error *err)
+static int plan(struct randomise *randomise, const struct spec *spec, struct error *err)
 {
     randomise->unit = 1.0;
+    if (randomise->kind == LOCAL_STEPS) {
+        return plan_steps(randomise, spec, err);
+    }
     return randomise->kind == LOCAL_GAUSSIAN ? plan_gaussian(randomise, err)
                                              : plan_privunit(randomise, err);
 }
@@ -85,7 +131,7 @@ int randomise_open(struct randomise *randomise, const struct spec *spec,
         return 0;
     }
     draw_key_secret(master, "local noise", key);
-    int rc = plan(randomise, err);
+    int rc = plan(randomise, spec, err);
     if (rc == 0) {
         rc = noise_open(&randomise->noise, trainer->env->kernels, key,
                         trainer->n_padded, err);
@@ -107,6 +153,9 @@ void randomise_close(struct randomise *randomise)
     }
     free(randomise->direction);
     free(randomise->draw);
+    if (randomise->local != NULL) {
+        randomise->local->walk = NULL;
+    }
     *randomise = (struct randomise){0};
 }
 
@@ -185,10 +234,25 @@ static void add_privunit(struct randomise *randomise, int64_t seat, const float 
     crypto_wipe(words, sizeof words);
 }
 
+/* Its noise is in it. */
+static void add_walk(struct randomise *randomise, const float *after,
+                     const float *before)
+{
+    struct trainer *trainer = randomise->trainer;
+    for (int64_t j = 0; j < trainer->net.n_params; j++) {
+        double d = ((double)after[j] - (double)before[j]) / randomise->unit;
+        if (!isnan(d)) {
+            trainer->sum[j] -= nearbyint(fmax(-WALK_REACH, fmin(d, WALK_REACH)));
+        }
+    }
+}
+
 void randomise_add(struct randomise *randomise, int64_t seat, const float *after,
                    const float *before)
 {
-    if (randomise->kind == LOCAL_GAUSSIAN) {
+    if (randomise->kind == LOCAL_STEPS) {
+        add_walk(randomise, after, before);
+    } else if (randomise->kind == LOCAL_GAUSSIAN) {
         add_gaussian(randomise, seat, after, before);
     } else {
         add_privunit(randomise, seat, after, before);
@@ -204,9 +268,12 @@ int randomise_run(struct randomise *randomise, struct error *err)
     for (int64_t seat = comm->rank; rc == 0 && seat < randomise->n_seats;
          seat += comm->size) {
         bool is_taken = seat < cohort->n;
-        rc = is_taken ? local_train(randomise->local, cohort->members[seat], err) : 0;
+        bool trains = is_taken || randomise->kind == LOCAL_STEPS;
+        int64_t client = is_taken ? cohort->members[seat] : LOCAL_NOBODY;
+        walk_begin(&randomise->walk, trainer->step, seat);
+        rc = trains ? local_train(randomise->local, client, err) : 0;
         if (rc == 0) {
-            randomise_add(randomise, seat, is_taken ? randomise->local->params : NULL,
+            randomise_add(randomise, seat, trains ? randomise->local->params : NULL,
                           trainer->params);
         }
     }

@@ -11,6 +11,8 @@
  *   gaussian   clip(x, C) + N(0, (2 C z)^2) on a public grid (kernels/grid.h): as
  *              |clip(x, C) - clip(x', C)| <= 2 C, in whole numbers, it costs what the
  *              Gaussian mechanism with noise multiplier z does;
+ *   steps      where a walk ends whose every step has noise (walk.h), in whole
+ *              numbers of a public unit: computed from what costs the same;
  *   privunit   C / m times PrivUnitG's word on a direction (jobs/privacy/priv_unit.h):
  * a pure epsilon. The direction is that of x or, so that the mean is clip(x, C) also
  * where x is short, the opposite one with chance (1 - |x| / C) / 2 (Duchi, Jordan,
@@ -34,6 +36,7 @@
 #include "jobs/dp/trainer.h"
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/local.h"
+#include "jobs/fl/walk.h"
 #include "jobs/privacy/priv_unit.h"
 
 struct randomise {
@@ -46,6 +49,7 @@ struct randomise {
     struct noise noise;
     struct grid grid; /* of a message's draws */
     double unit;      /* of the sum in the model's parameters */
+    struct walk walk; /* steps */
     /* privunit */
     struct priv_unit plan;
     struct crypto_stream *coins;
@@ -62,7 +66,8 @@ int randomise_open(struct randomise *randomise, const struct spec *spec,
 void randomise_close(struct randomise *randomise); /* a zeroed one too */
 
 /* Adds the opposite of the message of a seat in round trainer->step to
- * trainer->sum: of the update after - before, `after` NULL: of a stand-in. */
+ * trainer->sum: of the update after - before, `after` NULL: of a stand-in (who walks
+ * where clients do: steps). */
 void randomise_add(struct randomise *randomise, int64_t seat, const float *after,
                    const float *before);
 

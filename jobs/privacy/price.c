@@ -209,11 +209,13 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
         (!spec->privacy.is_private || federation->aggregation != AGGREGATION_CLEAR ||
          federation->weighting != WEIGHTING_EQUAL || federation->consent.is_asked ||
          spec->privacy.clipping.mode != CLIP_FLAT ||
+         (federation->local == LOCAL_STEPS && spec->training.steps < 1) ||
          (federation->local == LOCAL_PRIVUNIT && spec->privacy.noise_multiplier != 0)))
         return error_set(err, PPT_ESPEC,
                          "federation.local is priced for updates in the clear with "
-                         "equal weights and flat clipping, without consent, and "
-                         "privunit for a target epsilon");
+                         "equal weights and flat clipping, without consent, "
+                         "steps for a number of them and privunit for a target "
+                         "epsilon");
     if (spec->privacy.is_private &&
         (is_made_up ||
          (federation->selection != priced &&
@@ -410,7 +412,7 @@ static struct mechanism step_mechanism(const struct spec *spec,
             .noise_multiplier = price->noise_multiplier,
             .epsilon = price->releases[PRICE_TRAINING_STEP].mechanism.epsilon,
             .sample_rate = 1};
-    if (spec->federation.local == LOCAL_GAUSSIAN) /* all that a pass tells of a user */
+    if (spec->federation.local != LOCAL_NONE) /* all that a pass tells of a user */
         return (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
                                   .noise_multiplier = price->noise_multiplier,
                                   .sample_rate = 1};

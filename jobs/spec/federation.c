@@ -60,6 +60,7 @@ static const char *const local_names[LOCAL_N] = {
     [LOCAL_NONE] = "none",
     [LOCAL_GAUSSIAN] = "gaussian",
     [LOCAL_PRIVUNIT] = "privunit",
+    [LOCAL_STEPS] = "steps",
 };
 
 const char *spec_local_name(enum spec_local local)
@@ -707,8 +708,7 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
 {
     const struct ydoc_node *node = ydoc_get(root, "federation");
     const struct spec_federation *federation = &spec->federation;
-    bool is_local =
-        federation->local == LOCAL_GAUSSIAN || federation->local == LOCAL_PRIVUNIT;
+    bool is_local = federation->local != LOCAL_NONE && federation->local < LOCAL_N;
     if (is_local && !spec->privacy.is_private)
         ydoc_fault_at(faults, node, "local",
                       "expected none: with privacy: none nothing is made noisy");
@@ -734,6 +734,10 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
         ydoc_fault_at(faults, node, "consent",
                       "expected no such section with local: a round that is summed "
                       "anew would need every client's noise anew");
+    if (federation->local == LOCAL_STEPS && spec->training.steps == 0)
+        ydoc_fault_at(faults, ydoc_get(root, "training"), "epochs",
+                      "expected steps in its place with local: steps: how many a "
+                      "client takes would tell how many records it has");
     if (federation->local == LOCAL_PRIVUNIT && spec->privacy.noise_multiplier > 0)
         ydoc_fault_at(faults, ydoc_get(root, "privacy"), "noise_multiplier",
                       "expected epsilon in its place: privunit has a pure epsilon a "

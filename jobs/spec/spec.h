@@ -360,6 +360,7 @@ enum spec_local {
     LOCAL_NONE,
     LOCAL_GAUSSIAN, /* Gaussian noise of noise_multiplier times 2 clip_norm */
     LOCAL_PRIVUNIT, /* a direction at a pure epsilon a message */
+    LOCAL_STEPS,    /* in each step of a client's training; the same price a pass */
     LOCAL_N
 };
 

@@ -160,6 +160,12 @@ for kind in gaussian privunit; do
     grep -q '"name": "pass"' "$dir/jobs/$id/plan.json" || die "$(cat "$dir/jobs/$id/plan.json")"
     grep -q '"count": 2' "$dir/jobs/$id/plan.json" || die "not two passes"
 done
+sed -E 's|^account:.*|account: people|; s|^  name: users$|  name: crowd|; s|epsilon: 8|epsilon: 1|' \
+    "$source/configs/jobs/users-steps.yaml" >"$dir/steps.yaml"
+id=$(submit steps)
+wait_state "$id" "done"
+holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon) && $(field "$id" epsilon) <= 1"
+grep -q '"count": 4' "$dir/jobs/$id/plan.json" || die "not four passes"
 sed 's/rounds: 10/rounds: 12/' "$dir/gaussian.yaml" >"$dir/cut.yaml"
 expect 14 "expected a multiple of 5" as alice ppt-submit --dry-run "$dir/cut.yaml"
 

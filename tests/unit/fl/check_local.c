@@ -8,6 +8,7 @@
 
 #include "jobs/fl/cohort.h"
 #include "jobs/fl/randomise.h"
+#include "jobs/fl/walk.h"
 #include "jobs/model/net.h"
 #include "kernels/kernels.h"
 #include "tests/unit/fl/fl_world.h"
@@ -184,6 +185,124 @@ START_TEST(a_user_moves_one_message)
     ck_assert_double_le(sqrt(square), 0.25 * (1 + 1e-12));
     ck_assert_double_gt(sqrt(square), 0.2499);
     ck_assert_double_gt(sqrt(noise), 0.8 * sqrt(240.0 * N_PARAMS));
+}
+END_TEST
+
+/* Four noisy steps at a rate of 1/4, whose clipped gradients are little beside the
+ * noise: each has twice the noise of an update that is made noisy once (the root of
+ * four), and all four together, at that rate, four times it over four. Whoever sits
+ * there, and with the same bits from any ranks. */
+START_TEST(steps_have_their_noise)
+{
+    static const struct {
+        int64_t n_users, n_seats, n_bins;
+    } cases[] = {{240, 240, 1}, {3, 240, 1}, {240, 20, 12}, {0, 20, 12}};
+    int64_t n = train.n, seats = cases[_i].n_seats, bins = cases[_i].n_bins;
+    spec.training.learning_rate = 0.25;
+    spec.training.epochs = 0;
+    spec.training.steps = 4;
+    use_local(LOCAL_STEPS, 0.5, 3.0, seats, bins, 1);
+    train.n = cases[_i].n_users;
+    struct world one = federation_of(1), many = federation_of(3);
+    run_well(&one, 1);
+    unlink(meter_path);
+    run_well(&many, 1);
+    train.n = n;
+    expect_same_model(&one, &many);
+    double expected = 2.0 * 3.0 * 0.5 * sqrt((double)bins / (double)seats);
+    ck_assert_double_eq_tol(moved(&one) / expected, 1.0, 5.5 / sqrt(2.0 * N_PARAMS));
+    world_free(&one);
+    world_free(&many);
+}
+END_TEST
+
+/* Where the last user is missing a stand-in walks with its noise and gradients of zero:
+ * so far apart as all clipped steps together, and no farther. Every other client's
+ * noise and draws are the same. Of 1, 2 or 6 steps. */
+START_TEST(a_users_walk_is_bounded)
+{
+    static const int64_t steps[] = {1, 2, 6};
+    double rate = 2.0, n_steps = (double)steps[_i], unit;
+    spec.training.learning_rate = rate;
+    spec.training.epochs = 0;
+    spec.training.steps = steps[_i];
+    use_local(LOCAL_STEPS, 0.25, 0.01, 240, 1, 1);
+    struct seen with = run_seen(2);
+    train.n--;
+    struct seen without = run_seen(3);
+    train.n++;
+    /* the public unit of a message, as randomise.c has it: 16 standard deviations of
+     * 2 C z sqrt(S) beyond C, for all steps, in 2^32 units */
+    double far = 0.25 + 16.0 * 2.0 * 0.25 * 0.01 * sqrt(n_steps);
+    unit = exp2(ceil(log2(n_steps * rate * far)) - 32.0);
+    double square = 0.0, most = rate * n_steps * 0.25;
+    for (size_t j = 0; j < N_PARAMS; j++) {
+        double d = (with.sum[j] - without.sum[j]) * unit;
+        square += d * d;
+    }
+    ck_assert_double_le(sqrt(square), most * (1 + 1e-5)); /* parameters are floats */
+    ck_assert_double_gt(sqrt(square), 0.3 * most);
+}
+END_TEST
+
+/* A step's gradient: whole numbers of the grid, no longer than the clip norm, whatever
+ * comes in; then noise of its size, another one in each step, seat and round. */
+START_TEST(a_step_is_clipped_and_noisy)
+{
+    enum { N = 2048 };
+    static double x[4][N];
+    const unsigned char key[CRYPTO_KEY_SIZE] = {9};
+    double clip_norm = 0.75, clip;
+    struct noise noise;
+    struct grid grid;
+    struct walk walk;
+    ck_assert_int_eq(noise_open(&noise, &kernels_cpu, key, N, NULL), 0);
+    ck_assert(grid_plan(clip_norm, 2.0, N, 1, &grid, &clip));
+    ck_assert(walk_plan(&walk, &noise, &grid, clip_norm, 2.0, 9));
+    ck_assert_double_eq_tol(walk.grid.std_steps * grid.step, 2 * 0.75 * 2 * 3, 1e-9);
+    ck_assert(walk.grid.std_steps * grid.step >= 9.0);
+    double std = walk.grid.std_steps;
+    walk.grid.std_steps = 0x1p-30; /* no noise that a grid would show */
+    for (int kind = 0; kind < 4; kind++) {
+        double square = 0.0, dot = 0.0;
+        walk_begin(&walk, 3, kind);
+        for (int j = 0; j < N; j++) {
+            x[1][j] = x[0][j] = (kind == 0 ? 1e-3 : kind == 1 ? 1e30 : 0.1) * sin(j);
+        }
+        x[0][7] = kind == 3 ? NAN : x[0][7];
+        walk_step(&walk, N, x[0]);
+        for (int j = 0; j < N; j++) {
+            double k = x[0][j] / grid.step;
+            ck_assert(k == nearbyint(k));
+            square += k * k; /* whole numbers below 2^53: exact */
+            dot += x[0][j] * x[1][j];
+        }
+        double most = clip_norm / grid.step;
+        ck_assert_double_le(square, most * most);
+        ck_assert(kind == 3 ? square == 0.0 : dot > 0.0);
+        ck_assert(kind != 0 || fabs(dot / (N * 0.5e-6) - 1.0) < 0.01); /* not clipped */
+        ck_assert(kind != 1 || square > 0.999 * most * most);
+    }
+    walk.grid.std_steps = std;
+    for (int i = 0; i < 4; i++) { /* two steps, another seat, another round */
+        double square = 0.0;
+        if (i != 1) {
+            walk_begin(&walk, i == 3, i == 2);
+        }
+        memset(x[i], 0, sizeof x[i]);
+        walk_step(&walk, N, x[i]);
+        for (int j = 0; j < N; j++) {
+            square += x[i][j] * x[i][j];
+        }
+        ck_assert_double_eq_tol(sqrt(square / N) / 9.0, 1.0, 5.0 / sqrt(2.0 * N));
+        for (int h = 0; h < i; h++) {
+            ck_assert_int_ne(memcmp(x[h], x[i], sizeof x[i]), 0);
+        }
+    }
+    ck_assert(!walk_plan(&walk, &noise, &grid, clip_norm, 2.0, WALK_MOST_STEPS));
+    ck_assert(!walk_plan(&walk, &noise, &grid, clip_norm, 2.0, 0));
+    ck_assert(!walk_plan(&walk, &noise, &grid, clip_norm, 0x1p20, 9));
+    noise_close(&noise);
 }
 END_TEST
 
@@ -402,7 +521,11 @@ END_TEST
 
 START_TEST(learns)
 {
-    use_local(LOCAL_GAUSSIAN, 1.0, 0.05, 60, 4, 10);
+    use_local(_i == 0 ? LOCAL_GAUSSIAN : LOCAL_STEPS, 1.0, 0.05, 60, 4, 10);
+    if (_i == 1) {
+        spec.training.epochs = 0;
+        spec.training.steps = 2;
+    }
     spec.training.evaluation = EVALUATION_PUBLIC;
     spec.training.learning_rate = 0.5;
     struct world world = federation_of(2);
@@ -435,6 +558,8 @@ START_TEST(refuses_other_prices)
         spec.federation.max_weight = 3;
     } else if (_i == 9) {
         spec.federation.local = LOCAL_PRIVUNIT; /* and a Gaussian price */
+    } else if (_i == 11) {
+        spec.federation.local = LOCAL_STEPS; /* of no stated number */
     } else if (_i == 8) {
         plan.price.releases[0].mechanism.noise_multiplier = 2.0;
     } else {
@@ -463,8 +588,11 @@ int main(void)
     tcase_add_loop_test(tcase, privunit_keeps_to_its_epsilon, 0, 2);
     tcase_add_loop_test(tcase, privunit_has_its_size, 0, 3);
     tcase_add_test(tcase, passes_are_charged);
-    tcase_add_test(tcase, learns);
-    tcase_add_loop_test(tcase, refuses_other_prices, 0, 11);
+    tcase_add_loop_test(tcase, steps_have_their_noise, 0, 4);
+    tcase_add_loop_test(tcase, a_users_walk_is_bounded, 0, 3);
+    tcase_add_test(tcase, a_step_is_clipped_and_noisy);
+    tcase_add_loop_test(tcase, learns, 0, 2);
+    tcase_add_loop_test(tcase, refuses_other_prices, 0, 12);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

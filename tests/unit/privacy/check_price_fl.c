@@ -239,6 +239,15 @@ START_TEST(local_noise_is_priced_by_the_pass)
     ck_assert_int_eq(renyi_epsilon(&same, 1, s.privacy.delta, &epsilon, NULL, NULL), 0);
     ck_assert_double_eq_tol(price.epsilon, epsilon, 1e-6 * epsilon);
     ck_assert(price.cost.mu2 > 0);
+    struct spec walks = s; /* noise in each of 7 steps, which together cost the same */
+    walks.federation.local = LOCAL_STEPS;
+    walks.training.steps = 7;
+    struct price same_price = price_of(&walks, &m);
+    ck_assert(same_price.noise_multiplier == price.noise_multiplier);
+    ck_assert_mem_eq(&same_price.cost, &price.cost, sizeof price.cost);
+    walks.training.steps = 0;
+    walks.training.epochs = 1;
+    expect(&walks, &m, PPT_ESPEC, "steps for a number of them");
     /* a central mean over as many rounds is far cheaper */
     struct spec central = federation();
     central.federation.cohort = 7000;
