@@ -131,21 +131,20 @@ static inline void draw_pairs(int64_t n_pairs, double std_steps,
     }
 }
 
-/* One chunk in double; lists the pairs in doubt, whose x it leaves as they are. */
-CPU_CLONES static int64_t add_sure(const struct grid *grid, int64_t n_pairs,
+CPU_CLONES int64_t grid_noise_sure(const struct grid *grid, int64_t n,
                                    const uint64_t *bits, double *x, uint16_t *list)
 {
     double first[PAIRS], second[PAIRS];
     uint64_t in_doubt[PAIRS];
-    int64_t n_listed = 0;
+    int64_t n_listed = 0, n_pairs = n / 2;
     for (int64_t at = 0; at < n_pairs; at += PAIRS) {
-        int64_t n = n_pairs - at < PAIRS ? n_pairs - at : PAIRS;
-        draw_pairs(n, grid->std_steps, bits + 2 * at, first, second, in_doubt);
-        for (int64_t i = 0; i < n; i++) {
+        int64_t n_now = n_pairs - at < PAIRS ? n_pairs - at : PAIRS;
+        draw_pairs(n_now, grid->std_steps, bits + 2 * at, first, second, in_doubt);
+        for (int64_t i = 0; i < n_now; i++) {
             x[2 * (at + i)] += grid->step * first[i];
             x[2 * (at + i) + 1] += grid->step * second[i];
         }
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t i = 0; i < n_now; i++) {
             list[n_listed] = (uint16_t)(at + i);
             n_listed += (int64_t)in_doubt[i];
         }
@@ -157,38 +156,37 @@ CPU_CLONES static int64_t add_sure(const struct grid *grid, int64_t n_pairs,
     return n_listed;
 }
 
-/* Works out pair `pair` of a chunk and adds it where it was in doubt. */
-static void add_exact(const struct grid *grid, const uint64_t *bits, int64_t pair,
-                      int64_t pair_in_call, bool was_in_doubt,
-                      const struct grid_source *source, double *x)
+void grid_noise_exact(const struct grid *grid, const uint64_t bits[2],
+                      const uint64_t extra[GRID_EXTRA_WORDS], bool is_wanted, double *x)
 {
-    uint64_t extra[GRID_EXTRA_WORDS];
-    int64_t draw[2], mask = -(int64_t)was_in_doubt;
-    source->extra(source->state, pair_in_call, extra);
-    polar_round(grid->std_steps, bits + 2 * pair, extra, draw);
-    x[2 * pair] += grid->step * (double)(draw[0] & mask);
-    x[2 * pair + 1] += grid->step * (double)(draw[1] & mask);
-    memset(extra, 0, sizeof extra);
+    int64_t draw[2], mask = -(int64_t)is_wanted;
+    polar_round(grid->std_steps, bits, extra, draw);
+    x[0] += grid->step * (double)(draw[0] & mask);
+    x[1] += grid->step * (double)(draw[1] & mask);
     memset(draw, 0, sizeof draw);
-    __asm__ volatile("" : : "r"(extra), "r"(draw) : "memory");
+    __asm__ volatile("" : : "r"(draw) : "memory");
 }
 
 void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                 const struct grid_source *source, double *x)
 {
+    uint64_t extra[GRID_EXTRA_WORDS];
     uint16_t list[CHUNK_PAIRS + 1];
     for (int64_t at = 0; at < n / 2; at += CHUNK_PAIRS) {
         int64_t left = n / 2 - at, n_pairs = left < CHUNK_PAIRS ? left : CHUNK_PAIRS;
         int64_t n_exact = grid_n_exact(grid->std_steps, n_pairs);
         memset(list, 0, (size_t)(n_pairs + 1) * sizeof *list);
-        int64_t n_listed = add_sure(grid, n_pairs, bits + 2 * at, x + 2 * at, list);
+        int64_t n_listed =
+            grid_noise_sure(grid, 2 * n_pairs, bits + 2 * at, x + 2 * at, list);
         for (int64_t i = 0; i < n_exact || i < n_listed; i++) {
-            add_exact(grid, bits + 2 * at, list[i], at + list[i], i < n_listed, source,
-                      x + 2 * at);
+            int64_t pair = at + list[i];
+            source->extra(source->state, pair, extra);
+            grid_noise_exact(grid, bits + 2 * pair, extra, i < n_listed, x + 2 * pair);
         }
     }
     memset(list, 0, sizeof list);
-    __asm__ volatile("" : : "r"(list) : "memory");
+    memset(extra, 0, sizeof extra);
+    __asm__ volatile("" : : "r"(list), "r"(extra) : "memory");
 }
 
 CPU_CLONES static void add_and_clear(int64_t n, double *restrict drawn,

@@ -87,6 +87,20 @@ void grid_add(const struct grid *grid, int64_t n, const float *x, double *sum);
 void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                 const struct grid_source *source, double *x);
 
+/* grid_noise's two halves, on the host, for who draws a vector in parts. Of a part of n
+ * <= GRID_CHUNK draws, the draws that double arithmetic decides are added to x[n], and
+ * the pairs in doubt, whose x stays, are listed: the return value says how many, list
+ * has room for n / 2 + 1. The time is a function of n. For the same guarantee as
+ * grid_noise's the caller then works out grid_n_exact pairs of the whole vector,
+ * whether they were listed or not. */
+int64_t grid_noise_sure(const struct grid *grid, int64_t n, const uint64_t *bits,
+                        double *x, uint16_t *list);
+
+/* One pair, from its own bits and the extra ones; added to x[2] where it is wanted. */
+void grid_noise_exact(const struct grid *grid, const uint64_t bits[2],
+                      const uint64_t extra[GRID_EXTRA_WORDS], bool is_wanted,
+                      double *x);
+
 /* x[n] += drawn[n], noise that was drawn for zeros, and drawn becomes zeros. On the
  * host; floor: 32 n bytes. */
 void grid_add_drawn(int64_t n, double *drawn, double *x);

@@ -97,7 +97,20 @@ void lanes_close(struct lanes *lanes)
     *lanes = (struct lanes){0};
 }
 
-static void wait_done(struct lanes *lanes)
+void lanes_begin(struct lanes *lanes, void (*work)(void *state, int lane), void *state)
+{
+    if (lanes->n > 1) {
+        lanes->work = work;
+        lanes->state = state;
+        atomic_store(&lanes->n_busy, lanes->n - 1);
+        pthread_mutex_lock(&lanes->mutex);
+        atomic_fetch_add(&lanes->turn, 1);
+        pthread_cond_broadcast(&lanes->called);
+        pthread_mutex_unlock(&lanes->mutex);
+    }
+}
+
+void lanes_end(struct lanes *lanes)
 {
     for (int i = 0; i < LOOKS; i++) {
         if (atomic_load(&lanes->n_busy) == 0) {
@@ -114,19 +127,9 @@ static void wait_done(struct lanes *lanes)
 
 void lanes_run(struct lanes *lanes, void (*work)(void *state, int lane), void *state)
 {
-    if (lanes->n > 1) {
-        lanes->work = work;
-        lanes->state = state;
-        atomic_store(&lanes->n_busy, lanes->n - 1);
-        pthread_mutex_lock(&lanes->mutex);
-        atomic_fetch_add(&lanes->turn, 1);
-        pthread_cond_broadcast(&lanes->called);
-        pthread_mutex_unlock(&lanes->mutex);
-    }
+    lanes_begin(lanes, work, state);
     work(state, 0);
-    if (lanes->n > 1) {
-        wait_done(lanes);
-    }
+    lanes_end(lanes);
 }
 
 void lanes_part(const struct lanes *lanes, int lane, int64_t n, int64_t *ret_from,

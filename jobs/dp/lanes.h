@@ -43,6 +43,11 @@ void lanes_close(struct lanes *lanes); /* a zeroed one too */
  * and none from inside a lane. */
 void lanes_run(struct lanes *lanes, void (*work)(void *state, int lane), void *state);
 
+/* Its two halves, for a caller who has something else to do than lane 0's part:
+ * lanes_begin returns at once, and work is done on lanes 1 .. n - 1 only. */
+void lanes_begin(struct lanes *lanes, void (*work)(void *state, int lane), void *state);
+void lanes_end(struct lanes *lanes);
+
 /* The part of 0 .. n - 1 that is a lane's: whole blocks of 16, but for the end. Parts
  * are in the lanes' order. */
 void lanes_part(const struct lanes *lanes, int lane, int64_t n, int64_t *ret_from,

@@ -108,6 +108,33 @@ static void draw(struct noise *noise, const struct noise_wish *wish, double *x)
     }
 }
 
+int64_t noise_draw_sure(struct noise *noise, const struct noise_wish *part, double *x,
+                        uint16_t *list)
+{
+    size_t len = (size_t)part->n * sizeof *noise->bits;
+    assert(part->n <= noise->max_bits && part->n <= GRID_CHUNK);
+    crypto_stream_seek(noise->stream, part->substream, (uint64_t)part->first / 2);
+    crypto_stream_read(noise->stream, noise->bits, len);
+    int64_t n_listed = grid_noise_sure(&part->grid, part->n, noise->bits, x, list);
+    noise->kernels->memory->zero(noise->bits, len);
+    return n_listed;
+}
+
+void noise_draw_exact(struct noise *noise, const struct noise_wish *wish, int64_t pair,
+                      bool is_wanted, double *x)
+{
+    uint64_t bits[2], extra[GRID_EXTRA_WORDS];
+    struct position position = {noise->stream, wish->substream,
+                                (uint64_t)wish->first / 2};
+    crypto_stream_seek(noise->stream, wish->substream,
+                       position.first_pair + (uint64_t)pair);
+    crypto_stream_read(noise->stream, bits, sizeof bits);
+    read_extra(&position, pair, extra);
+    grid_noise_exact(&wish->grid, bits, extra, is_wanted, x);
+    crypto_wipe(bits, sizeof bits);
+    crypto_wipe(extra, sizeof extra);
+}
+
 /* The part of a wish that is drawn ahead. */
 static struct noise_wish early_part(const struct noise *noise,
                                     const struct noise_wish *wish)

@@ -83,6 +83,14 @@ void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substrea
 void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
                int64_t first, int64_t n, double *x);
 
+/* The halves of a draw on the host (grid.h), for who draws a vector in parts (early.h).
+ * Not while a thread draws ahead. A part has at most max_bits draws; pair 0 is the
+ * wish's first two draws, and goes to x[2]. */
+int64_t noise_draw_sure(struct noise *noise, const struct noise_wish *part, double *x,
+                        uint16_t *list);
+void noise_draw_exact(struct noise *noise, const struct noise_wish *wish, int64_t pair,
+                      bool is_wanted, double *x);
+
 /* One value on the host += noise: the first draw of a substream, on the CPU. */
 void noise_add_value(struct noise *noise, const struct grid *grid, uint64_t substream,
                      double *value);

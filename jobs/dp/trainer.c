@@ -5,6 +5,7 @@
 
 #include "jobs/dp/fixed.h"
 #include "jobs/dp/schedule.h"
+#include "jobs/dp/step_noise.h"
 #include "jobs/dp/votes.h"
 #include "jobs/privacy/price_split.h"
 
@@ -156,11 +157,6 @@ static double *sum_of(struct trainer *trainer, int lane)
     return lane == 0 ? trainer->sum : trainer->more[lane - 1].sum;
 }
 
-static struct noise *noise_of(struct trainer *trainer, int lane)
-{
-    return lane == 0 ? &trainer->noise : &trainer->more[lane - 1].noise;
-}
-
 /* The nets of all lanes, and where their records are read to. */
 static int allocate_lanes(struct trainer *trainer, const struct memory *memory, int n,
                           struct error *err)
@@ -204,36 +200,6 @@ static int allocate_sums(struct trainer *trainer, const struct memory *memory,
         }
     }
     return 0;
-}
-
-/* Noise that is correlated over steps is made on the host. */
-static int open_past(struct trainer *trainer, struct error *err)
-{
-    const struct price *price = &trainer->plan->price;
-    if (price->n_bands == 0) {
-        return 0;
-    }
-    if (!trainer->env->kernels->memory->is_host || votes_are_taken(trainer)) {
-        return error_set(err, PPT_ESPEC,
-                         "noise with bands is made on the CPU, for one clip norm");
-    }
-    return correlated_open(&trainer->past, &trainer->threshold.grid, price->n_bands,
-                           trainer->n_slice, trainer->net.n_params, trainer->n_steps,
-                           err);
-}
-
-/* Each lane draws its part of the slice: by the same key, at other positions. */
-static int open_noise(struct trainer *trainer, struct error *err)
-{
-    struct env *env = trainer->env;
-    int rc = 0;
-    for (int lane = 0; rc == 0 && lane < trainer->lanes.n; lane++) {
-        int64_t from, to;
-        lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
-        rc = noise_open(noise_of(trainer, lane), env->kernels, env->noise_key,
-                        to > from ? to - from : 2, err);
-    }
-    return rc;
 }
 
 /* Initial weights are made on the host, where the seed means the same on every one. */
@@ -330,10 +296,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
                       trainer->n_steps, (size_t)trainer_round(trainer), err);
     }
     if (rc == 0 && trainer->adds_noise) {
-        rc = open_noise(trainer, err);
-    }
-    if (rc == 0 && trainer->adds_noise) {
-        rc = open_past(trainer, err);
+        rc = step_noise_open(trainer, err);
     }
     if (rc == 0) {
         rc = first_params(trainer, err);
@@ -354,6 +317,7 @@ void trainer_close(struct trainer *trainer)
     }
     lanes_close(&trainer->lanes);
     noise_close(&trainer->noise);
+    early_close(&trainer->early);
     correlated_close(&trainer->past);
     net_free(&trainer->net);
     free(trainer->more);
@@ -388,6 +352,7 @@ size_t trainer_memory_bytes(const struct trainer *trainer)
                slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice);
     }
     own += correlated_memory_bytes(&trainer->past);
+    own += early_memory_bytes(&trainer->early);
     size_t n_more = (size_t)trainer->lanes.n - 1;
     size_t round = (size_t)trainer_round(trainer);
     size_t record = (size_t)trainer->net.n_features * sizeof *trainer->read +
@@ -528,34 +493,28 @@ int trainer_n_threads(const struct env *env, const struct spec *spec)
     return n > 1 ? (int)n : 1;
 }
 
-/* The step is paid for: its noise may be drawn while its gradients are computed, where
- * the rank has a core to spare. With one, the thread would take it from other ranks,
- * and several lanes use all cores anyway. */
-static void begin_noise(struct trainer *trainer)
+/* Reads a round's records, *ret_n of them, while the other lanes draw noise. */
+static int read_round(struct trainer *trainer, size_t *ret_n, struct error *err)
 {
-    int64_t n = trainer->n_slice;
-    const struct grid *grid =
-        trainer->past.n_bands > 0 ? &trainer->past.fine : &trainer->threshold.grid;
-    if (trainer->lanes.n > 1 || trainer_n_threads(trainer->env, trainer->spec) < 2) {
-        return;
-    }
-    noise_begin(&trainer->noise, grid, (uint64_t)trainer->step,
-                trainer->env->comm->rank * n, n);
+    int32_t *label;
+    float *records = trainer_records(trainer, &label);
+    step_noise_meanwhile(trainer);
+    int rc = feed_next(&trainer->feed, (size_t)trainer_round(trainer), records, label,
+                       ret_n, err);
+    step_noise_pause(trainer);
+    return rc;
 }
 
 int trainer_gradient(struct trainer *trainer, struct error *err)
 {
     size_t n = 0;
-    int32_t *label;
-    float *records = trainer_records(trainer, &label);
     lanes_run(&trainer->lanes, clear_sum, trainer);
     if (trainer->is_private) {
-        begin_noise(trainer);
+        step_noise_begin(trainer);
     }
     feed_begin(&trainer->feed, trainer->step);
     do {
-        int rc = feed_next(&trainer->feed, (size_t)trainer_round(trainer), records,
-                           label, &n, err);
+        int rc = read_round(trainer, &n, err);
         if (rc != 0) {
             return rc;
         }
@@ -567,29 +526,6 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
     } while (n > 0);
     lanes_run(&trainer->lanes, add_sums, trainer);
     return 0;
-}
-
-/* To a lane's part of the slice; with one lane the noise may have been drawn ahead. */
-static void add_noise_part(void *state, int lane)
-{
-    struct trainer *trainer = state;
-    int64_t from, to, first = trainer->env->comm->rank * trainer->n_slice;
-    lanes_part(&trainer->lanes, lane, trainer->n_slice, &from, &to);
-    if (trainer->past.n_bands > 0) {
-        correlated_add(&trainer->past, noise_of(trainer, lane), (uint64_t)trainer->step,
-                       first, from, to, trainer->slice);
-        return;
-    }
-    noise_add(noise_of(trainer, lane), &trainer->threshold.grid,
-              (uint64_t)trainer->step, first + from, to - from, trainer->slice + from);
-}
-
-static void add_noise(struct trainer *trainer)
-{
-    lanes_run(&trainer->lanes, add_noise_part, trainer);
-    if (trainer->past.n_bands > 0) {
-        correlated_next(&trainer->past);
-    }
 }
 
 static void round_part(void *state, int lane)
@@ -721,18 +657,13 @@ int trainer_total(struct trainer *trainer, struct error *err)
         votes_weigh(trainer);
         lanes_run(&trainer->lanes, round_part, trainer);
     }
+    step_noise_meanwhile(trainer);
     int rc = reduce(trainer, err);
+    step_noise_pause(trainer);
     if (rc != 0) {
         return rc;
     }
-    if (trainer->past.n_bands > 0 &&
-        !correlated_is_for(&trainer->past, &trainer->threshold.grid)) {
-        return error_set(err, PPT_EINTERNAL, "another grid than the noise's");
-    }
-    if (trainer->adds_noise) {
-        add_noise(trainer);
-    }
-    return 0;
+    return trainer->adds_noise ? step_noise_add(trainer, err) : 0;
 }
 
 int trainer_apply(struct trainer *trainer, struct error *err)

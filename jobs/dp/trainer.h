@@ -8,7 +8,7 @@
  * Memory (trainer_memory_bytes) beside the feed's does not depend on the batch size:
  * the net's (net.h), and for P padded parameters, s states of the optimizer and slices
  * of S: 4 P + 8 P + S (8 + 4 + 4 s), 8 more for each record of a micro-batch, in
- * private jobs also the noise's (noise.h, correlated.h).
+ * private jobs also the noise's (noise.h, early.h, correlated.h).
  *
  * Lanes: a rank of several cores works on as many micro-batches at once, each in a lane
  * with a net, a sum and noise of its own, and products are then one thread's. A step's
@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "jobs/dp/correlated.h"
+#include "jobs/dp/early.h"
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lanes.h"
 #include "jobs/dp/noise.h"
@@ -90,6 +91,7 @@ struct trainer {
      * trainer's, the others' lie here. */
     struct lanes lanes;
     struct trainer_lane *more; /* lanes.n - 1 */
+    struct early early;        /* with more than one lane, but for correlated noise */
     /* With more than one lane: the records of a round, lanes.n * net.max_n of them. */
     float *read;
     int32_t *label;

@@ -36,6 +36,24 @@ START_TEST(each_lane_works_once_a_turn)
 }
 END_TEST
 
+/* Meanwhile the caller does something else. */
+START_TEST(all_lanes_but_the_callers)
+{
+    struct lanes lanes;
+    struct tally tally = {0};
+    ck_assert_int_eq(lanes_open(&lanes, N_LANES, NULL), 0);
+    for (int turn = 0; turn < N_TURNS; turn++) {
+        lanes_begin(&lanes, count, &tally);
+        tally.n[0] += 2;
+        lanes_end(&lanes);
+        for (int lane = 0; lane < N_LANES; lane++) {
+            ck_assert_int_eq(tally.n[lane], (turn + 1) * (lane == 0 ? 2 : 1));
+        }
+    }
+    lanes_close(&lanes);
+}
+END_TEST
+
 START_TEST(one_lane_is_the_caller)
 {
     struct lanes lanes;
@@ -74,6 +92,7 @@ int main(void)
     TCase *tcase = tcase_create("lanes");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, each_lane_works_once_a_turn);
+    tcase_add_test(tcase, all_lanes_but_the_callers);
     tcase_add_test(tcase, one_lane_is_the_caller);
     tcase_add_test(tcase, parts_are_all);
     suite_add_tcase(suite, tcase);

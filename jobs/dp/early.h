@@ -1,0 +1,83 @@
+/* A step's noise, drawn by lanes that wait: one lane reads a round's records, and the
+ * others would have nothing to do meanwhile. For the trainer, where it has several
+ * lanes.
+ *
+ * Parts of a few microseconds go to whoever asks first, so who draws what depends on
+ * timing; but a draw is a function of key, substream and position alone (noise.h), and
+ * whole steps of a grid add up exactly: the released sum does not. How far this got
+ * when reading was over says how fast reading was; the rest is drawn at the end. Pairs
+ * in doubt are listed, and a number of pairs that depends on how many were drawn only
+ * is worked out exactly at the end (grid.h).
+ *
+ * Memory: 8 bytes a draw, of at most the first NOISE_WHOLE draws of a vector, and a few
+ * KiB a lane. Draws are wiped as they are added.
+ */
+#ifndef PPT_JOBS_DP_EARLY_H
+#define PPT_JOBS_DP_EARLY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jobs/dp/noise.h"
+
+/* Draws of a part: each lane's noise is open for so many at least. */
+#define EARLY_PART 1024
+/* A vector of which more pairs are worked out exactly is not drawn early. */
+#define EARLY_DOUBTS 128
+
+/* What a lane has of its own. */
+struct early_lane {
+    int64_t n_doubts, doubts[EARLY_DOUBTS]; /* pairs of the wish */
+    uint16_t list[EARLY_PART / 2 + 1];
+};
+
+struct early {
+    int64_t n_most; /* 0: zeroed */
+    int n_lanes;
+    double *drawn; /* n_most: zeros but for draws that are not added yet */
+    struct early_lane *lanes;
+    struct noise_wish wish; /* n 0: none; n <= n_most */
+    int64_t n_wished;       /* by the caller: of these the first wish.n */
+    _Atomic int64_t next;   /* the first draw that nobody has taken, or beyond wish.n */
+    atomic_bool is_drawing;
+};
+
+/* For vectors of n_slice draws. Close with early_close, which wipes. Errors: PPT_ENOMEM
+ */
+int early_open(struct early *early, int64_t n_slice, int n_lanes, struct error *err);
+void early_close(struct early *early); /* a zeroed one too */
+size_t early_memory_bytes(const struct early *early);
+
+/* From now on these draws, of a step that is paid for, are wanted. Does nothing on a
+ * zeroed one. What was drawn and not added is wiped. */
+void early_begin(struct early *early, const struct grid *grid, uint64_t substream,
+                 int64_t first, int64_t n);
+
+/* Lets lanes draw, if anything is left: then the caller has each but its own call
+ * early_draw, tells them to come to an end, and waits for them. Both return whether
+ * there are such lanes. */
+bool early_begin_drawing(struct early *early);
+bool early_stop_drawing(struct early *early);
+
+/* On any lane but the reader's, with the lane's own noise: draws until
+ * early_stop_drawing, or until all is drawn. */
+void early_draw(struct early *early, struct noise *noise, int lane);
+
+/* Once no lane draws any more: how many of these draws, the first ones, are drawn; 0,
+ * and all is wiped, where others were wished for. */
+int64_t early_settle(struct early *early, const struct grid *grid, uint64_t substream,
+                     int64_t first, int64_t n);
+
+/* On each lane, after early_settle: its share of the pairs in doubt. */
+void early_exact(struct early *early, struct noise *noise, int lane);
+
+/* When that is done on all: x[to - from] += draws from .. to - 1 of the settled. */
+void early_add(struct early *early, int64_t from, int64_t to, double *x);
+
+/* All of the settled have been added. */
+void early_end(struct early *early);
+
+#endif
