@@ -99,12 +99,6 @@ void early_draw(struct early *early, struct noise *noise, int lane)
     }
 }
 
-static int64_t n_drawn(const struct early *early)
-{
-    int64_t next = atomic_load(&early->next);
-    return next < early->wish.n ? next : early->wish.n;
-}
-
 int64_t early_settle(struct early *early, const struct grid *grid, uint64_t substream,
                      int64_t first, int64_t n)
 {
@@ -113,7 +107,7 @@ int64_t early_settle(struct early *early, const struct grid *grid, uint64_t subs
         wish->substream != substream || wish->first != first || early->n_wished != n) {
         forget(early);
     }
-    return n_drawn(early);
+    return early->wish.n;
 }
 
 /* The i-th of all lanes' doubts, or -1. */
@@ -131,7 +125,7 @@ static int64_t doubt(const struct early *early, int64_t i)
 
 void early_exact(struct early *early, struct noise *noise, int lane)
 {
-    int64_t n_exact = grid_n_exact(early->wish.grid.std_steps, n_drawn(early) / 2);
+    int64_t n_exact = grid_n_exact(early->wish.grid.std_steps, early->wish.n / 2);
     double nowhere[2] = {0.0, 0.0};
     for (int64_t i = lane;; i += early->n_lanes) {
         int64_t pair = doubt(early, i);

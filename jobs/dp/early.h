@@ -4,10 +4,10 @@
  *
  * Parts of a few microseconds go to whoever asks first, so who draws what depends on
  * timing; but a draw is a function of key, substream and position alone (noise.h), and
- * whole steps of a grid add up exactly: the released sum does not. How far this got
- * when reading was over says how fast reading was; the rest is drawn at the end. Pairs
- * in doubt are listed, and a number of pairs that depends on how many were drawn only
- * is worked out exactly at the end (grid.h).
+ * whole steps of a grid add up exactly: the released sum does not. What is left when
+ * the total is there all lanes draw, in the same way. Pairs in doubt are listed, and a
+ * number of pairs that depends on the number of draws only is worked out exactly, once
+ * for all parts (grid.h).
  *
  * Memory: 8 bytes a draw, of at most the first NOISE_WHOLE draws of a vector, and a few
  * KiB a lane. Draws are wiped as they are added.
@@ -62,16 +62,17 @@ void early_begin(struct early *early, const struct grid *grid, uint64_t substrea
 bool early_begin_drawing(struct early *early);
 bool early_stop_drawing(struct early *early);
 
-/* On any lane but the reader's, with the lane's own noise: draws until
+/* On any lane, with the lane's own noise: draws until
  * early_stop_drawing, or until all is drawn. */
 void early_draw(struct early *early, struct noise *noise, int lane);
 
-/* Once no lane draws any more: how many of these draws, the first ones, are drawn; 0,
- * and all is wiped, where others were wished for. */
+/* Once no lane draws any more: how many of these draws, the first ones, come from here;
+ * 0, and all is wiped, where others were wished for. Then, if early_begin_drawing says
+ * so, all lanes draw what is left of them. */
 int64_t early_settle(struct early *early, const struct grid *grid, uint64_t substream,
                      int64_t first, int64_t n);
 
-/* On each lane, after early_settle: its share of the pairs in doubt. */
+/* On each lane, when all is drawn: its share of the pairs in doubt. */
 void early_exact(struct early *early, struct noise *noise, int lane);
 
 /* When that is done on all: x[to - from] += draws from .. to - 1 of the settled. */

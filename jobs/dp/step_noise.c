@@ -79,7 +79,7 @@ static void work_out(void *state, int lane)
     early_exact(&trainer->early, noise_of(trainer, lane), lane);
 }
 
-/* Of the slice, the first n_early draws are drawn. */
+/* Of the slice, the first n_early draws are drawn; the others are not begun. */
 struct share {
     struct trainer *trainer;
     int64_t n_early;
@@ -126,6 +126,10 @@ int step_noise_add(struct trainer *trainer, struct error *err)
     uint64_t substream = (uint64_t)trainer->step;
     struct share share = {trainer,
                           early_settle(&trainer->early, grid, substream, first, n)};
+    if (early_begin_drawing(&trainer->early)) {
+        lanes_run(&trainer->lanes, draw, trainer);
+        (void)early_stop_drawing(&trainer->early);
+    }
     if (share.n_early > 0) {
         lanes_run(&trainer->lanes, work_out, trainer);
     }

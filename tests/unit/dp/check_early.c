@@ -90,16 +90,22 @@ START_TEST(wherever_it_stops)
 {
     static const long rests_ns[] = {0, 20000, 200000, 1000000, 100000000};
     enum { N_RESTS = sizeof rests_ns / sizeof rests_ns[0] };
-    int64_t all_doubts = 0, most = 0;
+    int64_t all_doubts = 0;
+    int n_cut = 0, n_whole = 0;
     for (uint64_t step = 0; step < 5 * N_RESTS; step++) {
         int64_t n = step % 3 == 0 ? EARLY_PART / 2 : N;
         early_begin(&early, &grid, step, FIRST, n);
         draw_for(rests_ns[step % N_RESTS]);
         draw_for(rests_ns[step % 3]);
         int64_t n_early = early_settle(&early, &grid, step, FIRST, n);
-        ck_assert_int_le(n_early, n);
-        ck_assert_int_eq(n_early % 2, 0);
-        most = n_early > most ? n_early : most;
+        ck_assert_int_eq(n_early, n < early.n_most ? n : early.n_most);
+        if (early_begin_drawing(&early)) {
+            n_cut += early.next > 0;
+            lanes_run(&lanes, draw, NULL);
+            ck_assert(early_stop_drawing(&early));
+        } else {
+            n_whole++;
+        }
         all_doubts += n_doubts();
         lanes_run(&lanes, work_out, NULL);
         early_add(&early, 0, n_early / 4 * 2, x);
@@ -110,7 +116,8 @@ START_TEST(wherever_it_stops)
         ck_assert_mem_eq(x, y, (size_t)n * sizeof *x);
         expect_wiped();
     }
-    ck_assert_int_eq(most, N); /* else the rests are too short for this machine */
+    ck_assert_int_gt(n_cut, 0); /* else the rests do not suit this machine */
+    ck_assert_int_gt(n_whole, 0);
     ck_assert_int_gt(all_doubts, 0);
 }
 END_TEST
