@@ -29,6 +29,7 @@ static void forget(struct early *early)
         crypto_wipe(early->lanes, (size_t)early->n_lanes * sizeof *early->lanes);
     }
     early->wish.n = early->n_wished = 0;
+    early->x = NULL;
     atomic_store(&early->next, 0);
 }
 
@@ -71,12 +72,12 @@ bool early_stop_drawing(struct early *early)
 
 /* More doubts than a list has room for come with a probability below 2^-64. */
 static void note(struct early *early, struct noise *noise, struct early_lane *lane,
-                 int64_t pair)
+                 int64_t pair, double *to)
 {
     if (lane->n_doubts < EARLY_DOUBTS) {
         lane->doubts[lane->n_doubts++] = pair;
     } else {
-        noise_draw_exact(noise, &early->wish, pair, true, early->drawn + 2 * pair);
+        noise_draw_exact(noise, &early->wish, pair, true, to + 2 * pair);
     }
 }
 
@@ -84,6 +85,7 @@ void early_draw(struct early *early, struct noise *noise, int lane)
 {
     struct early_lane *own = &early->lanes[lane];
     int64_t n = early->wish.n;
+    double *to = early->x != NULL ? early->x : early->drawn;
     while (atomic_load(&early->is_drawing)) {
         int64_t at = atomic_fetch_add(&early->next, EARLY_PART);
         if (at >= n) {
@@ -92,22 +94,24 @@ void early_draw(struct early *early, struct noise *noise, int lane)
         struct noise_wish part = early->wish;
         part.first += at;
         part.n = n - at < EARLY_PART ? n - at : EARLY_PART;
-        int64_t n_listed = noise_draw_sure(noise, &part, early->drawn + at, own->list);
+        int64_t n_listed = noise_draw_sure(noise, &part, to + at, own->list);
         for (int64_t i = 0; i < n_listed; i++) {
-            note(early, noise, own, at / 2 + own->list[i]);
+            note(early, noise, own, at / 2 + own->list[i], to);
         }
     }
 }
 
 int64_t early_settle(struct early *early, const struct grid *grid, uint64_t substream,
-                     int64_t first, int64_t n)
+                     int64_t first, int64_t n, double *x)
 {
     const struct noise_wish *wish = &early->wish;
+    int64_t next = atomic_load(&early->next);
     if (wish->grid.step != grid->step || wish->grid.std_steps != grid->std_steps ||
         wish->substream != substream || wish->first != first || early->n_wished != n) {
         forget(early);
     }
-    return early->wish.n;
+    early->x = x;
+    return next < wish->n ? next : wish->n;
 }
 
 /* The i-th of all lanes' doubts, or -1. */
@@ -133,14 +137,14 @@ void early_exact(struct early *early, struct noise *noise, int lane)
             break;
         }
         noise_draw_exact(noise, &early->wish, pair < 0 ? 0 : pair, pair >= 0,
-                         pair < 0 ? nowhere : early->drawn + 2 * pair);
+                         pair < 0 ? nowhere : early->x + 2 * pair);
     }
 }
 
-void early_add(struct early *early, int64_t from, int64_t to, double *x)
+void early_add(struct early *early, int64_t from, int64_t to)
 {
     assert(to <= early->wish.n);
-    grid_add_drawn(to - from, early->drawn + from, x);
+    grid_add_drawn(to - from, early->drawn + from, early->x + from);
 }
 
 void early_end(struct early *early)

@@ -40,6 +40,7 @@ struct early {
     double *drawn; /* n_most: zeros but for draws that are not added yet */
     struct early_lane *lanes;
     struct noise_wish wish; /* n 0: none; n <= n_most */
+    double *x;              /* where draws go once it is settled; NULL before */
     int64_t n_wished;       /* by the caller: of these the first wish.n */
     _Atomic int64_t next;   /* the first draw that nobody has taken, or beyond wish.n */
     atomic_bool is_drawing;
@@ -66,19 +67,21 @@ bool early_stop_drawing(struct early *early);
  * early_stop_drawing, or until all is drawn. */
 void early_draw(struct early *early, struct noise *noise, int lane);
 
-/* Once no lane draws any more: how many of these draws, the first ones, come from here;
- * 0, and all is wiped, where others were wished for. Then, if early_begin_drawing says
- * so, all lanes draw what is left of them. */
+/* Once no lane draws any more, and x[n], the total that these draws are for, is there:
+ * how many of them, the first ones, wait to be added; 0, and all is wiped, where others
+ * were wished for. From now on draws go to x itself: if early_begin_drawing says so,
+ * all lanes draw what is left of the first wish.n. */
 int64_t early_settle(struct early *early, const struct grid *grid, uint64_t substream,
-                     int64_t first, int64_t n);
+                     int64_t first, int64_t n, double *x);
 
-/* On each lane, when all is drawn: its share of the pairs in doubt. */
+/* On each lane, when all is drawn: its share of the pairs in doubt, to x. */
 void early_exact(struct early *early, struct noise *noise, int lane);
 
-/* When that is done on all: x[to - from] += draws from .. to - 1 of the settled. */
-void early_add(struct early *early, int64_t from, int64_t to, double *x);
+/* x[from .. to - 1] += the draws that wait there. Not while another lane does something
+ * to the same values. */
+void early_add(struct early *early, int64_t from, int64_t to);
 
-/* All of the settled have been added. */
+/* All that waited has been added. */
 void early_end(struct early *early);
 
 #endif

@@ -79,25 +79,26 @@ static void work_out(void *state, int lane)
     early_exact(&trainer->early, noise_of(trainer, lane), lane);
 }
 
-/* Of the slice, the first n_early draws are drawn; the others are not begun. */
+/* Of the slice, the first n_early draws wait to be added; those up to n_parts are on
+ * it; the others are not begun. */
 struct share {
     struct trainer *trainer;
-    int64_t n_early;
+    int64_t n_early, n_parts;
 };
 
 static void add_part(void *state, int lane)
 {
     const struct share *share = state;
     struct trainer *trainer = share->trainer;
-    int64_t from, to, n_early = share->n_early;
+    int64_t from, to, n_parts = share->n_parts;
     int64_t first = trainer->env->comm->rank * trainer->n_slice;
-    if (n_early > 0) {
-        lanes_part(&trainer->lanes, lane, n_early, &from, &to);
-        early_add(&trainer->early, from, to, trainer->slice + from);
+    if (share->n_early > 0) {
+        lanes_part(&trainer->lanes, lane, share->n_early, &from, &to);
+        early_add(&trainer->early, from, to);
     }
-    lanes_part(&trainer->lanes, lane, trainer->n_slice - n_early, &from, &to);
-    from += n_early;
-    to += n_early;
+    lanes_part(&trainer->lanes, lane, trainer->n_slice - n_parts, &from, &to);
+    from += n_parts;
+    to += n_parts;
     noise_add(noise_of(trainer, lane), &trainer->threshold.grid,
               (uint64_t)trainer->step, first + from, to - from, trainer->slice + from);
 }
@@ -124,16 +125,18 @@ int step_noise_add(struct trainer *trainer, struct error *err)
         return 0;
     }
     uint64_t substream = (uint64_t)trainer->step;
-    struct share share = {trainer,
-                          early_settle(&trainer->early, grid, substream, first, n)};
-    if (early_begin_drawing(&trainer->early)) {
+    struct early *early = &trainer->early;
+    struct share share = {.trainer = trainer};
+    share.n_early = early_settle(early, grid, substream, first, n, trainer->slice);
+    share.n_parts = early->wish.n;
+    if (early_begin_drawing(early)) {
         lanes_run(&trainer->lanes, draw, trainer);
-        (void)early_stop_drawing(&trainer->early);
+        (void)early_stop_drawing(early);
     }
-    if (share.n_early > 0) {
+    if (share.n_parts > 0) {
         lanes_run(&trainer->lanes, work_out, trainer);
     }
     lanes_run(&trainer->lanes, add_part, &share);
-    early_end(&trainer->early);
+    early_end(early);
     return 0;
 }
