@@ -3,8 +3,12 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include "worker/board.h"
 
 /* The most elements of one MPI call: its counts are ints. */
 #define MAX_COUNT ((size_t)1 << 30)
@@ -21,8 +25,11 @@
 
 struct state {
     MPI_Comm mpi;
-    MPI_Win counter; /* rank 0's, where all ranks share a node; else MPI_WIN_NULL */
     const volatile sig_atomic_t *give_up; /* of a control channel, else NULL */
+    /* Where all ranks share a node, else MPI_WIN_NULL: rank 0's counter, of the job's
+     * channel only, and the memory of the board. */
+    MPI_Win counter, words;
+    struct board board; /* places: NULL where there is none */
 };
 
 static int check(int status, const char *what, struct error *err)
@@ -117,7 +124,10 @@ static int broadcast(struct comm *comm, void *data, size_t len, int root,
 
 static int barrier(struct comm *comm, struct error *err)
 {
-    return check(MPI_Barrier(mpi_of(comm)), "meet", err);
+    struct state *state = comm->state;
+    if (state->board.places != NULL)
+        return board_max_i64(&state->board, NULL, 0, err);
+    return check(MPI_Barrier(state->mpi), "meet", err);
 }
 
 /* Waits for a request, patiently; status is that of its start. */
@@ -147,23 +157,29 @@ static int wait_for(const struct comm *comm, int status, MPI_Request *request,
 static int control_max_i64(struct comm *comm, int64_t *data, size_t n,
                            struct error *err)
 {
+    struct state *state = comm->state;
     MPI_Request request;
+    if (state->board.places != NULL)
+        return board_max_i64(&state->board, data, n, err);
     if (n > MAX_COUNT)
         return error_set(err, PPT_ERANGE, "%zu numbers on the control channel", n);
     int status = MPI_Iallreduce(MPI_IN_PLACE, data, (int)n, MPI_INT64_T, MPI_MAX,
-                                mpi_of(comm), &request);
+                                state->mpi, &request);
     return wait_for(comm, status, &request, MPI_STATUS_IGNORE, "find a maximum", err);
 }
 
 static int control_broadcast(struct comm *comm, void *data, size_t len, int root,
                              struct error *err)
 {
+    struct state *state = comm->state;
     char *at = data;
     int rc = 0;
+    if (state->board.places != NULL)
+        return board_broadcast(&state->board, data, len, root, err);
     for (size_t k; rc == 0 && len > 0; at += k, len -= k) {
         MPI_Request request;
         k = len < MAX_COUNT ? len : MAX_COUNT;
-        int status = MPI_Ibcast(at, (int)k, MPI_BYTE, root, mpi_of(comm), &request);
+        int status = MPI_Ibcast(at, (int)k, MPI_BYTE, root, state->mpi, &request);
         rc = wait_for(comm, status, &request, MPI_STATUS_IGNORE, "share data", err);
     }
     return rc;
@@ -293,24 +309,38 @@ _Noreturn void comm_mpi_abort(int status)
     _Exit(status);
 }
 
-/* Where the library cannot share one the job goes on without, so all must agree. */
-static int open_counter(struct state *state, int rank, int size, struct error *err)
+static int ask_one_node(const struct state *state, int size, bool *ret_is_one_node,
+                        struct error *err)
 {
-    static const char what[] = "share a counter";
     MPI_Comm node = MPI_COMM_NULL;
-    MPI_Win window = MPI_WIN_NULL;
-    int64_t *counter = NULL;
-    int n_here = 0, is_good = 1;
+    int n_here = 0;
     int rc = check(
         MPI_Comm_split_type(state->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
-        what, err);
+        "find those on their node", err);
     if (rc != 0)
         return rc;
     MPI_Comm_size(node, &n_here);
     MPI_Comm_free(&node);
-    if (n_here < size || size == 1)
-        return 0;
-    is_good =
+    *ret_is_one_node = n_here == size && size > 1;
+    return 0;
+}
+
+/* Whether all ranks could do it: what the library cannot share the job goes on
+ * without. */
+static int all_could(const struct state *state, bool *is_good, struct error *err)
+{
+    int could = *is_good;
+    int rc = check(MPI_Allreduce(MPI_IN_PLACE, &could, 1, MPI_INT, MPI_MIN, state->mpi),
+                   "share memory", err);
+    *is_good = could;
+    return rc;
+}
+
+static int open_counter(struct state *state, int rank, struct error *err)
+{
+    MPI_Win window = MPI_WIN_NULL;
+    int64_t *counter = NULL;
+    bool is_good =
         MPI_Win_allocate(rank == 0 ? sizeof *counter : 0, sizeof *counter,
                          MPI_INFO_NULL, state->mpi, &counter, &window) == MPI_SUCCESS &&
         MPI_Win_lock_all(0, window) == MPI_SUCCESS;
@@ -318,10 +348,42 @@ static int open_counter(struct state *state, int rank, int size, struct error *e
         *counter = 0;
         is_good = MPI_Win_sync(window) == MPI_SUCCESS;
     }
-    rc = check(MPI_Allreduce(MPI_IN_PLACE, &is_good, 1, MPI_INT, MPI_MIN, state->mpi),
-               what, err);
+    int rc = all_could(state, &is_good, err);
     if (rc == 0 && is_good)
         state->counter = window;
+    return rc;
+}
+
+/* A rank that sleeps at the board lets MPI work on what it has not sent yet. */
+static int at_board(void *arg)
+{
+    const struct state *state = arg;
+    int is_there;
+    MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state->mpi, &is_there, MPI_STATUS_IGNORE);
+    return state->give_up != NULL && *state->give_up != 0;
+}
+
+static int open_board(struct state *state, int rank, int size, struct error *err)
+{
+    MPI_Win window = MPI_WIN_NULL;
+    MPI_Aint n_bytes = (MPI_Aint)board_bytes(size);
+    void *places = NULL;
+    int unit;
+    bool is_good =
+        MPI_Win_allocate_shared(rank == 0 ? n_bytes : 0, 1, MPI_INFO_NULL, state->mpi,
+                                &places, &window) == MPI_SUCCESS &&
+        MPI_Win_shared_query(window, 0, &n_bytes, &unit, &places) == MPI_SUCCESS;
+    if (is_good && rank == 0)
+        memset(places, 0, board_bytes(size));
+    int rc = all_could(state, &is_good, err); /* nobody goes on before it is empty */
+    if (rc == 0 && is_good) {
+        state->words = window;
+        state->board = (struct board){.places = places,
+                                      .rank = rank,
+                                      .size = size,
+                                      .idle = at_board,
+                                      .idle_arg = state};
+    }
     return rc;
 }
 
@@ -337,20 +399,41 @@ static int open_over(int status, MPI_Comm mpi, const struct comm_ops *ops,
     if (state == NULL)
         return error_set(err, PPT_ENOMEM, "no memory for a communicator");
     MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN);
-    *state = (struct state){.mpi = mpi, .counter = MPI_WIN_NULL, .give_up = give_up};
+    *state = (struct state){
+        .mpi = mpi, .give_up = give_up, .counter = MPI_WIN_NULL, .words = MPI_WIN_NULL};
     *ret_comm = (struct comm){.ops = ops, .state = state};
     MPI_Comm_rank(mpi, &ret_comm->rank);
     MPI_Comm_size(mpi, &ret_comm->size);
     return 0;
 }
 
-static int open_channel(const struct comm_ops *ops,
-                        const volatile sig_atomic_t *give_up, struct comm *ret_comm,
+/* Over all ranks, with what those on one node can have. */
+static int open_channel(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                         struct error *err)
 {
     MPI_Comm mpi = MPI_COMM_NULL;
+    struct comm comm;
+    bool is_one_node = false;
     int status = MPI_Comm_dup(MPI_COMM_WORLD, &mpi);
-    return open_over(status, mpi, ops, give_up, ret_comm, err);
+    bool is_control = give_up != NULL;
+    int rc = open_over(status, mpi, is_control ? &control_ops : &apart_ops, give_up,
+                       &comm, err);
+    if (rc != 0)
+        return rc;
+    struct state *state = comm.state;
+    rc = ask_one_node(state, comm.size, &is_one_node, err);
+    if (rc == 0 && is_one_node)
+        rc = open_board(state, comm.rank, comm.size, err);
+    if (rc == 0 && is_one_node && !is_control)
+        rc = open_counter(state, comm.rank, err);
+    if (rc != 0) {
+        comm_mpi_free(&comm);
+        return rc;
+    }
+    if (state->counter != MPI_WIN_NULL)
+        comm.ops = &mpi_ops;
+    *ret_comm = comm;
+    return 0;
 }
 
 int comm_mpi_new_among(const struct comm *comm, const int *ranks, int n,
@@ -372,25 +455,13 @@ int comm_mpi_new_among(const struct comm *comm, const int *ranks, int n,
 
 int comm_mpi_new(struct comm *ret_comm, struct error *err)
 {
-    struct comm comm;
-    int rc = open_channel(&apart_ops, NULL, &comm, err);
-    if (rc != 0)
-        return rc;
-    struct state *state = comm.state;
-    rc = open_counter(state, comm.rank, comm.size, err);
-    if (rc != 0) {
-        comm_mpi_free(&comm);
-        return rc;
-    }
-    comm.ops = state->counter != MPI_WIN_NULL ? &mpi_ops : &apart_ops;
-    *ret_comm = comm;
-    return 0;
+    return open_channel(NULL, ret_comm, err);
 }
 
 int comm_mpi_new_control(const volatile sig_atomic_t *give_up, struct comm *ret_comm,
                          struct error *err)
 {
-    return open_channel(&control_ops, give_up, ret_comm, err);
+    return open_channel(give_up, ret_comm, err);
 }
 
 void comm_mpi_free(struct comm *comm)
@@ -402,6 +473,8 @@ void comm_mpi_free(struct comm *comm)
         MPI_Win_unlock_all(state->counter);
         MPI_Win_free(&state->counter);
     }
+    if (state->words != MPI_WIN_NULL)
+        MPI_Win_free(&state->words);
     MPI_Comm_free(&state->mpi);
     free(state);
     *comm = (struct comm){0};
