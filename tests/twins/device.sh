@@ -118,7 +118,7 @@ run | simt)
 engine | engine-simt)
     build_c tests/twins/engine{,_compare,_bench}.c tests/twins/crypto_plain.c \
         base/error.c jobs/comm_alone.c jobs/model/*.c \
-        jobs/dp/{trainer,noise,correlated,sampler,deck,lanes,schedule,feed,stretch,threshold,votes,fixed}.c \
+        jobs/dp/{trainer,noise,early,step_noise,correlated,sampler,deck,lanes,schedule,feed,stretch,threshold,votes,fixed}.c \
         jobs/privacy/{split,price_split,correlation}.c
     engine=("$out"/c_tests_twins_{engine,crypto_plain}.o "$out"/c_base_*.o
         "$out"/c_jobs_*.o)

@@ -139,7 +139,7 @@ END_TEST
 
 START_TEST(one_model_for_any_ranks_and_after_a_stop)
 {
-    use_federation(PARTITION_IID, 14, 30);
+    use_federation(PARTITION_IID, 14, 70); /* more than the two first leases */
     spec.federation.selection = SELECTION_FIXED;
     spec.federation.compress =
         (struct spec_compress){.is_on = true, .kind = COMPRESS_LOW_RANK, .rank = 1};
