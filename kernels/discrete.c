@@ -21,8 +21,6 @@ enum {
 };
 
 #define MAX_LAPLACE (1ull << 55)
-#define MAX_VARIANCE (1ull << 54)
-#define MAX_SQUARE (1ull << 56)
 
 /* yes where bit is 1, no where it is 0. */
 static inline uint64_t choose(uint64_t bit, uint64_t yes, uint64_t no)
@@ -88,23 +86,10 @@ void discrete_start(const struct discrete *discrete, struct discrete_state *ret_
     }
 }
 
-/* (| magnitude scale denominator - numerator |)^2: with b, the exponent of algorithm 3.
- * Below 2^127: magnitude <= 128 scale, scale^2 denominator <= 2^56. */
-static inline unsigned __int128 gaussian_rest(const struct discrete *discrete,
-                                              uint64_t magnitude)
-{
-    uint64_t product = magnitude * (discrete->scale * discrete->denominator);
-    uint64_t difference = product - discrete->numerator;
-    uint64_t is_negative = difference >> 63;
-    difference = choose(is_negative, 0 - difference, difference);
-    return (unsigned __int128)difference * difference;
-}
-
 static inline bool step(const struct discrete *discrete, unsigned __int128 word,
                         struct discrete_state *state, int64_t *ret_draw)
 {
     const bool is_bernoulli = discrete->kind == DISCRETE_BERNOULLI;
-    const bool is_gaussian = discrete->kind == DISCRETE_GAUSSIAN;
     unsigned __int128 bound = state->den * state->k; /* below 2^127 */
     unsigned __int128 value = word & cover(bound - 1);
     uint64_t is_negative = (uint64_t)(word >> 127);
@@ -134,9 +119,7 @@ static inline bool step(const struct discrete *discrete, unsigned __int128 word,
     uint64_t is_over_whole = whole_yes & is_less(MAX_WHOLE, state->whole);
     state->is_negative = choose(whole_no, is_negative, state->is_negative);
 
-    uint64_t is_draw = is_bernoulli  ? accepted | rejected
-                       : is_gaussian ? accepted
-                                     : is_laplace;
+    uint64_t is_draw = is_bernoulli ? accepted | rejected : is_laplace;
     uint64_t restart =
         rejected | is_draw | (whole_no & (is_laplace ^ 1)) | is_over_whole;
     int64_t sign = -(int64_t)state->is_negative;
@@ -148,11 +131,6 @@ static inline bool step(const struct discrete *discrete, unsigned __int128 word,
         accept_by(discrete, one_yes, state->rest - discrete->b, state);
         accept_by(discrete, restart, discrete->a, state);
         return is_draw != 0;
-    }
-    if (is_gaussian) {
-        unsigned __int128 rest = choose_wide(one_yes, state->rest - discrete->b,
-                                             gaussian_rest(discrete, magnitude));
-        accept_by(discrete, one_yes | is_laplace, rest, state);
     }
     bernoulli_by(restart, STAGE_UNIFORM, 0, discrete->scale, 1, state);
     return is_draw != 0;
@@ -270,15 +248,8 @@ static double until_draw(const struct discrete *discrete, double z)
     double part =
         until_valid(z, discrete->scale) * until_decided(z, discrete->scale, true);
     double laplace = until_success(z, part, 1.0 - exp(-1.0), 2) * whole;
-    if (discrete->kind == DISCRETE_LAPLACE) {
-        double chance = 0.5 + 0.5 * exp(-(double)discrete->divisor / scale);
-        return until_success(z, laplace, chance, 3);
-    }
-    double variance = (double)discrete->numerator / (double)discrete->denominator;
-    double chance = -0.5 * expm1(-1.0 / scale) *
-                    exp(-variance / (2.0 * scale * scale)) *
-                    fmax(1.0, sqrt(2.0 * 3.141592653589793 * variance));
-    return until_success(z, laplace * whole * keep, chance, 4);
+    double chance = 0.5 + 0.5 * exp(-(double)discrete->divisor / scale);
+    return until_success(z, laplace, chance, 3);
 }
 
 int64_t discrete_n_steps(const struct discrete *discrete, int64_t n)
@@ -310,33 +281,5 @@ bool discrete_laplace(uint64_t scale, uint64_t divisor, struct discrete *ret)
     }
     *ret = (struct discrete){
         .kind = DISCRETE_LAPLACE, .scale = scale, .divisor = divisor, .b = 1};
-    return true;
-}
-
-/* floor(sqrt(x)) for x <= 2^54, where sqrt of a double is off by less than 1. */
-static uint64_t whole_root(uint64_t x)
-{
-    uint64_t root = (uint64_t)sqrt((double)x);
-    root -= root * root > x;
-    return root + ((root + 1) * (root + 1) <= x);
-}
-
-bool discrete_gaussian(uint64_t numerator, uint64_t denominator, struct discrete *ret)
-{
-    if (numerator < 1 || numerator > MAX_VARIANCE || denominator < 1 ||
-        denominator > MAX_VARIANCE) {
-        return false;
-    }
-    uint64_t scale = whole_root(numerator / denominator) + 1;
-    unsigned __int128 square = (unsigned __int128)scale * scale * denominator;
-    if (square > MAX_SQUARE) {
-        return false;
-    }
-    *ret = (struct discrete){.kind = DISCRETE_GAUSSIAN,
-                             .scale = scale,
-                             .divisor = 1,
-                             .numerator = numerator,
-                             .denominator = denominator,
-                             .b = 2 * numerator * square};
     return true;
 }

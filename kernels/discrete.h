@@ -1,6 +1,6 @@
-/* Exact discrete Gaussian and discrete Laplace draws, and Bernoulli(exp(-a / b)), from
- * random bits by integer arithmetic alone (Canonne, Kamath, Steinke 2020, arXiv
- * 2004.00010, algorithms 1 to 3).
+/* Exact discrete Laplace draws, and Bernoulli(exp(-a / b)), from random bits by integer
+ * arithmetic alone (Canonne, Kamath, Steinke 2020, arXiv 2004.00010, algorithms 1 and
+ * 2). Discrete Gaussian draws: staircase.h.
  *
  * Guarantees:
  * - law: exactly that of the algorithms, so exactly the discrete distribution, but for
@@ -16,8 +16,6 @@
  * found, so who shares the caches may learn how many steps each draw took. Laplace with
  * scale_divisor > 1 divides each draw at the end: constant time where the processor's
  * division is (x86-64 since 2019).
- * For additive noise with a price that assumes the continuous Gaussian use grid.h,
- * which is some 50 times as fast.
  */
 #ifndef PPT_KERNELS_DISCRETE_H
 #define PPT_KERNELS_DISCRETE_H
@@ -25,14 +23,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum discrete_kind { DISCRETE_BERNOULLI, DISCRETE_LAPLACE, DISCRETE_GAUSSIAN };
+enum discrete_kind { DISCRETE_BERNOULLI, DISCRETE_LAPLACE };
 
 /* A distribution. Made by the functions below; read-only after. */
 struct discrete {
     enum discrete_kind kind;
-    uint64_t scale, divisor;         /* of the Laplace draws: scale / divisor */
-    uint64_t numerator, denominator; /* of a Gaussian's variance */
-    unsigned __int128 a, b;          /* a Bernoulli's exponent; a Gaussian's divisor */
+    uint64_t scale, divisor; /* of the Laplace draws: scale / divisor */
+    unsigned __int128 a, b;  /* a Bernoulli's exponent */
 };
 
 /* Where the machine stands; zero it and call discrete_start. */
@@ -53,11 +50,6 @@ bool discrete_bernoulli(uint64_t a, uint64_t b, struct discrete *ret);
 /* P(k) proportional to exp(-|k| divisor / scale). False unless 1 <= scale, divisor <=
  * 2^55. */
 bool discrete_laplace(uint64_t scale, uint64_t divisor, struct discrete *ret);
-
-/* P(k) proportional to exp(-k^2 / (2 variance)), variance = numerator / denominator.
- * False unless 1 <= numerator, denominator <= 2^54 and, with t = floor(sqrt(variance))
- * + 1, t^2 denominator <= 2^56 (so for every variance >= 1 in that range). */
-bool discrete_gaussian(uint64_t numerator, uint64_t denominator, struct discrete *ret);
 
 /* n draws. Draws are secrets: the caller wipes x; the words are wiped here. */
 void discrete_draw(const struct discrete *discrete, int64_t n,

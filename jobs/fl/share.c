@@ -10,18 +10,17 @@
 /* Above the rounding of a few operations in double. */
 static const double up = 1.0 + 0x1p-49;
 
-/* Parts of a draw's variance: as fine as the sampler takes. */
-static bool plan_discrete(double std, struct discrete *ret_discrete)
+/* The variance in parts as fine as the sampler takes. */
+static bool plan_discrete(double std, struct staircase *ret_staircase)
 {
-    double variance = std * std * up, t = floor(std) + 1.0;
+    double variance = std * std * up;
     uint64_t denominator = 1 << 20;
-    while (denominator > 1 && (variance * (double)denominator > 0x1p53 ||
-                               t * t * (double)denominator > 0x1p55)) {
+    while (denominator > 1 && variance * (double)denominator > 0x1p53) {
         denominator /= 2;
     }
     double numerator = ceil(variance * (double)denominator);
     return numerator <= 0x1p54 &&
-           discrete_gaussian((uint64_t)numerator, denominator, ret_discrete);
+           staircase_plan((uint64_t)numerator, denominator, ret_staircase);
 }
 
 static int refuse(const struct share *share, const struct share_plan *plan,
@@ -62,8 +61,8 @@ static int plan_draws(struct share *share, const struct share_plan *plan,
 {
     switch (share->kind) {
     case NOISE_DISCRETE_GAUSSIAN:
-        return plan_discrete(share->std, &share->discrete) ? 0
-                                                           : refuse(share, plan, err);
+        return plan_discrete(share->std, &share->staircase) ? 0
+                                                            : refuse(share, plan, err);
     case NOISE_SKELLAM:
         return share->std * share->std > (double)SKELLAM_MOST_VARIANCE
                    ? refuse(share, plan, err)
@@ -151,7 +150,7 @@ static void add_discrete(struct share *share, uint32_t n, uint32_t *ring)
     if (share->kind == NOISE_SKELLAM) {
         skellam_draw(&share->skellam, n, share->stream, share->numbers);
     } else {
-        discrete_draw(&share->discrete, n, &source, share->numbers);
+        staircase_draw(&share->staircase, n, &source, share->numbers);
     }
     for (uint32_t j = 0; j < n; j++) {
         ring[j] += ring_of(share->numbers[j]);

@@ -23,7 +23,7 @@
 #include "jobs/dp/noise.h"
 #include "jobs/fl/skellam.h"
 #include "jobs/spec/spec.h"
-#include "kernels/discrete.h"
+#include "kernels/staircase.h"
 
 #define SHARE_LEAST_STD 4.0
 #define SHARE_EXTRA_VARIANCE 9.0
@@ -46,7 +46,7 @@ struct share {
     double *draws; /* [n_draws], zeros between calls */
     uint32_t n_draws;
     /* discrete_gaussian, skellam */
-    struct discrete discrete;
+    struct staircase staircase;
     struct skellam skellam;
     struct crypto_stream *stream;
     int64_t *numbers; /* [n_draws] */

@@ -5,7 +5,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { LIMBS = 5, BATCH = 256, LANES = 16 };
+enum {
+    LIMBS = 5,
+    TOTAL_PLACES = 316, /* the law's whole is 2^316; k I_k is below a quarter of it */
+    BATCH = 256,
+    LANES = 16,
+};
+
+#define SLICE (UINT64_C(1) << 49) /* codes */
 
 /* A whole number, lowest limb first. */
 struct wide {
@@ -37,7 +44,7 @@ static struct wide ratio(const struct wide *x, uint64_t a, uint64_t b)
     for (int i = LIMBS - 1; i >= 0; i--) {
         unsigned __int128 p = (unsigned __int128)rest << 64 | product.limb[i];
         quotient.limb[i] = (uint64_t)(p / b);
-        rest = (uint64_t)(p % b);
+        rest = product.limb[i] - quotient.limb[i] * b;
     }
     return quotient;
 }
@@ -62,29 +69,30 @@ static void subtract(struct wide *x, const struct wide *y)
     }
 }
 
-/* 2^127 part / whole, rounded down, by long division; part < whole < 2^319. */
-static unsigned __int128 quotient_of(struct wide part, const struct wide *whole)
+/* 2^TOTAL_PLACES part / whole, rounded down, by long division; part < whole < 2^319. */
+static struct wide quotient_of(struct wide part, const struct wide *whole)
 {
-    unsigned __int128 quotient = 0;
-    for (int bit = 0; bit < 127; bit++) {
+    struct wide quotient = {0};
+    for (int bit = 0; bit < TOTAL_PLACES; bit++) {
         struct wide copy = part;
         add(&part, &copy);
-        quotient <<= 1;
+        copy = quotient;
+        add(&quotient, &copy);
         if (!is_below(&part, whole)) {
             subtract(&part, whole);
-            quotient |= 1;
+            quotient.limb[0] |= 1;
         }
     }
     return quotient;
 }
 
 /* Calls `see` with I_k(v) in a unit of its own, for k = first .. 0. I_first is set to
- * 2^100 of them and I_{first + 1} to 0. */
-static void descend(int64_t first, int64_t variance,
+ * `start` of them and I_{first + 1} to 0. */
+static void descend(int64_t first, int64_t variance, const struct wide *start,
                     void (*see)(void *state, int64_t k, const struct wide *value),
                     void *state)
 {
-    struct wide above = {0}, here = {{0, UINT64_C(1) << 36}};
+    struct wide above = {0}, here = *start;
     for (int64_t k = first; k > 0; k--) {
         see(state, k, &here);
         struct wide below = ratio(&here, 2 * (uint64_t)k, (uint64_t)variance);
@@ -127,17 +135,58 @@ static void add_up(void *state, int64_t k, const struct wide *value)
 struct filling {
     struct skellam *skellam;
     struct wide sum;
-    const struct wide *total;
 };
+
+/* Its first 127 places. */
+static unsigned __int128 chance_of(const struct wide *x)
+{
+    const int drop = TOTAL_PLACES - 127 - 2 * 64;
+    unsigned __int128 upper = (unsigned __int128)x->limb[4] << 64 | x->limb[3];
+    return upper << (64 - drop) | x->limb[2] >> drop;
+}
+
+/* Where the highest digit of x < 2^127 is that is 1, then the 57 after it: grows with
+ * x. 0 has the code of 1. */
+static inline uint64_t code_of(unsigned __int128 x)
+{
+    uint64_t high = (uint64_t)(x >> 64), low = (uint64_t)x | 1;
+    int zeros = high != 0 ? __builtin_clzll(high) : 64 + __builtin_clzll(low);
+    unsigned __int128 after = (x | 1) << zeros << 1;
+    return (uint64_t)(127 - zeros) << 57 | (uint64_t)(after >> 71);
+}
 
 static void fill(void *state, int64_t k, const struct wide *value)
 {
     struct filling *filling = state;
     if (k > 0) {
         add_up(&filling->sum, k, value);
-        filling->skellam->least[k - 1] = quotient_of(filling->sum, filling->total);
-        filling->skellam->top[k - 1] = (uint64_t)(filling->skellam->least[k - 1] >> 63);
+        filling->skellam->least[k - 1] = chance_of(&filling->sum);
+        filling->skellam->code[k - 1] = code_of(filling->skellam->least[k - 1]);
     }
+}
+
+/* A search for u begins at how many chances are above all codes of u's slice, and is
+ * over at how many are above all of the next. */
+static void slice(struct skellam *skellam)
+{
+    int64_t rank = 0, span = 0;
+    for (int64_t i = SKELLAM_SLICES - 1; i >= -1; i--) {
+        int64_t before = rank;
+        uint64_t last = i < 0 ? 0 : (uint64_t)(i + 1) * SLICE - 1;
+        while (rank < skellam->n && skellam->code[rank] > last) {
+            rank++;
+        }
+        span = rank - before > span ? rank - before : span;
+        if (i >= 0) {
+            skellam->begin[i] = (int32_t)rank;
+        }
+    }
+    for (int64_t i = 0; i < SKELLAM_SLICES; i++) { /* not to look beyond the end */
+        int64_t most = skellam->n - span;
+        skellam->begin[i] =
+            skellam->begin[i] < most ? skellam->begin[i] : (int32_t)most;
+    }
+    skellam->span = span;
 }
 
 int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
@@ -153,22 +202,27 @@ int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
     int64_t first = first_of((double)variance);
     struct wide total = {0};
     skellam->least = malloc((size_t)first * sizeof *skellam->least);
-    skellam->top = malloc((size_t)first * sizeof *skellam->top);
-    if (skellam->least == NULL || skellam->top == NULL) {
+    skellam->code = malloc((size_t)first * sizeof *skellam->code);
+    skellam->begin = malloc(SKELLAM_SLICES * sizeof *skellam->begin);
+    if (skellam->least == NULL || skellam->code == NULL || skellam->begin == NULL) {
         skellam_close(skellam);
         return error_set(err, PPT_ENOMEM, "no memory for the law of noise");
     }
     skellam->n = first;
-    descend(first, variance, add_up, &total);
-    struct filling filling = {.skellam = skellam, .total = &total};
-    descend(first, variance, fill, &filling);
+    struct wide start = {{0, UINT64_C(1) << 63}};
+    descend(first, variance, &start, add_up, &total); /* < 2^190 of start */
+    struct filling filling = {.skellam = skellam};
+    start = quotient_of(start, &total);
+    descend(first, variance, &start, fill, &filling);
+    slice(skellam);
     return 0;
 }
 
 void skellam_close(struct skellam *skellam)
 {
     free(skellam->least);
-    free(skellam->top);
+    free(skellam->code);
+    free(skellam->begin);
     *skellam = (struct skellam){0};
 }
 
@@ -178,21 +232,23 @@ void skellam_close(struct skellam *skellam)
 static void rank_of(const struct skellam *skellam, const unsigned __int128 u[LANES],
                     int64_t rank[LANES])
 {
+    uint64_t code[LANES];
     for (int i = 0; i < LANES; i++) {
-        rank[i] = 0;
+        code[i] = code_of(u[i]);
+        rank[i] = skellam->begin[code[i] / SLICE];
     }
-    for (int64_t n = skellam->n; n > 0; n -= n - n / 2) {
+    for (int64_t n = skellam->span; n > 0; n -= n - n / 2) {
         int64_t half = n - n / 2;
         for (int i = 0; i < LANES; i++) {
-            bool is_above = skellam->top[rank[i] + half - 1] > (uint64_t)(u[i] >> 63);
-            rank[i] += is_above ? half : 0;
+            rank[i] += skellam->code[rank[i] + half - 1] > code[i] ? half : 0;
         }
     }
-    for (int i = 0; i < LANES; i++) { /* alike in 64 bits: once in 2^50 draws */
+    for (int i = 0; i < LANES; i++) { /* alike in 58 digits: once in 2^50 draws */
         while (rank[i] < skellam->n && skellam->least[rank[i]] > u[i]) {
             rank[i]++;
         }
     }
+    crypto_wipe(code, sizeof code);
 }
 
 void skellam_draw(const struct skellam *skellam, int64_t n,

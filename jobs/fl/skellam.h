@@ -6,9 +6,10 @@
  * Guarantee: a draw is the Skellam law's but for a statistical distance below 2^-104,
  * so 2^42 draws together are below 2^-62, the smallest delta the ledger counts. The
  * chances that |x| >= k are found in integers: I_{k-1}(v) = I_{k+1}(v) + (2k/v) I_k(v)
- * downwards from a k so large that the start does not matter (Miller's algorithm), then
- * divided by their total, in units of 2^-127; a draw takes 127 random bits and one for
- * the sign. All terms are positive, so each step's rounding down is all that is lost.
+ * downwards from a k so large that the start does not matter (Miller's algorithm), once
+ * to find their total and once more from a start over that total, then cut to units of
+ * 2^-127; a draw takes 127 random bits and one for the sign. All terms are positive, so
+ * each step's rounding down, 2^-127 of a term at most, is all that is lost.
  * Not hidden: from who shares the caches, what was drawn: the table is searched by it.
  */
 #ifndef PPT_JOBS_FL_SKELLAM_H
@@ -21,11 +22,14 @@
 
 #define SKELLAM_LEAST_VARIANCE 16
 #define SKELLAM_MOST_VARIANCE (INT64_C(1) << 32)
+#define SKELLAM_SLICES (127 * 256) /* by the first digit that is 1, and 8 more */
 
 struct skellam {
     unsigned __int128 *least; /* [n]: |x| > i with chance least[i] 2^-127 */
-    uint64_t *top;            /* [n]: their first 64 bits, by which they are searched */
+    uint64_t *code;           /* [n]: their highest 58 digits, as they are searched */
     int64_t n;                /* |x| is n at most */
+    int32_t *begin; /* [SKELLAM_SLICES]: where to begin for codes of one slice */
+    int64_t span;   /* so many of them from there are enough */
 };
 
 /* Caller closes. Takes 0.1 s and 21 MB for the largest variance. Errors: PPT_ERANGE
