@@ -37,6 +37,9 @@ static const int64_t cuda_max_blocks = 4096;
 cudaStream_t cuda_stream(void);
 bool cuda_check(cudaError_t status, const char *what);
 
+/* lift.cu. */
+extern const struct beside cuda_beside;
+
 /* Threads walk over 0 .. n - 1 in steps of the whole grid. */
 #define CUDA_EACH(i, n)                                                                \
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n);          \
@@ -194,6 +197,7 @@ void cuda_grid_add(const struct grid *grid, int64_t n, const float *x, double *s
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x);
 void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
                      const struct grid_source *source, double *x);
+void cuda_grid_add_drawn(int64_t n, double *drawn, double *x);
 void cuda_sgd(const struct optim *optim, int64_t n, const double *grad, float *param);
 void cuda_momentum(const struct optim *optim, int64_t n, const double *grad,
                    float *param, float *velocity);

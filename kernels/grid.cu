@@ -3,8 +3,9 @@
  * CPU's own code, and as many as grid_n_exact says always are. So the integers are the
  * CPU's, whatever the device rounds otherwise within the bound.
  *
- * Floors: grid_round 16 n bytes; grid_add 20 n; grid_noise 24 n bytes and about 60 flops in double a
- * draw (those decide where double is slow), and a fixed number of polar_round's. */
+ * Floors: grid_round 16 n bytes; grid_add 20 n; grid_add_drawn 32 n; grid_noise 24 n
+ * bytes and about 60 flops in double a draw (those decide where double is slow), and a
+ * fixed number of polar_round's. */
 #include "kernels/cuda.h"
 
 #include <math.h>
@@ -45,6 +46,15 @@ static __global__ void round_to_grid(struct grid grid, int64_t n, double *x)
         steps = steps < most ? steps : most;
         steps = steps > -most ? steps : -most;
         x[i] = x[i] == x[i] ? steps * step : 0.0;
+    }
+}
+
+static __global__ void add_drawn(int64_t n, double *drawn, double *x)
+{
+    CUDA_EACH(i, n)
+    {
+        x[i] += drawn[i];
+        drawn[i] = 0.0;
     }
 }
 
@@ -234,8 +244,8 @@ static void add_exact(struct noise *noise, int64_t n_pairs, const uint8_t *doubt
     }
 }
 
-/* Flags, then exact pairs: kept by each thread for its life, since memory of a device is
- * dear to get. NULL if there is not so much. */
+/* Flags, then exact pairs: kept by each thread for its life, since memory of a device
+ * is dear to get. NULL if there is not so much. */
 static uint8_t *scratch(size_t n_bytes)
 {
     static thread_local void *memory;
@@ -256,6 +266,11 @@ void cuda_grid_add(const struct grid *grid, int64_t n, const float *x, double *s
 void cuda_grid_round(const struct grid *grid, int64_t n, double *x)
 {
     CUDA_LAUNCH(round_to_grid, cuda_blocks(n), CUDA_THREADS, *grid, n, x);
+}
+
+void cuda_grid_add_drawn(int64_t n, double *drawn, double *x)
+{
+    CUDA_LAUNCH(add_drawn, cuda_blocks(n), CUDA_THREADS, n, drawn, x);
 }
 
 void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
@@ -284,8 +299,9 @@ void cuda_grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
             explicit_bzero(list, list_bytes);
             explicit_bzero(doubt_here, (size_t)n_pairs);
         }
-        /* with it the sum could be had */
+        /* With it the sum could be had. The next call may be on another stream. */
         (void)device_zero(doubt, n_flags + sizeof noise->exact);
+        (void)device_sync();
     }
     if (noise != NULL) {
         explicit_bzero(noise, sizeof *noise);

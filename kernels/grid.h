@@ -101,8 +101,8 @@ void grid_noise_exact(const struct grid *grid, const uint64_t bits[2],
                       const uint64_t extra[GRID_EXTRA_WORDS], bool is_wanted,
                       double *x);
 
-/* x[n] += drawn[n], noise that was drawn for zeros, and drawn becomes zeros. On the
- * host; floor: 32 n bytes. */
+/* x[n] += drawn[n], noise that was drawn for zeros, and drawn becomes zeros. Floor:
+ * 32 n bytes. */
 void grid_add_drawn(int64_t n, double *drawn, double *x);
 
 /* sum[n] += x[n], rounded as doubles are. On the host; floor: 24 n bytes. */

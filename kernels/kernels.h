@@ -275,6 +275,7 @@ struct kernels {
     void (*grid_add)(const struct grid *grid, int64_t n, const float *x, double *sum);
     void (*grid_noise)(const struct grid *grid, int64_t n, const uint64_t *bits,
                        const struct grid_source *source, double *x);
+    void (*grid_add_drawn)(int64_t n, double *drawn, double *x);
 
     /* One update of param[n] from grad[n]; the states are zero before the first. */
     void (*sgd)(const struct optim *optim, int64_t n, const double *grad, float *param);

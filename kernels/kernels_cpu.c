@@ -61,6 +61,7 @@ const struct kernels kernels_cpu = {
     .grid_round = grid_round,
     .grid_add = grid_add,
     .grid_noise = grid_noise,
+    .grid_add_drawn = grid_add_drawn,
     .sgd = optim_sgd,
     .momentum = optim_momentum,
     .adam = optim_adam,

@@ -7,6 +7,27 @@
 /* The substream that only says the key of the kernels' generator. */
 static const uint64_t substream_of_key = UINT64_MAX - 1;
 
+static void meet(const struct noise *noise)
+{
+    const struct beside *beside = noise->kernels->memory->beside;
+    if (beside != NULL) {
+        beside->meet();
+    }
+}
+
+/* What the second queue works with, if there is one. */
+static bool open_aside(struct noise *noise)
+{
+    const struct memory *memory = noise->kernels->memory;
+    if (memory->beside == NULL) {
+        return true;
+    }
+    noise->n_ahead = noise->max_n;
+    noise->drawn = memory->alloc((size_t)noise->n_ahead * sizeof *noise->drawn);
+    meet(noise); /* zeros, before anything is drawn onto them */
+    return noise->drawn != NULL;
+}
+
 int noise_open(struct noise *noise, const struct kernels *kernels,
                const unsigned char key[CRYPTO_KEY_SIZE], int64_t max_n,
                struct error *err)
@@ -18,7 +39,8 @@ int noise_open(struct noise *noise, const struct kernels *kernels,
         noise->n_ahead = max_n < noise->n_ahead ? max_n : noise->n_ahead;
     }
     noise->bits = kernels->memory->alloc((size_t)noise->max_bits * sizeof *noise->bits);
-    if (noise->bits == NULL) {
+    if (noise->bits == NULL || !open_aside(noise)) {
+        kernels->memory->free(noise->bits);
         *noise = (struct noise){0};
         return error_set(err, PPT_ENOMEM, "cannot allocate the bits of %lld draws",
                          (long long)max_n);
@@ -202,7 +224,9 @@ void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substrea
                  int64_t first, int64_t n)
 {
     assert(n <= noise->max_n);
-    if (noise->n_ahead == 0 || (!noise->is_started && !start_thread(noise))) {
+    bool is_aside = noise->kernels->memory->beside != NULL;
+    if (noise->n_ahead == 0 || is_aside ||
+        (!noise->is_started && !start_thread(noise))) {
         return;
     }
     if (settle(noise)) { /* somebody has given a step up */
@@ -215,6 +239,22 @@ void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substrea
     pthread_mutex_unlock(&noise->mutex);
 }
 
+void noise_draw_aside(struct noise *noise, const struct grid *grid, uint64_t substream,
+                      int64_t first, int64_t n)
+{
+    const struct memory *memory = noise->kernels->memory;
+    struct noise_wish wish = {*grid, substream, first, n};
+    assert(n <= noise->max_n);
+    memory->beside->aside(true);
+    if (settle(noise)) { /* somebody has given a step up */
+        memory->zero(noise->drawn, (size_t)noise->n_ahead * sizeof *noise->drawn);
+    }
+    draw(noise, &wish, noise->drawn);
+    memory->beside->aside(false);
+    noise->wish = wish;
+    noise->ahead = NOISE_DRAWN;
+}
+
 static bool is_same(const struct noise_wish *a, const struct noise_wish *b)
 {
     return a->grid.step == b->grid.step && a->grid.std_steps == b->grid.std_steps &&
@@ -222,22 +262,31 @@ static bool is_same(const struct noise_wish *a, const struct noise_wish *b)
 }
 
 /* Sums of whole steps are exact: x is the same as if the draws were added to it. */
-void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
-               int64_t first, int64_t n, double *x)
+static void add_early(struct noise *noise, const struct noise_wish *wish, double *x)
 {
-    struct noise_wish wish = {*grid, substream, first, n};
-    if (!settle(noise) || !is_same(&wish, &noise->wish)) {
-        draw(noise, &wish, x);
-        return;
-    }
-    struct noise_wish early = early_part(noise, &wish), late = wish;
-    grid_add_drawn(early.n, noise->drawn, x);
+    struct noise_wish early = early_part(noise, wish), late = *wish;
+    noise->kernels->grid_add_drawn(early.n, noise->drawn, x);
     late.first += early.n;
     late.n -= early.n;
     draw(noise, &late, x + early.n);
     pthread_mutex_lock(&noise->mutex);
     noise->ahead = NOISE_NOTHING;
     pthread_mutex_unlock(&noise->mutex);
+}
+
+/* On a device the queues meet twice: what was drawn is there when it is added, and
+ * zeros again before the next is drawn onto them. */
+void noise_add(struct noise *noise, const struct grid *grid, uint64_t substream,
+               int64_t first, int64_t n, double *x)
+{
+    struct noise_wish wish = {*grid, substream, first, n};
+    meet(noise);
+    if (settle(noise) && is_same(&wish, &noise->wish)) {
+        add_early(noise, &wish, x);
+    } else {
+        draw(noise, &wish, x);
+    }
+    meet(noise);
 }
 
 void noise_add_value(struct noise *noise, const struct grid *grid, uint64_t substream,

@@ -12,11 +12,12 @@
  * gradients are computed (noise_begin). One vector at most is ahead; of one of more
  * than NOISE_WHOLE draws the first half, so that memory is not doubled for it. Who
  * draws it, the thread or the caller that did not want to wait, changes no bit of it: a
- * draw is a function of key, substream and position. It is wiped as it is added.
+ * draw is a function of key, substream and position. It is wiped as it is added. On a
+ * device the caller draws a step's in a second queue (noise_draw_aside).
  *
  * Memory on the host: at most 8 GRID_CHUNK bytes of bits, and where noise is drawn
  * ahead 8 bytes a draw up to NOISE_WHOLE draws, or 4 bytes a draw of more than twice as
- * many. A device holds the bits of all draws: 8 bytes each.
+ * many. A device holds the bits of all draws and the draws: 16 bytes each.
  */
 #ifndef PPT_JOBS_DP_NOISE_H
 #define PPT_JOBS_DP_NOISE_H
@@ -57,7 +58,7 @@ struct noise {
     struct noise_wish wish;
     int64_t n_ahead; /* of a wish, so many are drawn ahead at most */
     double *drawn;   /* n_ahead: zeros but for a wish that is drawn and not added yet;
-                        NULL before the first */
+                        on the host NULL before the first */
 };
 
 /* For at most max_n draws at a time. Copies the key. Close with noise_close, which
@@ -76,6 +77,11 @@ size_t noise_memory_bytes(const struct noise *noise, bool is_ahead);
  * thread can be had: noise_add draws then. */
 void noise_begin(struct noise *noise, const struct grid *grid, uint64_t substream,
                  int64_t first, int64_t n);
+
+/* The same where the kernels' memory has a beside, by the caller: in the second queue,
+ * and when it returns there is nothing left to do there but to wipe. */
+void noise_draw_aside(struct noise *noise, const struct grid *grid, uint64_t substream,
+                      int64_t first, int64_t n);
 
 /* x[n], in the kernels' memory, += noise on the grid: draws first .. first + n - 1 of
  * this substream (below NOISE_STEPS). n and first are even, n <= max_n. With a

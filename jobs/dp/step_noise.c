@@ -53,6 +53,15 @@ void step_noise_begin(struct trainer *trainer)
     }
 }
 
+void step_noise_aside(struct trainer *trainer)
+{
+    int64_t n = trainer->n_slice, first = trainer->env->comm->rank * n;
+    if (trainer->adds_noise && trainer->env->kernels->memory->beside != NULL) {
+        noise_draw_aside(&trainer->noise, &trainer->threshold.grid,
+                         (uint64_t)trainer->step, first, n);
+    }
+}
+
 static void draw(void *state, int lane)
 {
     struct trainer *trainer = state;

@@ -2,6 +2,7 @@
  * when. Does nothing in jobs without noise of their own, but for step_noise_add, which
  * is not for them.
  *
+ * A device draws it in a second queue beside the gradients that it still works on.
  * One lane: a thread draws it while gradients are computed (noise.h), where the rank
  * has a core to spare. Several: all cores compute gradients, but while one lane reads
  * records or exchanges sums the others draw (early.h), and what is left then is shared
@@ -20,6 +21,9 @@ int step_noise_open(struct trainer *trainer, struct error *err);
 
 /* The step is paid for: from now on its noise may be drawn. */
 void step_noise_begin(struct trainer *trainer);
+
+/* On a device: when the gradients are queued, and before anybody waits for them. */
+void step_noise_aside(struct trainer *trainer);
 
 /* Between the two lane 0 needs no other lane: they may draw. */
 void step_noise_meanwhile(struct trainer *trainer);

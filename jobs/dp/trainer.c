@@ -295,6 +295,10 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
                       trainer->sample_rate, plan->price.n_bins, plan->price.n_bands > 0,
                       trainer->n_steps, (size_t)trainer_round(trainer), err);
     }
+    if (rc == 0 && source == NULL && memory->beside != NULL) {
+        rc = loader_open(&trainer->loader, &trainer->feed, &trainer->net,
+                         trainer->n_steps, err);
+    }
     if (rc == 0 && trainer->adds_noise) {
         rc = step_noise_open(trainer, err);
     }
@@ -309,6 +313,7 @@ int trainer_open(struct trainer *trainer, const struct plan *plan,
 
 void trainer_close(struct trainer *trainer)
 {
+    loader_close(&trainer->loader);
     feed_close(&trainer->feed);
     for (int i = 0; trainer->more != NULL && i < trainer->lanes.n - 1; i++) {
         noise_close(&trainer->more[i].noise);
@@ -347,9 +352,11 @@ size_t trainer_memory_bytes(const struct trainer *trainer)
     size_t own = padded * (sizeof *trainer->params + sizeof *trainer->sum) +
                  slice * (sizeof *trainer->slice + sizeof *trainer->updated +
                           (size_t)trainer_n_states(trainer) * sizeof *trainer->state);
-    if (!memory->is_host) { /* its copies; the rest lies on the device */
+    if (!memory->is_host) { /* its copies and records; the rest lies on the device */
+        size_t n_blocks = trainer->loader.lift != NULL ? 3 : 1;
         return padded * (sizeof *trainer->host_params + sizeof *trainer->host_sum) +
-               slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice);
+               slice * (sizeof *trainer->host_updated + sizeof *trainer->host_slice) +
+               n_blocks * net_block_bytes(&trainer->net, trainer->net.max_n);
     }
     own += correlated_memory_bytes(&trainer->past);
     own += early_memory_bytes(&trainer->early);
@@ -493,10 +500,14 @@ int trainer_n_threads(const struct env *env, const struct spec *spec)
     return n > 1 ? (int)n : 1;
 }
 
-/* Reads a round's records, *ret_n of them, while the other lanes draw noise. */
+/* Reads a round's records, *ret_n of them, while the other lanes draw noise; on a
+ * device they have been read already. */
 static int read_round(struct trainer *trainer, size_t *ret_n, struct error *err)
 {
     int32_t *label;
+    if (trainer->loader.lift != NULL) {
+        return loader_next(&trainer->loader, ret_n, err);
+    }
     float *records = trainer_records(trainer, &label);
     step_noise_meanwhile(trainer);
     int rc = feed_next(&trainer->feed, (size_t)trainer_round(trainer), records, label,
@@ -512,7 +523,12 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
     if (trainer->is_private) {
         step_noise_begin(trainer);
     }
-    feed_begin(&trainer->feed, trainer->step);
+    bool is_loaded = trainer->loader.lift != NULL;
+    if (is_loaded) {
+        loader_begin(&trainer->loader, trainer->step);
+    } else {
+        feed_begin(&trainer->feed, trainer->step);
+    }
     do {
         int rc = read_round(trainer, &n, err);
         if (rc != 0) {
@@ -522,6 +538,9 @@ int trainer_gradient(struct trainer *trainer, struct error *err)
             struct round_part part = {trainer, (int64_t)n};
             lanes_run(&trainer->lanes, add_micro_batch, &part);
             trainer->loss_count += trainer->is_private ? 0.0 : (double)n;
+        }
+        if (is_loaded) {
+            loader_ahead(&trainer->loader);
         }
     } while (n > 0);
     lanes_run(&trainer->lanes, add_sums, trainer);
@@ -653,6 +672,7 @@ static int gather(struct trainer *trainer, struct error *err)
 
 int trainer_total(struct trainer *trainer, struct error *err)
 {
+    step_noise_aside(trainer);
     if (trainer->is_private) { /* before they are added up: whole steps add exactly */
         votes_weigh(trainer);
         lanes_run(&trainer->lanes, round_part, trainer);

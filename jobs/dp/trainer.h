@@ -8,7 +8,8 @@
  * Memory (trainer_memory_bytes) beside the feed's does not depend on the batch size:
  * the net's (net.h), and for P padded parameters, s states of the optimizer and slices
  * of S: 4 P + 8 P + S (8 + 4 + 4 s), 8 more for each record of a micro-batch, in
- * private jobs also the noise's (noise.h, early.h, correlated.h).
+ * private jobs also the noise's (noise.h, early.h, correlated.h); on a device the
+ * loader's (loader.h).
  *
  * Lanes: a rank of several cores works on as many micro-batches at once, each in a lane
  * with a net, a sum and noise of its own, and products are then one thread's. A step's
@@ -29,6 +30,7 @@
 #include "jobs/dp/early.h"
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lanes.h"
+#include "jobs/dp/loader.h"
 #include "jobs/dp/noise.h"
 #include "jobs/dp/threshold.h"
 #include "jobs/env.h"
@@ -84,6 +86,7 @@ struct trainer {
     int64_t n_steps, step;    /* in all, and done */
 
     struct feed feed;
+    struct loader loader;       /* on a device, between the feed and the net */
     struct noise noise;         /* private jobs only, and what follows */
     struct correlated past;     /* where the price has bands: of the noise so far */
     struct threshold threshold; /* how long a gradient may be; the sum's grid */

@@ -213,10 +213,12 @@ static const float *params_of(const struct layer *layer, const float *params)
 /* Labels lie before the records, in both memories: one copy takes both. */
 static void load(struct net *net, const struct kernels *kernels, int64_t n)
 {
-    float *end = net->input + n * net->n_features;
-    if (net->read != net->input) {
-        kernels->memory->upload(net->target, net->label,
-                                (size_t)((char *)end - (char *)net->target));
+    size_t n_bytes = net_block_bytes(net, n);
+    if (net->arriving != NULL) {
+        kernels->memory->beside->lift_take(net->arriving, net->target, n_bytes);
+        net->arriving = NULL;
+    } else if (net->read != net->input) {
+        kernels->memory->upload(net->target, net->label, n_bytes);
     }
     if (net->layers[0].x != net->input) {
         kernels->channels_last(n, net->in.h * net->in.w, net->in.c, net->input,

@@ -52,6 +52,9 @@ struct net {
     const struct memory *place;
     float *input;
     int32_t *target;
+    /* The records of the next net_forward are the block that this lift was sent last,
+     * which net_forward takes; NULL: they are in read. */
+    struct lift *arriving;
     double *loss; /* of each example, after net_backward; not of private nets */
     double *square, *slack;
     float *factor; /* [net_n_factors, max_n] */
@@ -89,6 +92,11 @@ int net_alloc(struct net *net, const struct memory *memory, int64_t max_n,
               struct error *err);
 void net_free(struct net *net);
 
+/* A micro-batch's labels and records as one block of host memory, of which net_forward
+ * takes the first bytes: how many they are for n records, and where they lie in it. */
+size_t net_block_bytes(const struct net *net, int64_t n);
+void net_block(const struct net *net, void *block, int32_t **ret_label, float **ret_x);
+
 /* With model.base every layer but the last is frozen: n_params then counts low-rank
  * factors and the last layer, n_frozen the others' parameters. Those are given once,
  * after net_alloc, in the order of net_frozen_tensors, by the host. */
@@ -99,7 +107,8 @@ void net_set_frozen(struct net *net, const float *frozen);
  * gate: 1), the norms' scale 1 and shift 0. */
 void net_init(const struct net *net, int64_t seed, float *params);
 
-/* Logits [n, n_classes] of the first n records in net->read, in the kernels' memory,
+/* Logits [n, n_classes] of the first n records in net->read, or of those that are
+ * arriving, in the kernels' memory,
  * which must be that of net_alloc; valid until the next call. params lie there too.
  * n <= max_n. */
 const float *net_forward(struct net *net, const struct kernels *kernels,

@@ -168,17 +168,27 @@ int64_t net_micro_batch(const struct net *net, const struct memory *memory,
     return n;
 }
 
+size_t net_block_bytes(const struct net *net, int64_t n)
+{
+    struct carver carver = {0};
+    (void)carve(&carver, (size_t)net->max_n, sizeof *net->label);
+    return carver.used + (size_t)(n * net->n_features) * sizeof *net->read;
+}
+
+void net_block(const struct net *net, void *block, int32_t **ret_label, float **ret_x)
+{
+    struct carver carver = {.base = block};
+    bind_records(net, &carver, net->max_n, ret_label, ret_x);
+}
+
 /* Where records are read to, if the kernels' memory is not the host's. */
 static bool stage_records(struct net *net)
 {
-    struct carver carver = {0};
     if (net->place->is_host) {
         return true;
     }
-    bind_records(net, &carver, net->max_n, &net->label, &net->read);
-    net->staged = net->place->stage(carver.used);
-    carver = (struct carver){.base = net->staged};
-    bind_records(net, &carver, net->max_n, &net->label, &net->read);
+    net->staged = net->place->stage(net_block_bytes(net, net->max_n));
+    net_block(net, net->staged, &net->label, &net->read);
     return net->staged != NULL;
 }
 

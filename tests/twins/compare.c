@@ -341,12 +341,8 @@ static void product(int64_t m, int64_t n, int64_t k)
     twin_free(&y), twin_free(&bias), twin_free(&sum);
 }
 
-int main(void)
+static void all(void)
 {
-    if (device_count() == 0 || !device_use(0)) {
-        printf("skipped: no CUDA device\n");
-        return 77;
-    }
     for (int i = 0; i < N_LENS; i++) {
         activations(lens[i]);
         updates(lens[i]);
@@ -370,6 +366,19 @@ int main(void)
     compare_layers();
     compare_tokens();
     compare_grid();
+}
+
+/* compare [beside]: all, or only what the order of streams can spoil. */
+int main(int argc, char **argv)
+{
+    if (device_count() == 0 || !device_use(0)) {
+        printf("skipped: no CUDA device\n");
+        return 77;
+    }
+    if (argc < 2 || strcmp(argv[1], "beside") != 0) {
+        all();
+    }
+    compare_beside();
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();
     printf("twins: %ld checks, %ld failed%s%s\n", twin_n_checks, twin_n_faults,

@@ -3,6 +3,7 @@
 #define PPT_TESTS_TWINS_COMPARE_H
 
 void compare_layers(void);
+void compare_beside(void);
 void compare_grid(void);
 void compare_tokens(void);
 

@@ -35,7 +35,12 @@ static void rounding(int64_t n)
         kernels_cuda.grid_add(&grid, n, D(f), D(x));
     }
     twin_same("grid_add", &x);
-    twin_free(&x), twin_free(&f);
+    struct twin drawn = twin_doubles(n);
+    kernels_cpu.grid_add_drawn(n, C(drawn), C(x));
+    kernels_cuda.grid_add_drawn(n, D(drawn), D(x));
+    twin_same("grid_add_drawn", &x);
+    twin_same("what was drawn is wiped", &drawn);
+    twin_free(&x), twin_free(&f), twin_free(&drawn);
 }
 
 /* Words that depend on the pair only, and how often they were asked for. */

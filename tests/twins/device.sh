@@ -2,7 +2,8 @@
 # The kernels beside their twins, on a device or (device.sh simt) on the CPU:
 #   device.sh [run]   build with nvcc, compare on the device, then measure; 77: no device
 #   device.sh ptxas   build with nvcc only; fails on a warning or a spill; 77: no nvcc
-#   device.sh simt    build with g++ and AddressSanitizer, compare on the CPU
+#   device.sh simt    build with g++ and AddressSanitizer, compare on the CPU, where
+#                     streams run in the orders of simt.h
 #   device.sh engine  on a device: whole steps of training beside the CPU's, then what
 #                     privacy costs; 77: no device
 #   device.sh engine-simt  the same comparison on the CPU, with AddressSanitizer
@@ -74,8 +75,10 @@ build_simulated_code() {
             "${defines[@]}" -include tests/twins/simt.h -x c++ -c "$file" \
             -o "$out/cu_$name.o"
     done
-    g++ -std=c++20 -O1 -Wall -Wextra -Werror "${sanitize[@]}" "${defines[@]}" \
-        -c tests/twins/simt.cc -o "$out/cu_simt.o"
+    for name in simt simt_streams; do
+        g++ -std=c++20 -O1 -Wall -Wextra -Werror "${sanitize[@]}" "${defines[@]}" \
+            -c "tests/twins/$name.cc" -o "$out/cu_$name.o"
+    done
 }
 
 # build_c FILES
@@ -99,6 +102,17 @@ link() {
         "$out"/c_kernels_*.o "$out"/cu_*.o "${libraries[@]}"
 }
 
+# All of a program, then in the simulated device's other orders what they can spoil.
+run_orders() {
+    local order
+    "$out/$1"
+    if [ "$simulated" = true ]; then
+        for order in late-first late-others mixed; do
+            PPT_SIMT_ORDER=$order "$out/$1" beside
+        done
+    fi
+}
+
 if [ "$simulated" = true ]; then
     build_simulated_code
 else
@@ -111,19 +125,19 @@ build_c kernels/{kernels_cpu,conv2d,pool,norm,act,xent,token,attention,lstm,loss
     tests/twins/{twin,gemm_plain}.c
 case $mode in
 run | simt)
-    build_c tests/twins/{compare,compare_layers,compare_tokens,compare_grid,bench}.c
-    link compare "$out"/c_tests_twins_compare{,_layers,_tokens,_grid}.o
-    "$out/compare"
+    build_c tests/twins/{compare,compare_layers,compare_tokens,compare_grid,compare_beside,bench}.c
+    link compare "$out"/c_tests_twins_compare{,_layers,_tokens,_grid,_beside}.o
+    run_orders compare
     ;;
 engine | engine-simt)
     build_c tests/twins/engine{,_compare,_bench}.c tests/twins/crypto_plain.c \
         base/error.c jobs/comm_alone.c jobs/model/*.c \
-        jobs/dp/{trainer,noise,early,step_noise,correlated,sampler,deck,lanes,schedule,feed,stretch,threshold,votes,fixed}.c \
+        jobs/dp/{trainer,noise,early,step_noise,correlated,sampler,deck,lanes,schedule,feed,stretch,loader,threshold,votes,fixed}.c \
         jobs/privacy/{split,price_split,correlation}.c
     engine=("$out"/c_tests_twins_{engine,crypto_plain}.o "$out"/c_base_*.o
         "$out"/c_jobs_*.o)
     link engine_compare "$out"/c_tests_twins_engine_compare.o "${engine[@]}"
-    "$out/engine_compare"
+    run_orders engine_compare
     ;;
 esac
 case $mode in

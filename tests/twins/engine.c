@@ -115,6 +115,7 @@ static struct spec spec_of(const struct engine_wish *wish)
     spec.privacy.clip_norm = 1.0;
     spec.privacy.clipping = wish->clipping;
     spec.training.optimizer = wish->optimizer;
+    spec.training.sum = wish->sum;
     spec.training.batch_size = wish->batch;
     spec.training.learning_rate = wish->optimizer == OPTIMIZER_ADAM ? 0.01 : 0.1;
     spec.training.momentum = 0.9;
@@ -152,7 +153,7 @@ struct engine *engine_open(const struct engine_wish *wish,
     engine->plan.price.is_private = wish->is_private;
     engine->plan.price.sample_rate = floor(rate * 0x1p53) * 0x1p-53;
     engine->plan.price.noise_multiplier = 1.0;
-    engine->plan.price.n_steps = 1000000;
+    engine->plan.price.n_steps = wish->n_steps > 0 ? wish->n_steps : 1000000;
     engine->rows = (struct rows){.n_rows = records->n,
                                  .n_features = (size_t)records->n_features,
                                  .n_classes = N_CLASSES,

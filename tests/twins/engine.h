@@ -27,9 +27,10 @@ void engine_records_free(struct engine_records *records);
 struct engine_wish {
     enum spec_preset preset;
     enum spec_optimizer optimizer;
+    enum spec_sum sum;
     bool is_private;
     struct spec_clipping clipping;
-    int64_t batch, hidden;
+    int64_t batch, hidden, n_steps; /* n_steps 0: a million */
     int n_dims;
     int64_t dims[3];
     /* PRESET_LAYERS */

@@ -70,6 +70,29 @@ static void steps(const char *name, const struct engine_wish *wish, int64_t n_re
     engine_records_free(&records);
 }
 
+/* Noise that was drawn in the second queue before it is asked for is the same, from the
+ * first on; so it is when the step before was given up, and when another step than the
+ * one that was drawn is asked for. */
+static void noise_aside(struct noise *host, const unsigned char key[CRYPTO_KEY_SIZE],
+                        const struct grid *grid, int64_t n, struct twin *x)
+{
+    enum { N = 9 };
+    const uint64_t drawn[N] = {20, 21, 22, 23, 25, 27, 29, 31, 33};
+    const uint64_t added[N] = {20, 0, 22, 24, 26, 28, 30, 32, 33};
+    struct noise device;
+    struct error err = {0};
+    twin_expect("noise", noise_open(&device, &kernels_cuda, key, n, &err) == 0);
+    for (int i = 0; i < N; i++) {
+        noise_draw_aside(&device, grid, drawn[i], 0, n);
+        if (added[i] != 0) {
+            noise_add(host, grid, added[i], 0, n, x->cpu);
+            noise_add(&device, grid, added[i], 0, n, x->dev);
+        }
+    }
+    twin_same("the same noise, drawn aside", x);
+    noise_close(&device);
+}
+
 /* Draws for zeros: whole numbers of steps, the same ones bit for bit; others in another
  * step; one value on the host. */
 static void noise(int64_t n)
@@ -93,6 +116,7 @@ static void noise(int64_t n)
         n_equal += first[i] == ((double *)x.cpu)[i];
     }
     twin_expect("another step, other noise", n_equal < n / 100 + 2);
+    noise_aside(&host, key, &grid, n, &x);
     noise_add_value(&host, &grid, NOISE_EVALUATION, &one[0]);
     noise_add_value(&device, &grid, NOISE_EVALUATION, &one[1]);
     twin_expect("one value", one[0] == one[1] && one[0] != 1.0);
@@ -168,15 +192,58 @@ static struct engine_wish sequence(bool is_private, bool has_base)
         .has_base = has_base};
 }
 
-int main(void)
+/* With sums in fixed point each record is a micro-batch, so that the loader's blocks
+ * are used again within a step. */
+static void record_by_record(bool is_private)
 {
-    if (device_count() == 0 || !device_use(0)) {
-        printf("skipped: no CUDA device\n");
-        return 77;
+    struct engine_wish wish = image(PRESET_MLP, is_private);
+    wish.sum = SUM_FIXED;
+    wish.batch = 6;
+    steps("mlp, record by record", &wish, 60, 3);
+}
+
+static int n_reads, fails_at;
+static int (*read_well)(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                        int32_t *y, struct error *err);
+
+static int read_or_fail(struct rows *rows, const int64_t *indices, size_t n, float *x,
+                        int32_t *y, struct error *err)
+{
+    n_reads++;
+    return n_reads == fails_at ? error_set(err, PPT_EDATA, "this one is damaged")
+                               : read_well(rows, indices, n, x, y, err);
+}
+
+/* A micro-batch that was read ahead and is damaged spoils its own step and not the one
+ * before, and behind the last step nothing is read. */
+static void read_ahead(int damaged)
+{
+    struct engine_wish wish = image(PRESET_LOGISTIC, true);
+    wish.n_steps = 3;
+    struct engine_records records = engine_records(200, wish.n_dims, wish.dims);
+    struct engine *engine = engine_open(&wish, &records, &kernels_cuda);
+    struct error err = {0};
+    int rc = 0, n_done = 0;
+    read_well = engine->rows.read;
+    engine->rows.read = read_or_fail;
+    n_reads = 0, fails_at = damaged;
+    while (rc == 0 && n_done < wish.n_steps) {
+        rc = trainer_gradient(&engine->trainer, &err);
+        rc = rc == 0 ? trainer_release(&engine->trainer, &err) : rc;
+        n_done += rc == 0;
     }
-    cpu = kernels_cpu;
-    cpu.random_words = engine_random_words;
-    noise(2), noise(256), noise(20002);
+    if (damaged > 0) {
+        twin_expect("the damaged step", n_done == damaged - 1 && rc == -PPT_EDATA);
+        twin_expect("its error", strcmp(err.text, "this one is damaged") == 0);
+    } else {
+        twin_expect("a micro-batch a step", rc == 0 && n_reads == wish.n_steps);
+    }
+    engine_close(engine);
+    engine_records_free(&records);
+}
+
+static void all(void)
+{
     for (int is_private = 1; is_private >= 0; is_private--) {
         struct engine_wish wish = image(PRESET_LOGISTIC, is_private);
         steps("logistic", &wish, 200, 3);
@@ -201,9 +268,35 @@ int main(void)
     steps("layers, each clipped", &clipped, 40, 2);
     clipped.clipping = (struct spec_clipping){.mode = CLIP_AUTOMATIC, .gamma = 0.01};
     steps("layers, clipped automatically", &clipped, 40, 2);
+}
+
+/* What the order of streams can spoil. */
+static void beside(void)
+{
+    noise(2), noise(256), noise(20002);
+    record_by_record(true), record_by_record(false);
+    read_ahead(0), read_ahead(1), read_ahead(3);
+    struct engine_wish wish = image(PRESET_LOGISTIC, true);
+    steps("logistic, many steps", &wish, 200, 6);
+    struct engine_wish clipped = layers(true);
     clipped.clipping = (struct spec_clipping){
         .mode = CLIP_QUANTILE, .quantile = 0.5, .count_noise = 2.0, .rate = 0.2};
     steps("layers, clipped at a quantile", &clipped, 40, 2);
+}
+
+/* engine_compare [beside]: all, or only what the order of streams can spoil. */
+int main(int argc, char **argv)
+{
+    if (device_count() == 0 || !device_use(0)) {
+        printf("skipped: no CUDA device\n");
+        return 77;
+    }
+    cpu = kernels_cpu;
+    cpu.random_words = engine_random_words;
+    if (argc < 2 || strcmp(argv[1], "beside") != 0) {
+        all();
+    }
+    beside();
     twin_expect("nothing failed on the device", device_sync());
     const char *text = device_error();
     printf("engine: %ld checks, %ld failed%s%s\n", twin_n_checks, twin_n_faults,

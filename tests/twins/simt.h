@@ -5,6 +5,16 @@
  * is memory of malloc: AddressSanitizer watches it. Shared memory
  * keeps what the last block left, as it may on a device. The arithmetic is the host
  * compiler's. One host thread only.
+ *
+ * What is put in a stream runs when PPT_SIMT_ORDER says, so that a missing wait gives
+ * wrong numbers in one order or the other (simt_streams.cc):
+ *   late (or unset)  as late as may be: when the host waits for it, or a stream that
+ *                    runs waits for an event of it
+ *   late-first       the default stream as late as may be, others at once, or as soon
+ *                    as the events are there that they wait for
+ *   late-others      the other way round
+ *   mixed            late, but when a stream runs others may run in between, as a die
+ *                    says that falls the same every time
  */
 #ifndef PPT_TESTS_TWINS_SIMT_H
 #define PPT_TESTS_TWINS_SIMT_H
@@ -32,29 +42,35 @@ void __syncthreads(void);
 void simt_launch(unsigned n_blocks, unsigned n_threads,
                  const std::function<void()> &kernel);
 
+/* simt_streams.cc */
+typedef struct simt_stream *cudaStream_t; /* NULL: the default one */
+void simt_put(cudaStream_t stream, std::function<void()> work);
+
 /* Arguments are copied at the launch, as on a device. */
 template <typename... Types>
-static inline void simt_start(void (*kernel)(Types...), unsigned n_blocks,
-                              unsigned n_threads, Types... args)
+static inline void simt_start(cudaStream_t stream, void (*kernel)(Types...),
+                              unsigned n_blocks, unsigned n_threads, Types... args)
 {
-    simt_launch(n_blocks, n_threads, [=] { kernel(args...); });
+    simt_put(stream,
+             [=] { simt_launch(n_blocks, n_threads, [=] { kernel(args...); }); });
 }
 
 template <typename T> struct simt_same {
     typedef T type;
 };
 template <typename... Types>
-static inline void simt_call(void (*kernel)(Types...), unsigned n_blocks,
-                             unsigned n_threads,
+static inline void simt_call(cudaStream_t stream, void (*kernel)(Types...),
+                             unsigned n_blocks, unsigned n_threads,
                              typename simt_same<Types>::type... args)
 {
-    simt_start<Types...>(kernel, n_blocks, n_threads, args...);
+    simt_start<Types...>(stream, kernel, n_blocks, n_threads, args...);
 }
 
 #define CUDA_LAUNCH(kernel, n_blocks, n_threads, ...)                                  \
-    simt_call(kernel, (unsigned)(n_blocks), (unsigned)(n_threads), __VA_ARGS__)
+    simt_call(cuda_stream(), kernel, (unsigned)(n_blocks), (unsigned)(n_threads),      \
+              __VA_ARGS__)
 
-/* The runtime: malloc, memcpy; nothing is asynchronous. */
+/* The runtime: malloc, memcpy, streams of closures. */
 enum cudaError_t {
     cudaSuccess,
     cudaErrorInvalidValue,
@@ -67,7 +83,8 @@ enum cudaMemcpyKind {
     cudaMemcpyDeviceToDevice
 };
 enum { cudaStreamNonBlocking };
-typedef struct simt_stream *cudaStream_t;
+enum { cudaEventDisableTiming };
+typedef struct simt_event *cudaEvent_t;
 
 static inline const char *cudaGetErrorString(cudaError_t status)
 {
@@ -96,76 +113,57 @@ static inline cudaError_t cudaMalloc(void **memory, size_t n_bytes)
     return *memory == NULL ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
-static inline cudaError_t cudaFree(void *memory)
-{
-    free(memory);
-    return cudaSuccess;
-}
-
 static inline cudaError_t cudaMallocHost(void **memory, size_t n_bytes)
 {
     return cudaMalloc(memory, n_bytes);
 }
 
+/* Nobody promises that this waits: a copy that is still to come is a use after free. */
 static inline cudaError_t cudaFreeHost(void *memory)
 {
-    return cudaFree(memory);
-}
-
-static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes,
-                                          cudaMemcpyKind, cudaStream_t)
-{
-    memmove(to, from, n_bytes);
+    free(memory);
     return cudaSuccess;
 }
 
-static inline cudaError_t cudaMemsetAsync(void *memory, int value, size_t n_bytes,
-                                          cudaStream_t)
-{
-    memset(memory, value, n_bytes);
-    return cudaSuccess;
-}
-
-static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
-{
-    *stream = (cudaStream_t)malloc(1);
-    return cudaSuccess;
-}
-
-static inline cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    free(stream);
-    return cudaSuccess;
-}
-
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t)
-{
-    return cudaSuccess;
-}
+cudaError_t cudaFree(void *memory); /* waits for all streams first */
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes,
+                            enum cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t n_bytes,
+                            cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 
 /* cuBLAS: column-major plain loops, so that kernels/gemm.cu's shapes are tested. */
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
-typedef int *cublasHandle_t;
+struct simt_blas {
+    cudaStream_t stream;
+};
+typedef struct simt_blas *cublasHandle_t;
 
 static inline cublasStatus_t cublasCreate(cublasHandle_t *handle)
 {
-    static int simt_blas;
-    *handle = &simt_blas;
+    static struct simt_blas blas;
+    *handle = &blas;
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static inline cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t)
+static inline cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream)
 {
+    handle->stream = stream;
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static inline cublasStatus_t cublasSgemm_64(cublasHandle_t, cublasOperation_t op_a,
-                                            cublasOperation_t op_b, int64_t m,
-                                            int64_t n, int64_t k, const float *alpha,
-                                            const float *a, int64_t lda, const float *b,
-                                            int64_t ldb, const float *beta, float *c,
-                                            int64_t ldc)
+static inline void simt_gemm(cublasOperation_t op_a, cublasOperation_t op_b, int64_t m,
+                             int64_t n, int64_t k, float alpha, const float *a,
+                             int64_t lda, const float *b, int64_t ldb, float beta,
+                             float *c, int64_t ldc)
 {
     for (int64_t j = 0; j < n; j++) {
         for (int64_t i = 0; i < m; i++) {
@@ -174,10 +172,22 @@ static inline cublasStatus_t cublasSgemm_64(cublasHandle_t, cublasOperation_t op
                 sum += (double)(op_a == CUBLAS_OP_N ? a[i + l * lda] : a[l + i * lda]) *
                        (double)(op_b == CUBLAS_OP_N ? b[l + j * ldb] : b[j + l * ldb]);
             }
-            float old = *beta == 0.0f ? 0.0f : *beta * c[i + j * ldc];
-            c[i + j * ldc] = (float)((double)*alpha * sum) + old;
+            float old = beta == 0.0f ? 0.0f : beta * c[i + j * ldc];
+            c[i + j * ldc] = (float)((double)alpha * sum) + old;
         }
     }
+}
+
+/* alpha and beta are read at the call, as from host memory on a device. */
+static inline cublasStatus_t
+cublasSgemm_64(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
+               int64_t m, int64_t n, int64_t k, const float *alpha, const float *a,
+               int64_t lda, const float *b, int64_t ldb, const float *beta, float *c,
+               int64_t ldc)
+{
+    float by = *alpha, old = *beta;
+    simt_put(handle->stream,
+             [=] { simt_gemm(op_a, op_b, m, n, k, by, a, lda, b, ldb, old, c, ldc); });
     return CUBLAS_STATUS_SUCCESS;
 }
 
