@@ -14,8 +14,9 @@
 
 #include "base/error.h"
 
-/* Bytes of one collective at most go up in one piece; longer ones in several. */
-#define BOARD_PIECE 4096
+/* Bytes of one collective that go up in one piece; longer ones go in several. A job's
+ * plan fits. */
+#define BOARD_PIECE 16384
 
 struct board_place; /* one rank's part of the memory */
 

@@ -53,6 +53,8 @@ static void among(int (*act)(struct board *board))
     munmap(places, board_bytes(SIZE));
 }
 
+enum { PIECE = BOARD_PIECE / 8, MOST = 3 * PIECE - 36 }; /* in words */
+
 static int64_t value_of(int round, int rank, size_t at)
 {
     return (int64_t)((unsigned)(round * 7919 + rank * 104729) * 2654435761U % 1000003) -
@@ -62,13 +64,13 @@ static int64_t value_of(int round, int rank, size_t at)
 /* The same numbers on every rank, of any length: none, odd, a piece and more. */
 static size_t length_of(int round)
 {
-    static const size_t lengths[] = {0, 1, 3, 511, 512, 513, 1500};
+    static const size_t lengths[] = {0, 1, 3, PIECE - 1, PIECE, PIECE + 1, MOST};
     return lengths[(round * 31 + 7) % 7];
 }
 
 static bool is_max(struct board *board, int round)
 {
-    int64_t data[1500];
+    int64_t data[MOST];
     size_t n = length_of(round);
     for (size_t i = 0; i < n; i++)
         data[i] = value_of(round, board->rank, i);
@@ -87,7 +89,7 @@ static bool is_max(struct board *board, int round)
 
 static bool is_shared(struct board *board, int round)
 {
-    char data[12001], wanted[12001];
+    char data[8 * MOST + 1], wanted[8 * MOST + 1];
     int root = round % board->size;
     size_t len = length_of(round) * 8 + (size_t)round % 2;
     memset(wanted, round % 251, len);
@@ -175,9 +177,8 @@ static int lose(struct board *board)
     patience = 3;
     if (board->rank == 0)
         return 0;
-    int rc = board->rank % 2 == 0
-                 ? board_max_i64(board, &data, 1, &err)
-                 : board_broadcast(board, &data, sizeof data, 0, &err);
+    int rc = board->rank % 2 == 0 ? board_max_i64(board, &data, 1, &err)
+                                  : board_broadcast(board, &data, sizeof data, 0, &err);
     return rc != -PPT_ECOMM;
 }
 
