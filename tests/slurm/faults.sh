@@ -66,7 +66,7 @@ check_ledger
 step "a job that ended while the scheduler was away, and vanished"
 id=$(submit quick)
 wait_state "$id" running
-wait_for 20 "Slurm has it" slurm_state "ppt-$id-1"
+wait_sent "ppt-$id-1"
 schedd_kill
 wait_for 30 "it ends" test -e "$dir/jobs/$id/ended-1"
 wait_for 30 "it vanishes" has_vanished "ppt-$id-1"

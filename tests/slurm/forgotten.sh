@@ -16,6 +16,7 @@ wait_metered "$slow"
 spec quick 1 300
 quick=$(submit quick)
 wait_state "$quick" running
+wait_sent "ppt-$quick-1"
 schedd_kill
 for _ in $(seq 150); do
     [ "$(slurm_state "ppt-$quick-1")" != COMPLETED ] || break

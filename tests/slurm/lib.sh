@@ -9,6 +9,7 @@
 #   use_pilots KNOBS       the pool within Slurm; KNOBS of its section
 #   n_pilots STATES, no_pilot, runs_again ID (its second attempt makes steps)
 #   slurm COMMAND...       n_jobs NAME, slurm_state NAME
+#   wait_sent NAME         until Slurm has such a job; "running" is said before sbatch is
 #   squeue_says ANSWER ARGUMENT...  of squeue, soon: a job is settled before its nodes are
 #                          cleared
 set -euo pipefail
@@ -43,6 +44,14 @@ slurm() {
 # How many jobs of that name Slurm has seen, and the state of the last.
 n_jobs() {
     slurm squeue -h -t all -o '%j' | grep -cxF "$1" || true
+}
+
+is_sent() {
+    [ "$(n_jobs "$1")" != 0 ]
+}
+
+wait_sent() {
+    wait_for 20 "Slurm has $1" is_sent "$1"
 }
 
 slurm_state() {
