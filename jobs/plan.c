@@ -51,6 +51,8 @@ static void releases_to_json(struct json *json, const struct price *price)
         json_string(json, "mechanism", mechanism_name(release->mechanism.kind));
         json_number(json, "noise_multiplier", release->mechanism.noise_multiplier);
         json_number(json, "sample_rate", release->mechanism.sample_rate);
+        if (release->mechanism.sampling == SAMPLING_WITHOUT_REPLACEMENT)
+            json_bool(json, "is_without_replacement", true);
         if (release->mechanism.bins > 0)
             json_number(json, "bins", release->mechanism.bins);
         if (release->mechanism.kind == MECHANISM_PURE)
@@ -256,6 +258,13 @@ static void read_release(struct ydoc_faults *faults, const struct ydoc_node *nod
     const struct mechanism *read = &release->mechanism;
     if (read->kind == MECHANISM_SKELLAM) /* these two say all of it */
         release->mechanism = price_skellam(read->noise_multiplier, read->sample_rate);
+    bool is_without_replacement = false;
+    ydoc_bool(faults, ydoc_get(node, "is_without_replacement"),
+              &is_without_replacement);
+    if (is_without_replacement) {
+        release->mechanism.sampling = SAMPLING_WITHOUT_REPLACEMENT;
+        release->mechanism.relation = RELATION_REPLACE_ONE;
+    }
 }
 
 static void read_price(struct ydoc_faults *faults, const struct ydoc_node *node,

@@ -17,7 +17,8 @@ static int allocate(struct cohort *cohort, struct error *err)
     bool is_weighted =
         cohort->selection == SELECTION_WEIGHTED || cohort->selection == SELECTION_DEALT;
     cohort->members = malloc(n * sizeof *cohort->members);
-    cohort->scratch = is_fixed ? malloc(n * sizeof *cohort->scratch) : NULL;
+    size_t n_seats = cohort->n_least > cohort->n_clients ? (size_t)cohort->n_least : n;
+    cohort->scratch = is_fixed ? malloc(n_seats * sizeof *cohort->scratch) : NULL;
     cohort->lots = is_weighted ? malloc(n * sizeof *cohort->lots) : NULL;
     bool has_all = cohort->members != NULL && (cohort->scratch != NULL || !is_fixed) &&
                    (cohort->lots != NULL || !is_weighted);
@@ -34,15 +35,18 @@ static void open_seats(struct cohort *cohort, const unsigned char key[CRYPTO_KEY
 }
 
 int cohort_open(struct cohort *cohort, enum spec_selection selection,
-                double sample_rate, int64_t n_fixed, const struct partition *partition,
+                double sample_rate, int64_t n_fixed, int64_t n_least,
+                const struct partition *partition,
                 const unsigned char key[CRYPTO_KEY_SIZE], struct error *err)
 {
     *cohort = (struct cohort){.selection = selection,
                               .partition = partition,
                               .n_clients = partition->n_clients,
-                              .n_fixed = n_fixed};
+                              .n_fixed = n_fixed,
+                              .n_least = n_least};
     bool is_dealt = selection == SELECTION_DEALT || selection == SELECTION_FIXED_ORDER;
-    if (spec_selection_is_exact(selection) && n_fixed > partition->n_clients) {
+    if (spec_selection_is_exact(selection) && n_fixed > partition->n_clients &&
+        n_fixed > n_least) {
         return error_set(err, PPT_ERANGE, "federation.cohort is %lld of %lld clients",
                          (long long)n_fixed, (long long)partition->n_clients);
     }
@@ -88,7 +92,7 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* The first n_fixed of a shuffle. */
+/* The first n_fixed of a shuffle of all who are able, and of empty seats. */
 static void draw_fixed(struct cohort *cohort, int64_t round, const bool *is_able)
 {
     int64_t n = 0;
@@ -98,11 +102,17 @@ static void draw_fixed(struct cohort *cohort, int64_t round, const bool *is_able
             cohort->scratch[n++] = c;
         }
     }
-    cohort->n = cohort->n_fixed < n ? cohort->n_fixed : n;
-    for (int64_t i = 0; i < cohort->n; i++) {
-        int64_t j = i + draw_below(cohort->stream, n - i);
-        cohort->members[i] = cohort->scratch[j];
+    while (n < cohort->n_least) {
+        cohort->scratch[n++] = -1;
+    }
+    int64_t n_drawn = cohort->n_fixed < n ? cohort->n_fixed : n;
+    cohort->n = 0;
+    for (int64_t i = 0; i < n_drawn; i++) {
+        int64_t j = i + draw_below(cohort->stream, n - i), client = cohort->scratch[j];
         cohort->scratch[j] = cohort->scratch[i];
+        if (client >= 0) {
+            cohort->members[cohort->n++] = client;
+        }
     }
     qsort(cohort->members, (size_t)cohort->n, sizeof *cohort->members, compare);
 }

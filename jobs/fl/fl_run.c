@@ -1,5 +1,6 @@
 #include "jobs/fl/fl_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +28,21 @@ static bool is_ordered_pass(const struct price *price,
                correlation_priced(price->noise_multiplier, n_bands);
 }
 
-static bool is_round(const struct price *price,
-                     const struct spec_federation *federation)
+static bool is_round(const struct price *price, const struct spec *spec)
 {
+    const struct spec_federation *federation = &spec->federation;
     const struct mechanism *round = &price->releases[PRICE_TRAINING_STEP].mechanism;
     bool is_skellam = federation->noise.by == NOISE_BY_CLIENTS &&
                       federation->noise.kind == NOISE_SKELLAM;
-    enum mechanism_kind kind =
-        is_skellam ? MECHANISM_SKELLAM : MECHANISM_SUBSAMPLED_GAUSSIAN;
+    bool is_fixed = federation->selection == SELECTION_FIXED;
+    enum mechanism_kind kind = is_skellam ? MECHANISM_SKELLAM
+                               : is_fixed ? MECHANISM_GAUSSIAN
+                                          : MECHANISM_SUBSAMPLED_GAUSSIAN;
     return round->kind == kind && round->sample_rate == price->sample_rate &&
-           round->noise_multiplier == price->noise_multiplier && price->n_bins == 0;
+           (round->sampling == SAMPLING_WITHOUT_REPLACEMENT) == is_fixed &&
+           round->noise_multiplier * price_clip_norms(spec) ==
+               price->noise_multiplier &&
+           price->n_bins == 0;
 }
 
 /* Each pass is all of one message of each client, nothing of it sampled. */
@@ -64,11 +70,14 @@ static bool is_release(const struct price *price, const struct spec *spec)
     if (federation->selection == SELECTION_FIXED_ORDER) {
         return !is_local && is_ordered_pass(price, federation);
     }
-    if (price->n_bands != 0 ||
-        federation->selection != (is_local ? SELECTION_DEALT : SELECTION_POISSON)) {
-        return false;
+    if (is_local) {
+        return price->n_bands == 0 && federation->selection == SELECTION_DEALT &&
+               is_pass(price, spec);
     }
-    return is_local ? is_pass(price, spec) : is_round(price, federation);
+    return price->n_bands == 0 &&
+           (federation->selection == SELECTION_POISSON ||
+            federation->selection == SELECTION_FIXED) &&
+           is_round(price, spec);
 }
 
 /* What runs must be what was priced. */
@@ -196,8 +205,13 @@ static int open_cohort(struct round *round, const struct price *price,
     int64_t n_fixed = federation->cohort > n_clients
                           ? federation->cohort
                           : device_asked(federation, n_clients);
+    /* in a private job the rate holds whatever number of users there is */
+    int64_t n_least = 0;
+    if (price->is_private) {
+        n_least = (int64_t)ceil((double)federation->cohort / price->sample_rate);
+    }
     int rc = cohort_open(&round->cohort, federation->selection, price->sample_rate,
-                         n_fixed, &round->partition, key, err);
+                         n_fixed, n_least, &round->partition, key, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }

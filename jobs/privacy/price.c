@@ -219,15 +219,15 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
     if (spec->privacy.is_private &&
         (is_made_up ||
          (federation->selection != priced &&
-          (is_local || federation->selection != SELECTION_FIXED_ORDER)) ||
+          (is_local || (federation->selection != SELECTION_FIXED_ORDER &&
+                        federation->selection != SELECTION_FIXED))) ||
          (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
          (spec->privacy.clipping.mode != CLIP_FLAT &&
           spec->privacy.clipping.mode != CLIP_QUANTILE)))
         return error_set(err, PPT_ESPEC,
                          "a private federation is priced for real users, a Poisson "
-                         "cohort or a fixed order (dealt with local), bounded weights "
-                         "and flat or "
-                         "quantile clipping only");
+                         "or fixed cohort or a fixed order (dealt with local), "
+                         "bounded weights and flat or quantile clipping only");
     if (cohort < 1 || cohort > clients) {
         error_set(err, PPT_ERANGE,
                   "federation.cohort is %lld, expected a number in [1, %lld]",
@@ -297,6 +297,8 @@ static int release_cost(const struct price *price, int i, int64_t count,
     int rc = price_memo_curve(&price->releases[i].mechanism, price->unit, &curve, err);
     if (rc == 0)
         rc = cost_from_curve(&curve, count, ret_cost, err);
+    if (rc == 0) /* a user who is not there is one who is replaced by an empty seat */
+        ret_cost->relation = price->relation;
     const struct mechanism *mechanism = &price->releases[i].mechanism;
     if (rc == 0 && is_plain_gaussian(mechanism))
         ret_cost->mu2 = cost_gaussian_mu2(mechanism->noise_multiplier, count);
@@ -317,6 +319,35 @@ struct mechanism price_skellam(double noise_multiplier, double sample_rate)
                               .sensitivity_l1 = l2 * l2};
 }
 
+static bool is_fixed(const struct spec *spec)
+{
+    return spec->kind == JOB_FL && spec->federation.selection == SELECTION_FIXED;
+}
+
+double price_clip_norms(const struct spec *spec)
+{
+    return is_fixed(spec) ? 2 : 1;
+}
+
+/* A round or a step: the sum over a sample, with this noise to what a user moves it. */
+static struct mechanism sampled(const struct spec *spec, double noise_multiplier,
+                                double sample_rate)
+{
+    struct mechanism m = {.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
+                          .noise_multiplier = noise_multiplier,
+                          .sample_rate = sample_rate};
+    if (spec->kind == JOB_FL && spec->federation.noise.by == NOISE_BY_CLIENTS &&
+        spec->federation.noise.kind == NOISE_SKELLAM)
+        m = price_skellam(noise_multiplier, sample_rate);
+    else if (is_fixed(spec))
+        m.kind = MECHANISM_GAUSSIAN;
+    if (is_fixed(spec)) {
+        m.sampling = SAMPLING_WITHOUT_REPLACEMENT;
+        m.relation = RELATION_REPLACE_ONE;
+    }
+    return m;
+}
+
 static int epsilon_of(const struct renyi_release *releases, int n, double delta,
                       double *ret_epsilon, struct error *err)
 {
@@ -328,7 +359,7 @@ static int skellam_noise(const struct spec *spec, struct price *price,
                          struct error *err)
 {
     const struct price_release *round = &price->releases[PRICE_TRAINING_STEP];
-    const struct renyi_release plan = {price_skellam(1, price->sample_rate),
+    const struct renyi_release plan = {sampled(spec, 1, price->sample_rate),
                                        round->count};
     int n;
     const struct mechanism_parameter *variance =
@@ -338,8 +369,8 @@ static int skellam_noise(const struct spec *spec, struct price *price,
         calibrate_parameter(epsilon_of, &plan, 1, 0, variance, spec->privacy.epsilon,
                             spec->privacy.delta, &found, err);
     if (rc == 0)
-        price->noise_multiplier =
-            sqrt(found) / PRICE_SKELLAM_SENSITIVITY * (1 + 4 * DBL_EPSILON);
+        price->noise_multiplier = price_clip_norms(spec) * sqrt(found) /
+                                  PRICE_SKELLAM_SENSITIVITY * (1 + 4 * DBL_EPSILON);
     return rc;
 }
 
@@ -390,14 +421,15 @@ static int training_noise(const struct spec *spec, struct price *price,
     if (rc == 0 && price->n_bands > 0)
         price->noise_multiplier =
             correlation_fresh(price->noise_multiplier, price->n_bands);
+    price->noise_multiplier *= price_clip_norms(spec);
     return rc;
 }
 
 /* A cohort's sum is what a step's is: each unit is in it with the same chance and adds
- * a vector of norm clip_norm at most. Dealt records are paid for epoch by epoch; dealt
- * once for all epochs, they are not hidden by the deal (correlation.h). Clients with
- * noise of their own are paid for pass by pass, in which each sends one message at
- * most. */
+ * a vector of norm clip_norm at most, or takes the place of one. Dealt records are paid
+ * for epoch by epoch; dealt once for all epochs, they are not hidden by the deal
+ * (correlation.h). Clients with noise of their own are paid for pass by pass, in which
+ * each sends one message at most. */
 static struct mechanism step_mechanism(const struct spec *spec,
                                        const struct price *price)
 {
@@ -421,12 +453,8 @@ static struct mechanism step_mechanism(const struct spec *spec,
                                   .noise_multiplier = price->noise_multiplier,
                                   .sample_rate = 1,
                                   .bins = (double)price->n_bins};
-    if (spec->kind == JOB_FL && spec->federation.noise.by == NOISE_BY_CLIENTS &&
-        spec->federation.noise.kind == NOISE_SKELLAM)
-        return price_skellam(price->noise_multiplier, price->sample_rate);
-    return (struct mechanism){.kind = MECHANISM_SUBSAMPLED_GAUSSIAN,
-                              .noise_multiplier = price->noise_multiplier,
-                              .sample_rate = price->sample_rate};
+    return sampled(spec, price->noise_multiplier / price_clip_norms(spec),
+                   price->sample_rate);
 }
 
 static int price_private(const struct spec *spec, struct price *price,

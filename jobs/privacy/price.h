@@ -65,6 +65,13 @@ struct price {
 #define PRICE_SKELLAM_SENSITIVITY 256
 struct mechanism price_skellam(double noise_multiplier, double sample_rate);
 
+/* By how many clip norms one user moves the sum of a private round: one; two where
+ * cohorts have a fixed size, as a user then comes in the place of another. That is
+ * priced as a sample without replacement (jobs/fl/noise.md, section 5).
+ * price->noise_multiplier is noise to a clip norm; the round's release has that over
+ * this. */
+double price_clip_norms(const struct spec *spec);
+
 /* Errors: PPT_ERANGE (no noise reaches the target, batch larger than the data set),
  * PPT_ESPEC (spec and manifest disagree). */
 int price_job(const struct spec *spec, const struct manifest *manifest,

@@ -581,10 +581,10 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
             "expected users, or privacy: none: a record in or out moves other "
             "records between clients that are made up, so a price per client "
             "would not hold");
-    if (spec_selection_is_exact(federation->selection))
+    if (federation->selection == SELECTION_WEIGHTED)
         ydoc_fault_at(faults, node, "selection",
-                      "expected poisson or fixed_order, or privacy: none: these are "
-                      "the ones that are priced");
+                      "expected poisson, fixed or fixed_order, or privacy: none: these "
+                      "are the ones that are priced");
     if (federation->selection == SELECTION_FIXED_ORDER)
         check_fixed_order(faults, privacy, node, spec);
     if (federation->weighting == WEIGHTING_EXAMPLES && federation->max_weight == 0)

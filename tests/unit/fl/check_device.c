@@ -40,7 +40,7 @@ static void open_all(void)
     struct error err = {0};
     ck_assert_int_eq(device_open(&device, &spec, &partition, 500, NULL, &err), 0);
     ck_assert_int_eq(cohort_open(&cohort, spec.federation.selection, 1.0,
-                                 device_asked(&spec.federation, partition.n_clients),
+                                 device_asked(&spec.federation, partition.n_clients), 0,
                                  &partition, key, &err),
                      0);
 }

@@ -244,9 +244,20 @@ static double std_of_first_step(const struct world *world)
     return sqrt(square / (double)world->n_model);
 }
 
+/* Cohorts of a fixed size, as price_job prices them. */
+static void use_fixed_cohorts(void)
+{
+    struct mechanism *round = &plan.price.releases[0].mechanism;
+    spec.federation.selection = SELECTION_FIXED;
+    round->kind = MECHANISM_GAUSSIAN;
+    round->sampling = SAMPLING_WITHOUT_REPLACEMENT;
+    round->relation = RELATION_REPLACE_ONE;
+    round->noise_multiplier = plan.price.noise_multiplier / 2;
+}
+
 /* After one round whose updates are nothing beside the noise; in the second case by
  * secure aggregation, in the third with a divisor for the weights of clients that have
- * one record of four that would count. */
+ * one record of four that would count; in the fourth with a cohort of a fixed size. */
 START_TEST(noise_has_its_size)
 {
     use_privacy(1.0);
@@ -260,6 +271,9 @@ START_TEST(noise_has_its_size)
     }
     plan.price.noise_multiplier = 2.0;
     plan.price.releases[0].mechanism.noise_multiplier = 2.0;
+    if (_i == 3) {
+        use_fixed_cohorts();
+    }
     struct world world = federation_of(3);
     run_well(&world, 1);
     double std = std_of_first_step(&world), n = (double)world.n_model;
@@ -290,6 +304,30 @@ START_TEST(clients_noise_has_its_size)
     double std = std_of_first_step(&world), n = (double)world.n_model;
     double expected = 2.0 * 1.0 / 40.0 * (is_double ? sqrt(2.0) : 1.0);
     ck_assert_double_eq_tol(std / expected, 1.0, 5.0 / sqrt(2.0 * n));
+    world_free(&world);
+}
+END_TEST
+
+/* A cohort of a fixed size from fewer users than the price counts on, and from more, in
+ * the clear and by secure aggregation, with the noise of both sides: it runs, and says
+ * nothing of how many there are. */
+START_TEST(fixed_cohorts_run_whatever_the_number)
+{
+    use_privacy(0.25);
+    spec.training.epochs = 1;
+    train.n = _i % 3 == 0 ? 8 : _i % 3 == 1 ? 3 : 30;
+    use_federation(PARTITION_USERS, 6, 2);
+    plan.price.sample_rate = plan.price.releases[0].mechanism.sample_rate = 0.5;
+    plan.price.noise_multiplier = 4.0;
+    if (_i / 3 == 1) {
+        use_secagg(0.0);
+    } else if (_i / 3 == 2) {
+        use_noise_by_clients(NOISE_DISCRETE_GAUSSIAN, 10, 8);
+    }
+    use_fixed_cohorts();
+    struct world world = federation_of(2);
+    run_well(&world, 1);
+    ck_assert_int_eq(world.n_models_saved, 1);
     world_free(&world);
 }
 END_TEST
@@ -420,8 +458,9 @@ int main(void)
                         28);
     tcase_add_test(tcase, clipping_is_exact);
     tcase_add_test(tcase, private_rounds_are_charged);
-    tcase_add_loop_test(tcase, noise_has_its_size, 0, 3);
+    tcase_add_loop_test(tcase, noise_has_its_size, 0, 4);
     tcase_add_loop_test(tcase, clients_noise_has_its_size, 0, 2 * NOISE_KIND_N);
+    tcase_add_loop_test(tcase, fixed_cohorts_run_whatever_the_number, 0, 9);
     tcase_add_loop_test(tcase, every_private_cohort_is_summed, 0, 20);
     tcase_add_test(tcase, refuses_too_few_stand_ins);
     tcase_add_loop_test(tcase, passes_take_their_noise_back, 0, 2);

@@ -39,7 +39,7 @@ static struct cohort open_dealt(const struct partition *partition, int64_t n_bin
     struct cohort cohort;
     unsigned char key[CRYPTO_KEY_SIZE] = {key_byte};
     ck_assert_int_eq(cohort_open(&cohort, SELECTION_DEALT, 1.0 / (double)n_bins,
-                                 n_seats, partition, key, NULL),
+                                 n_seats, 0, partition, key, NULL),
                      0);
     return cohort;
 }

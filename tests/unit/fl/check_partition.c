@@ -204,9 +204,9 @@ START_TEST(cohorts)
     int64_t times[N] = {0}, total = 0;
     double rate = floor((double)COHORT / N * 0x1p53) * 0x1p-53;
     ck_assert_int_eq(
-        cohort_open(&cohort, selection, rate, COHORT, &partition, key, NULL), 0);
-    ck_assert_int_eq(cohort_open(&twin, selection, rate, COHORT, &partition, key, NULL),
-                     0);
+        cohort_open(&cohort, selection, rate, COHORT, 0, &partition, key, NULL), 0);
+    ck_assert_int_eq(
+        cohort_open(&twin, selection, rate, COHORT, 0, &partition, key, NULL), 0);
     for (int64_t round = 0; round < ROUNDS; round++) {
         cohort_draw(&cohort, round, NULL);
         for (int64_t i = 0; i < cohort.n; i++) {
@@ -232,9 +232,54 @@ START_TEST(cohorts)
     if (is_exact) {
         partition.n_clients = COHORT - 1;
         ck_assert_int_eq(
-            cohort_open(&cohort, selection, rate, COHORT, &partition, key, NULL),
+            cohort_open(&cohort, selection, rate, COHORT, 0, &partition, key, NULL),
             -PPT_ERANGE);
     }
+}
+END_TEST
+
+/* Fewer clients than seats: each is drawn with the seats' rate, and there are as many
+ * in a cohort as seats drawn that are taken; with more clients none is empty. */
+START_TEST(seats_stay_empty)
+{
+    enum { N = 30, LEAST = 40, COHORT = 10, ROUNDS = 4000 };
+    int64_t first[N + 1], total = 0, times[N] = {0};
+    unsigned char key[CRYPTO_KEY_SIZE] = {11};
+    struct partition partition = {.n_clients = N, .first = first};
+    struct cohort cohort;
+    for (int c = 0; c <= N; c++) {
+        first[c] = c;
+    }
+    ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED, 0.25, COHORT, LEAST,
+                                 &partition, key, NULL),
+                     0);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        cohort_draw(&cohort, round, NULL);
+        ck_assert(cohort.n <= COHORT);
+        total += cohort.n;
+        for (int64_t i = 0; i < cohort.n; i++) {
+            times[cohort.members[i]]++;
+        }
+    }
+    cohort_close(&cohort);
+    ck_assert(llabs(total - 7 * ROUNDS - ROUNDS / 2) < 5 * 76); /* 1.2 a round */
+    for (int c = 0; c < N; c++) { /* 1000 expected, standard deviation 27 */
+        ck_assert(times[c] > 860 && times[c] < 1140);
+    }
+    partition.n_clients = 5; /* fewer than a cohort has: the others are empty */
+    ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED, 0.25, COHORT, LEAST,
+                                 &partition, key, NULL),
+                     0);
+    cohort_draw(&cohort, 0, NULL);
+    ck_assert_int_le(cohort.n, 5);
+    cohort_close(&cohort);
+    partition.n_clients = N;
+    ck_assert_int_eq(
+        cohort_open(&cohort, SELECTION_FIXED, 0.5, COHORT, 20, &partition, key, NULL),
+        0);
+    cohort_draw(&cohort, 0, NULL);
+    ck_assert_int_eq(cohort.n, COHORT);
+    cohort_close(&cohort);
 }
 END_TEST
 
@@ -251,9 +296,9 @@ START_TEST(only_able_ones_are_drawn)
         first[c] = c;
         is_able[c % N] = c % 3 == 0;
     }
-    ck_assert_int_eq(
-        cohort_open(&cohort, (enum spec_selection)_i, 0.5, 30, &partition, key, NULL),
-        0);
+    ck_assert_int_eq(cohort_open(&cohort, (enum spec_selection)_i, 0.5, 30, 0,
+                                 &partition, key, NULL),
+                     0);
     for (int64_t round = 0; round < 400; round++) {
         cohort_draw(&cohort, round, is_able);
         for (int64_t i = 0; i < cohort.n; i++) {
@@ -284,10 +329,10 @@ START_TEST(a_fixed_order_comes_again)
         first[c] = c;
         is_able[c % N] = c % 3 != 0;
     }
-    ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1,
+    ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1, 0,
                                  &partition, key, NULL),
                      0);
-    ck_assert_int_eq(cohort_open(&late, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1,
+    ck_assert_int_eq(cohort_open(&late, SELECTION_FIXED_ORDER, 1.0 / N_BINS, 1, 0,
                                  &partition, key, NULL),
                      0);
     for (int64_t round = 0; round < PASSES * N_BINS; round++) {
@@ -325,7 +370,7 @@ START_TEST(weighted_cohorts)
     struct cohort cohort;
     double times[4] = {0};
     ck_assert_int_eq(
-        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 1, &partition, key, NULL), 0);
+        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 1, 0, &partition, key, NULL), 0);
     for (int64_t round = 0; round < ROUNDS; round++) {
         cohort_draw(&cohort, round, NULL);
         ck_assert_int_eq(cohort.n, 1);
@@ -338,7 +383,7 @@ START_TEST(weighted_cohorts)
     ck_assert_double_eq(times[2], 0.0);
     cohort_close(&cohort);
     ck_assert_int_eq(
-        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 4, &partition, key, NULL), 0);
+        cohort_open(&cohort, SELECTION_WEIGHTED, 1.0, 4, 0, &partition, key, NULL), 0);
     cohort_draw(&cohort, 0, NULL);
     ck_assert_int_eq(cohort.n, 4);
     cohort_close(&cohort);
@@ -357,6 +402,7 @@ int main(void)
     tcase_add_loop_test(tcase, cohorts, 0, SELECTION_DEALT);
     tcase_add_test(tcase, a_fixed_order_comes_again);
     tcase_add_loop_test(tcase, only_able_ones_are_drawn, 0, SELECTION_DEALT);
+    tcase_add_test(tcase, seats_stay_empty);
     tcase_add_test(tcase, weighted_cohorts);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

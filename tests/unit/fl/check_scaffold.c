@@ -122,7 +122,7 @@ static void reference(double *w, int64_t n_rounds, const struct masks *masks)
     memset(c, 0, sizeof c), memset(own, 0, sizeof own);
     draw_key_public(spec.training.seed, "cohort", key);
     ck_assert_int_eq(cohort_open(&cohort, SELECTION_FIXED, 1.0, spec.federation.cohort,
-                                 &partition, key, NULL),
+                                 0, &partition, key, NULL),
                      0);
     for (int64_t round = 0; round < n_rounds; round++) {
         double moved[N] = {0}, changed[N] = {0}, rate = spec.training.learning_rate;

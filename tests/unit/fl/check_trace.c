@@ -150,7 +150,7 @@ START_TEST(the_clock_goes_by_the_file)
     told = HEAD "0,4,80,200,300\n1,40,800,200,210\n1,2,800,220,230\n2,4,8,900,1000\n";
     ck_assert_int_eq(device_open(&device, &own, &partition, 100, &io, NULL), 0);
     ck_assert_int_eq(
-        cohort_open(&cohort, SELECTION_FIXED, 1.0, 3, &partition, key, NULL), 0);
+        cohort_open(&cohort, SELECTION_FIXED, 1.0, 3, 0, &partition, key, NULL), 0);
     device_draw(&device, &cohort, 0); /* from 200: client 0 takes 20 s, 1 takes 2 s */
     ck_assert_int_eq(cohort.n, 2);
     ck_assert_double_eq_tol(device.clock_s, 220, 1e-9);

@@ -144,13 +144,124 @@ START_TEST(users_in_a_fixed_order)
 }
 END_TEST
 
+/* A cohort of a fixed size: a sample without replacement in which a user takes the
+ * place of another, so two clip norms are the sensitivity; it meets the target, with
+ * more than twice the noise. */
+START_TEST(a_fixed_cohort_is_a_sample_without_replacement)
+{
+    struct manifest m = manifest();
+    struct spec s = federation();
+    m.unit = UNIT_USER;
+    if (_i > 0) {
+        s.federation.aggregation = AGGREGATION_SECAGG;
+        s.federation.noise = (struct spec_noise){
+            .by = NOISE_BY_CLIENTS,
+            .kind = _i == 1 ? NOISE_DISCRETE_GAUSSIAN : NOISE_SKELLAM,
+            .participants = 600,
+            .min_survivors = 500};
+    }
+    struct price poisson = price_of(&s, &m);
+    s.federation.selection = SELECTION_FIXED;
+    struct price fixed = price_of(&s, &m);
+    const struct mechanism *round = &fixed.releases[0].mechanism;
+    ck_assert(round->sampling == SAMPLING_WITHOUT_REPLACEMENT);
+    ck_assert(round->relation == RELATION_REPLACE_ONE);
+    ck_assert_int_eq(round->kind, _i == 2 ? MECHANISM_SKELLAM : MECHANISM_GAUSSIAN);
+    ck_assert_double_eq(2 * round->noise_multiplier, fixed.noise_multiplier);
+    ck_assert_double_eq(fixed.sample_rate, poisson.sample_rate);
+    ck_assert_double_gt(fixed.noise_multiplier, 2 * poisson.noise_multiplier);
+    ck_assert_double_lt(fixed.noise_multiplier, 4 * poisson.noise_multiplier);
+    ck_assert_double_le(fixed.epsilon, s.privacy.epsilon);
+    ck_assert_double_gt(fixed.epsilon, 0.99 * s.privacy.epsilon);
+    ck_assert_int_eq(fixed.cost.relation, RELATION_ADD_REMOVE);
+    struct renyi_release release = {*round, 200};
+    double epsilon;
+    ck_assert_int_eq(renyi_epsilon(&release, 1, s.privacy.delta, &epsilon, NULL, NULL),
+                     0);
+    ck_assert_double_eq_tol(epsilon, fixed.epsilon, 1e-6);
+    s.privacy.noise_multiplier = 3;
+    s.privacy.epsilon = 100;
+    fixed = price_of(&s, &m);
+    ck_assert_double_eq(fixed.noise_multiplier, 3);
+    ck_assert_double_eq(fixed.releases[0].mechanism.noise_multiplier, 1.5);
+}
+END_TEST
+
+static double normal(double x)
+{
+    return exp(-x * x / 2) * 0.3989422804014327;
+}
+
+/* The density at y of the sum of m of these seats, all sets of them alike, and noise.
+ */
+static double of_seats(const double *value, int n_seats, int m, double y)
+{
+    double density = 0;
+    int n_sets = 0;
+    for (int set = 0; set < 1 << n_seats; set++) {
+        double sum = 0;
+        if (__builtin_popcount((unsigned)set) != m)
+            continue;
+        for (int i = 0; i < n_seats; i++)
+            sum += set >> i & 1 ? value[i] : 0;
+        density += normal(y - sum);
+        n_sets++;
+    }
+    return density / n_sets;
+}
+
+/* The bound of noise.md, section 5, on all federations of up to 4 seats whose users
+ * have -1, 0 or 1: Renyi divergences in both directions, by sums over y. With one clip
+ * norm for two some would cost more than their price. */
+START_TEST(a_user_in_another_s_place)
+{
+    enum { LEAST = 3, M = 2, N_ORDERS = 4 };
+    const double alphas[N_ORDERS] = {1.25, 2, 3, 5};
+    struct mechanism m = {.kind = MECHANISM_GAUSSIAN,
+                          .sampling = SAMPLING_WITHOUT_REPLACEMENT,
+                          .relation = RELATION_REPLACE_ONE,
+                          .noise_multiplier = 0.5,
+                          .sample_rate = (double)M / LEAST};
+    double priced[N_ORDERS], half[N_ORDERS];
+    int n_dearer = 0;
+    mechanism_rho(&m, alphas, N_ORDERS, priced);
+    m.noise_multiplier = 1;
+    mechanism_rho(&m, alphas, N_ORDERS, half);
+    for (int code = 0; code < 3 * 81; code++) {
+        int n = 1 + code / 81, rest = code % 81; /* users without the one in question */
+        double with[4] = {0}, without[4] = {0}, sum[2][N_ORDERS] = {{0}};
+        for (int i = 0; i <= n; i++, rest /= 3) {
+            with[i] = rest % 3 - 1;
+            without[i] = i < n ? with[i] : 0;
+        }
+        int n_with = n + 1 > LEAST ? n + 1 : LEAST, n_without = n > LEAST ? n : LEAST;
+        for (double y = -16; y <= 16; y += 0.02) {
+            double p = of_seats(with, n_with, M, y);
+            double q = of_seats(without, n_without, M, y);
+            for (int a = 0; a < N_ORDERS; a++) {
+                sum[0][a] += 0.02 * q * pow(p / q, alphas[a]);
+                sum[1][a] += 0.02 * p * pow(q / p, alphas[a]);
+            }
+        }
+        for (int a = 0; a < N_ORDERS; a++) {
+            for (int way = 0; way < 2; way++) {
+                double found = log(sum[way][a]) / (alphas[a] - 1);
+                ck_assert_double_le(found, priced[a] + 1e-6);
+                n_dearer += found > half[a] + 1e-6;
+            }
+        }
+    }
+    ck_assert_int_gt(n_dearer, 0);
+}
+END_TEST
+
 /* Where the draw, the clients or the weights are others than the price's, it is not
  * claimed; without privacy they may be. */
 START_TEST(other_federations_have_no_price)
 {
     const char *text =
-        "real users, a Poisson cohort or a fixed order (dealt with local), bounded "
-        "weights and flat or quantile clipping";
+        "real users, a Poisson or fixed cohort or a fixed order (dealt with local), "
+        "bounded weights and flat or quantile clipping";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
@@ -163,7 +274,7 @@ START_TEST(other_federations_have_no_price)
             s.federation.partition = PARTITION_IID;
             s.federation.clients = 1000;
         } else if (fault == 1) {
-            s.federation.selection = SELECTION_FIXED;
+            s.federation.selection = SELECTION_WEIGHTED;
         } else if (fault == 2) {
             s.federation.weighting = WEIGHTING_EXAMPLES;
         } else {
@@ -325,6 +436,8 @@ int main(void)
     tcase_add_test(tcase, noise_by_clients_is_priced_as_such);
     tcase_add_test(tcase, users_of_several_records);
     tcase_add_test(tcase, users_in_a_fixed_order);
+    tcase_add_loop_test(tcase, a_fixed_cohort_is_a_sample_without_replacement, 0, 3);
+    tcase_add_test(tcase, a_user_in_another_s_place);
     tcase_add_test(tcase, other_federations_have_no_price);
     tcase_add_test(tcase, clients_votes_are_in_the_round);
     tcase_add_test(tcase, local_noise_is_priced_by_the_pass);
