@@ -67,6 +67,17 @@ grep -q '"name": "pass", "mechanism": "gaussian"' "$dir/jobs/$ordered/plan.json"
     die "another price: $(cat "$dir/jobs/$ordered/plan.json")"
 grep -q '"count": 3' "$dir/jobs/$ordered/plan.json" || die "not three passes"
 
+step "cohorts of a fixed size are priced as a sample without replacement"
+federation fixed 1 2 "rounds: 10, partition: users, cohort: 100, selection: fixed"
+as alice ppt-submit --dry-run "$dir/fixed.yaml" >"$dir/dry"
+grep -q '^selection  *fixed: so many clients' "$dir/dry" || die "$(cat "$dir/dry")"
+fixed=$(submit fixed)
+wait_state "$fixed" "done"
+[ "$(field "$fixed" steps_done)" = 10 ] || die "rounds: $(field "$fixed" steps_done)"
+holds "$(field "$fixed" epsilon_spent) == $(field "$fixed" epsilon)"
+grep -q '"is_without_replacement": true' "$dir/jobs/$fixed/plan.json" ||
+    die "another price: $(cat "$dir/jobs/$fixed/plan.json")"
+
 step "its journal has all rounds, and no size of a cohort"
 journal=$dir/jobs/$id/rounds.jsonl
 [ "$(grep -c '"round": ' "$journal")" = 151 ] || die "$(tail -n 3 "$journal")"

@@ -21,6 +21,9 @@
 
 enum { N_CLIENTS = 1000, N_BITS = 16, N_SEEDS = 100, N_ROUNDS = 1 };
 
+static const char *const kinds[NOISE_KIND_N] = {"rounded Gaussian", "discrete Gaussian",
+                                                "Skellam"};
+
 static void check(int rc, const struct error *err)
 {
     if (rc != 0) {
@@ -211,9 +214,6 @@ static double round_s(bool is_private, enum spec_noise_kind kind)
     return took_s / N_ROUNDS;
 }
 
-static const char *const kinds[NOISE_KIND_N] = {"rounded Gaussian", "discrete Gaussian",
-                                                "Skellam"};
-
 enum { N_RUNS = 3 };
 
 static void show_rounds(void)
@@ -239,9 +239,13 @@ int main(int argc, char **argv)
 {
     figure_begin("fl_noise", argc > 1 && strcmp(argv[1], "--json") == 0);
     show_epsilon();
-    double ratio = error_ratio(NOISE_ROUNDED_GAUSSIAN, 1 << 11);
-    figure_show("squared error of the mean, 100 seeds: rounded Gaussian", ratio, "",
-                "noise by the server", 1.0, 1.0 / ratio);
+    for (int k = 0; k < NOISE_KIND_N; k++) {
+        char title[96];
+        double ratio = error_ratio((enum spec_noise_kind)k, 1 << 11);
+        snprintf(title, sizeof title, "squared error of the mean, 100 seeds: %s",
+                 kinds[k]);
+        figure_show(title, ratio, "", "noise by the server", 1.0, 1.0 / ratio);
+    }
     show_rounds();
     figure_end();
     return 0;

@@ -138,6 +138,33 @@ START_TEST(a_pure_release_comes_back)
 }
 END_TEST
 
+/* Cohorts of a fixed size are samples without replacement when they are read, too: of
+ * either noise. */
+START_TEST(a_sample_without_replacement_comes_back)
+{
+    struct plan loaded;
+    struct price *price = &plan.price;
+    int64_t used[PRICE_MAX_RELEASES] = {0};
+    struct mechanism *round = &price->releases[0].mechanism;
+    price->n_releases = 1;
+    price->releases[0].count = used[0] = 3;
+    *round = (struct mechanism){
+        .kind = MECHANISM_GAUSSIAN, .noise_multiplier = 2.5, .sample_rate = 0.25};
+    if (_i == 1)
+        *round = price_skellam(2.5, 0.25);
+    round->sampling = SAMPLING_WITHOUT_REPLACEMENT;
+    round->relation = RELATION_REPLACE_ONE;
+    ck_assert_int_eq(price_used(price, used, &price->cost, &err), 0);
+    ck_assert_int_eq(plan_store(&plan, &spec, manifest_text, signer, &err), 0);
+    int rc = load(&loaded);
+    ck_assert_msg(rc == 0, "%s %s", err.text, err.detail);
+    const struct mechanism *read = &loaded.price.releases[0].mechanism;
+    ck_assert(read->sampling == SAMPLING_WITHOUT_REPLACEMENT);
+    ck_assert(read->relation == RELATION_REPLACE_ONE);
+    ck_assert_mem_eq(&loaded.price.cost, &price->cost, sizeof price->cost);
+}
+END_TEST
+
 /* Flips one bit of a file at an offset from its end. */
 static void damage(const char *name, long from_end)
 {
@@ -380,6 +407,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_plan_comes_back_as_it_was);
     tcase_add_test(tc, a_pure_release_comes_back);
+    tcase_add_loop_test(tc, a_sample_without_replacement_comes_back, 0, 2);
     tcase_add_loop_test(tc, any_changed_file_is_refused, 0, 4);
     tcase_add_test(tc, a_told_plan_binds_its_files);
     tcase_add_test(tc, a_spec_that_was_seen_is_not_read_again);
