@@ -67,7 +67,8 @@ static int plan_draws(struct share *share, const struct share_plan *plan,
         return share->std * share->std > (double)SKELLAM_MOST_VARIANCE
                    ? refuse(share, plan, err)
                    : skellam_open(&share->skellam,
-                                  (int64_t)ceil(share->std * share->std * up), err);
+                                  (int64_t)ceil(64.0 * share->std * share->std * up),
+                                  err);
     default:
         return grid_for_integers(share->std, &share->grid) ? 0
                                                            : refuse(share, plan, err);

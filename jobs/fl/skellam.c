@@ -7,7 +7,7 @@
 
 enum {
     LIMBS = 5,
-    TOTAL_PLACES = 316, /* the law's whole is 2^316; k I_k is below a quarter of it */
+    TOTAL_PLACES = 313, /* the law's whole is 2^313; k I_k is below a quarter of it */
     BATCH = 256,
     LANES = 16,
 };
@@ -30,7 +30,7 @@ static void add(struct wide *sum, const struct wide *x)
     assert(carry == 0);
 }
 
-/* x a / b, rounded down; a b < 2^64. */
+/* x a / b, rounded down; x a < 2^320. */
 static struct wide ratio(const struct wide *x, uint64_t a, uint64_t b)
 {
     struct wide product, quotient;
@@ -88,14 +88,14 @@ static struct wide quotient_of(struct wide part, const struct wide *whole)
 
 /* Calls `see` with I_k(v) in a unit of its own, for k = first .. 0. I_first is set to
  * `start` of them and I_{first + 1} to 0. */
-static void descend(int64_t first, int64_t variance, const struct wide *start,
+static void descend(int64_t first, int64_t sixty_fourths, const struct wide *start,
                     void (*see)(void *state, int64_t k, const struct wide *value),
                     void *state)
 {
     struct wide above = {0}, here = *start;
     for (int64_t k = first; k > 0; k--) {
         see(state, k, &here);
-        struct wide below = ratio(&here, 2 * (uint64_t)k, (uint64_t)variance);
+        struct wide below = ratio(&here, 2 * 64 * (uint64_t)k, (uint64_t)sixty_fourths);
         add(&below, &above);
         above = here;
         here = below;
@@ -189,17 +189,19 @@ static void slice(struct skellam *skellam)
     skellam->span = span;
 }
 
-int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
+int skellam_open(struct skellam *skellam, int64_t sixty_fourths, struct error *err)
 {
+    double variance = (double)sixty_fourths / 64.0;
     *skellam = (struct skellam){0};
-    if (variance < SKELLAM_LEAST_VARIANCE || variance > SKELLAM_MOST_VARIANCE) {
+    if (variance < (double)SKELLAM_LEAST_VARIANCE ||
+        variance > (double)SKELLAM_MOST_VARIANCE) {
         return error_set(err, PPT_ERANGE,
-                         "the variance of a Skellam draw is %lld, expected a number "
+                         "the variance of a Skellam draw is %g, expected a number "
                          "in [%d, %lld]",
-                         (long long)variance, SKELLAM_LEAST_VARIANCE,
+                         variance, SKELLAM_LEAST_VARIANCE,
                          (long long)SKELLAM_MOST_VARIANCE);
     }
-    int64_t first = first_of((double)variance);
+    int64_t first = first_of(variance);
     struct wide total = {0};
     skellam->least = malloc((size_t)first * sizeof *skellam->least);
     skellam->code = malloc((size_t)first * sizeof *skellam->code);
@@ -210,10 +212,10 @@ int skellam_open(struct skellam *skellam, int64_t variance, struct error *err)
     }
     skellam->n = first;
     struct wide start = {{0, UINT64_C(1) << 63}};
-    descend(first, variance, &start, add_up, &total); /* < 2^190 of start */
+    descend(first, sixty_fourths, &start, add_up, &total); /* < 2^190 of start */
     struct filling filling = {.skellam = skellam};
     start = quotient_of(start, &total);
-    descend(first, variance, &start, fill, &filling);
+    descend(first, sixty_fourths, &start, fill, &filling);
     slice(skellam);
     return 0;
 }

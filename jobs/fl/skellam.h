@@ -1,4 +1,4 @@
-/* Draws from the Skellam law of a whole variance v: the difference of two Poisson
+/* Draws from the Skellam law of variance v, in 64ths: the difference of two Poisson
  * variables of mean v/2 each, mass e^{-v} I_|x|(v). Sums of such draws are of the same
  * family, so shares of noise add up exactly (Agarwal, Kairouz, Liu 2021, arXiv
  * 2110.04995). Private to this room, but for tests.
@@ -32,9 +32,9 @@ struct skellam {
     int64_t span;   /* so many of them from there are enough */
 };
 
-/* Caller closes. Takes 0.1 s and 21 MB for the largest variance. Errors: PPT_ERANGE
- * (variance out of its range), PPT_ENOMEM. */
-int skellam_open(struct skellam *skellam, int64_t variance, struct error *err);
+/* Of variance sixty_fourths / 64. Caller closes. Takes 0.1 s and 25 MB for the largest.
+ * Errors: PPT_ERANGE (variance out of its range), PPT_ENOMEM. */
+int skellam_open(struct skellam *skellam, int64_t sixty_fourths, struct error *err);
 void skellam_close(struct skellam *skellam); /* a zeroed one too */
 
 /* n draws, 16 bytes of the stream each. Draws are secrets: the caller wipes x. */

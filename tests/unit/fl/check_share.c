@@ -52,7 +52,7 @@ static long double mass_of(int kind, long double std, int64_t k)
         return expl(-x * x / (2 * std * std));
     }
     if (kind == NOISE_SKELLAM) {
-        return skellam_mass(ceill(std * std * (1 - 1e-15L)), llabs(k));
+        return skellam_mass(ceill(64 * std * std * (1 - 1e-15L)) / 64, llabs(k));
     }
     long double root = std * sqrtl(2.0L);
     return k == 0 ? erfl(0.5L / root)

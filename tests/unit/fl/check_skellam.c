@@ -8,6 +8,7 @@
 
 #include "jobs/fl/skellam.h"
 
+/* In 64ths. */
 static struct skellam open(int64_t variance)
 {
     struct skellam skellam;
@@ -34,12 +35,12 @@ START_TEST(chances_have_their_digits)
         }
         if (variance != open_variance) {
             skellam_close(&skellam);
-            skellam = open(open_variance = variance);
+            skellam = open(64 * (open_variance = variance));
         }
         unsigned __int128 exact = (unsigned __int128)high << 64 | low;
         unsigned __int128 found = skellam.least[k - 1];
         unsigned __int128 off = found > exact ? found - exact : exact - found;
-        ck_assert_msg(off < 1 << 10, "%s off by %" PRIu64, line, (uint64_t)off);
+        ck_assert_msg(off < 1 << 12, "%s off by %" PRIu64, line, (uint64_t)off);
         n_rows++;
     }
     fclose(file);
@@ -51,9 +52,10 @@ END_TEST
 /* E x^2 = v and E x^4 = 3 v^2 + v, added up from the chances that |x| >= k. */
 START_TEST(moments)
 {
-    static const int64_t variances[] = {16, 17, 300, 54321, 10000000, INT64_C(1) << 32};
+    static const int64_t variances[] = {16 * 64, 16 * 64 + 1, 300 * 64 + 63,
+                                        54321,   640000000,   INT64_C(1) << 38};
     struct skellam skellam = open(variances[_i]);
-    long double v = (long double)variances[_i], second = 0, fourth = 0;
+    long double v = (long double)variances[_i] / 64, second = 0, fourth = 0;
     for (int64_t k = skellam.n; k > 0; k--) {
         long double chance = (long double)skellam.least[k - 1] * 0x1p-127L;
         long double x = (long double)k, below = x - 1;
@@ -70,7 +72,7 @@ END_TEST
 START_TEST(draws_are_found_in_the_table)
 {
     enum { N = 1000 };
-    static const int64_t variances[] = {16, 1000, 54321};
+    static const int64_t variances[] = {1024, 64000, 54321};
     static int64_t x[N];
     unsigned char key[CRYPTO_KEY_SIZE] = {3};
     struct skellam skellam = open(variances[_i]);
@@ -95,8 +97,8 @@ START_TEST(variances_out_of_range)
 {
     struct skellam skellam;
     struct error err = {0};
-    ck_assert_int_eq(skellam_open(&skellam, 15, &err), -PPT_ERANGE);
-    ck_assert_int_eq(skellam_open(&skellam, (INT64_C(1) << 32) + 1, &err), -PPT_ERANGE);
+    ck_assert_int_eq(skellam_open(&skellam, 1023, &err), -PPT_ERANGE);
+    ck_assert_int_eq(skellam_open(&skellam, (INT64_C(1) << 38) + 1, &err), -PPT_ERANGE);
 }
 END_TEST
 
