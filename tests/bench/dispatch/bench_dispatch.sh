@@ -4,7 +4,7 @@
 #   start    from a job being said to run to its first charge, one job at a time: median
 #   rate     N jobs (default 2000; a hundredth by mpirun) handed in by one ppt-submit:
 #            from its start to the last one settled; nobody asks the database meanwhile
-# Then N / 50 short jobs by the launcher sbatch beside the same batch scripts by bare
+# Then N / 10 short jobs by the launcher sbatch beside the same batch scripts by bare
 # sbatch, on a cluster of four nodes in namespaces (tests/slurm/crowd.sh); where there is
 # no Slurm it says so. PostgreSQL with fsync on, as people run it.
 # shellcheck source=tests/e2e/lib.sh
@@ -101,4 +101,4 @@ check_ledger
 ratio() { awk "BEGIN { printf \"%.1f\", $1 / $2 }"; }
 say "start of a warm job, 2 ranks" "$pool_start" ms mpirun "$start" "$(ratio "$start" "$pool_start")"
 say "no-op jobs end to end, 2 ranks" "$pool_rate" 1/s mpirun "$rate" "$(ratio "$pool_rate" "$rate")"
-in_slurm $((n_jobs / 50 > 0 ? n_jobs / 50 : 1))
+in_slurm $((n_jobs / 10 > 0 ? n_jobs / 10 : 1))
