@@ -20,7 +20,7 @@
 #include "tests/unit/dp/world.h"
 
 enum { N_RECORDS = 60000, MOST_PAIRS = 1000 };
-enum { LENGTH = 64, N_TOKENS = 256, WIDTH = 64, RANK = 4, N_BLOCKS = 2 };
+enum { LENGTH = 64, N_TOKENS = 256 };
 
 static bool is_json;
 static int64_t batch = 256, n_pairs = 40, n_cores = BESIDE_THREADS;
@@ -51,53 +51,6 @@ static int time_step(struct trainer *trainer, double *ret_s, struct error *err)
     }
     *ret_s = lease_clock_s() - started_s;
     return rc;
-}
-
-/* Any numbers will do for the frozen layers. */
-static int read_base(struct io *io, const struct tensor_view *wanted, float *ret_values,
-                     struct error *err)
-{
-    int64_t n = 1;
-    (void)io, (void)err;
-    for (int d = 0; d < wanted->n_dims; d++) {
-        n *= wanted->dims[d];
-    }
-    for (int64_t i = 0; i < n; i++) {
-        ret_values[i] = (float)((i * 7919) % 31 - 15) * 0.01f;
-    }
-    return 0;
-}
-
-static void add(struct spec_model *model, struct spec_layer layer)
-{
-    model->layers[model->n_layers++] = layer;
-}
-
-/* A small transformer of a frozen base: each linear layer of its blocks has factors. */
-static struct spec_model transformer(void)
-{
-    struct spec_model model = {.preset = PRESET_LAYERS, .base = {.file = "base.h5"}};
-    const struct spec_layer norm = {.kind = LAYER_LAYER_NORM},
-                            add_4 = {.kind = LAYER_RESIDUAL, .over = 4};
-    const int64_t outs[] = {3 * WIDTH, WIDTH, 4 * WIDTH, WIDTH};
-    add(&model, (struct spec_layer){.kind = LAYER_EMBEDDING, .out = WIDTH});
-    add(&model, (struct spec_layer){.kind = LAYER_POSITION});
-    for (int half = 0; half < 2 * N_BLOCKS; half++) {
-        const int64_t *out = outs + half % 2 * 2;
-        bool is_attention = half % 2 == 0;
-        add(&model, norm);
-        add(&model,
-            (struct spec_layer){.kind = LAYER_LINEAR, .out = out[0], .rank = RANK});
-        add(&model,
-            (struct spec_layer){.kind = is_attention ? LAYER_ATTENTION : LAYER_GELU,
-                                .heads = is_attention ? 4 : 0});
-        add(&model,
-            (struct spec_layer){.kind = LAYER_LINEAR, .out = out[1], .rank = RANK});
-        add(&model, add_4);
-    }
-    add(&model, (struct spec_layer){.kind = LAYER_TOKEN_MEAN});
-    add(&model, (struct spec_layer){.kind = LAYER_LINEAR});
-    return model;
 }
 
 /* Texts of any length up to LENGTH, in the records' floats. */
@@ -135,7 +88,7 @@ static int measure(const struct world_data *data, const struct spec_model *model
                         .n_classes = 10,
                         .state = (void *)(uintptr_t)data,
                         .read = read_rows};
-    struct io io = {.train = &rows, .base_read = read_base};
+    struct io io = {.train = &rows, .base_read = world_read_base};
     struct env envs[2];
     struct spec specs[2];
     struct plan plans[2];
@@ -355,7 +308,8 @@ int main(int argc, char **argv)
     struct world_data words = texts();
     const struct spec_model logistic = {.preset = PRESET_LOGISTIC},
                             mlp = {.preset = PRESET_MLP, .hidden = 128},
-                            cnn = {.preset = PRESET_CNN}, adapters = transformer();
+                            cnn = {.preset = PRESET_CNN},
+                            adapters = world_transformer();
     int rc = compare(&data, &logistic, "logistic", false, &err);
     if (rc == 0) {
         rc = compare(&data, &mlp, "mlp", true, &err);

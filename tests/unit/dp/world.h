@@ -120,4 +120,11 @@ struct spec world_spec(enum spec_preset preset, bool is_private);
 struct plan world_plan(const struct spec *spec, const struct manifest *manifest,
                        double noise_multiplier, int64_t n_steps);
 
+/* A small transformer of a frozen base for sequences of tokens: each linear layer of
+ * its blocks has low-rank factors; and an io's base_read for it, which makes numbers
+ * up. */
+struct spec_model world_transformer(void);
+int world_read_base(struct io *io, const struct tensor_view *wanted, float *ret_values,
+                    struct error *err);
+
 #endif
