@@ -15,9 +15,10 @@ struct estimate {
 };
 
 /* For n_steps steps of this spec: the rate of the newest job of the same kind, data
- * set, model, federation, batch and clipping on as many ranks, cores and GPUs that was
- * done, among the last 200 on the data set that this login may see. It knows nothing of
- * other hosts and of what else ran on them. Errors: those of db_run; PPT_ENOMEM. */
+ * set, model, federation, batch, sampling, way to add and clipping on as many ranks,
+ * cores and GPUs that was done, among the last 200 on the data set that this login may
+ * see. It knows nothing of other hosts and of what else ran on them. Errors: those of
+ * db_run; PPT_ENOMEM. */
 int estimate_training(struct db *db, const struct spec *spec, int64_t n_steps,
                       struct estimate *ret_estimate, struct error *err);
 

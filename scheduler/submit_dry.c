@@ -98,15 +98,28 @@ static int way_of(const struct spec *spec)
                                 : (int)spec->training.sampling;
 }
 
-/* The same job with its records or clients drawn another way. Only epochs can be dealt.
- * False: it is not another way, or none for this job. */
-static bool other_price(const struct admission_job *job, int way,
-                        struct price *ret_price)
+/* The same job with its records or clients drawn another way. */
+struct other {
+    bool is_there; /* false: it is not another way, or none for this job */
+    struct price price;
+    struct estimate estimate;
+};
+
+/* What a dry run tells beside the price. */
+struct outlook {
+    struct estimate estimate;
+    struct other others[WAYS_MOST];
+};
+
+/* Only epochs can be dealt. */
+static int find_other(struct db *db, const struct admission_job *job, int way,
+                      struct other *ret_other, struct error *err)
 {
     struct spec spec = job->spec;
+    *ret_other = (struct other){.is_there = false};
     if (way == way_of(&spec) || !job->price.is_private ||
         (spec.kind == JOB_DP && spec.training.epochs == 0))
-        return false;
+        return 0;
     if (spec.kind == JOB_DP) {
         spec.training.sampling = (enum spec_sampling)way;
         spec.training.bands = CORRELATION_DEFAULT_BANDS;
@@ -114,7 +127,23 @@ static bool other_price(const struct admission_job *job, int way,
         spec.federation.selection = (enum spec_selection)way;
         spec.federation.bands = CORRELATION_DEFAULT_BANDS;
     }
-    return price_job(&spec, &job->manifest, ret_price, NULL) == 0;
+    ret_other->is_there =
+        price_job(&spec, &job->manifest, &ret_other->price, NULL) == 0;
+    return ret_other->is_there ? estimate_training(db, &spec, ret_other->price.n_steps,
+                                                   &ret_other->estimate, err)
+                               : 0;
+}
+
+static int find_outlook(struct db *db, const struct admission_job *job,
+                        struct outlook *outlook, struct error *err)
+{
+    struct way ways[WAYS_MOST];
+    int n_ways = ways_of(&job->spec, ways);
+    int rc =
+        estimate_training(db, &job->spec, job->price.n_steps, &outlook->estimate, err);
+    for (int i = 0; rc == 0 && i < n_ways; i++)
+        rc = find_other(db, job, i, &outlook->others[i], err);
+    return rc;
 }
 
 /* The multiplier of independent noise that moves the model as far, over all steps. */
@@ -133,27 +162,34 @@ static void print_bands(const struct price *price)
 }
 
 /* How records are read, or clients asked, and what other ways would cost: of a target,
- * the noise that meets it; of given noise, epsilon. */
-static void print_sampling(const struct admission_job *job)
+ * the noise that meets it; of given noise, epsilon; and how long they would take, where
+ * a job that drew so can tell. */
+static void print_sampling(const struct admission_job *job, const struct other *others)
 {
     struct way ways[WAYS_MOST];
     int n_ways = ways_of(&job->spec, ways), way = way_of(&job->spec);
-    char epsilon[FIGURES_SIZE];
-    struct price price;
+    char epsilon[FIGURES_SIZE], took[FIGURES_SIZE];
     printf("%-17s %s: %s\n", job->spec.kind == JOB_FL ? "selection" : "sampling",
            ways[way].name, ways[way].text);
     for (int i = 0; i < n_ways; i++) {
-        if (!other_price(job, i, &price))
+        const struct price *price = &others[i].price;
+        const struct estimate *estimate = &others[i].estimate;
+        if (!others[i].is_there)
             continue;
         printf("instead           %s: ", ways[i].name);
         if (job->spec.privacy.noise_multiplier == 0) {
-            printf("noise multiplier %.6g", price.noise_multiplier);
+            printf("noise multiplier %.6g", price->noise_multiplier);
         } else {
-            figures_up(price.epsilon, epsilon);
+            figures_up(price->epsilon, epsilon);
             printf("epsilon %s", epsilon);
         }
-        print_bands(&price);
-        printf(", %s\n", ways[i].text);
+        print_bands(price);
+        printf(", %s", ways[i].text);
+        if (estimate->job_id != 0) {
+            figures_duration((int64_t)ceil(estimate->training_s), took);
+            printf(", about %s by job %lld", took, (long long)estimate->job_id);
+        }
+        printf("\n");
     }
 }
 
@@ -166,22 +202,33 @@ static void noise_to_json(struct json *json, const struct price *price)
     }
 }
 
-static void sampling_to_json(struct json *json, const struct admission_job *job)
+static void time_to_json(struct json *json, const struct estimate *estimate)
+{
+    if (estimate->job_id == 0)
+        return;
+    json_object(json, "estimate");
+    json_number(json, "training_s", estimate->training_s);
+    json_integer(json, "by_job", estimate->job_id);
+    json_close_object(json);
+}
+
+static void sampling_to_json(struct json *json, const struct admission_job *job,
+                             const struct other *others)
 {
     struct way ways[WAYS_MOST];
     int n_ways = ways_of(&job->spec, ways);
     bool is_fl = job->spec.kind == JOB_FL;
     const char *key = is_fl ? "selection" : "sampling";
-    struct price price;
     json_string(json, key, ways[way_of(&job->spec)].name);
     json_array(json, is_fl ? "other_selection" : "other_sampling");
     for (int i = 0; i < n_ways; i++) {
-        if (!other_price(job, i, &price))
+        if (!others[i].is_there)
             continue;
         json_object(json, NULL);
         json_string(json, key, ways[i].name);
-        json_number(json, "epsilon", price.epsilon);
-        noise_to_json(json, &price);
+        json_number(json, "epsilon", others[i].price.epsilon);
+        noise_to_json(json, &others[i].price);
+        time_to_json(json, &others[i].estimate);
         json_close_object(json);
     }
     json_close_array(json);
@@ -199,18 +246,7 @@ static void print_time(const struct estimate *estimate)
         took, estimate->step_s, (long long)estimate->job_id);
 }
 
-static void time_to_json(struct json *json, const struct estimate *estimate)
-{
-    if (estimate->job_id == 0)
-        return;
-    json_object(json, "estimate");
-    json_number(json, "training_s", estimate->training_s);
-    json_integer(json, "by_job", estimate->job_id);
-    json_close_object(json);
-}
-
-static void print_price(const struct admission_job *job,
-                        const struct estimate *estimate,
+static void print_price(const struct admission_job *job, const struct outlook *outlook,
                         const struct submit_memory *memory, bool is_here)
 {
     const struct price *price = &job->price;
@@ -233,8 +269,8 @@ static void print_price(const struct admission_job *job,
     }
     printf("sample rate       %.6g\n", price->sample_rate);
     printf("steps             %lld\n", (long long)price->n_steps);
-    print_sampling(job);
-    print_time(estimate);
+    print_sampling(job, outlook->others);
+    print_time(&outlook->estimate);
     submit_memory_print(memory, &job->spec);
     if (is_here && price->is_private)
         printf("charge            all of it, whatever is used: the ranks are yours\n");
@@ -264,7 +300,7 @@ void submit_levels_to_json(struct json *json, const struct ledger_pots *pots,
 static int print_dry_json(const struct admission_job *job,
                           const struct ledger_pots *pots,
                           const struct ledger_verdict *verdict, const char *reason,
-                          const struct estimate *estimate,
+                          const struct outlook *outlook,
                           const struct submit_memory *memory, struct error *err)
 {
     static const char *const answers[] = {"admitted", "waiting", "refused"};
@@ -286,8 +322,8 @@ static int print_dry_json(const struct admission_job *job,
     }
     json_number(&json, "sample_rate", price->sample_rate);
     json_integer(&json, "steps", price->n_steps);
-    sampling_to_json(&json, job);
-    time_to_json(&json, estimate);
+    sampling_to_json(&json, job, outlook->others);
+    time_to_json(&json, &outlook->estimate);
     submit_memory_to_json(&json, memory);
     json_string(&json, "answer", answers[verdict->answer]);
     json_string(&json, "reason", reason);
@@ -306,27 +342,29 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
     struct db *db = request->client.db;
     struct ledger_request asked = admission_request(0, job);
     struct ledger_pots pots = {0};
-    struct estimate estimate;
     char reason[ADMISSION_REASON_SIZE] = "";
     struct ledger_verdict *verdict = malloc(sizeof *verdict);
-    if (verdict == NULL)
-        return error_set(err, PPT_ENOMEM, "out of memory");
-    int rc = ledger_preview(db, job->spec.account, job->spec.dataset.name, &asked,
+    struct outlook *outlook = calloc(1, sizeof *outlook);
+    int rc = verdict == NULL || outlook == NULL
+                 ? error_set(err, PPT_ENOMEM, "out of memory")
+                 : 0;
+    if (rc == 0)
+        rc = ledger_preview(db, job->spec.account, job->spec.dataset.name, &asked,
                             verdict, err);
     if (rc == 0)
         rc = ledger_path(db, job->spec.account, job->spec.dataset.name, &pots, err);
     if (rc == 0 && verdict->answer != LEDGER_ADMITTED)
         rc = admission_explain(db, job, verdict, policy, reason, err);
     if (rc == 0)
-        rc = estimate_training(db, &job->spec, job->price.n_steps, &estimate, err);
+        rc = find_outlook(db, job, outlook, err);
     if (rc != 0)
         goto out;
     const struct submit_memory memory =
         submit_memory(&request->client, &job->spec, job->dataset.manifest);
     if (request->is_json) {
-        rc = print_dry_json(job, &pots, verdict, reason, &estimate, &memory, err);
+        rc = print_dry_json(job, &pots, verdict, reason, outlook, &memory, err);
     } else {
-        print_price(job, &estimate, &memory, request->is_here);
+        print_price(job, outlook, &memory, request->is_here);
         if (job->price.is_private)
             submit_print_levels(&pots, &job->price.cost);
     }
@@ -340,6 +378,7 @@ static int judge_dry(struct submit *request, const struct admission_job *job,
         rc = submit_memory_check(&memory, &job->spec, err);
 out:
     ledger_pots_free(&pots);
+    free(outlook);
     free(verdict);
     return rc;
 }

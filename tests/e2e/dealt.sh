@@ -39,6 +39,16 @@ grep -q '"name": "epoch", "mechanism": "random-allocation"' "$dir/jobs/$id/plan.
     die "another price: $(cat "$dir/jobs/$id/plan.json")"
 check_ledger
 
+step "how long each way takes is told by a job that drew so, and by no other"
+as alice ppt-submit --dry-run "$dir/first.yaml" >"$dir/dry" || true
+grep -q "^training .* a step of job $id\$" "$dir/dry" || die "no time: $(cat "$dir/dry")"
+as alice ppt-submit --dry-run "$dir/sampled.yaml" >"$dir/dry" || true
+grep -q '^training' "$dir/dry" && die "a time by no job: $(cat "$dir/dry")"
+grep -q "^instead  *balls_in_bins: .*, about .* by job $id\$" "$dir/dry" || die "$(cat "$dir/dry")"
+grep '^instead  *fixed_order' "$dir/dry" | grep -q 'by job' && die "$(cat "$dir/dry")"
+as alice ppt-submit --dry-run --json "$dir/sampled.yaml" >"$dir/json" || true
+grep -q "\"sampling\": \"balls_in_bins\".*\"by_job\": $id" "$dir/json" || die "$(cat "$dir/json")"
+
 step "interrupted in an epoch: it is paid for twice, and the last one's steps are missing"
 model='{preset: mlp, hidden: 1024}' dealt long 1 600 100
 bins=$(((rows + 99) / 100))
