@@ -1,5 +1,6 @@
 /* How fast records come out of a file, in records of 3 KiB: one ascending pass beside
- * dd, Poisson samples as a job is fed them, and rows of chunked arrays.
+ * dd, Poisson samples as a job is fed them, training that is fed so, and rows of
+ * chunked arrays.
  * bench_data [--json] [--gib N] [--dir DIR]
  *
  * The file is made in DIR and removed. The pass is timed on a file that was dropped
@@ -21,6 +22,7 @@
 #include "jobs/dp/feed.h"
 #include "jobs/dp/lease.h"
 #include "tests/bench/data/chunks.h"
+#include "tests/bench/data/fed.h"
 #include "tests/bench/figure.h"
 #include "worker/shard.h"
 
@@ -285,6 +287,8 @@ static int measure(struct error *err)
         rc = compare_pass(&data, "one pass, in the cache", false, err);
     if (rc == 0)
         rc = time_poisson(&data, err);
+    if (rc == 0)
+        rc = fed_compare(&data, ROW_BYTES, err);
     data_h5_close(&data, NULL);
     return rc;
 }
