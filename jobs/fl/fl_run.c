@@ -104,8 +104,7 @@ static int check_price(const struct price *price, const struct spec *spec,
         return error_set(err, PPT_EINTERNAL, "single clients told of in a private job");
     }
     bool is_local = federation->local != LOCAL_NONE;
-    bool is_clipped_whole = spec->privacy.clipping.mode == CLIP_FLAT ||
-                            (spec->privacy.clipping.mode == CLIP_QUANTILE && !is_local);
+    bool is_clipped_whole = spec->privacy.clipping.mode == CLIP_FLAT || !is_local;
     if (spec->privacy.unit != UNIT_USER || price->unit != UNIT_USER ||
         federation->partition != PARTITION_USERS ||
         (federation->weighting != WEIGHTING_EQUAL &&

@@ -5,6 +5,7 @@
 
 #include "jobs/dp/schedule.h"
 #include "jobs/fl/draw.h"
+#include "jobs/fl/shape.h"
 #include "kernels/kernels.h"
 
 int local_open(struct local *local, struct trainer *trainer, const struct spec *spec,
@@ -321,6 +322,10 @@ int local_train(struct local *local, int64_t client, struct error *err)
     }
     if (rc != 0 || size_of(local, client) == 0) {
         return rc;
+    }
+    if (trainer->is_private) {
+        shape_update(&local->spec->privacy, &trainer->net, trainer->params,
+                     local->params);
     }
     rc = add_momentum(local, client, err);
     return rc != 0 ? rc : send(local, client, err);

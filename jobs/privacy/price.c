@@ -221,13 +221,11 @@ static int cohort_sampling(const struct spec *spec, const struct manifest *manif
          (federation->selection != priced &&
           (is_local || (federation->selection != SELECTION_FIXED_ORDER &&
                         federation->selection != SELECTION_FIXED))) ||
-         (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1) ||
-         (spec->privacy.clipping.mode != CLIP_FLAT &&
-          spec->privacy.clipping.mode != CLIP_QUANTILE)))
+         (federation->weighting != WEIGHTING_EQUAL && federation->max_weight < 1)))
         return error_set(err, PPT_ESPEC,
                          "a private federation is priced for real users, a Poisson "
-                         "or fixed cohort or a fixed order (dealt with local), "
-                         "bounded weights and flat or quantile clipping only");
+                         "or fixed cohort or a fixed order (dealt with local) and "
+                         "bounded weights only");
     if (cohort < 1 || cohort > clients) {
         error_set(err, PPT_ERANGE,
                   "federation.cohort is %lld, expected a number in [1, %lld]",

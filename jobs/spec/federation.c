@@ -569,11 +569,6 @@ static void check_privacy(struct ydoc_faults *faults, const struct ydoc_node *ro
     if (spec->privacy.unit == UNIT_EXAMPLE)
         ydoc_fault_at(faults, privacy, "unit",
                       "expected user: with kind fl a client's whole update is clipped");
-    if (spec->privacy.clipping.mode == CLIP_PER_LAYER ||
-        spec->privacy.clipping.mode == CLIP_AUTOMATIC)
-        ydoc_fault_at(faults, privacy, "clipping",
-                      "expected flat or quantile: with kind fl a client's whole update "
-                      "is clipped");
     if (federation->partition != PARTITION_USERS &&
         federation->partition != PARTITION_N)
         ydoc_fault_at(
@@ -745,6 +740,11 @@ static void check_local(struct ydoc_faults *faults, const struct ydoc_node *root
     if (spec->privacy.clipping.mode == CLIP_QUANTILE)
         ydoc_fault_at(faults, ydoc_get(root, "privacy"), "clipping",
                       "expected flat with local: votes would need noise of their own");
+    if (spec->privacy.clipping.mode == CLIP_PER_LAYER ||
+        spec->privacy.clipping.mode == CLIP_AUTOMATIC)
+        ydoc_fault_at(faults, ydoc_get(root, "privacy"), "clipping",
+                      "expected flat with local: noise is made for a whole update of "
+                      "length clip_norm");
 }
 
 /* What clients remember of rounds. */

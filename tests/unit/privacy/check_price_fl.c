@@ -260,25 +260,23 @@ END_TEST
 START_TEST(other_federations_have_no_price)
 {
     const char *text =
-        "real users, a Poisson or fixed cohort or a fixed order (dealt with local), "
-        "bounded weights and flat or quantile clipping";
+        "real users, a Poisson or fixed cohort or a fixed order (dealt with local) and "
+        "bounded weights";
     struct manifest m = manifest();
     struct spec s = federation();
     expect(&s, &m, PPT_ESPEC, "privacy.unit is 'user'");
     s.privacy = (struct spec_privacy){.is_private = false};
     expect(&s, &m, PPT_ESPEC, "federation.partition is 'users'");
     m.unit = UNIT_USER;
-    for (int fault = 0; fault < 4; fault++) {
+    for (int fault = 0; fault < 3; fault++) {
         s = federation();
         if (fault == 0) {
             s.federation.partition = PARTITION_IID;
             s.federation.clients = 1000;
         } else if (fault == 1) {
             s.federation.selection = SELECTION_WEIGHTED;
-        } else if (fault == 2) {
-            s.federation.weighting = WEIGHTING_EXAMPLES;
         } else {
-            s.privacy.clipping.mode = CLIP_AUTOMATIC;
+            s.federation.weighting = WEIGHTING_EXAMPLES;
         }
         expect(&s, &m, PPT_ESPEC, text);
         s.privacy = (struct spec_privacy){.is_private = false};
