@@ -295,9 +295,10 @@ static int release_cost(const struct price *price, int i, int64_t count,
     int rc = price_memo_curve(&price->releases[i].mechanism, price->unit, &curve, err);
     if (rc == 0)
         rc = cost_from_curve(&curve, count, ret_cost, err);
-    if (rc == 0) /* a user who is not there is one who is replaced by an empty seat */
-        ret_cost->relation = price->relation;
     const struct mechanism *mechanism = &price->releases[i].mechanism;
+    /* jobs/fl/noise.md, section 5: that one user more or less costs no more. */
+    if (rc == 0 && mechanism->sampling == SAMPLING_WITHOUT_REPLACEMENT)
+        ret_cost->relation = RELATION_ADD_REMOVE;
     if (rc == 0 && is_plain_gaussian(mechanism))
         ret_cost->mu2 = cost_gaussian_mu2(mechanism->noise_multiplier, count);
     if (rc != 0)
