@@ -50,7 +50,7 @@ as alice ppt-submit --dry-run --json "$dir/sampled.yaml" >"$dir/json" || true
 grep -q "\"sampling\": \"balls_in_bins\".*\"by_job\": $id" "$dir/json" || die "$(cat "$dir/json")"
 
 step "interrupted in an epoch: it is paid for twice, and the last one's steps are missing"
-model='{preset: mlp, hidden: 1024}' dealt long 1 600 100
+model='{preset: mlp, hidden: 1024}' dealt long 1 3000 100
 bins=$(((rows + 99) / 100))
 id=$(submit long)
 wait_metered "$id"
@@ -61,8 +61,8 @@ wait_state "$id" "done"
 [ "$(field "$id" attempt)" = 2 ] || die "attempt $(field "$id" attempt)"
 holds "$(field "$id" epsilon_spent) <= $(field "$id" epsilon) * 1.000001"
 done=$(field "$id" steps_done)
-[ "$done" = $((600 * bins)) ] || [ "$done" = $((599 * bins)) ] ||
-    die "$done steps of 600 epochs of $bins"
+[ "$done" = $((3000 * bins)) ] || [ "$done" = $((2999 * bins)) ] ||
+    die "$done steps of 3000 epochs of $bins"
 check_ledger
 
 step "a refusal names epochs"

@@ -9,7 +9,7 @@ site cores=2 restarts=1 grace=3 kind=pool pool='ranks: 2, spare: 1, spare_ranks:
 as officer ppt-budget grant acme -e 200 -d 1e-6
 as officer ppt-budget grant --dataset private -e 200 -d 1e-6
 heavy slow 1 300000
-heavy brief 1 300
+heavy brief 1 3000
 
 other_boot='s/"boot": "[^"]*"/"boot": "00000000-0000-4000-8000-000000000000"/'
 
@@ -86,7 +86,7 @@ sleep 1
 sed -i "$other_boot; 1q" "$dir/jobs/$id/scheduler.json"
 schedd_start
 wait_state "$id" "done" 60
-[ "$(field "$id" steps_done)" = 300 ] || die "$(field "$id" steps_done) steps"
+[ "$(field "$id" steps_done)" = 3000 ] || die "$(field "$id" steps_done) steps"
 holds "$(field "$id" epsilon_spent) == $(field "$id" epsilon)" "job $id"
 holds "$(reserved acme) == 0"
 check_ledger

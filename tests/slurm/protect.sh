@@ -99,7 +99,8 @@ user scontrol update jobid="$job" name=freer
 [ "$(slurm squeue -h -j "$job" -o %j)" = freer ] || die "an unprotected job has no rights"
 
 step "and what a token was checked against stays"
-job=$(batch ours --hold --partition=private --comment="$good" | sed 's/.* //')
+# not by --hold, which a change of nice takes away
+job=$(batch ours --begin=now+1hour --partition=private --comment="$good" | sed 's/.* //')
 unchangeable name=theirs
 unchangeable comment=none
 unchangeable comment=
