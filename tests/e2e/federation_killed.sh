@@ -24,7 +24,7 @@ kind: fl
 dataset: {name: users}
 model: {preset: mlp, hidden: ${hidden:-512}}
 privacy: {unit: user, epsilon: 1, delta: 1e-6, clip_norm: 1}
-training: {epochs: 160, batch_size: 10, learning_rate: 0.1, checkpoint_every: 5}
+training: {epochs: 480, batch_size: 10, learning_rate: 0.1, checkpoint_every: 5}
 resources: {ranks: 2, time_limit: 10m, memory: 1GiB}
 federation: {rounds: $rounds, partition: users, cohort: 100${2:+, $2}}
 END
