@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +90,22 @@ static int open_locked(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+/* Its directories have nothing to do with each other (chattr(1), attribute T): ext4
+ * lays them all over the disk then. Next to each other their files come to use up
+ * groups of inodes one by one, and where files were deleted lately ext4 without a
+ * journal passes over thousands of inodes for each that it makes. Elsewhere nothing. */
+static void spread(const char *root)
+{
+    int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), flags = 0;
+    if (fd < 0)
+        return;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_TOPDIR_FL) == 0) {
+        flags |= FS_TOPDIR_FL;
+        ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    close(fd);
+}
+
 int spool_open(const char *root, struct spool *ret_spool, struct error *err)
 {
     struct spool spool;
@@ -106,8 +124,10 @@ int spool_open(const char *root, struct spool *ret_spool, struct error *err)
     rc = open_locked(path, &spool.lock, err);
     if (rc == -PPT_ESTATE)
         error_set(err, PPT_ESTATE, "another ppt-schedd uses %s", spool.root);
-    if (rc == 0)
+    if (rc == 0) {
+        spread(spool.root);
         *ret_spool = spool;
+    }
     return rc;
 }
 

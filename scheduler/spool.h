@@ -23,7 +23,8 @@ struct spool {
     int lock;
 };
 
-/* Creates the directory where it is missing (not its parents) and locks it.
+/* Creates the directory where it is missing (not its parents), locks it, and on ext4
+ * gives it chattr's attribute T, so that jobs' directories are spread over the disk.
  * Errors: PPT_EIO, PPT_ETRUST (another's, or writable by others), PPT_ESTATE (another
  * ppt-schedd uses it). */
 int spool_open(const char *root, struct spool *ret_spool, struct error *err);
@@ -32,7 +33,6 @@ void spool_close(struct spool *spool);
 /* Is it a directory of this user's, where nobody else may write? Errors: PPT_EIO,
  * PPT_ETRUST. */
 int spool_check_owner(const char *path, struct error *err);
-
 
 /* directory/name. Errors: PPT_EIO (too long). */
 int spool_path(const char *directory, const char *name, char ret_path[SPOOL_PATH_SIZE],

@@ -4,11 +4,15 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,6 +66,20 @@ START_TEST(a_spool_that_others_can_write_is_refused)
     ck_assert_int_eq(chmod(open_root, 0770), 0);
     ck_assert_int_eq(spool_open(open_root, &other, &err), -PPT_ETRUST);
     ck_assert_int_eq(spool_open("/nonexistent/spool", &other, &err), -PPT_EIO);
+}
+END_TEST
+
+/* Elsewhere it is as it was. */
+START_TEST(on_ext4_its_directories_are_spread)
+{
+    struct statfs fs;
+    int flags = 0, fd = open(root, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(fstatfs(fd, &fs), 0);
+    if (fs.f_type == EXT4_SUPER_MAGIC) {
+        ck_assert_int_eq(ioctl(fd, FS_IOC_GETFLAGS, &flags), 0);
+        ck_assert_int_ne(flags & FS_TOPDIR_FL, 0);
+    }
+    close(fd);
 }
 END_TEST
 
@@ -265,6 +283,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, one_scheduler_a_spool);
     tcase_add_test(tc, a_spool_that_others_can_write_is_refused);
+    tcase_add_test(tc, on_ext4_its_directories_are_spread);
     tcase_add_test(tc, a_jobs_directory_is_private);
     tcase_add_test(tc, state_comes_back_as_it_was);
     tcase_add_test(tc, damaged_and_missing_states_are_told_apart);
