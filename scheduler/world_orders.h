@@ -17,7 +17,7 @@
 #include "scheduler/launcher.h"
 #include "scheduler/spool.h"
 
-#define WORLD_ORDERS_MAX 32
+#define WORLD_ORDERS_MAX 64
 
 struct world_order {
     int64_t job_id, attempt, number;
