@@ -232,9 +232,7 @@ int pathsafe_replace_fast(const char *path, const void *data, size_t size,
     int rc = name_temporary(path, temporary, err);
     if (rc == 0)
         rc = pathsafe_write_fast(temporary, data, size, mode, err);
-    if (rc == 0)
-        rc = take_name(temporary, path, err);
-    return rc == 0 ? pathsafe_sync_parent(path, err) : rc;
+    return rc == 0 ? take_name(temporary, path, err) : rc;
 }
 
 int pathsafe_begin(const char *path, unsigned mode, int *ret_fd, struct error *err)

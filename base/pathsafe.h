@@ -43,8 +43,8 @@ int pathsafe_sync_parent(const char *path, struct error *err);
 int pathsafe_write_fast(const char *path, const void *data, size_t size, unsigned mode,
                         struct error *err);
 
-/* The same for a file that takes the place of another, or of none: names in its
- * directory are durable when it returns, this one's contents some time later. */
+/* The same for a file that takes the place of another, or of none: after a power cut it
+ * may be torn, or the other one be there still. */
 int pathsafe_replace_fast(const char *path, const void *data, size_t size,
                           unsigned mode, struct error *err);
 

@@ -71,9 +71,8 @@ const char *report_outcome_name(enum report_outcome outcome);
 /* Errors: PPT_EIO. */
 int report_write(const char *path, const struct report *report, struct error *err);
 
-/* The same without waiting for the disk, but for names beside it that were changed
- * before: a power cut may leave it torn, and report_read refuses that as if it were
- * none. For a job that can only start over then. */
+/* The same without waiting for the disk: a power cut may leave none, or a torn one,
+ * which report_read refuses. For a job that can only start over then. */
 int report_write_soon(const char *path, const struct report *report, struct error *err);
 
 /* Errors: PPT_ENOTFOUND (no file), PPT_EIO, PPT_ESPEC (not a report). */

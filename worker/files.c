@@ -89,7 +89,7 @@ static int sync_parent(const char *path, struct error *err)
     return rc;
 }
 
-int files_replace_soon(const char *temporary, const char *path, struct error *err)
+static int take_place(const char *temporary, const char *path, struct error *err)
 {
     if (rename(temporary, path) == 0)
         return 0;
@@ -100,8 +100,21 @@ int files_replace_soon(const char *temporary, const char *path, struct error *er
 
 int files_replace(const char *temporary, const char *path, struct error *err)
 {
-    int rc = files_replace_soon(temporary, path, err);
+    int rc = take_place(temporary, path, err);
     return rc != 0 ? rc : sync_parent(path, err);
+}
+
+int files_replace_unsynced(const char *temporary, const char *path, struct error *err)
+{
+    int rc = take_place(temporary, path, err);
+    if (rc != 0)
+        return rc;
+    rc = files_sync(path, err);
+    if (rc == 0)
+        rc = sync_parent(path, err);
+    if (rc != 0)
+        unlink(path);
+    return rc;
 }
 
 int files_check_readable(const char *path, struct error *err)

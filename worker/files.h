@@ -28,9 +28,11 @@ int files_sync(const char *path, struct error *err);
  * removed. Errors: PPT_EIO. */
 int files_replace(const char *temporary, const char *path, struct error *err);
 
-/* The same, but for the new name: that is on disk once something beside it is replaced
- * durably. Errors: PPT_EIO. */
-int files_replace_soon(const char *temporary, const char *path, struct error *err);
+/* The same for one that is not synced yet: both the file and its name are when this
+ * returns 0, which takes a journal one commit and not two. A power cut before may leave
+ * a torn file at `path`: for what nobody believes before its maker says that it is
+ * whole. Errors: PPT_EIO; there is no file at `path` then. */
+int files_replace_unsynced(const char *temporary, const char *path, struct error *err);
 
 /* What tells a file from another, and from itself once it was changed: the time of
  * change cannot be set back by a user. */

@@ -220,8 +220,8 @@ static bool find_mould(const char *temporary, const struct model_facts *facts,
     return make_mould(temporary, facts, tensors, n_tensors, values);
 }
 
-/* Writes the file without HDF5 if there is a mould for it; *ret_is_cast says whether.
- */
+/* Writes the file without HDF5, and does not sync it, if there is a mould for it;
+ * *ret_is_cast says whether. */
 static int cast_file(const char *temporary, const struct model_facts *facts,
                      const struct tensor_view *tensors, int n_tensors,
                      bool *ret_is_cast, struct error *err)
@@ -242,8 +242,6 @@ static int cast_file(const char *temporary, const struct model_facts *facts,
     *ret_is_cast = image != NULL;
     if (image != NULL)
         rc = pathsafe_write_fast(temporary, image, last.mould.len, 0666, err);
-    if (image != NULL && rc == 0)
-        rc = files_sync(temporary, err);
     free(image);
     return rc;
 }
@@ -262,5 +260,5 @@ int model_h5_save(const char *path, const struct model_facts *facts,
         unlink(temporary);
         return rc;
     }
-    return files_replace_soon(temporary, path, err); /* the report will sync it */
+    return (is_cast ? files_replace_unsynced : files_replace)(temporary, path, err);
 }

@@ -90,7 +90,7 @@ static int write_file(const char *path, const char *header,
     bool has_failed = ferror(file) != 0;
     if (fclose(file) != 0 || has_failed)
         return error_errno(err, PPT_EIO, "cannot write %s", path);
-    return files_sync(path, err);
+    return 0;
 }
 
 int model_safetensors_save(const char *path, const struct model_facts *facts,
@@ -110,5 +110,5 @@ int model_safetensors_save(const char *path, const struct model_facts *facts,
         unlink(temporary);
         return rc;
     }
-    return files_replace_soon(temporary, path, err); /* the report will sync it */
+    return files_replace_unsynced(temporary, path, err);
 }

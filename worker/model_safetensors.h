@@ -12,9 +12,10 @@
 #include "jobs/io.h"
 #include "worker/model_facts.h"
 
-/* Writes path.tmp, makes it durable and renames it: after a crash the old file or the
- * new one stands. Which of them, a durable write beside it decides: the report's.
- * Errors: PPT_EIO, PPT_EDATA (a tensor name twice), PPT_ENOMEM. */
+/* Writes path.tmp and renames it, and both the file and its name are on disk when it
+ * returns 0. A killed process leaves the old file or the new one; a power cut, while no
+ * report says yet that there is a model, may leave a torn one. Errors: PPT_EIO,
+ * PPT_EDATA (a tensor name twice), PPT_ENOMEM. */
 int model_safetensors_save(const char *path, const struct model_facts *facts,
                            const struct tensor_view *tensors, int n_tensors,
                            struct error *err);

@@ -1,15 +1,18 @@
-/* What a run leaves behind: digests, progress; and its flags. */
+/* What a run leaves behind: digests, files in their places, progress; and its flags. */
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/crypto.h"
 #include "jobs/comm.h"
 #include "tests/unit/worker/scratch.h"
 #include "worker/digest.h"
+#include "worker/files.h"
 #include "worker/progress.h"
 #include "worker/stop.h"
 
@@ -39,6 +42,50 @@ START_TEST(the_digest_is_that_of_the_blocks)
     ck_assert_str_eq(got, want);
     ck_assert_int_eq(digest_file(scratch_path("absent"), &comm_alone, got, &err),
                      -PPT_ENOTFOUND);
+}
+END_TEST
+
+static struct {
+    int n, fails_at; /* -1: never */
+    struct stat of[4];
+} syncs;
+
+/* In place of the library's: tells what is synced, and can fail. */
+int fsync(int fd)
+{
+    ck_assert_int_eq(fstat(fd, &syncs.of[syncs.n % 4]), 0);
+    return syncs.n++ == syncs.fails_at ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+/* Both are on disk at the end: the file, which has its name by then, and the names. */
+START_TEST(a_file_and_its_name_are_synced_together)
+{
+    char temporary[256], path[256];
+    struct stat st;
+    snprintf(temporary, sizeof temporary, "%s", scratch_path("new.tmp"));
+    snprintf(path, sizeof path, "%s", scratch_path("new"));
+    for (int fails_at = -1; fails_at < 2; fails_at++) {
+        memset(&syncs, 0, sizeof syncs);
+        syncs.fails_at = fails_at;
+        scratch_write("new", "old", 3);
+        scratch_write("new.tmp", "young", 5);
+        ck_assert_int_eq(stat(temporary, &st), 0);
+        int rc = files_replace_unsynced(temporary, path, &err);
+        ck_assert_int_ne(access(temporary, F_OK), 0);
+        ck_assert_uint_eq(syncs.of[0].st_ino, st.st_ino);
+        if (fails_at >= 0) { /* nobody takes it for whole */
+            ck_assert_int_eq(rc, -PPT_EIO);
+            ck_assert_int_ne(access(path, F_OK), 0);
+            continue;
+        }
+        ck_assert_int_eq(rc, 0);
+        ck_assert_int_eq(syncs.n, 2);
+        ck_assert(S_ISDIR(syncs.of[1].st_mode));
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_uint_eq(syncs.of[0].st_ino, st.st_ino);
+        ck_assert_int_eq(st.st_size, 5);
+    }
+    ck_assert_int_eq(files_replace_unsynced(temporary, path, &err), -PPT_EIO);
 }
 END_TEST
 
@@ -114,6 +161,7 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_setup, scratch_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_digest_is_that_of_the_blocks);
+    tcase_add_test(tc, a_file_and_its_name_are_synced_together);
     tcase_add_test(tc, progress_is_one_line_a_second);
     tcase_add_test(tc, progress_shows_what_is_public);
     tcase_add_loop_test(tc, signals_set_the_flag, 0, 3);
