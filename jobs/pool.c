@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define VERSION 0x70707403u /* changes with struct pool_message */
+#define VERSION 0x70707404u /* changes with struct pool_message */
 #define SEND_MS 1000
 #define BACKLOG 128
 

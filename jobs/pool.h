@@ -53,6 +53,8 @@ struct pool_message {
     int64_t n_ranks;             /* of the world */
     char login[POOL_LOGIN_SIZE]; /* whose jobs a world runs; "": nobody's so far */
     char directory[POOL_PATH_SIZE];
+    int32_t is_noted;           /* POOL_RUN: after a power cut the attempt counts as
+                                   begun, so that it has begun need not be on disk */
     int32_t has_checkpoint_key; /* POOL_RUN, to rank 0: what follows is one */
     unsigned char checkpoint_key[CRYPTO_KEY_SIZE];
 };

@@ -292,6 +292,7 @@ static int launch(const struct attempt_context *context, const struct queue_job 
                   : spool_save(ready->directory, &state, err);
     if (rc != 0)
         return rc;
+    request.is_noted = state.boot[0] != '\0';
     cause_mark(ready->directory, attempt);
     rc = job_keys_start(context->loop->conf, attempt_launcher(context, job), &request,
                         job->allocation[0] == '\0', ready->lock, ret_started, err);

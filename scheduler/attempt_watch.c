@@ -70,6 +70,19 @@ static int64_t hears_within_s(const struct queue_job *job)
     return job->allocation[0] != '\0' ? 2 * ALLOCATION_BEAT_S : 0;
 }
 
+/* What was noted goes to disk, but not before its meter says there that it has begun:
+ * its ranks did not wait for that (jobs/pool.h), and who finds a state that is in no
+ * doubt, and a meter that was not opened, believes both. */
+static void keep(const struct attempt_context *context, const struct queue_job *job,
+                 struct spool_state *state)
+{
+    if (settle_keep_beginning(job->directory, context->loop->public_key,
+                              job->attempt) &&
+        spool_keep(job->directory, state, NULL) != 0)
+        log_warning("job %lld: its state cannot be brought to disk",
+                    (long long)job->id);
+}
+
 /* Its processes live, or it waits to be started elsewhere. Without a state nobody knows
  * since when, so where it should end it is killed at once; it pays everything anyway.
  */
@@ -98,10 +111,8 @@ static int watch_living(const struct attempt_context *context,
     if (look->life == LAUNCHER_QUEUED)
         return 0;
     if (state.boot[0] != '\0' && !state.is_doubtful &&
-        now_s - state.started_at_s >= NOTED_S &&
-        spool_keep(job->directory, &state, NULL) != 0)
-        log_warning("job %lld: its state cannot be brought to disk",
-                    (long long)job->id);
+        now_s - state.started_at_s >= NOTED_S)
+        keep(context, job, &state);
     int64_t ran_s = look->ran_s < 0 ? now_s - state.started_at_s : look->ran_s;
     if (ran_s >= job->time_limit_s)
         return ask_to_stop(context, job, &state, SPOOL_STOP_TIME, err);

@@ -36,6 +36,7 @@ struct launcher_request {
     const struct spec_slurm *slurm;      /* the job's wishes to Slurm; NULL: none */
     bool has_wishes; /* it has some; for is_ready, which is not told them */
     bool is_ahead;   /* to follow what runs where takes_ahead says so */
+    bool is_noted;   /* after a power cut it counts as begun (spool.h) */
 };
 
 struct launcher_started {

@@ -252,6 +252,22 @@ bool settle_is_unopened(const char *directory, const unsigned char public_key[32
     return is_its;
 }
 
+bool settle_keep_beginning(const char *directory, const unsigned char public_key[32],
+                           int64_t attempt)
+{
+    char path[SPOOL_PATH_SIZE];
+    bool has_begun = false;
+    struct signed_job *job = malloc(sizeof *job);
+    if (job != NULL && spool_path(directory, PLAN_METER, path, NULL) == 0 &&
+        plan_load(directory, public_key, &seen, &job->plan, &job->spec, &job->manifest,
+                  NULL) == 0 &&
+        (!job->plan.price.is_private ||
+         meter_keep_beginning(path, &job->plan.price, attempt, &has_begun, NULL) == 0))
+        has_begun = has_begun || !job->plan.price.is_private;
+    free(job);
+    return has_begun;
+}
+
 /* Everything unless the meter proves less. */
 static int by_meter(enum settle_charge charge, const char *directory,
                     const unsigned char public_key[32], const struct cost *reserved,

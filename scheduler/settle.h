@@ -101,6 +101,11 @@ void settle_find_used(const char *directory, const unsigned char public_key[32],
 bool settle_is_unopened(const char *directory, const unsigned char public_key[32],
                         int64_t attempt);
 
+/* Has this attempt opened its meter, and is that on disk now? True too where it is not
+ * private; false where anything is in doubt. */
+bool settle_keep_beginning(const char *directory, const unsigned char public_key[32],
+                           int64_t attempt);
+
 /* report.json of this job and attempt, if there is one that can be read. */
 bool settle_find_report(const char *directory, int64_t job_id, int64_t attempt,
                         struct report *ret_report);

@@ -45,7 +45,8 @@ bool world_orders_send(struct world_orders *orders, int fd,
                                .job_id = request->job_id,
                                .attempt = request->attempt,
                                .number = orders->last + 1,
-                               .n_ranks = request->n_ranks};
+                               .n_ranks = request->n_ranks,
+                               .is_noted = request->is_noted};
     struct world_order order = {.job_id = request->job_id,
                                 .attempt = request->attempt,
                                 .number = run.number,

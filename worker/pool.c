@@ -203,9 +203,12 @@ static void run_job(struct pool *pool, const struct pool_message *order, int loc
     enter_log(order->directory, &saved);
     if (chdir(order->directory) != 0)
         log_warning("cannot enter %s", order->directory); /* for core files only */
-    int rc =
-        run_plan(order->directory, pool->public_key, order->attempt,
-                 order->has_checkpoint_key ? order->checkpoint_key : NULL, world, &err);
+    struct run_order run = {
+        .directory = order->directory,
+        .attempt = order->attempt,
+        .checkpoint_key = order->has_checkpoint_key ? order->checkpoint_key : NULL,
+        .is_noted = order->is_noted};
+    int rc = run_plan(&run, pool->public_key, world, &err);
     if (rc != 0)
         status = world->comm->rank == 0 || stop_overdue ? log_error(&err) : err.code;
     if (rc == -PPT_ECOMM || stop_overdue || world_is_broken(world))

@@ -139,11 +139,13 @@ static int run_one(const struct request *request,
 {
     unsigned char key[CRYPTO_KEY_SIZE];
     bool is_mine = request->has_key && world->comm->rank == 0;
+    const struct run_order order = {.directory = request->plan,
+                                    .attempt = request->attempt,
+                                    .checkpoint_key = is_mine ? key : NULL};
     log_info("%d ranks run the plan in %s", world->comm->size, request->plan);
     int rc = agree(world->control, is_mine ? take_key(key, err) : 0, err);
     if (rc == 0)
-        rc = run_plan(request->plan, public_key, request->attempt, is_mine ? key : NULL,
-                      world, err);
+        rc = run_plan(&order, public_key, world, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }
@@ -152,11 +154,12 @@ static int run_next(struct world *world, const struct step_packet *plan,
                     struct error *err)
 {
     unsigned char public_key[CRYPTO_KEY_SIZE];
+    const struct run_order order = {.directory = plan->directory};
     int rc = agree(
         world->control,
         pathsafe_read_public(plan->public_key, public_key, sizeof public_key, err),
         err);
-    return rc == 0 ? run_plan(plan->directory, public_key, 0, NULL, world, err) : rc;
+    return rc == 0 ? run_plan(&order, public_key, world, err) : rc;
 }
 
 /* The ranks have ended so. Rank 0 tells and lets ppt-submit see to the settlement, and

@@ -57,13 +57,13 @@ struct run {
     const struct kernels *kernels;
     struct binding binding;
     int n_threads;
-    struct report_places places;         /* rank 0 */
-    struct checkpoint_writer *writer;    /* rank 0, while it writes one */
-    struct checkpoint_reader *reader;    /* rank 0, while it reads one */
-    const unsigned char *checkpoint_key; /* rank 0: that was handed over, or NULL */
-    bool has_checkpoint;                 /* rank 0: it has written or found one */
-    int n_damaged_checkpoints;           /* newer than the one that was read */
-    FILE *journal;                       /* rank 0, from its first line on */
+    struct report_places places;      /* rank 0 */
+    struct checkpoint_writer *writer; /* rank 0, while it writes one */
+    struct checkpoint_reader *reader; /* rank 0, while it reads one */
+    struct run_order order;
+    bool has_checkpoint;       /* rank 0: it has written or found one */
+    int n_damaged_checkpoints; /* newer than the one that was read */
+    FILE *journal;             /* rank 0, from its first line on */
     double journal_told_s;
     struct consents consents; /* rank 0 */
     struct io io;
@@ -103,7 +103,7 @@ static int job_checkpoint(const struct run *run, char ret_path[PLAN_PATH_SIZE],
                                 .n_kept = n_kept > 0 ? (int)n_kept : CHECKPOINTS_KEPT};
     int rc = plan_path(&run->plan, CHECKPOINT_FILE, ret_path, err);
     if (rc == 0 && wants_key_handed(&run->plan)) {
-        ret_job->key = run->checkpoint_key;
+        ret_job->key = run->order.checkpoint_key;
         ret_job->key_path = NULL;
     } else if (rc == 0) {
         rc = key_path(&run->plan, ret_key_path, err);
@@ -330,9 +330,10 @@ static int open_meter(struct run *run, struct error *err)
     if (run->control->rank != 0 || !run->plan.price.is_private)
         return 0;
     int rc = plan_path(&run->plan, PLAN_METER, path, err);
-    return rc != 0 ? rc
-                   : meter_open(path, (int)run->plan.attempt, &run->plan.price,
-                                &run->meter, err);
+    return rc != 0
+               ? rc
+               : (run->order.is_noted ? meter_open_soon : meter_open)(
+                     path, (int)run->plan.attempt, &run->plan.price, &run->meter, err);
 }
 
 /* A rank's part of a split, or all of it on each. */
@@ -612,7 +613,7 @@ static int check_place(const struct plan *plan, struct error *err)
 static int check_key(const struct run *run, struct error *err)
 {
     if (run->control->rank != 0 || !wants_key_handed(&run->plan) ||
-        run->checkpoint_key != NULL)
+        run->order.checkpoint_key != NULL)
         return 0;
     error_set(err, PPT_ETRUST, "the key of its checkpoints was not handed over");
     return error_hint(err, "only ppt-schedd, which keeps it, can start this job");
@@ -622,10 +623,11 @@ static struct plan_seen seen; /* in a pool the next job is often alike */
 
 /* The plan, if it is this run's to run. Until here nothing is written, for it may be
  * another run's directory: whoever has the meter speaks for the job. */
-static int load(struct run *run, const char *directory,
-                const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
+static int load(struct run *run, const unsigned char public_key[CRYPTO_KEY_SIZE],
                 struct error *err)
 {
+    const char *directory = run->order.directory;
+    const int64_t attempt = run->order.attempt;
     int rc = plan_load(directory, public_key, &seen, &run->plan, &run->spec,
                        &run->manifest, err);
     if (rc == 0 && attempt != 0 && attempt != run->plan.attempt)
@@ -649,14 +651,14 @@ static int load(struct run *run, const char *directory,
  * change their own. Ranks of several nodes each trust the signature only: nothing has
  * proven yet who is at the other end. */
 static int load_on_all(struct run *run, const char *directory,
-                       const unsigned char public_key[CRYPTO_KEY_SIZE], int64_t attempt,
+                       const unsigned char public_key[CRYPTO_KEY_SIZE],
                        const struct world *world, struct error *err)
 {
     struct comm *control = world->control;
     const bool is_told = world->is_one_node && control->rank != 0;
     int rc = run == NULL ? error_set(err, PPT_ENOMEM, "no memory to run a plan") : 0;
     if (rc == 0 && !is_told)
-        rc = load(run, directory, public_key, attempt, err);
+        rc = load(run, public_key, err);
     rc = agree(control, rc, err);
     if (rc != 0 || !world->is_one_node)
         return rc;
@@ -669,16 +671,16 @@ static int load_on_all(struct run *run, const char *directory,
     return agree(control, rc, err);
 }
 
-int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             int64_t attempt, const unsigned char *checkpoint_key, struct world *world,
+int run_plan(const struct run_order *order,
+             const unsigned char public_key[CRYPTO_KEY_SIZE], struct world *world,
              struct error *err)
 {
     struct run *run = calloc(1, sizeof *run);
     if (run != NULL) {
         run->control = world->control;
-        run->checkpoint_key = checkpoint_key;
+        run->order = *order;
     }
-    int rc = load_on_all(run, directory, public_key, attempt, world, err);
+    int rc = load_on_all(run, order->directory, public_key, world, err);
     if (rc != 0)
         goto out;
     rc = world_seal(world, run->plan.job_id, run->plan.attempt, err);

@@ -3,6 +3,7 @@
 #ifndef PPT_WORKER_RUN_H
 #define PPT_WORKER_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/crypto.h"
@@ -12,10 +13,17 @@
 /* How long a failed rank waits for the others to hear of it. */
 #define RUN_PATIENCE_S 15
 
-/* `attempt`: refuse a plan of another; 0: any will do. `checkpoint_key`: of
- * CRYPTO_KEY_SIZE bytes, what rank 0 was handed for plans that want that
- * (PLAN_KEY_HANDED), the caller's to wipe; NULL: nothing, and on other ranks.
- * Every rank calls it with the same arguments and gets the same answer, 0 or the error
+/* What a run is asked to do. */
+struct run_order {
+    const char *directory; /* where the plan lies */
+    int64_t attempt;       /* a plan of another one is refused; 0: any will do */
+    /* Of CRYPTO_KEY_SIZE bytes, what rank 0 was handed for plans that want that
+     * (PLAN_KEY_HANDED), the caller's to wipe; NULL: nothing, and on other ranks. */
+    const unsigned char *checkpoint_key;
+    bool is_noted; /* that it has begun need not be on disk (jobs/pool.h) */
+};
+
+/* Every rank calls it with the same arguments and gets the same answer, 0 or the error
  * of the lowest rank that failed. Where the world is known to be of one node rank 0
  * verifies the plan and tells it to the others, else each does; then the world is
  * sealed. Where some rank cannot be reached within half a minute after an error, the
@@ -32,8 +40,8 @@
  * or its key was not handed over; PPT_ESTATE too (another attempt's, the number of
  * ranks is not the spec's, or the kind cannot run here); PPT_EDATA (the data file is
  * not the manifest's, or damaged); those of world_seal and dp_run. */
-int run_plan(const char *directory, const unsigned char public_key[CRYPTO_KEY_SIZE],
-             int64_t attempt, const unsigned char *checkpoint_key, struct world *world,
+int run_plan(const struct run_order *order,
+             const unsigned char public_key[CRYPTO_KEY_SIZE], struct world *world,
              struct error *err);
 
 #endif

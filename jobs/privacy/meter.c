@@ -204,7 +204,7 @@ static int cut(int fd, const struct tally *tally, const char *path, struct error
     return 0;
 }
 
-static int append(int fd, const struct record *record, struct error *err)
+static int write_record(int fd, const struct record *record, struct error *err)
 {
     unsigned char bytes[RECORD_SIZE];
     encode(record, bytes);
@@ -216,13 +216,22 @@ static int append(int fd, const struct record *record, struct error *err)
             return error_errno(err, PPT_EIO, "cannot write to the meter");
         done += (size_t)n;
     }
-    if (fdatasync(fd) != 0)
-        return error_errno(err, PPT_EIO, "cannot sync the meter");
     return 0;
 }
 
-static int take_over(struct meter *meter, const struct tally *tally, const char *path,
-                     struct error *err)
+static int sync_to_disk(int fd, struct error *err)
+{
+    return fdatasync(fd) == 0 ? 0 : error_errno(err, PPT_EIO, "cannot sync the meter");
+}
+
+static int append(int fd, const struct record *record, struct error *err)
+{
+    int rc = write_record(fd, record, err);
+    return rc == 0 ? sync_to_disk(fd, err) : rc;
+}
+
+static int take_over(struct meter *meter, const struct tally *tally, bool is_soon,
+                     const char *path, struct error *err)
 {
     if (tally->is_damaged) {
         error_set(err, PPT_ETRUST, "meter %s is damaged after %u records", path,
@@ -244,7 +253,7 @@ static int take_over(struct meter *meter, const struct tally *tally, const char 
     bool is_first = tally->last_attempt < meter->attempt;
     int rc = cut(meter->fd, tally, path, err);
     if (rc == 0 && is_first)
-        rc = append(meter->fd, &record, err);
+        rc = (is_soon ? write_record : append)(meter->fd, &record, err);
     if (rc != 0)
         return rc;
     meter->n_records = tally->n_records + is_first;
@@ -277,8 +286,8 @@ static int open_locked(const char *path, int *ret_fd, struct error *err)
     return rc;
 }
 
-int meter_open(const char *path, int attempt, const struct price *price,
-               struct meter **ret_meter, struct error *err)
+static int open_meter(const char *path, int attempt, const struct price *price,
+                      bool is_soon, struct meter **ret_meter, struct error *err)
 {
     assert(price->n_releases <= PRICE_MAX_RELEASES);
     if (attempt < 1)
@@ -303,13 +312,25 @@ int meter_open(const char *path, int attempt, const struct price *price,
     if (rc == 0)
         rc = scan(meter->fd, price, &tally, err);
     if (rc == 0)
-        rc = take_over(meter, &tally, path, err);
+        rc = take_over(meter, &tally, is_soon, path, err);
     if (rc == 0) {
         *ret_meter = meter;
         meter = NULL;
     }
     meter_close(meter);
     return rc;
+}
+
+int meter_open(const char *path, int attempt, const struct price *price,
+               struct meter **ret_meter, struct error *err)
+{
+    return open_meter(path, attempt, price, false, ret_meter, err);
+}
+
+int meter_open_soon(const char *path, int attempt, const struct price *price,
+                    struct meter **ret_meter, struct error *err)
+{
+    return open_meter(path, attempt, price, true, ret_meter, err);
 }
 
 void meter_close(struct meter *meter)
@@ -435,6 +456,24 @@ int meter_last_attempt(const char *path, const struct price *price,
         return error_set(err, PPT_ETRUST, "meter %s is damaged or gone", path);
     *ret_attempt = tally.last_attempt;
     return 0;
+}
+
+int meter_keep_beginning(const char *path, const struct price *price, int64_t attempt,
+                         bool *ret_has_begun, struct error *err)
+{
+    int64_t last = 0;
+    int rc = meter_last_attempt(path, price, &last, err);
+    if (rc != 0 || last < attempt) {
+        *ret_has_begun = false;
+        return rc;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_errno(err, PPT_EIO, "cannot open meter %s", path);
+    rc = sync_to_disk(fd, err);
+    close(fd);
+    *ret_has_begun = rc == 0;
+    return rc;
 }
 
 int meter_read(const char *path, const struct price *price,

@@ -3,7 +3,8 @@
  * One append-only file in the job's directory, shared by nobody else: fixed-size
  * records (attempt, release index, total used so far, CRC-32C), each synced to disk
  * before meter_charge returns; the first of an attempt says that it has begun, and is
- * there before the attempt may look at a record of the data. A torn last record (cut
+ * there before the attempt may look at a record of the data (on disk too, unless who
+ * started it takes it for begun after a power cut anyway). A torn last record (cut
  * short, or its end never written) is ignored: its charge never returned. Any other
  * damage makes the whole reservation count as used.
  * Guarantees: what meter_read returns is never less than what any release already made
@@ -36,6 +37,11 @@ int meter_create(const char *path, struct error *err);
  */
 int meter_open(const char *path, int attempt, const struct price *price,
                struct meter **ret_meter, struct error *err);
+
+/* The same, but that it has begun goes to disk with its first charge only, or with
+ * meter_keep_beginning: a power cut before may undo it, a killed process cannot. */
+int meter_open_soon(const char *path, int attempt, const struct price *price,
+                    struct meter **ret_meter, struct error *err);
 void meter_close(struct meter *meter);
 
 /* Makes `n` more uses of releases[release] durable. Returns only when it is on disk.
@@ -58,6 +64,11 @@ int meter_end(const char *path, const struct price *price,
  * Errors: PPT_ETRUST (it is damaged or gone), PPT_EIO. */
 int meter_last_attempt(const char *path, const struct price *price,
                        int64_t *ret_attempt, struct error *err);
+
+/* Has that attempt opened it, or a later one? Then this is on disk when it returns.
+ * Errors: PPT_ETRUST, PPT_EIO. */
+int meter_keep_beginning(const char *path, const struct price *price, int64_t attempt,
+                         bool *ret_has_begun, struct error *err);
 
 /* To look at: total used of each release. A missing file means nothing was used.
  * *ret_damaged: every count is set to the reserved one. Errors: PPT_EIO. */

@@ -59,7 +59,7 @@ clean_up() {
         echo "--- schedd's last words"
         tail -n 40 "$dir/schedd.log" 2>/dev/null || true
         for log in "$dir"/jobs/*/log; do
-            [ -e "$log" ] || continue
+            [ -f "$log" ] || continue
             echo "--- $log"
             tail -n 15 "$log"
         done | tail -n 120

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,15 @@
 #define THREE (4 * RECORD_SIZE)
 
 static char directory[64], path[128];
+
+static int n_syncs;
+
+/* In place of the library's: counts, and does the same. */
+int fdatasync(int fd)
+{
+    n_syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void make_directory(void)
 {
@@ -395,6 +405,54 @@ START_TEST(it_tells_which_attempts_have_begun)
 }
 END_TEST
 
+/* That an attempt has begun is there at once, and on disk with its first charge. */
+START_TEST(a_beginning_can_wait_for_the_first_charge)
+{
+    struct meter *meter = NULL;
+    struct error err = {0};
+    n_syncs = 0;
+    ck_assert_int_eq(meter_open_soon(path, 1, &price, &meter, &err), 0);
+    ck_assert_int_eq(n_syncs, 0);
+    ck_assert_int_eq(last_attempt(), 1);
+    charge(meter, 0, 5);
+    ck_assert_int_eq(n_syncs, 1);
+    meter_close(meter);
+    n_syncs = 0;
+    meter = open_meter(2); /* not so where nobody says that it can */
+    ck_assert_int_eq(n_syncs, 1);
+    meter_close(meter);
+    ck_assert_int_eq(end(false), 5);
+}
+END_TEST
+
+static bool keep_beginning(int64_t attempt)
+{
+    bool has_begun = false;
+    struct error err = {0};
+    int rc = meter_keep_beginning(path, &price, attempt, &has_begun, &err);
+    ck_assert_msg(rc == 0, "%s", err.text);
+    return has_begun;
+}
+
+START_TEST(a_beginning_is_brought_to_disk)
+{
+    struct meter *meter = NULL;
+    bool has_begun = true;
+    ck_assert(!keep_beginning(1));
+    ck_assert_int_eq(meter_open_soon(path, 1, &price, &meter, NULL), 0);
+    n_syncs = 0;
+    ck_assert(keep_beginning(1)); /* while it runs */
+    ck_assert_int_eq(n_syncs, 1);
+    ck_assert(!keep_beginning(2));
+    meter_close(meter);
+    ck_assert(keep_beginning(1));
+    flip(8, 1);
+    ck_assert_int_eq(meter_keep_beginning(path, &price, 1, &has_begun, NULL),
+                     -PPT_ETRUST);
+    ck_assert(!has_begun);
+}
+END_TEST
+
 START_TEST(a_living_run_keeps_it_open)
 {
     int64_t all[PRICE_MAX_RELEASES];
@@ -487,6 +545,8 @@ int main(void)
     tcase_add_test(tcase, an_unused_one_can_be_ended);
     tcase_add_test(tcase, a_torn_record_does_not_hide_the_end);
     tcase_add_test(tcase, it_tells_which_attempts_have_begun);
+    tcase_add_test(tcase, a_beginning_can_wait_for_the_first_charge);
+    tcase_add_test(tcase, a_beginning_is_brought_to_disk);
     tcase_add_test(tcase, a_living_run_keeps_it_open);
     tcase_add_test(tcase, without_one_nothing_runs_and_all_is_used);
     tcase_add_test(tcase, kills_lose_no_charge);

@@ -196,6 +196,26 @@ START_TEST(without_a_meter_to_go_by_it_has_begun)
 }
 END_TEST
 
+/* Before that a state that is in no doubt would have it die for nothing. */
+START_TEST(a_beginning_is_kept_once_there_is_one)
+{
+    struct meter *meter;
+    char path[128], kept[140];
+    ck_assert(!settle_keep_beginning(directory, public_key, 1));
+    ck_assert_int_eq(open_meter(&meter), 0);
+    ck_assert(settle_keep_beginning(directory, public_key, 1));
+    ck_assert(!settle_keep_beginning(directory, public_key, 2));
+    meter_close(meter);
+    snprintf(path, sizeof path, "%s/plan.json", directory);
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    ck_assert_int_eq(rename(path, kept), 0);
+    ck_assert(!settle_keep_beginning(directory, public_key, 1));
+    ck_assert_int_eq(rename(kept, path), 0);
+    unlink(meter_path);
+    ck_assert(!settle_keep_beginning(directory, public_key, 1));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("settle_cost");
@@ -209,6 +229,7 @@ int main(void)
     tcase_add_test(tcase, processes_that_died_before_they_began_add_nothing);
     tcase_add_test(tcase, one_that_has_begun_is_no_such_death);
     tcase_add_test(tcase, without_a_meter_to_go_by_it_has_begun);
+    tcase_add_test(tcase, a_beginning_is_kept_once_there_is_one);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -57,7 +57,7 @@ static const char *lock_path(int job)
 }
 
 static unsigned char key[CRYPTO_KEY_SIZE];
-static bool has_key;
+static bool has_key, is_noted;
 
 /* Sends the order of job number `job` as the scheduler does: its own lock is closed
  * afterwards. */
@@ -70,7 +70,8 @@ static bool send_order(int job)
                                        .job_id = job,
                                        .attempt = 1,
                                        .checkpoint_key = has_key ? key : NULL,
-                                       .n_ranks = 2};
+                                       .n_ranks = 2,
+                                       .is_noted = is_noted};
     int lock = open(lock_path(job), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
     bool is_sent = world_orders_send(&orders, scheduler, &request, lock);
@@ -97,6 +98,24 @@ static struct pool_message word(int job, int64_t lasted_us)
 {
     return (struct pool_message){.job_id = job, .attempt = 1, .lasted_us = lasted_us};
 }
+
+/* What the ranks need not wait for they are told with the order. */
+START_TEST(that_it_is_noted_goes_along)
+{
+    struct pool_message order;
+    int lock;
+    is_noted = true;
+    ck_assert(send_order(1));
+    is_noted = false;
+    ck_assert(send_order(2));
+    ck_assert(begin_next(&order, &lock));
+    ck_assert_int_eq(order.is_noted, 1);
+    close(lock);
+    ck_assert(begin_next(&order, &lock));
+    ck_assert_int_eq(order.is_noted, 0);
+    close(lock);
+}
+END_TEST
 
 /* A key goes with the order of its own job, and with no other. */
 START_TEST(a_key_goes_along)
@@ -293,6 +312,7 @@ int main(void)
     Suite *suite = suite_create("world_orders");
     TCase *tcase = tcase_create("world_orders");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, that_it_is_noted_goes_along);
     tcase_add_test(tcase, a_key_goes_along);
     tcase_add_test(tcase, begun_and_ended_in_turn);
     tcase_add_test(tcase, taken_back_while_the_world_is_busy);
