@@ -10,7 +10,7 @@
 #include "kernels/polar.h"
 
 enum {
-    PAIRS = 64, /* in one pass: all of its arrays stay in the first-level cache */
+    PAIRS = 64, /* in one pass: a bit of a word each, and all stay in the first cache */
     CHUNK_PAIRS = GRID_CHUNK / 2,
 };
 _Static_assert(CHUNK_PAIRS <= UINT16_MAX, "a pair of a chunk fits its list");
@@ -102,7 +102,9 @@ static inline double nearest(double x)
 static inline void turn(uint64_t bits, double *ret_cosine, double *ret_sine)
 {
     uint64_t turned = bits + ((uint64_t)1 << 61); /* quarter, then the place in it */
-    double t = (fraction(turned << 2) - 0.5) * 1.5707963267948966;
+    /* the place, but for its last bits, minus a half: exact */
+    uint64_t place = 0x3ff0000000000000u | (turned >> 10 & 0xfffffffffffffu);
+    double t = (as_double(place) - 1.5) * 1.5707963267948966;
     uint64_t s = as_bits(sin_small(t)), c = as_bits(cos_small(t));
     uint64_t swap = (s ^ c) & (0 - (turned >> 62 & 1));
     *ret_cosine = as_double(c ^ swap ^ ((turned ^ turned << 1) & sign_bit));
@@ -131,29 +133,79 @@ static inline void draw_pairs(int64_t n_pairs, double std_steps,
     }
 }
 
+/* Pairs in doubt, a bit each, of the blocks that have any. */
+struct doubts {
+    int64_t n_blocks;
+    uint64_t bits[CHUNK_PAIRS / PAIRS + 1];
+    uint16_t first[CHUNK_PAIRS / PAIRS + 1];
+};
+
+/* So many are looked for, found or not. Of 512 pairs more are in doubt with probability
+ * below 2^-84, and a chunk has 120 such parts (samplers.md). */
+static int64_t n_looks(double std_steps, int64_t n_pairs)
+{
+    return n_pairs <= 512 && std_steps <= 0x1p30 ? 12
+                                                 : grid_n_exact(std_steps, n_pairs);
+}
+
+static inline uint64_t is_any(uint64_t bits)
+{
+    return (bits | (0 - bits)) >> 63;
+}
+
+/* Their numbers; returns how many. Looks in vain leave pair 0 behind the last. */
+CPU_INLINE int64_t list_doubts(struct doubts *doubts, int64_t looks, uint16_t *list)
+{
+    int64_t n_listed = 0, block = 0;
+    doubts->bits[doubts->n_blocks] = 0;
+    doubts->first[doubts->n_blocks] = 0;
+    for (int64_t k = 0; k < looks || block < doubts->n_blocks; k++) {
+        uint64_t left = doubts->bits[block], has_left = is_any(left);
+        uint64_t more = left & (left - 1);
+        int lowest = __builtin_ctzll(left | (has_left ^ 1));
+        list[n_listed] = (uint16_t)(doubts->first[block] + lowest);
+        n_listed += (int64_t)has_left;
+        doubts->bits[block] = more;
+        block += (int64_t)(has_left & (is_any(more) ^ 1));
+    }
+    return n_listed;
+}
+
+/* Of a block; draws are secrets: with one the sum that it hides can be had back. */
+struct block {
+    double first[PAIRS], second[PAIRS], draws[2 * PAIRS];
+    uint64_t in_doubt[PAIRS];
+};
+
 CPU_CLONES int64_t grid_noise_sure(const struct grid *grid, int64_t n,
                                    const uint64_t *bits, double *x, uint16_t *list)
 {
-    double first[PAIRS], second[PAIRS];
-    uint64_t in_doubt[PAIRS];
-    int64_t n_listed = 0, n_pairs = n / 2;
+    struct block block;
+    struct doubts doubts;
+    int64_t n_pairs = n / 2, n_blocks = 0;
     for (int64_t at = 0; at < n_pairs; at += PAIRS) {
         int64_t n_now = n_pairs - at < PAIRS ? n_pairs - at : PAIRS;
-        draw_pairs(n_now, grid->std_steps, bits + 2 * at, first, second, in_doubt);
+        uint64_t in_doubt = 0;
+        draw_pairs(n_now, grid->std_steps, bits + 2 * at, block.first, block.second,
+                   block.in_doubt);
         for (int64_t i = 0; i < n_now; i++) {
-            x[2 * (at + i)] += grid->step * first[i];
-            x[2 * (at + i) + 1] += grid->step * second[i];
+            block.draws[2 * i] = block.first[i];
+            block.draws[2 * i + 1] = block.second[i];
+        }
+        for (int64_t i = 0; i < 2 * n_now; i++) {
+            x[2 * at + i] += grid->step * block.draws[i];
         }
         for (int64_t i = 0; i < n_now; i++) {
-            list[n_listed] = (uint16_t)(at + i);
-            n_listed += (int64_t)in_doubt[i];
+            in_doubt |= block.in_doubt[i] << i;
         }
+        doubts.bits[n_blocks] = in_doubt;
+        doubts.first[n_blocks] = (uint16_t)at;
+        n_blocks += (int64_t)is_any(in_doubt);
     }
-    /* a draw is a secret: with it the sum it hides can be had back */
-    memset(first, 0, sizeof first);
-    memset(second, 0, sizeof second);
-    __asm__ volatile("" : : "r"(first), "r"(second) : "memory");
-    return n_listed;
+    doubts.n_blocks = n_blocks;
+    memset(&block, 0, sizeof block);
+    __asm__ volatile("" : : "r"(&block) : "memory");
+    return list_doubts(&doubts, n_looks(grid->std_steps, n_pairs), list);
 }
 
 void grid_noise_exact(const struct grid *grid, const uint64_t bits[2],

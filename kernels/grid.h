@@ -19,7 +19,7 @@
  * arXiv 2112.05307) and on its precision (Haney et al., arXiv 2207.13793) have nothing
  * to see. Derivations and what is assumed: kernels/samplers.md.
  * Hidden: the time of grid_noise is a function of n and std_steps, but for an event of
- * probability below 2^-64 in each chunk (GRID_CHUNK draws; 2^21 on a device), as far as
+ * probability below 2^-63 in each chunk (GRID_CHUNK draws; 2^21 on a device), as far as
  * the processor's own additions, multiplications, divisions and square roots of normal
  * doubles take the same time for all (they do on x86-64 since 2015; nobody promises
  * it). Not hidden: from who shares the caches, which few pairs were worked out exactly
@@ -90,8 +90,8 @@ void grid_noise(const struct grid *grid, int64_t n, const uint64_t *bits,
 /* grid_noise's two halves, on the host, for who draws a vector in parts. Of a part of n
  * <= GRID_CHUNK draws, the draws that double arithmetic decides are added to x[n], and
  * the pairs in doubt, whose x stays, are listed: the return value says how many, list
- * has room for n / 2 + 1. The time is a function of n. For the same guarantee as
- * grid_noise's the caller then works out grid_n_exact pairs of the whole vector,
+ * has room for n / 2 + 1. The time is a function of n, as above. For the same guarantee
+ * as grid_noise's the caller then works out grid_n_exact pairs of the whole vector,
  * whether they were listed or not. */
 int64_t grid_noise_sure(const struct grid *grid, int64_t n, const uint64_t *bits,
                         double *x, uint16_t *list);
