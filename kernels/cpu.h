@@ -22,6 +22,7 @@
 
 /* Products by OpenBLAS (gemm.c is its door), and what goes with them. */
 void gemm_set_threads(int n_threads);
+const char *gemm_core(void);
 /* The family of kernels, by OpenBLAS's name, to take instead of the one that it found:
  * NULL where that is no fallback, or the CPU has neither x86-64-v3 nor v4. */
 const char *gemm_core_wanted(const char *found, bool has_v3, bool has_v4);

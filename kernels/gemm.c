@@ -58,11 +58,18 @@ static void choose_core(void)
     unsetenv(variable);
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
 void gemm_set_threads(int n_threads)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, choose_core);
     openblas_set_num_threads(n_threads);
+}
+
+const char *gemm_core(void)
+{
+    pthread_once(&once, choose_core);
+    return openblas_get_corename();
 }
 
 void gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,

@@ -297,4 +297,8 @@ struct kernels {
 
 extern const struct kernels kernels_cpu;
 
+/* The family of OpenBLAS's kernels that makes the CPU's products, by its name there:
+ * "Cooperlake". Of the processor, unless OPENBLAS_CORETYPE names another. */
+const char *kernels_cpu_products(void);
+
 #endif

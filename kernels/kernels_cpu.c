@@ -67,3 +67,8 @@ const struct kernels kernels_cpu = {
     .adam = optim_adam,
     .yogi = optim_yogi,
 };
+
+const char *kernels_cpu_products(void)
+{
+    return gemm_core();
+}

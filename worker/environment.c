@@ -136,12 +136,13 @@ static void add_gpus(struct json *json)
 }
 
 /* The same for all jobs of a process. Caller frees. */
-static int describe(char **ret_text, struct error *err)
+static int describe(const char *products, char **ret_text, struct error *err)
 {
     struct json json = {0};
     json_object(&json, NULL);
     json_string(&json, "version", PPT_VERSION);
     add_machine(&json);
+    json_string(&json, "products", products);
     add_gpus(&json);
     json_array(&json, "objects");
     dl_iterate_phdr(add_object, &json);
@@ -159,14 +160,14 @@ static bool link_first(int first, const char *path)
     return first >= 0 && linkat(AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
-int environment_write(const char *path, struct error *err)
+int environment_write(const char *path, const char *products, struct error *err)
 {
     /* Objects are never unloaded; one thread. */
     static char *text;
     static int first = -1;
     if (link_first(first, path))
         return 0;
-    int rc = text != NULL ? 0 : describe(&text, err);
+    int rc = text != NULL ? 0 : describe(products, &text, err);
     if (rc == 0)
         rc = pathsafe_replace_soon(path, text, strlen(text), 0400, err);
     if (rc != 0)

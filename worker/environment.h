@@ -12,13 +12,14 @@
 
 #define ENVIRONMENT_FILE "environment.json"
 
-/* Version and ELF build id of this program, kernel, processor, memory,
- * models of NVIDIA GPUs and their driver, and every loaded
- * library with its build id: two runs with the same ids ran the same machine code.
+/* Version and ELF build id of this program, kernel, processor, `products` (the family
+ * of kernels that makes them, kernels_cpu_products), memory, models of NVIDIA GPUs and
+ * their driver, and every loaded library with its build id: two runs with the same ids
+ * and family ran the same machine code.
  * The libraries are those that were loaded when the process was first asked; one thread
  * may ask. Replaces `path` atomically and for reading only: the jobs of one process
  * share one file under many names. On disk once the directory is synced. Errors:
  * PPT_EIO, PPT_ENOMEM. */
-int environment_write(const char *path, struct error *err);
+int environment_write(const char *path, const char *products, struct error *err);
 
 #endif

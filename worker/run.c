@@ -394,7 +394,7 @@ static int record_environment(const struct run *run, struct error *err)
     if (run->comm->rank != 0)
         return 0;
     int rc = plan_path(&run->plan, ENVIRONMENT_FILE, path, err);
-    return rc != 0 ? rc : environment_write(path, err);
+    return rc != 0 ? rc : environment_write(path, kernels_cpu_products(), err);
 }
 
 /* Rank 0 writes all that the job leaves; every rank with a GPU has one of its own. */

@@ -7,6 +7,11 @@ void gemm_set_threads(int n_threads)
     (void)n_threads;
 }
 
+const char *gemm_core(void)
+{
+    return "plain loops";
+}
+
 void gemm_part(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
                float scale, const float *a, int64_t a_stride, const float *b,
                int64_t b_stride, float *c, int64_t c_stride)

@@ -23,7 +23,7 @@ enum { N_RECORDS = 60000, MOST_PAIRS = 1000 };
 enum { LENGTH = 64, N_TOKENS = 256 };
 
 static bool is_json;
-static int64_t batch = 256, n_pairs = 40, n_cores = BESIDE_THREADS;
+static int64_t batch = 256, n_pairs = 200, n_cores = BESIDE_THREADS;
 static const char *only = "";
 
 /* One rank's view of records in memory. */
@@ -277,7 +277,7 @@ int main(int argc, char **argv)
          .type = OPT_INTEGER,
          .value = &n_pairs,
          .argument = "N",
-         .help = "steps of each sort (40)"},
+         .help = "steps of each sort (200)"},
         {.name = "cores",
          .type = OPT_INTEGER,
          .value = &n_cores,
@@ -302,9 +302,13 @@ int main(int argc, char **argv)
     }
     n_pairs = n_pairs < 1 ? 1 : n_pairs > MOST_PAIRS ? MOST_PAIRS : n_pairs;
     batch = batch < 1 ? 1 : batch > N_RECORDS ? N_RECORDS : batch;
+    kernels_cpu.set_threads(1);
+    log_info("OpenBLAS's kernels for %s%s", kernels_cpu_products(),
+             getenv("OPENBLAS_CORETYPE") == NULL
+                 ? ""
+                 : ", because OPENBLAS_CORETYPE says so: not those of this processor");
     figure_begin("engine", is_json);
     struct world_data data = world_blobs(N_RECORDS, 784, 10, 1.0, 1);
-    kernels_cpu.set_threads(1);
     struct world_data words = texts();
     const struct spec_model logistic = {.preset = PRESET_LOGISTIC},
                             mlp = {.preset = PRESET_MLP, .hidden = 128},

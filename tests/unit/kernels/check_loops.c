@@ -54,6 +54,7 @@ START_TEST(products_use_the_cpu)
     ck_assert_ptr_null(gemm_core_wanted("Prescott", false, false));
     ck_assert_ptr_null(gemm_core_wanted("Zen", true, true));
     ck_assert_ptr_null(gemm_core_wanted("Cooperlake", true, true));
+    ck_assert_uint_gt(strlen(kernels_cpu_products()), 0);
 }
 END_TEST
 

@@ -54,7 +54,7 @@ START_TEST(it_names_what_runs)
     struct utsname kernel;
     char *text;
     size_t len;
-    int rc = environment_write(path, &err);
+    int rc = environment_write(path, "Haswell", &err);
     ck_assert_msg(rc == 0, "%s", err.text);
     ck_assert_int_eq(pathsafe_read_file(path, 1 << 20, &text, &len, &err), 0);
     struct ydoc *doc = ydoc_parse(text, len, NULL, &faults);
@@ -69,6 +69,7 @@ START_TEST(it_names_what_runs)
     ck_assert_int_eq(uname(&kernel), 0);
     ck_assert_ptr_nonnull(strstr(ydoc_get(root, "kernel")->text, kernel.release));
     ck_assert_uint_gt(strlen(ydoc_get(root, "memory")->text), 0);
+    ck_assert_str_eq(ydoc_get(root, "products")->text, "Haswell");
     const struct ydoc_node *program = find_object(root, "");
     check_own_id(ydoc_get(program, "build_id")->text);
     const struct ydoc_node *libc = find_object(root, "libc.so");
@@ -82,7 +83,8 @@ END_TEST
 
 START_TEST(no_place_for_it_is_an_error)
 {
-    ck_assert_int_eq(environment_write("/nowhere/environment.json", &err), -PPT_EIO);
+    ck_assert_int_eq(environment_write("/nowhere/environment.json", "Haswell", &err),
+                     -PPT_EIO);
 }
 END_TEST
 
