@@ -260,10 +260,11 @@ bool settle_keep_beginning(const char *directory, const unsigned char public_key
     struct signed_job *job = malloc(sizeof *job);
     if (job != NULL && spool_path(directory, PLAN_METER, path, NULL) == 0 &&
         plan_load(directory, public_key, &seen, &job->plan, &job->spec, &job->manifest,
-                  NULL) == 0 &&
-        (!job->plan.price.is_private ||
-         meter_keep_beginning(path, &job->plan.price, attempt, &has_begun, NULL) == 0))
-        has_begun = has_begun || !job->plan.price.is_private;
+                  NULL) == 0) {
+        has_begun = !job->plan.price.is_private;
+        if (!has_begun) /* false on an error, too */
+            meter_keep_beginning(path, &job->plan.price, attempt, &has_begun, NULL);
+    }
     free(job);
     return has_begun;
 }

@@ -462,11 +462,10 @@ int meter_keep_beginning(const char *path, const struct price *price, int64_t at
                          bool *ret_has_begun, struct error *err)
 {
     int64_t last = 0;
+    *ret_has_begun = false;
     int rc = meter_last_attempt(path, price, &last, err);
-    if (rc != 0 || last < attempt) {
-        *ret_has_begun = false;
+    if (rc != 0 || last < attempt)
         return rc;
-    }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return error_errno(err, PPT_EIO, "cannot open meter %s", path);

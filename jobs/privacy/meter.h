@@ -66,7 +66,7 @@ int meter_last_attempt(const char *path, const struct price *price,
                        int64_t *ret_attempt, struct error *err);
 
 /* Has that attempt opened it, or a later one? Then this is on disk when it returns.
- * Errors: PPT_ETRUST, PPT_EIO. */
+ * Errors: PPT_ETRUST, PPT_EIO (*ret_has_begun is false). */
 int meter_keep_beginning(const char *path, const struct price *price, int64_t attempt,
                          bool *ret_has_begun, struct error *err);
 
