@@ -10,6 +10,7 @@
 
 #include "worker/agree.h"
 #include "worker/files.h"
+#include "worker/page_cache.h"
 #include "worker/shard.h"
 
 /* SHA-256 of blocks [first, first + n) of a file of size_bytes. */
@@ -22,6 +23,7 @@ static int hash_blocks(int fd, const char *path, int64_t size_bytes, int64_t fir
         size_bytes < MANIFEST_BLOCK_BYTES ? (size_t)size_bytes : MANIFEST_BLOCK_BYTES);
     if (block == NULL)
         return error_set(err, PPT_ENOMEM, "no memory to check %s", path);
+    const bool drops_behind = !page_cache_may_hold(n * MANIFEST_BLOCK_BYTES);
     int rc = 0;
     for (int64_t b = first; rc == 0 && b < first + n; b++) {
         int64_t offset = b * MANIFEST_BLOCK_BYTES;
@@ -30,6 +32,8 @@ static int hash_blocks(int fd, const char *path, int64_t size_bytes, int64_t fir
         rc = files_read_at(fd, path, offset, len, block, err);
         if (rc == 0)
             crypto_sha256(block, len, ret_hashes + (b - first) * CRYPTO_SHA256_SIZE);
+        if (drops_behind)
+            page_cache_drop_behind(fd, offset, len);
     }
     free(block);
     return rc;

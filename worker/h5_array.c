@@ -386,6 +386,11 @@ size_t h5_data_row_bytes(const struct h5_data *data)
     return data->row_bytes;
 }
 
+void h5_data_drop_behind(struct h5_data *data, bool does)
+{
+    data->drops_behind = does;
+}
+
 bool h5_data_is_direct(const struct h5_data *data)
 {
     return data->offset >= 0;

@@ -36,6 +36,7 @@ struct h5_data {
     /* For pread, where offset is not -1. Each array has one of its own: on a shared one
      * the kernel sees reads that jump between arrays, and stops reading ahead. */
     int fd;
+    bool drops_behind;        /* h5_data_drop_behind */
     struct h5_chunks *chunks; /* reads where offset is -1; NULL: HDF5 must */
     struct h5_part *parts;    /* [n_parts], in order; they hold all rows if any */
     int n_parts;

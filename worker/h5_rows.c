@@ -1,13 +1,11 @@
-#include <fcntl.h>
-
 #include "worker/files.h"
 #include "worker/h5.h"
 #include "worker/h5_chunks.h"
 #include "worker/h5_inside.h"
+#include "worker/page_cache.h"
 
-/* Whoever reads so much in one piece is passing over the file, and will want as much
- * again: the system fetches it while this is copied. */
-#define STREAM_BYTES (256u << 10)
+/* Whoever reads so much in one piece is passing over the file. */
+#define PASS_BYTES (256u << 10)
 
 static int check_range(const struct h5_data *data, int64_t first, size_t n,
                        struct error *err)
@@ -63,6 +61,21 @@ static int read_parts(struct h5_data *data, int64_t first, size_t n,
     return 0;
 }
 
+/* Rows [first, first + n) of a direct array, `stride` bytes apart. */
+static int read_direct(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
+                       size_t stride, struct error *err)
+{
+    size_t len = n * data->row_bytes;
+    int64_t at = data->offset + first * (int64_t)data->row_bytes;
+    int rc = stride == data->row_bytes
+                 ? files_read_at(data->fd, data->file->path, at, len, ret_rows, err)
+                 : files_scatter_at(data->fd, data->file->path, at, n, data->row_bytes,
+                                    stride, ret_rows, err);
+    if (rc == 0 && data->drops_behind && len >= PASS_BYTES)
+        page_cache_drop_behind(data->fd, at, len);
+    return rc;
+}
+
 int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
                  struct error *err)
 {
@@ -72,9 +85,7 @@ int h5_data_read(struct h5_data *data, int64_t first, size_t n, void *ret_rows,
     if (data->n_parts > 0)
         return read_parts(data, first, n, ret_rows, err);
     if (data->offset >= 0)
-        return files_read_at(data->fd, data->file->path,
-                             data->offset + first * (int64_t)data->row_bytes,
-                             n * data->row_bytes, ret_rows, err);
+        return read_direct(data, first, n, ret_rows, data->row_bytes, err);
     if (data->chunks != NULL)
         return h5_chunks_read(data->chunks, NULL, first, n, ret_rows, data->row_bytes,
                               err);
@@ -94,12 +105,7 @@ int h5_data_scatter(struct h5_data *data, int64_t first, size_t n, void *ret_row
     if (data->offset < 0)
         return error_set(err, PPT_EINTERNAL, "%s: %s does not lie in one piece",
                          data->file->path, data->name);
-    size_t len = n * data->row_bytes;
-    int64_t at = data->offset + first * (int64_t)data->row_bytes;
-    if (len >= STREAM_BYTES)
-        posix_fadvise(data->fd, at + (int64_t)len, (off_t)len, POSIX_FADV_WILLNEED);
-    return files_scatter_at(data->fd, data->file->path, at, n, data->row_bytes, stride,
-                            ret_rows, err);
+    return read_direct(data, first, n, ret_rows, stride, err);
 }
 
 int h5_data_pick(struct h5_data *data, const int64_t *rows, size_t n, void *ret_rows,

@@ -300,6 +300,7 @@ int h5_data_part(struct h5_data *data, int64_t row, struct h5_data **ret_part,
     int rc = part->data != NULL ? 0 : open_part(data, part, err);
     if (rc != 0)
         return rc;
+    part->data->drops_behind = data->drops_behind;
     *ret_part = part->data;
     *ret_first = part->first;
     return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "worker/gather.h"
+#include "worker/page_cache.h"
 
 #define BLOCK_BYTES (512u << 10)
 #define MAX_BLOCK_ROWS 4096u
@@ -331,6 +332,8 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
     size_t ahead = cache_bytes < SHARD_AHEAD_BYTES ? cache_bytes : SHARD_AHEAD_BYTES;
     size_t row_bytes =
         h5_data_row_bytes(shard->split.x) + h5_data_row_bytes(shard->split.y);
+    h5_data_drop_behind(shard->split.x,
+                        !page_cache_may_hold(shard->n_rows * (int64_t)row_bytes));
     shard->may_cache = (uint64_t)shard->n_rows <= cache_bytes / row_bytes;
     rc = shard->may_cache ? 0 : make_blocks(shard, err);
     if (rc != 0) {

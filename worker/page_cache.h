@@ -1,0 +1,26 @@
+/* What one pass over much data leaves in the system's page cache.
+ *
+ * The system keeps what was read longest ago least, so of a pass over more than memory
+ * holds nothing is there when the next pass comes for it. Until then each page must be
+ * found room for, at the cost of another one's: over 20 GiB on a machine of 23 that
+ * took seven times the processor time of reading into pages just given back (14 and 2
+ * s, ext4 with large folios, Linux 6.18).
+ */
+#ifndef PPT_WORKER_PAGE_CACHE_H
+#define PPT_WORKER_PAGE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whether so much may still be there when it has been read: at most half of the
+ * machine's memory. What other ranks and programs read there is not known. */
+bool page_cache_may_hold(int64_t bytes);
+
+/* len bytes at an offset of an open file were read, the next of a pass: takes those
+ * before them out of the cache, 32 MiB at a time, so that the last 64 MiB at most are
+ * left. Pages that somebody has mapped or written stay. Where a file system knows no
+ * such advice, nothing changes. */
+void page_cache_drop_behind(int fd, int64_t offset, size_t len);
+
+#endif
