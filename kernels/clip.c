@@ -9,32 +9,32 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 8 }; /* independent partial sums, so that the loops become vectors */
+/* So many sums at once, so that they become vectors. */
+enum { LANES = 8 };
+typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
+typedef float narrow __attribute__((vector_size(LANES * sizeof(float))));
 
-/* Of n values, a power of two; they are lost. */
-CPU_INLINE double total(int n, double *values)
+CPU_INLINE double total(const wide *x)
 {
-    for (int half = n / 2; half > 0; half /= 2) {
-        for (int j = 0; j < half; j++) {
-            values[j] += values[j + half];
-        }
-    }
-    return values[0];
+    const wide v = *x;
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
 CPU_INLINE double dot(int64_t len, const float *restrict x, const float *restrict y)
 {
-    double lane[LANES] = {0};
+    wide lanes = {0};
+    double sum = 0.0;
     int64_t i = 0;
     for (; i + LANES <= len; i += LANES) {
-        for (int j = 0; j < LANES; j++) {
-            lane[j] += (double)x[i + j] * (double)y[i + j];
-        }
+        narrow a, b;
+        memcpy(&a, x + i, sizeof a);
+        memcpy(&b, y + i, sizeof b);
+        lanes += __builtin_convertvector(a, wide) * __builtin_convertvector(b, wide);
     }
-    for (int j = 0; i + j < len; j++) {
-        lane[j] += (double)x[i + j] * (double)y[i + j];
+    for (; i < len; i++) {
+        sum += (double)x[i] * (double)y[i];
     }
-    return total(LANES, lane);
+    return total(&lanes) + sum;
 }
 
 CPU_CLONES void clip_square_rows(int64_t n, int64_t len, const float *x, double *square)
@@ -53,27 +53,31 @@ CPU_CLONES void clip_add_square_rows(int64_t n, int64_t len, const float *x,
 }
 
 /* An upper bound of the sum of squares, at most 1 + 2^-18 times it, plus len 2^-149;
- * Inf where a float overflows. A lane adds up 16 squares in float and then four lanes
- * are added, all positive: off by a factor of 1 + 19 2^-24 at most, and 2^-150 for each
+ * Inf where a float overflows. A lane adds up 16 squares in float and then eight lanes
+ * are added, all positive: off by a factor of 1 + 20 2^-24 at most, and 2^-150 for each
  * square that underflows. */
 CPU_INLINE double square_above(int64_t len, const float *restrict x)
 {
-    enum { WIDTH = 64, DEPTH = 16, QUARTER = WIDTH / 4 };
-    double sums[QUARTER] = {0};
+    enum { DEPTH = 16, ROW = 8 * LANES };
+    wide sums = {0};
     int64_t i = 0;
-    while (i + WIDTH <= len) {
-        float lane[WIDTH] = {0};
-        for (int k = 0; k < DEPTH && i + WIDTH <= len; k++, i += WIDTH) {
-            for (int j = 0; j < WIDTH; j++) {
-                lane[j] += x[i + j] * x[i + j];
+    while (i + ROW <= len) {
+        narrow lanes[8] = {0};
+        for (int k = 0; k < DEPTH && i + ROW <= len; k++, i += ROW) {
+            for (int j = 0; j < 8; j++) {
+                narrow v;
+                memcpy(&v, x + i + j * LANES, sizeof v);
+                lanes[j] += v * v;
             }
         }
-        for (int j = 0; j < QUARTER; j++) {
-            sums[j] += (double)((lane[j] + lane[j + QUARTER]) +
-                                (lane[j + 2 * QUARTER] + lane[j + 3 * QUARTER]));
+        for (int half = 4; half > 0; half /= 2) {
+            for (int j = 0; j < half; j++) {
+                lanes[j] += lanes[j + half];
+            }
         }
+        sums += __builtin_convertvector(lanes[0], wide);
     }
-    double sum = total(QUARTER, sums) + dot(len - i, x + i, x + i);
+    double sum = total(&sums) + dot(len - i, x + i, x + i);
     return sum * (1.0 + 0x1p-19) + (double)len * 0x1p-149;
 }
 
@@ -104,7 +108,6 @@ void clip_ghost_norms(int64_t n, int64_t t, double gamma, const double *ghost,
 /* Gram matrices are made in tiles, from rows that were made double once a tile; TALL
  * times BROAD sums stay in registers. */
 enum { SIDE = 16, DEPTH = 128, TALL = 4, BROAD = 2 };
-typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
 
 struct panel {
     double row[SIDE][DEPTH + LANES];

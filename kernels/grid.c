@@ -42,52 +42,47 @@ static inline double fraction(uint64_t bits)
     return as_double(0x3ff0000000000000u | bits >> 12) - 1.0;
 }
 
-/* -2 ln u for u in (0, 1], not -0: u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
- * ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m + 1), |f| < 0.1716. */
-static inline double minus_two_log(double u)
+/* -ln(u) / 2 for u in (0, 1], not -0: u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+ * ln m = 2 (f + f^3/3 + f^5/5 + ...), f = (m - 1)/(m + 1), f^2 < 0.02944. The
+ * polynomials here are those with the least largest error; it is in samplers.md. */
+static inline double half_log(double u)
 {
     uint64_t bits = as_bits(u);
     uint64_t offset = bits - 0x3fe6a09e667f3bcdu + 0x4000000000000000u;
     double e = as_double(0x4330000000000000u | offset >> 52) - (0x1p52 + 1024.0);
     double m = as_double((offset & 0xfffffffffffffu) + 0x3fe6a09e667f3bcdu);
     double f = (m - 1.0) / (m + 1.0), s = f * f;
-    double sum = 1.0 / 19.0;
-    sum = sum * s + 1.0 / 17.0;
-    sum = sum * s + 1.0 / 15.0;
-    sum = sum * s + 1.0 / 13.0;
-    sum = sum * s + 1.0 / 11.0;
-    sum = sum * s + 1.0 / 9.0;
-    sum = sum * s + 1.0 / 7.0;
-    sum = sum * s + 1.0 / 5.0;
-    sum = sum * s + 1.0 / 3.0;
-    return fabs(e * 1.3862943611198906 + 4.0 * (f + f * s * sum));
+    double sum = 0x1.58759a12ef12dp-4;
+    sum = sum * s + 0x1.732c516fc6e7dp-4;
+    sum = sum * s + 0x1.c722769d7784fp-4;
+    sum = sum * s + 0x1.2492417a8fb18p-3;
+    sum = sum * s + 0x1.999999a28ea3cp-3;
+    sum = sum * s + 0x1.555555555397ap-2;
+    return fabs(e * 0.34657359027997264 + (f + f * s * sum));
 }
 
-/* sin and cos of an angle in [-pi/4, pi/4], Taylor to degrees 15 and 16. */
-static inline double sin_small(double t)
+/* sin and cos of x pi/2, x in [-1/2, 1/2]. */
+static inline double sin_small(double x)
 {
-    double s = t * t;
-    double sum = -1.0 / 1307674368000.0;
-    sum = sum * s + 1.0 / 6227020800.0;
-    sum = sum * s - 1.0 / 39916800.0;
-    sum = sum * s + 1.0 / 362880.0;
-    sum = sum * s - 1.0 / 5040.0;
-    sum = sum * s + 1.0 / 120.0;
-    sum = sum * s - 1.0 / 6.0;
-    return t + t * s * sum;
+    double s = x * x;
+    double sum = 0x1.e3c393587657bp-25;
+    sum = sum * s - 0x1.e2ffde30d7174p-19;
+    sum = sum * s + 0x1.50782f2fbb398p-13;
+    sum = sum * s - 0x1.32d2cce2314efp-8;
+    sum = sum * s + 0x1.466bc67757d86p-4;
+    sum = sum * s - 0x1.4abbce625be3cp-1;
+    return x * (1.5707963267948966 + s * sum);
 }
 
-static inline double cos_small(double t)
+static inline double cos_small(double x)
 {
-    double s = t * t;
-    double sum = 1.0 / 20922789888000.0;
-    sum = sum * s - 1.0 / 87178291200.0;
-    sum = sum * s + 1.0 / 479001600.0;
-    sum = sum * s - 1.0 / 3628800.0;
-    sum = sum * s + 1.0 / 40320.0;
-    sum = sum * s - 1.0 / 720.0;
-    sum = sum * s + 1.0 / 24.0;
-    sum = sum * s - 0.5;
+    double s = x * x;
+    double sum = 0x1.f3ef41ff7f461p-22;
+    sum = sum * s - 0x1.a6ca00956b9ebp-16;
+    sum = sum * s + 0x1.e1f4fbfbff189p-11;
+    sum = sum * s - 0x1.55d3c7dcb5f2cp-6;
+    sum = sum * s + 0x1.03c1f081b14bdp-2;
+    sum = sum * s - 0x1.3bd3cc9be45a5p+0;
     return 1.0 + s * sum;
 }
 
@@ -104,8 +99,8 @@ static inline void turn(uint64_t bits, double *ret_cosine, double *ret_sine)
     uint64_t turned = bits + ((uint64_t)1 << 61); /* quarter, then the place in it */
     /* the place, but for its last bits, minus a half: exact */
     uint64_t place = 0x3ff0000000000000u | (turned >> 10 & 0xfffffffffffffu);
-    double t = (as_double(place) - 1.5) * 1.5707963267948966;
-    uint64_t s = as_bits(sin_small(t)), c = as_bits(cos_small(t));
+    double x = as_double(place) - 1.5;
+    uint64_t s = as_bits(sin_small(x)), c = as_bits(cos_small(x));
     uint64_t swap = (s ^ c) & (0 - (turned >> 62 & 1));
     *ret_cosine = as_double(c ^ swap ^ ((turned ^ turned << 1) & sign_bit));
     *ret_sine = as_double(s ^ swap ^ (turned & sign_bit));
@@ -116,17 +111,17 @@ static inline void draw_pairs(int64_t n_pairs, double std_steps,
                               const uint64_t *restrict bits, double *restrict first,
                               double *restrict second, uint64_t *restrict in_doubt)
 {
-    const double tail = std_steps * error_tail;
+    const double twice = 2.0 * std_steps, half_tail = 0.5 * std_steps * error_tail;
     for (int64_t i = 0; i < n_pairs; i++) {
-        double below = fraction(bits[2 * i]), u = below + 0x1p-52; /* in (0, 1] */
-        double radius = sqrt(minus_two_log(u)), width = std_steps * radius, x, y;
+        double below = fraction(bits[2 * i]), u = below + 0x1p-52;   /* in (0, 1] */
+        double half = sqrt(half_log(u)), width = twice * half, x, y; /* of r */
         turn(bits[2 * i + 1], &x, &y);
         x *= width;
         y *= width;
         double k = nearest(x), l = nearest(y), off = fabs(x - k), off_y = fabs(y - l);
         off = (off > off_y ? off : off_y) + error_radius * width;
-        off += tail / (below * radius); /* Inf where below is 0, or u is 1 */
-        uint64_t sure = off < 0.5 ? UINT64_MAX : 0;
+        /* off + the tail's error < 1/2: never where below is 0, or u is 1 */
+        uint64_t sure = (0.5 - off) * (below * half) > half_tail ? UINT64_MAX : 0;
         first[i] = as_double(as_bits(k) & sure);
         second[i] = as_double(as_bits(l) & sure);
         in_doubt[i] = sure + 1;
