@@ -147,8 +147,8 @@ int h5_data_n_parts(const struct h5_data *data);
 int h5_data_part(struct h5_data *data, int64_t row, struct h5_data **ret_part,
                  int64_t *ret_first, struct error *err);
 
-/* Whether rows that are read directly, in pieces of 256 KiB or more, leave the system's
- * page cache behind the reader (page_cache.h); they stay unless told. Of a virtual array
+/* Whether rows that are read directly, 32 or more in one piece, leave the system's page
+ * cache behind the reader (page_cache.h); they stay unless told. Of a virtual array
  * this holds for its parts. */
 void h5_data_drop_behind(struct h5_data *data, bool does);
 

@@ -4,8 +4,9 @@
 #include "worker/h5_inside.h"
 #include "worker/page_cache.h"
 
-/* Whoever reads so much in one piece is passing over the file. */
-#define PASS_BYTES (256u << 10)
+/* Whoever reads so many rows in one piece passes over the file. One who reads here and
+ * there may meet the pages again, however large it is. */
+#define PASS_ROWS 32
 
 static int check_range(const struct h5_data *data, int64_t first, size_t n,
                        struct error *err)
@@ -71,7 +72,7 @@ static int read_direct(struct h5_data *data, int64_t first, size_t n, void *ret_
                  ? files_read_at(data->fd, data->file->path, at, len, ret_rows, err)
                  : files_scatter_at(data->fd, data->file->path, at, n, data->row_bytes,
                                     stride, ret_rows, err);
-    if (rc == 0 && data->drops_behind && len >= PASS_BYTES)
+    if (rc == 0 && data->drops_behind && n >= PASS_ROWS)
         page_cache_drop_behind(data->fd, at, len);
     return rc;
 }

@@ -8,7 +8,7 @@
 bool page_cache_may_hold(int64_t bytes)
 {
     int64_t n_pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return bytes / 2 <= n_pages / 4 * page_bytes;
+    return bytes <= n_pages / 4 * 3 * page_bytes;
 }
 
 /* A page, or several that the system keeps as one, that lies over the end of one advice

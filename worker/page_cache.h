@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether so much may still be there when it has been read: at most half of the
- * machine's memory. What other ranks and programs read there is not known. */
+/* Whether so much may still be there when it has been read: at most three quarters of
+ * the machine's memory. Neither what other ranks and programs read there nor a limit of
+ * the job's own is known here. */
 bool page_cache_may_hold(int64_t bytes);
 
 /* len bytes at an offset of an open file were read, the next of a pass: takes those

@@ -4,9 +4,9 @@
  * kept; a larger one stays in the file and costs about 1 MiB plus, where the file is
  * chunked, 96 MiB at most for its chunks (h5_chunks.h), and whoever reads ahead may
  * take SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. Of one that takes
- * more than half of the machine's memory, what is read in order leaves the system's
- * page cache too (page_cache.h). A record that holds a NaN or an infinity is damage, as
- * a label out of range is.
+ * more than three quarters of the machine's memory, what is read in order leaves the
+ * system's page cache too (page_cache.h). A record that holds a NaN or an infinity is
+ * damage, as a label out of range is.
  */
 #ifndef PPT_WORKER_SHARD_H
 #define PPT_WORKER_SHARD_H
