@@ -46,6 +46,7 @@ struct comm_device {
 struct comm {
     int rank;
     int size;
+    int n_beside; /* other ranks on this one's machine, as far as is known */
     const struct comm_ops *ops;
     void *state; /* the implementation's */
     /* NULL: what lies on devices goes by the hosts' memory. On all ranks or on none. */

@@ -309,9 +309,10 @@ _Noreturn void comm_mpi_abort(int status)
     _Exit(status);
 }
 
-static int ask_one_node(const struct state *state, int size, bool *ret_is_one_node,
-                        struct error *err)
+/* Sets n_beside. */
+static int ask_node(struct comm *comm, struct error *err)
 {
+    const struct state *state = comm->state;
     MPI_Comm node = MPI_COMM_NULL;
     int n_here = 0;
     int rc = check(
@@ -321,7 +322,7 @@ static int ask_one_node(const struct state *state, int size, bool *ret_is_one_no
         return rc;
     MPI_Comm_size(node, &n_here);
     MPI_Comm_free(&node);
-    *ret_is_one_node = n_here == size && size > 1;
+    comm->n_beside = n_here - 1;
     return 0;
 }
 
@@ -413,7 +414,6 @@ static int open_channel(const volatile sig_atomic_t *give_up, struct comm *ret_c
 {
     MPI_Comm mpi = MPI_COMM_NULL;
     struct comm comm;
-    bool is_one_node = false;
     int status = MPI_Comm_dup(MPI_COMM_WORLD, &mpi);
     bool is_control = give_up != NULL;
     int rc = open_over(status, mpi, is_control ? &control_ops : &apart_ops, give_up,
@@ -421,7 +421,8 @@ static int open_channel(const volatile sig_atomic_t *give_up, struct comm *ret_c
     if (rc != 0)
         return rc;
     struct state *state = comm.state;
-    rc = ask_one_node(state, comm.size, &is_one_node, err);
+    rc = ask_node(&comm, err);
+    bool is_one_node = comm.n_beside == comm.size - 1 && comm.size > 1;
     if (rc == 0 && is_one_node)
         rc = open_board(state, comm.rank, comm.size, err);
     if (rc == 0 && is_one_node && !is_control)

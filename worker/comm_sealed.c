@@ -455,6 +455,7 @@ int comm_sealed_new(struct comm *plain, const struct seal_context *context,
     }
     *ret_comm = (struct comm){.rank = plain->rank,
                               .size = plain->size,
+                              .n_beside = plain->n_beside,
                               .ops = &sealed_ops,
                               .state = meeting.state};
     return 0;

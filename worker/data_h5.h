@@ -21,6 +21,7 @@ struct data_h5 {
     enum privacy_unit unit;
     enum privacy_relation relation;
     struct data_splits *shared; /* by data_h5_share; else NULL */
+    int n_beside; /* others on this machine that read parts of it; 0 unless set */
 };
 
 /* An open split. n_rows is the true count: a secret under add/remove. */

@@ -15,7 +15,8 @@
 
 /* SHA-256 of blocks [first, first + n) of a file of size_bytes. */
 static int hash_blocks(int fd, const char *path, int64_t size_bytes, int64_t first,
-                       int64_t n, unsigned char *ret_hashes, struct error *err)
+                       int64_t n, int n_beside, unsigned char *ret_hashes,
+                       struct error *err)
 {
     if (n == 0)
         return 0;
@@ -23,7 +24,8 @@ static int hash_blocks(int fd, const char *path, int64_t size_bytes, int64_t fir
         size_bytes < MANIFEST_BLOCK_BYTES ? (size_t)size_bytes : MANIFEST_BLOCK_BYTES);
     if (block == NULL)
         return error_set(err, PPT_ENOMEM, "no memory to check %s", path);
-    const bool drops_behind = !page_cache_may_hold(n * MANIFEST_BLOCK_BYTES);
+    const bool drops_behind =
+        !page_cache_may_hold(n * MANIFEST_BLOCK_BYTES, n_beside, size_bytes);
     int rc = 0;
     for (int64_t b = first; rc == 0 && b < first + n; b++) {
         int64_t offset = b * MANIFEST_BLOCK_BYTES;
@@ -59,7 +61,7 @@ static int hash_own(const char *path, int64_t *ret_n_blocks, unsigned char **ret
     if (rc == 0 && hashes == NULL)
         rc = error_set(err, PPT_ENOMEM, "no memory to check %s", path);
     if (rc == 0)
-        rc = hash_blocks(fd, path, st.st_size, first, n,
+        rc = hash_blocks(fd, path, st.st_size, first, n, comm->n_beside,
                          hashes + first * CRYPTO_SHA256_SIZE, err);
     close(fd);
     if (rc != 0) {

@@ -13,15 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether so much may still be there when it has been read: at most three quarters of
- * the machine's memory. Neither what other ranks and programs read there nor a limit of
- * the job's own is known here. */
-bool page_cache_may_hold(int64_t bytes);
+/* Whether a part of a file may still be there when it has been read, as may those that
+ * n_beside others on this machine read, of the same size, but no more than the whole:
+ * at most three quarters of the memory. What else is read there, and a limit of the
+ * job's own, is not known here. */
+bool page_cache_may_hold(int64_t part_bytes, int n_beside, int64_t whole_bytes);
 
 /* len bytes at an offset of an open file were read, the next of a pass: takes those
- * before them out of the cache, 32 MiB at a time, so that the last 64 MiB at most are
- * left. Pages that somebody has mapped or written stay. Where a file system knows no
- * such advice, nothing changes. */
+ * before them out of the cache, 32 MiB at a time, so that little more than the last 32
+ * MiB are left. Pages that somebody has mapped or written stay; another reader who is
+ * behind finds nothing there. Where a file system knows no such advice, nothing
+ * changes. */
 void page_cache_drop_behind(int fd, int64_t offset, size_t len);
 
 #endif

@@ -354,6 +354,7 @@ static int open_split(struct run *run, const char *name, bool is_whole,
 static int open_file(struct run *run, struct error *err)
 {
     int rc = data_kept_open(run->plan.data_file, &run->data, err);
+    run->data.n_beside = run->comm->n_beside;
     if (rc == 0)
         h5_set_threads(run->data.file, run->n_threads);
     if (rc == 0 && (run->data.unit != run->manifest.unit ||

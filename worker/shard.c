@@ -332,8 +332,10 @@ int shard_open(const struct data_h5 *data, const struct manifest_split *stated,
     size_t ahead = cache_bytes < SHARD_AHEAD_BYTES ? cache_bytes : SHARD_AHEAD_BYTES;
     size_t row_bytes =
         h5_data_row_bytes(shard->split.x) + h5_data_row_bytes(shard->split.y);
+    const int64_t whole_bytes = shard->split.n_rows * (int64_t)row_bytes;
     h5_data_drop_behind(shard->split.x,
-                        !page_cache_may_hold(shard->n_rows * (int64_t)row_bytes));
+                        !page_cache_may_hold(shard->n_rows * (int64_t)row_bytes,
+                                             data->n_beside, whole_bytes));
     shard->may_cache = (uint64_t)shard->n_rows <= cache_bytes / row_bytes;
     rc = shard->may_cache ? 0 : make_blocks(shard, err);
     if (rc != 0) {

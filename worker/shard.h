@@ -3,9 +3,10 @@
  * Memory: a shard whose bytes fit `cache_bytes` is read once, when first used, and
  * kept; a larger one stays in the file and costs about 1 MiB plus, where the file is
  * chunked, 96 MiB at most for its chunks (h5_chunks.h), and whoever reads ahead may
- * take SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. Of one that takes
- * more than three quarters of the machine's memory, what is read in order leaves the
- * system's page cache too (page_cache.h). A record that holds a NaN or an infinity is
+ * take SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. Where it and
+ * those of the other ranks on this machine (data->n_beside) take more than three
+ * quarters of the memory, what is read in order leaves the system's page cache too
+ * (page_cache.h). A record that holds a NaN or an infinity is
  * damage, as a label out of range is.
  */
 #ifndef PPT_WORKER_SHARD_H

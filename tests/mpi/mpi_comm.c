@@ -40,6 +40,12 @@ static void check_sum(struct comm *comm)
     CHECK(comm, comm->ops->sum_f64(comm, data, 0, &err) == 0);
 }
 
+/* Tests start all ranks on this machine. */
+static void check_beside(struct comm *comm)
+{
+    CHECK(comm, comm->n_beside == comm->size - 1);
+}
+
 static void check_max(struct comm *comm)
 {
     int64_t data[3] = {comm->rank, -comm->rank, INT64_MIN + comm->rank};
@@ -174,6 +180,7 @@ static void check_take(struct comm *comm)
 
 static void check_all(struct comm *comm)
 {
+    check_beside(comm);
     check_sum(comm);
     check_max(comm);
     check_slices(comm, 0);
