@@ -162,6 +162,7 @@ static void check_random(struct comm *comm, struct comm *sealed)
     struct data *d = calloc(1, sizeof *d);
     uint64_t seed = 20;
     CHECK(d != NULL);
+    CHECK(sealed->n_beside == comm->n_beside && comm->n_beside == comm->size - 1);
     for (int i = 0; i < N_ROUNDS; i++) {
         switch (next(&seed) % 7) {
         case 0:
