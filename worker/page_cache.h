@@ -1,10 +1,10 @@
 /* What one pass over much data leaves in the system's page cache.
  *
- * The system keeps what was read longest ago least, so of a pass over more than memory
- * holds nothing is there when the next pass comes for it. Until then each page must be
- * found room for, at the cost of another one's: over 20 GiB on a machine of 23 that
- * took seven times the processor time of reading into pages just given back (14 and 2
- * s, ext4 with large folios, Linux 6.18).
+ * The system gives up first what was read longest ago, so of a pass over more than
+ * memory holds nothing is there when the next pass comes for it. And until then room
+ * has to be found for each page: over 20 GiB on a machine of 23 that took seven times
+ * the processor time of reading into pages just given back (14 and 2 s, ext4 with large
+ * folios, Linux 6.18).
  */
 #ifndef PPT_WORKER_PAGE_CACHE_H
 #define PPT_WORKER_PAGE_CACHE_H

@@ -6,8 +6,8 @@
  * take SHARD_AHEAD_BYTES for it, or cache_bytes where that is less. Where it and
  * those of the other ranks on this machine (data->n_beside) take more than three
  * quarters of the memory, what is read in order leaves the system's page cache too
- * (page_cache.h). A record that holds a NaN or an infinity is
- * damage, as a label out of range is.
+ * (page_cache.h). A record that holds a NaN or an infinity is damage, as a label out of
+ * range is.
  */
 #ifndef PPT_WORKER_SHARD_H
 #define PPT_WORKER_SHARD_H

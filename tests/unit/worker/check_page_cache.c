@@ -17,7 +17,6 @@
 #include "worker/digest.h"
 #include "worker/import.h"
 #include "worker/join.h"
-#include "worker/page_cache.h"
 #include "worker/shard.h"
 
 enum { ASK = 1024, MAX_WIDTH = 3000, MIB = 1 << 20 };
