@@ -14,14 +14,12 @@ bool page_cache_may_hold(int64_t part_bytes, int n_beside, int64_t whole_bytes)
     return bytes <= n_pages / 4 * 3 * page_bytes;
 }
 
-/* A page, or several that the system keeps as one, that lies over the end of one advice
- * is not given back by it: the next begins a window before that end. */
+/* Several pages that the system keeps as one do not lie over the beginning of a window;
+ * those over the end of an advice are in the next. */
 void page_cache_drop_behind(int fd, int64_t offset, size_t len)
 {
     int64_t end = offset + (int64_t)len;
-    int64_t window = offset / WINDOW_BYTES;
-    if (end / WINDOW_BYTES == window)
-        return;
-    int64_t from = window > 0 ? (window - 1) * WINDOW_BYTES : 0;
-    posix_fadvise(fd, from, end - from, POSIX_FADV_DONTNEED);
+    int64_t from = offset / WINDOW_BYTES * WINDOW_BYTES;
+    if (end - from >= WINDOW_BYTES)
+        posix_fadvise(fd, from, end - from, POSIX_FADV_DONTNEED);
 }
