@@ -1,7 +1,7 @@
 #!/bin/bash
 # Slurm's Prolog for nodes where partitions or licences are kept for ppt: checks the
 # signature of a job's admission token before anything of the job runs. slurmd runs it as
-# root on every node of a job (slurm.conf: Prolog=, PrologFlags=Alloc).
+# root on every node of a job (slurm.conf: Prolog=, PrologFlags=Alloc,DeferBatch).
 #
 # A job whose token is not its own is cancelled and this ends with 0: a status other than 0
 # drains the node, and no user may do that. Its AdminComment says why. Where nothing can be
@@ -13,12 +13,18 @@
 # shellcheck source=slurm/ppt-node.sh
 . "$(dirname "$0")/ppt-node.sh" || exit 1
 
-# Slurm starts nothing of a job that was cancelled while its prolog ran.
+# slurmctld sends no batch script of a job that was cancelled while its prologs ran
+# (DeferBatch). A step, which a user can ask for as soon as there is an allocation, may
+# wait on this node for the prolog's end; slurmd then refuses it if it has heard of the
+# cancellation, which usually takes milliseconds.
+heard_s=2
+
 refuse() {
     note "refused: $*"
     timeout 10 scontrol update jobid="$SLURM_JOB_ID" admincomment="ppt: $*" ||
         echo "ppt-prolog: no comment for job $SLURM_JOB_ID" >&2
     timeout 20 scancel "$SLURM_JOB_ID" || fail "cannot cancel it: $*"
+    sleep "$heard_s"
     exit 0
 }
 

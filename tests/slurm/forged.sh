@@ -50,6 +50,7 @@ never_runs() {
     job=$(batch "$@")
     ends "$job" CANCELLED
     [ ! -e "$dir/ran/$job" ] || die "job $job ran"
+    ! grep -h "[Jj]ob $job " "$cluster"/n*/slurmd.log || die "job $job was sent to a node"
     slurm scontrol show job "$job" | grep -qF "AdminComment=ppt: " || die "no comment"
     slurm scontrol show job "$job" | grep -qF "$words" ||
         die "no \"$words\" in $(slurm scontrol show job "$job")"
@@ -89,6 +90,18 @@ if user srun --partition=private --job-name=ours touch "$dir/ran/srun" 2>"$dir/e
     die "srun ran"
 fi
 [ ! -e "$dir/ran/srun" ] || die "srun's command ran"
+
+step "steps that wait for the prolog in an allocation of salloc"
+coproc granted { user salloc --no-shell --nodes=2 --partition=private --job-name=ours 2>&1; }
+while read -r line; do
+    case $line in *Granted*) break ;; esac
+done <&"${granted[0]}"
+for _ in 1 2 3; do
+    user srun --jobid="${line##* }" --overlap --nodes=2 touch "$dir/ran/step" </dev/null \
+        >>"$dir/err" 2>&1 &
+done
+ends "${line##* }" CANCELLED
+[ ! -e "$dir/ran/step" ] || die "a step ran"
 
 step "with its own token it runs"
 runs ours --partition=private --licenses=ppt:1 --comment="$good"

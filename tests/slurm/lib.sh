@@ -108,7 +108,7 @@ END
     # shellcheck disable=SC2034 # the tests'
     protected="Prolog=$cluster/ppt-prolog.sh
 Epilog=$cluster/ppt-epilog.sh
-PrologFlags=Alloc
+PrologFlags=Alloc,DeferBatch
 PartitionName=private Nodes=n[1-4] State=UP"
     sed -i 's|arguments: \[|&--partition=private, |' \
         "$dir/site-scheduler.yaml" "$dir/site-alice.yaml"
