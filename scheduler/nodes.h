@@ -13,7 +13,7 @@ struct nodes_room {
 };
 
 /* All cores this process may run on, and the memory of the machine or of this process's
- * control group, whichever is less. Errors: PPT_EIO. */
+ * control groups, whichever is less. Errors: PPT_EIO. */
 int nodes_of_this_machine(struct nodes_room *ret_room, struct error *err);
 
 #endif

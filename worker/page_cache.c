@@ -1,17 +1,17 @@
 #include "worker/page_cache.h"
 
 #include <fcntl.h>
-#include <unistd.h>
+
+#include "base/machine.h"
 
 #define WINDOW_BYTES ((int64_t)32 << 20)
 
 bool page_cache_may_hold(int64_t part_bytes, int n_beside, int64_t whole_bytes)
 {
-    int64_t n_pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     int64_t bytes = part_bytes < whole_bytes / (n_beside + 1)
                         ? part_bytes * (n_beside + 1)
                         : whole_bytes;
-    return bytes <= n_pages / 4 * 3 * page_bytes;
+    return bytes <= machine_memory_bytes() / 4 * 3;
 }
 
 /* Several pages that the system keeps as one do not lie over the beginning of a window;

@@ -15,8 +15,8 @@
 
 /* Whether a part of a file may still be there when it has been read, as may those that
  * n_beside others on this machine read, of the same size, but no more than the whole:
- * at most three quarters of the memory. What else is read there, and a limit of the
- * job's own, is not known here. */
+ * at most three quarters of the memory (base/machine.h). What else is read there is not
+ * known here. */
 bool page_cache_may_hold(int64_t part_bytes, int n_beside, int64_t whole_bytes);
 
 /* len bytes at an offset of an open file were read, the next of a pass: takes those
