@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/worker/cached.h"
 #include "worker/agree.h"
 #include "worker/comm_mpi.h"
 #include "worker/digest.h"
@@ -118,6 +119,25 @@ static void check_agree_on_cause(struct comm *comm)
     CHECK(comm, rc == -PPT_EDATA && strcmp(own.text, wanted) == 0);
 }
 
+/* Memory holds the three blocks that one of two ranks reads, but not all five: what was
+ * read leaves the cache, and it stays where memory holds them. A block is 64 MiB. */
+static void check_digest_cache(struct comm *comm, const char *path)
+{
+    char hex[MANIFEST_HEX_SIZE];
+    for (int stays = 0; stays < 2; stays++) {
+        unsigned char can_drop = comm->rank == 0 && cached_can_drop(path);
+        CHECK(comm, comm->ops->broadcast(comm, &can_drop, 1, 0, &err) == 0);
+        cached_claim_mib = stays ? 1000 : 4 * 64 * 4 / 3;
+        CHECK(comm, digest_file(path, comm, hex, &err) == 0);
+        CHECK(comm, comm->ops->barrier(comm, &err) == 0);
+        double left = cached_mib(path);
+        cached_claim_mib = 0;
+        if (can_drop)
+            CHECK(comm, stays ? left > 250 : left < 32.0 * comm->size + 1);
+        CHECK(comm, comm->ops->barrier(comm, &err) == 0);
+    }
+}
+
 /* Ranks share the blocks of a file of five; the digest is that of one rank alone. */
 static void check_digest(struct comm *comm)
 {
@@ -137,6 +157,7 @@ static void check_digest(struct comm *comm)
     CHECK(comm, digest_file(path, comm, shared, &err) == 0);
     CHECK(comm, strcmp(alone, shared) == 0);
     CHECK(comm, comm->ops->barrier(comm, &err) == 0);
+    check_digest_cache(comm, path);
     if (comm->rank == 0)
         remove(path);
     CHECK(comm, digest_file("/nowhere", comm, shared, &err) == -PPT_ENOTFOUND);

@@ -580,6 +580,58 @@ memory() {
     expect 2 '--memory stands alone' mpi 1 "$worker" --memory "$job" --plan "$job"
 }
 
+# Memory holds the half of 141 MiB that one of two ranks reads, but not both halves: their
+# pass leaves next to nothing of the file in the page cache, and all of it where there is
+# memory for both.
+beside() {
+    local bin mib left
+    bin=$(dirname "$tool")
+    npy 48000 3072 >"$dir/x.npy"
+    npy 48000 >"$dir/y.npy"
+    "$PPT_BUILD_DIR/worker/ppt-data" import npy --name planes --train-x "$dir/x.npy" \
+        --train-y "$dir/y.npy" --nominal-count 48000 --quiet -o "$dir/planes.h5" >/dev/null
+    sync "$dir/planes.h5"
+    "$bin/cached_tool" drop "$dir/planes.h5" || {
+        echo "skipped: this file system keeps what it is asked to give back"
+        exit 77
+    }
+    mkdir "$job"
+    "$tool" key "$dir/key"
+    cat >"$dir/job.yaml" <<SPEC
+name: planes
+account: acme
+kind: dp
+dataset: {name: planes, train: train}
+model: logistic
+privacy: $private
+training: {epochs: 1, batch_size: 2048, learning_rate: 0.5, sampling: balls_in_bins}
+resources: {ranks: 2, cores_per_rank: 1}
+SPEC
+    for mib in 150 400; do
+        plan 1
+        mpi 2 env CLAIM_MIB=$mib LD_PRELOAD="$bin/libclaim_memory.so" \
+            ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 "$worker" \
+            --plan "$job" --public-key "$dir/key.pub" >/dev/null 2>"$dir/log" ||
+            die "$(cat "$dir/log")"
+        rm -r "${job:?}"/*
+        left=$("$bin/cached_tool" "$dir/planes.h5")
+        echo "a machine of $mib MiB keeps $left MiB"
+        case $mib in
+        150) [ "$left" -lt 70 ] ;;
+        400) [ "$left" -gt 130 ] ;;
+        esac || die "$left MiB"
+    done
+}
+
+# npy N [WIDTH]: zeros, then as many ones, in version 1 of the format
+npy() {
+    local header="{'descr': '|u1', 'fortran_order': False, 'shape': ($1,${2:+ $2}), }"
+    # shellcheck disable=SC2059 # the length is a byte of the format
+    printf "\\x93NUMPY\\x01\\x00$(printf '\\x%02x' ${#header})\\x00%s" "$header"
+    head -c $(($1 * ${2:-1} / 2)) /dev/zero
+    head -c $(($1 * ${2:-1} / 2)) /dev/zero | tr '\0' '\1'
+}
+
 # A NaN is met by the second rank only, in the middle of a step.
 lonely_nan() {
     setup 2000 "$private" none nan

@@ -1,17 +1,14 @@
 /* Who passes over more than memory holds leaves next to nothing of it in the system's
  * page cache; who may find it there again leaves all. */
 #include <check.h>
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "jobs/comm.h"
+#include "tests/unit/worker/cached.h"
 #include "tests/unit/worker/scratch.h"
 #include "worker/data_h5.h"
 #include "worker/digest.h"
@@ -29,16 +26,6 @@ static const struct file {
 enum { N_FILES = sizeof files / sizeof files[0], N_JOINED = 2 };
 
 static struct error err;
-static long claimed_mib;
-
-/* In place of the library's: a machine with little memory. */
-long sysconf(int name)
-{
-    if (name == _SC_PHYS_PAGES && claimed_mib > 0)
-        return claimed_mib * (MIB / getpagesize());
-    long (*real)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
-    return real(name);
-}
 
 static unsigned char byte_at(int64_t row, int64_t j)
 {
@@ -104,32 +91,6 @@ static void setup(void)
     ck_assert_msg(join_run(&join, &unused, &err) == 0, "%s", err.text);
 }
 
-/* Some file systems keep what they are asked to give back. */
-static bool can_drop(void)
-{
-    struct statfs fs;
-    ck_assert_int_eq(statfs(scratch_path("a.h5"), &fs), 0);
-    return fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC;
-}
-
-static double cached_mib(const char *name)
-{
-    const char *path = scratch_path(name);
-    size_t len = (size_t)scratch_size(path), page = (size_t)getpagesize();
-    size_t n_pages = (len + page - 1) / page, n = 0;
-    unsigned char *is_there = malloc(n_pages);
-    int fd = open(path, O_RDONLY);
-    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-    ck_assert_ptr_ne(map, MAP_FAILED);
-    ck_assert_int_eq(mincore(map, len, is_there), 0);
-    for (size_t i = 0; i < n_pages; i++)
-        n += is_there[i] & 1;
-    munmap(map, len);
-    close(fd);
-    free(is_there);
-    return (double)(n * page) / MIB;
-}
-
 /* Every `apart`th record, as whoever reads ahead asks for them. */
 static void pass(const char *name, int64_t width, int64_t apart, int n_ranks,
                  int n_beside)
@@ -183,8 +144,9 @@ enum { N_PASSES = sizeof passes / sizeof passes[0] };
 /* Of a file of 114 MiB, `read_mib` of which were read. */
 static void check_cached(const char *name, bool stays, double read_mib)
 {
-    double left = cached_mib(name);
-    if (stays || can_drop())
+    const char *path = scratch_path(name);
+    double left = cached_mib(path);
+    if (stays || cached_can_drop(path))
         ck_assert_msg(stays ? left > 110 : left <= 115 - read_mib + 40, "%.1f MiB",
                       left);
 }
@@ -193,7 +155,7 @@ START_TEST(a_pass_over_more_than_memory_leaves_the_cache)
 {
     bool is_joined = strcmp(passes[_i].name, "all.h5") == 0, stays = passes[_i].stays;
     double read_mib = 114.0 / passes[_i].n_ranks;
-    claimed_mib = passes[_i].memory_mib;
+    cached_claim_mib = passes[_i].memory_mib;
     pass(passes[_i].name, passes[_i].width, passes[_i].apart, passes[_i].n_ranks,
          passes[_i].n_beside);
     check_cached(is_joined ? "a.h5" : passes[_i].name, stays, read_mib);
@@ -206,7 +168,7 @@ START_TEST(so_does_a_check_of_the_digest)
 {
     char hex[MANIFEST_HEX_SIZE];
     for (long memory_mib = 1000; memory_mib >= 100; memory_mib -= 900) {
-        claimed_mib = memory_mib;
+        cached_claim_mib = memory_mib;
         ck_assert_int_eq(digest_file(scratch_path("a.h5"), &comm_alone, hex, &err), 0);
         check_cached("a.h5", memory_mib == 1000, 114.0);
     }
