@@ -31,7 +31,13 @@ struct board_place {
 
 size_t board_bytes(int size)
 {
-    return (size_t)size * sizeof(struct board_place);
+    return (size_t)size * sizeof(struct board_place) + CACHE_LINE - 1;
+}
+
+struct board_place *board_places(void *memory)
+{
+    uintptr_t past = (uintptr_t)memory % CACHE_LINE;
+    return (void *)((char *)memory + (past == 0 ? 0 : CACHE_LINE - past));
 }
 
 static bool is_reached(struct count *count, uint32_t value, uint32_t *ret_seen)

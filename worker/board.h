@@ -30,8 +30,12 @@ struct board {
     void *idle_arg;
 };
 
-/* Bytes that a board of `size` ranks takes. They start as zeros. */
+/* Bytes of memory that a board of `size` ranks takes. They start as zeros. */
 size_t board_bytes(int size);
+
+/* The places in that memory, wherever it begins: places lie on cache lines. All ranks
+ * must have the memory equally far behind the beginning of a page. */
+struct board_place *board_places(void *memory);
 
 /* data[n] becomes the maximum over ranks. No rank leaves before all have come, also
  * with n = 0. Errors: PPT_ECOMM where idle ended the wait; the board is of no use to

@@ -368,18 +368,18 @@ static int open_board(struct state *state, int rank, int size, struct error *err
 {
     MPI_Win window = MPI_WIN_NULL;
     MPI_Aint n_bytes = (MPI_Aint)board_bytes(size);
-    void *places = NULL;
+    void *memory = NULL;
     int unit;
     bool is_good =
         MPI_Win_allocate_shared(rank == 0 ? n_bytes : 0, 1, MPI_INFO_NULL, state->mpi,
-                                &places, &window) == MPI_SUCCESS &&
-        MPI_Win_shared_query(window, 0, &n_bytes, &unit, &places) == MPI_SUCCESS;
+                                &memory, &window) == MPI_SUCCESS &&
+        MPI_Win_shared_query(window, 0, &n_bytes, &unit, &memory) == MPI_SUCCESS;
     if (is_good && rank == 0)
-        memset(places, 0, board_bytes(size));
+        memset(memory, 0, board_bytes(size));
     int rc = all_could(state, &is_good, err); /* nobody goes on before it is empty */
     if (rc == 0 && is_good) {
         state->words = window;
-        state->board = (struct board){.places = places,
+        state->board = (struct board){.places = board_places(memory),
                                       .rank = rank,
                                       .size = size,
                                       .idle = at_board,

@@ -33,12 +33,17 @@ static double now(clockid_t clock)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+/* Where Open MPI's shared windows begin. */
+enum { UNALIGNED = 0x108 };
+
 /* Runs `act` in SIZE processes; all must end with status 0. */
 static void among(int (*act)(struct board *board))
 {
-    void *places = mmap(NULL, board_bytes(SIZE), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert(places != MAP_FAILED);
+    const size_t len = UNALIGNED + board_bytes(SIZE);
+    char *memory =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(memory != MAP_FAILED);
+    struct board_place *places = board_places(memory + UNALIGNED);
     for (int rank = 0; rank < SIZE; rank++) {
         if (fork() != 0)
             continue;
@@ -50,7 +55,7 @@ static void among(int (*act)(struct board *board))
     int status;
     while (wait(&status) > 0)
         ck_assert_int_eq(status, 0);
-    munmap(places, board_bytes(SIZE));
+    munmap(memory, len);
 }
 
 enum { PIECE = BOARD_PIECE / 8, MOST = 3 * PIECE - 36 }; /* in words */
