@@ -28,8 +28,8 @@ static int64_t least_bound(const char *mount, char *group, const char *name)
     char path[PATH_MAX];
     int64_t least = INT64_MAX;
     for (;;) {
-        snprintf(path, sizeof path, "%s%s/%s", mount, group, name);
-        int64_t bound = read_bound(path);
+        int len = snprintf(path, sizeof path, "%s%s/%s", mount, group, name);
+        int64_t bound = len < PATH_MAX ? read_bound(path) : INT64_MAX;
         if (bound < least)
             least = bound;
         char *slash = strrchr(group, '/');

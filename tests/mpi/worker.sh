@@ -479,12 +479,8 @@ wrong_schema() {
     [ "$("$tool" used "$job" "$dir/key.pub")" = 0 ] || die "a refused job has spent"
 }
 
-# plan_pass N: one pass over N records of 4 KiB, most of which nobody has written.
-plan_pass() {
-    mkdir "$job"
-    "$tool" terabyte "$dir/planes.h5" "$1"
-    "$tool" key "$dir/key"
-    [ "$(stat -c %b "$dir/planes.h5")" -lt 16384 ] || die "the file takes room"
+# pass_spec RANKS [RESOURCES [TRAINING]]: of a job of one pass, and more of its sections.
+pass_spec() {
     cat >"$dir/job.yaml" <<SPEC
 name: planes
 account: acme
@@ -492,9 +488,18 @@ kind: dp
 dataset: {name: planes, train: train}
 model: logistic
 privacy: $private
-training: {epochs: 1, batch_size: 2048, learning_rate: 0.5}
-resources: {ranks: 8, cores_per_rank: 1, memory: 4GiB}
+training: {epochs: 1, batch_size: 2048, learning_rate: 0.5${3:-}}
+resources: {ranks: $1, cores_per_rank: 1${2:-}}
 SPEC
+}
+
+# plan_pass N: one pass over N records of 4 KiB, most of which nobody has written.
+plan_pass() {
+    mkdir "$job"
+    "$tool" terabyte "$dir/planes.h5" "$1"
+    "$tool" key "$dir/key"
+    [ "$(stat -c %b "$dir/planes.h5")" -lt 16384 ] || die "the file takes room"
+    pass_spec 8 ', memory: 4GiB'
     plan 1
 }
 
@@ -597,16 +602,7 @@ beside() {
     }
     mkdir "$job"
     "$tool" key "$dir/key"
-    cat >"$dir/job.yaml" <<SPEC
-name: planes
-account: acme
-kind: dp
-dataset: {name: planes, train: train}
-model: logistic
-privacy: $private
-training: {epochs: 1, batch_size: 2048, learning_rate: 0.5, sampling: balls_in_bins}
-resources: {ranks: 2, cores_per_rank: 1}
-SPEC
+    pass_spec 2 '' ', sampling: balls_in_bins'
     for mib in 150 400; do
         plan 1
         mpi 2 env CLAIM_MIB=$mib LD_PRELOAD="$bin/libclaim_memory.so" \

@@ -73,7 +73,7 @@ END_TEST
 START_TEST(version_1)
 {
     put("proc/self/cgroup", "11:cpu,cpuacct:/few\n"
-                            "9:memorable:/few\n"
+                            "9:memory2:/few\n"
                             "4:hugetlb,memory:/slurm/uid_7/job_1\n"
                             "0::/slurm/uid_7/job_1\n");
     put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
